@@ -1,0 +1,110 @@
+/* Entrol for llama.cpp: token records of text under any GGUF model, through libllama.
+ *
+ * A library of its own (libentrol_llama) on top of entrol.h. Nothing here prints or exits. */
+#ifndef ENTROL_LLAMA_H
+#define ENTROL_LLAMA_H
+
+#include <entrol/entrol.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* A loaded model with its context. Used by one thread at a time. */
+typedef struct entrol_llama entrol_llama;
+
+typedef struct entrol_llama_options {
+    size_t size;             /* sizeof(entrol_llama_options) */
+    const char *model_path;  /* a GGUF file */
+    uint32_t n_ctx;          /* tokens of a window, its BOS included; 0: 2048, or the model's own if less */
+    uint32_t n_batch;        /* tokens of one decode, and of its micro-batch; 0: 256. Logits exist for
+                                these only: n_batch * vocabulary floats */
+    uint32_t n_seq_max;      /* sequences packed into one decode (compat only); 0: 1 */
+    uint32_t n_threads;      /* 0: one per processor this process may use */
+    int32_t n_gpu_layers;    /* as llama.cpp's -ngl */
+    int32_t flash_attention; /* -1: llama.cpp decides, 0: off, 1: on */
+    int vocabulary_only;     /* 1: tokenise only; weights are not loaded */
+    void (*log)(void *user, int level, const char *text); /* llama.cpp's own messages; NULL: dropped */
+    void *log_user;
+} entrol_llama_options;
+
+#define ENTROL_LLAMA_OPTIONS_INIT                                                                                      \
+    { sizeof(entrol_llama_options), NULL, 0, 0, 0, 0, 0, -1, 0, NULL, NULL }
+
+/* Loads a model. On failure `error` holds a sentence that names the file and what was wrong with it
+ * (missing, not a GGUF, truncated, not enough memory, no decoder). Errors: ARGUMENT, MEMORY, UNSUPPORTED, SYSTEM. */
+entrol_status entrol_llama_open(entrol_llama **llama, char *error, size_t error_size,
+                                const entrol_llama_options *options);
+void entrol_llama_close(entrol_llama *llama);
+
+size_t entrol_llama_n_vocab(const entrol_llama *llama);
+size_t entrol_llama_n_ctx(const entrol_llama *llama);
+size_t entrol_llama_n_batch(const entrol_llama *llama);
+int entrol_llama_wants_bos(const entrol_llama *llama);
+/* llama.cpp's one-line description, e.g. "gemma3 270M Q4_K - Medium". */
+const char *entrol_llama_description(const entrol_llama *llama);
+/* The version of the linked llama.cpp / ggml, for the manifest. */
+const char *entrol_llama_version(void);
+
+/* Where a token stands in the text it came from. Offsets are bytes; a token may end inside a
+ * character. Consecutive tokens touch, the first starts at 0, the last ends at the text's size. */
+typedef struct entrol_llama_token {
+    int32_t id;
+    size_t byte_start, byte_end;
+} entrol_llama_token;
+
+/* Splits UTF-8 text into tokens, without a BOS. `special` 1 reads "<start_of_turn>" and its like as
+ * control tokens (chat templates), 0 as plain text (documents). On success *tokens is malloc'd, free()
+ * it. UNSUPPORTED if this tokenizer's pieces do not give the text back. */
+entrol_status entrol_llama_tokenize(entrol_llama *llama, entrol_llama_token **tokens, size_t *n_tokens,
+                                    const char *text, size_t text_size, int special);
+
+/* The text that a token stands for, malloc'd and NUL-terminated (its bytes need not be valid UTF-8). */
+entrol_status entrol_llama_piece(entrol_llama *llama, char **piece, size_t *piece_size, int32_t token);
+
+/* A chat message, and the whole conversation as the model's own template writes it (malloc'd text). If
+ * spans is not NULL, spans[i] is where message i's content stands in the text. UNSUPPORTED if the model has
+ * no template that llama.cpp knows. */
+typedef struct entrol_llama_message {
+    const char *role, *content;
+} entrol_llama_message;
+typedef struct entrol_llama_span {
+    size_t byte_start, byte_end;
+} entrol_llama_span;
+entrol_status entrol_llama_apply_template(entrol_llama *llama, char **text, entrol_llama_span *spans,
+                                          const entrol_llama_message *messages, size_t n_messages);
+
+typedef struct entrol_llama_score_options {
+    size_t size;
+    uint32_t min_context; /* tokens (BOS not counted) before every scored token after the first window;
+                             0: half of n_ctx. Windows overlap by this much. At most n_ctx - 2 */
+    int (*progress)(void *user, size_t n_scored); /* after each decode; not 0 stops with SYSTEM */
+    void *progress_user;
+    double seconds_in_model; /* out: time spent inside libllama */
+} entrol_llama_score_options;
+
+/* Scores one document: record row i describes tokens[first + i], for every token from `first` to the
+ * end, each exactly once; tokens before `first` are context only. The
+ * first token of a document has a distribution only if the model wants a BOS; else its row is NaN with
+ * rank 0. Each window starts with the BOS where the model wants one. A document's record depends on
+ * its tokens and these options alone. */
+entrol_status entrol_llama_score(entrol_llama *llama, entrol_context *context, const entrol_record *record,
+                                 entrol_diagnosis *diagnosis, const int32_t *tokens, size_t n_tokens, size_t first,
+                                 entrol_llama_score_options *options);
+
+/* What llama.cpp's own llama-perplexity computes for a text: consecutive chunks of n_ctx tokens, each begun
+ * with the BOS, of which the second half counts. Records are rows for the counted tokens only. */
+typedef struct entrol_llama_perplexity {
+    double perplexity, error; /* as "Final estimate: PPL = %.4lf +/- %.5lf" prints them */
+    size_t n_chunks, n_scored;
+} entrol_llama_perplexity;
+/* record arrays have n_chunks * (n_ctx - 1 - n_ctx / 2) rows; positions[i] (may be NULL) is the index in
+ * tokens of row i. `tokens` include the document's own BOS, as llama-perplexity tokenises. */
+entrol_status entrol_llama_score_compat(entrol_llama *llama, entrol_context *context, const entrol_record *record,
+                                        size_t *positions, entrol_llama_perplexity *result, const int32_t *tokens,
+                                        size_t n_tokens, entrol_llama_score_options *options);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

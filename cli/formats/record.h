@@ -1,0 +1,107 @@
+/* Token records as files: JSON Lines, one document a line, one array a column.
+ *
+ * The columns are one table; readers, writers, --columns and --help walk it. null is missing, "NaN",
+ * "Infinity" and "-Infinity" are strings; a column that was not measured is absent. Always nats. */
+#ifndef CLI_FORMATS_RECORD_H
+#define CLI_FORMATS_RECORD_H
+
+#include "../buffer.h"
+#include "../input.h"
+
+#include <jansson.h>
+#include <stdint.h>
+
+typedef enum column_type {
+    COLUMN_REAL,
+    COLUMN_INTEGER,
+    COLUMN_STRING,
+    COLUMN_FLAG /* true, false or null; in memory 1, 0 in integers */
+} column_type;
+
+typedef struct column_info {
+    const char *name;
+    column_type type;
+    bool by_default; /* score writes it unless --columns says otherwise */
+    bool is_list;    /* width values a token: an array of arrays */
+    const char *help;
+} column_info;
+
+typedef enum column_id {
+    COLUMN_TOKEN_ID,
+    COLUMN_TOKEN,
+    COLUMN_BYTE_START,
+    COLUMN_BYTE_END,
+    COLUMN_LOGPROB,
+    COLUMN_ENTROPY,
+    COLUMN_ENTROPY_LOWER,
+    COLUMN_ENTROPY_UPPER,
+    COLUMN_VARENTROPY,
+    COLUMN_TOP_PROB,
+    COLUMN_MARGIN,
+    COLUMN_RANK,
+    COLUMN_SUM_P_SQUARED,
+    COLUMN_RENYI,
+    COLUMN_LOGSUMEXP,
+    COLUMN_TAIL_MASS,
+    COLUMN_MEAN_TOPK_LOGPROB,
+    COLUMN_TOP_ID,
+    COLUMN_TOP_TOKEN,
+    COLUMN_TOP_LOGPROB,
+    COLUMN_KEEP,
+    COLUMN_WEIGHT,
+    COLUMN_COUNT
+} column_id;
+
+extern const column_info record_columns[COLUMN_COUNT];
+
+/* COLUMN_COUNT if there is none of that name. */
+column_id record_find_column(const char *name, size_t n_bytes);
+
+/* One column of one document. Exactly one of the arrays is set, n_tokens * width long. */
+typedef struct column {
+    bool is_present;
+    size_t width; /* 1 unless is_list */
+    float *reals;
+    int64_t *integers; /* INTEGER, FLAG */
+    char **strings;
+    uint8_t *valid; /* one byte a value; 0 where the file says null */
+} column;
+
+/* One document: its columns, and everything else its line holds. */
+typedef struct document {
+    size_t n_tokens;
+    column columns[COLUMN_COUNT];
+    json_t *fields;   /* the whole line as an object, columns included, in its order */
+    const char *id;   /* as text: the "id" field, else "document N" with N the line number; owned */
+    const char *text; /* the "text" field; NULL if absent; owned by fields */
+    size_t text_size;
+    const char *line; /* the line as it stands in the file; lives until the next read */
+    size_t line_size;
+    uint64_t line_number;
+} document;
+
+/* Reads the next document: 1, 0 at the end, -1 for trouble that names file, line and column. Checks that every
+ * column is an array of the same length and type, that byte offsets are in order, and where there is a text, that they
+ * lie inside it. Frees what the struct held before. */
+int record_read(input *input, document *document, trouble *trouble);
+/* The same from one line of text. */
+bool record_parse(const char *name, uint64_t line_number, const char *line, size_t n_bytes, document *document,
+                  trouble *trouble);
+void document_free(document *document);
+
+/* Makes room for a column of the document (all valid, zero). False when memory is out. */
+bool document_add_column(document *document, column_id id, size_t width);
+
+/* The surprisal of token i in nats is -logprob; NaN where missing. Any column that --by may name, read as reals:
+ * a REAL or INTEGER column, or the derived "surprisal" and "position". Values and valid are malloc'd, n_tokens long. */
+bool document_values(const document *document, const char *by, float **values, uint8_t **valid, trouble *trouble);
+
+/* Appends the document's line, with its newline: first the fields that are not columns, in their order (taken from
+ * `fields`, which may be NULL), then the present columns in the table's order. */
+void record_write(buffer *buffer, const document *document);
+
+/* Appends `line` with column `id` of the document set: added before the closing brace, or in place of the one that is
+ * there; every other byte of the line stays as it is. */
+void record_write_with_column(buffer *buffer, const document *document, column_id id);
+
+#endif

@@ -1,0 +1,36 @@
+/* Texts to score: plain text (a file is one document) or JSON Lines, found out by looking.
+ *
+ * JSON Lines: a field named by the user; else "text"; else "prompt" and "completion" (the prompt is context only); else
+ * Alpaca's "instruction", "input", "output"; else "messages". Every other field is kept. */
+#ifndef CLI_FORMATS_TEXTS_H
+#define CLI_FORMATS_TEXTS_H
+
+#include "../input.h"
+
+#include <jansson.h>
+
+typedef struct text_options {
+    const char *field; /* NULL: as above */
+    bool plain;        /* --plain: never JSON Lines */
+    bool skip_bad;     /* go on after a bad line and count it */
+} text_options;
+
+typedef struct text_document {
+    json_t *fields; /* the line's object, NULL for plain text */
+    char *text;     /* what is scored, context first, malloc'd; NULL for messages */
+    size_t text_size;
+    size_t context_size;  /* bytes at its start that are context only */
+    json_t *messages;     /* borrowed from fields; NULL unless the line is a conversation */
+    uint64_t line_number; /* 0 for plain text */
+} text_document;
+
+typedef struct texts texts;
+
+texts *texts_open(const char *path, const text_options *options, trouble *trouble);
+void texts_close(texts *texts);
+/* 1, 0 at the end, -1 for trouble naming file and line. Text is valid UTF-8 without NUL. */
+int texts_next(texts *texts, text_document *document, trouble *trouble);
+uint64_t texts_n_bad(const texts *texts); /* lines skipped so far */
+void text_document_free(text_document *document);
+
+#endif

@@ -1,0 +1,27 @@
+/* What the command says on standard error, and how it ends. */
+#ifndef CLI_MESSAGE_H
+#define CLI_MESSAGE_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+
+/* Exit codes of every command. */
+enum { EXIT_DONE = 0, EXIT_NOTHING_SELECTED = 1, EXIT_ERROR = 2 };
+
+/* Why something below main could not be done: a sentence that names the file and the line or row, what
+ * was expected and what was found. Passed up; only a command prints it. Whoever returns false or -1 has
+ * filled it. */
+typedef struct trouble {
+    char text[1024];
+} trouble;
+
+/* Fills `trouble`; always returns false, so that a function can end with it. Control characters in what is
+ * quoted are escaped. */
+bool trouble_set(trouble *trouble, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* "entrol: TEXT" on standard error; returns EXIT_ERROR. */
+int message_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+int message_trouble(const trouble *trouble);
+void message_warning(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+#endif

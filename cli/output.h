@@ -1,0 +1,27 @@
+/* Output that appears whole or not at all: written to PATH.part, renamed when all of it is there.
+ *
+ * Standard output ("-" or NULL) is written as it comes. A full disk or a closed pipe is trouble, said once. */
+#ifndef CLI_OUTPUT_H
+#define CLI_OUTPUT_H
+
+#include "message.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct output output;
+
+/* Refuses a PATH that is one of the inputs (the same file), a directory, or in no writable directory. */
+output *output_open(const char *path, trouble *trouble);
+/* Opens PATH.part to go on after its first n_bytes, dropping the rest. */
+output *output_resume(const char *path, uint64_t n_bytes, trouble *trouble);
+
+bool output_write(output *output, const void *bytes, size_t n_bytes, trouble *trouble);
+/* Makes what was written survive the end of the process (flush). */
+bool output_flush(output *output, trouble *trouble);
+/* Flushes, syncs, renames into place and closes. The output is gone afterwards, whatever is returned. */
+bool output_commit(output *output, trouble *trouble);
+/* Closes and removes the .part file; keep_part leaves it for --resume. NULL is allowed. */
+void output_abandon(output *output, bool keep_part);
+
+#endif

@@ -1,0 +1,170 @@
+/* Status, element types, views of matrices, the context, exact sums and order statistics.
+ *
+ * Everything that more than one room of the library shares. Conventions of every call:
+ *   - the result is an entrol_status, 0 or negative; values go through out-parameters;
+ *   - the order is context, outputs, inputs with each length after its pointer, options last;
+ *   - an options struct starts with its own size, so that it can grow; NULL means the defaults;
+ *   - the caller owns all data; any output pointer may be NULL: not wanted, not computed;
+ *   - on a negative status no output was written. */
+#ifndef ENTROL_BASE_H
+#define ENTROL_BASE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(ENTROL_STATIC)
+#define ENTROL_API
+#else
+#define ENTROL_API __attribute__((visibility("default")))
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define ENTROL_VERSION_MAJOR 0
+#define ENTROL_VERSION_MINOR 1
+#define ENTROL_VERSION_PATCH 0
+#define ENTROL_VERSION "0.1.0"
+
+/* The version of the library that is loaded, as ENTROL_VERSION was when it was built. */
+ENTROL_API const char *entrol_version(void);
+
+/* What a call returns. Only bad arguments and lack of memory are errors: trouble inside the data
+ * (a NaN, an empty row) is counted in an entrol_diagnosis and never stops a call. */
+typedef enum entrol_status {
+    ENTROL_OK = 0,
+    ENTROL_ERROR_ARGUMENT = -1,    /* an argument is out of its domain; the diagnosis names it */
+    ENTROL_ERROR_MEMORY = -2,      /* the allocator returned NULL */
+    ENTROL_ERROR_OVERFLOW = -3,    /* a size does not fit in size_t */
+    ENTROL_ERROR_UNSUPPORTED = -4, /* this build or this machine cannot do it */
+    ENTROL_ERROR_ENVIRONMENT = -5, /* ENTROL_CPU or ENTROL_THREADS is not understood */
+    ENTROL_ERROR_SYSTEM = -6       /* the operating system refused a thread */
+} entrol_status;
+
+/* A sentence in English for a status; never NULL, also for an unknown number. */
+ENTROL_API const char *entrol_status_string(entrol_status status);
+
+/* Why a row's results are NaN. */
+typedef enum entrol_reason {
+    ENTROL_REASON_NONE = 0,
+    ENTROL_REASON_NAN,           /* a NaN in a column that is not masked */
+    ENTROL_REASON_INFINITE,      /* +inf in a column that is not masked */
+    ENTROL_REASON_EMPTY_SUPPORT, /* every column is -inf or masked */
+    ENTROL_REASON_TARGET,        /* the target is not a column; only its own results are NaN */
+    ENTROL_REASON_NEGATIVE,      /* a probability below 0, or a log-probability above 0 */
+    ENTROL_REASON_SUM            /* probabilities that do not sum to one */
+} entrol_reason;
+
+/* A few words in English for a reason; never NULL. */
+ENTROL_API const char *entrol_reason_string(entrol_reason reason);
+
+/* What went wrong. Filled by every call that takes one, NULL if not wanted. After an error status
+ * `argument` names the offending argument (a static string) and the rest is 0; else `argument` is
+ * NULL, n_bad counts the rows in trouble, and the rest describes the first of them. */
+typedef struct entrol_diagnosis {
+    const char *argument;
+    size_t n_bad;
+    size_t first_row;
+    size_t first_column; /* of the offending value; 0 where no single column is to blame */
+    entrol_reason reason;
+} entrol_diagnosis;
+
+typedef enum entrol_dtype { ENTROL_F64 = 0, ENTROL_F32 = 1, ENTROL_F16 = 2, ENTROL_BF16 = 3 } entrol_dtype;
+
+/* Bytes of one element; 0 for a number that is no dtype. */
+ENTROL_API size_t entrol_dtype_size(entrol_dtype dtype);
+
+/* "f64", "f32", "f16" or "bf16"; "unknown" for a number that is no dtype. */
+ENTROL_API const char *entrol_dtype_name(entrol_dtype dtype);
+
+/* A view of n_rows x n_columns elements. A row is contiguous; row i starts row_stride elements after
+ * row i - 1 (any sign; n_columns when the matrix is dense). No alignment is required of `data`, not
+ * even that of its own element. */
+typedef struct entrol_matrix {
+    const void *data;
+    entrol_dtype dtype;
+    size_t n_rows;
+    size_t n_columns;
+    ptrdiff_t row_stride;
+} entrol_matrix;
+
+/* Instruction-set levels, in the order in which they are preferred on their architecture. */
+typedef enum entrol_cpu {
+    ENTROL_CPU_BEST = 0, /* what ENTROL_CPU says, else the best level of this machine */
+    ENTROL_CPU_SCALAR,
+    ENTROL_CPU_AVX2,   /* with FMA and F16C */
+    ENTROL_CPU_AVX512, /* F, BW, DQ and VL */
+    ENTROL_CPU_NEON
+} entrol_cpu;
+
+/* "scalar", "avx2", "avx512", "neon"; "best" for ENTROL_CPU_BEST; "unknown" otherwise. */
+ENTROL_API const char *entrol_cpu_name(entrol_cpu cpu);
+
+/* 1 if this build has the level and this machine can run it, else 0. */
+ENTROL_API int entrol_cpu_available(entrol_cpu cpu);
+
+/* A context: allocator, thread pool and instruction-set level. One context may be used by one call
+ * at a time; different contexts are independent. It survives fork: a child starts its own threads. */
+typedef struct entrol_context entrol_context;
+
+/* Runs task(argument, i) once for every i in [0, n_tasks), in any order, on any threads, and returns
+ * when all are done. A caller's own thread pool can be given to a context through this. */
+typedef void (*entrol_task)(void *argument, size_t index);
+typedef void (*entrol_parallel_for)(void *user, size_t n_tasks, entrol_task task, void *argument);
+
+typedef struct entrol_context_options {
+    size_t size;                                   /* sizeof(entrol_context_options) */
+    size_t n_threads;                              /* 0: ENTROL_THREADS, else the processors this process may use */
+    entrol_cpu cpu;                                /* ENTROL_CPU_BEST by default */
+    void *(*allocate)(void *user, size_t n_bytes); /* NULL: malloc */
+    void (*release)(void *user, void *memory);     /* NULL: free; both or neither */
+    void *allocate_user;
+    entrol_parallel_for parallel_for; /* NULL: the context's own pool */
+    void *parallel_user;
+} entrol_context_options;
+
+#define ENTROL_CONTEXT_OPTIONS_INIT                                                                                    \
+    { sizeof(entrol_context_options), 0, ENTROL_CPU_BEST, NULL, NULL, NULL, NULL, NULL }
+
+/* Makes a context. Threads start at the first call that can use them.
+ * Errors: ARGUMENT, MEMORY; UNSUPPORTED for a level this machine lacks; ENVIRONMENT for an
+ * ENTROL_CPU or ENTROL_THREADS that is not understood. */
+ENTROL_API entrol_status entrol_context_create(entrol_context **context, const entrol_context_options *options);
+
+/* Ends the threads and releases the context. NULL is allowed. */
+ENTROL_API void entrol_context_destroy(entrol_context *context);
+
+/* The level in use, never ENTROL_CPU_BEST. */
+ENTROL_API entrol_cpu entrol_context_cpu(const entrol_context *context);
+
+ENTROL_API size_t entrol_context_n_threads(const entrol_context *context);
+
+/* An exact, order-independent sum: each term is rounded once to a multiple of 2^-64 and added in
+ * 128-bit fixed point, so any split over threads, ranks or runs gives the same bits. Start from
+ * {0}. Terms must be finite and below 2^62 in size; others are not added but counted. Two sums are
+ * merged with entrol_sum_merge. Safe for fewer than 2^63 terms of a total below 2^63. */
+typedef struct entrol_sum {
+    uint64_t low;
+    int64_t high;
+    uint64_t n;     /* terms added */
+    uint64_t n_bad; /* terms refused */
+} entrol_sum;
+
+ENTROL_API void entrol_sum_add(entrol_sum *sum, double term);
+ENTROL_API void entrol_sum_merge(entrol_sum *sum, const entrol_sum *other);
+ENTROL_API double entrol_sum_value(const entrol_sum *sum);
+
+/* The quantiles of n values: `quantiles[j]` is the linearly interpolated one at q[j] in [0, 1] (NumPy's
+ * method "linear": rank q (n - 1) in f64, a + w (b - a) for w < 0.5, else b - (b - a)(1 - w)).
+ * `valid` (bytes, NULL: all) says which values count; what an invalid one holds does not matter.
+ * Exact and deterministic: three counting passes over the values a distinct q, no copy, O(1) memory.
+ * A NaN at a valid place, or no valid value, makes every quantile NaN and is diagnosed. */
+ENTROL_API entrol_status entrol_quantile(entrol_context *context, double *quantiles, entrol_diagnosis *diagnosis,
+                                         const float *values, const uint8_t *valid, size_t n_values, const double *q,
+                                         size_t n_quantiles);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,80 @@
+/* From rows of logits to statistics, and the entropy of distributions given as numbers.
+ *
+ * A row z of V logits stands for p = softmax(z / T). All results are natural: nats, not bits.
+ * -inf marks an impossible column: its probability and its contribution are exactly 0. */
+#ifndef ENTROL_MEASURE_H
+#define ENTROL_MEASURE_H
+
+#include "base.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* The token record: one array per statistic, each of n_rows elements or NULL (not wanted, not
+ * computed). A row in trouble gets NaN, rank 0 and ids -1, and is diagnosed. */
+typedef struct entrol_record {
+    size_t size;       /* sizeof(entrol_record) */
+    float *entropy;    /* H = -sum p ln p, in [0, ln V] */
+    float *logsumexp;  /* ln sum exp(z / T) */
+    float *logprob;    /* ln p of the row's target; -inf for an impossible one; needs targets */
+    float *varentropy; /* sum p (ln p + H)^2 */
+    float *top_prob;   /* the greatest probability */
+    float *margin;     /* the greatest probability minus the second (0 for a tie; 1 for V = 1) */
+    float *sum_p_squared;
+    float *renyi;       /* Renyi entropy of options.renyi_order */
+    int32_t *rank;      /* of the target: 1 + the number of columns with a greater logit; needs targets */
+    int32_t *top_id;    /* n_top a row: columns of the most probable, best first, ties by lower column; */
+    float *top_logprob; /* n_top a row: their ln p. Slots beyond the support hold -1 and -inf. */
+    size_t n_top;       /* 0 to ENTROL_MAX_TOP */
+} entrol_record;
+
+#define ENTROL_RECORD_INIT                                                                                             \
+    { sizeof(entrol_record), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0 }
+
+#define ENTROL_MAX_TOP 256
+
+typedef struct entrol_measure_options {
+    size_t size;               /* sizeof(entrol_measure_options) */
+    double temperature;        /* T, finite and above 0; 1 by default */
+    double renyi_order;        /* 0 to infinity, used for record.renyi; 2 by default; 1 gives H, 0 the
+                                  log of the support's size, infinity -ln of the top probability */
+    const uint8_t *mask;       /* bit j % 8 (least first) of byte j / 8 is 1 where column j may happen */
+    ptrdiff_t mask_row_stride; /* bytes from one row's mask to the next; 0: one mask for all rows */
+} entrol_measure_options;
+
+#define ENTROL_MEASURE_OPTIONS_INIT                                                                                    \
+    { sizeof(entrol_measure_options), 1.0, 2.0, NULL, 0 }
+
+/* Measures every row of `logits` in one pass over memory.
+ *
+ * `targets` holds n_rows columns, or is NULL when neither logprob nor rank is wanted.
+ * Accuracy against exact arithmetic, for V up to 2^24, f32 logits: entropy, varentropy and logprob
+ * within 2e-6 * max(1, value); entropy and varentropy also within 1e-3 of themselves when below 1e-3.
+ * Columns more than 87 T below the greatest count as impossible in sums, not in logprob.
+ * The result of a row depends on that row alone: not on its neighbours, its address or the threads.
+ * Never allocates. Errors: ARGUMENT (the diagnosis names it), SYSTEM. */
+ENTROL_API entrol_status entrol_measure_rows(entrol_context *context, const entrol_record *record,
+                                             entrol_diagnosis *diagnosis, const entrol_matrix *logits,
+                                             const int64_t *targets, const entrol_measure_options *options);
+
+/* What the numbers of a distribution are. */
+typedef enum entrol_scale { ENTROL_PROBABILITIES = 0, ENTROL_LOG_PROBABILITIES = 1 } entrol_scale;
+
+/* The entropy of each row of a matrix of probabilities (or natural log-probabilities), as given:
+ * nothing is normalised. A row whose sum is further than `tolerance` from one, or that holds a
+ * NaN or a probability below 0 or above 1 + tolerance, gets NaN and is diagnosed. A certain event has entropy
+ * exactly 0. `tolerance` is at least 0 and below 1; 1e-6 suits f32 and f64, 1e-2 suits bf16. */
+ENTROL_API entrol_status entrol_entropy_of_distributions(entrol_context *context, double *entropy,
+                                                         entrol_diagnosis *diagnosis,
+                                                         const entrol_matrix *distributions, entrol_scale scale,
+                                                         double tolerance);
+
+/* The entropy of the empirical distribution counts / sum(counts) (the plug-in or maximum-likelihood
+ * estimate). NaN when every count is 0 or there is none. Error: OVERFLOW when the sum passes 2^64. */
+ENTROL_API entrol_status entrol_entropy_of_counts(double *entropy, const uint64_t *counts, size_t n_counts);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,57 @@
+/* Which tokens or samples to keep: the rule language and the masks it makes. */
+#ifndef ENTROL_SELECT_H
+#define ENTROL_SELECT_H
+
+#include "base.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* The forms of a rule, as people write them:
+ *   low:80%    high:20%    the share with the lowest or highest values: everything at or beyond the
+ *                          linearly interpolated quantile, so equal values are kept or dropped together
+ *   low:1000   high:1000   exactly that many (or all, if there are fewer); of equal values the earlier
+ *   ..2.5  2.5..  1..2     values up to, from, or between the numbers, ends included
+ *   p5..p95  ..p95  p5..   the same with percentiles for ends */
+typedef enum entrol_rule_kind {
+    ENTROL_RULE_LOW_SHARE = 0,
+    ENTROL_RULE_HIGH_SHARE,
+    ENTROL_RULE_LOW_COUNT,
+    ENTROL_RULE_HIGH_COUNT,
+    ENTROL_RULE_RANGE,      /* low and high are values; an open end is -inf or +inf */
+    ENTROL_RULE_PERCENTILES /* low and high are shares in [0, 1] */
+} entrol_rule_kind;
+
+typedef struct entrol_rule {
+    entrol_rule_kind kind;
+    double share;     /* LOW_SHARE, HIGH_SHARE: in [0, 1] */
+    uint64_t count;   /* LOW_COUNT, HIGH_COUNT */
+    double low, high; /* RANGE, PERCENTILES */
+} entrol_rule;
+
+/* Reads a rule from text. Error: ARGUMENT, and `n_read` (may be NULL) is then the offset of the first
+ * byte that does not fit. */
+ENTROL_API entrol_status entrol_rule_parse(entrol_rule *rule, size_t *n_read, const char *text);
+
+/* What a rule did. */
+typedef struct entrol_selection {
+    size_t n_valid;
+    size_t n_kept;
+    size_t n_ties;         /* valid values equal to a threshold */
+    double threshold_low;  /* values kept are >= this one, -inf where open */
+    double threshold_high; /* and <= this one, +inf where open */
+} entrol_selection;
+
+/* keep[i] = 1 where values[i] is valid and satisfies the rule, else 0. `valid` (bytes, NULL: all) says
+ * which count; what an invalid value holds does not matter. With no valid value nothing is kept
+ * and the thresholds are NaN. A NaN at a valid place keeps nothing and is diagnosed, by row.
+ * Deterministic; for any number of threads the same. */
+ENTROL_API entrol_status entrol_select(entrol_context *context, uint8_t *keep, entrol_selection *selection,
+                                       entrol_diagnosis *diagnosis, const float *values, const uint8_t *valid,
+                                       size_t n_values, const entrol_rule *rule);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

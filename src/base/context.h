@@ -1,0 +1,22 @@
+/* What the rooms of the library see of a context: its level, its memory, its threads. */
+#ifndef ENT_BASE_CONTEXT_H
+#define ENT_BASE_CONTEXT_H
+
+#include <entrol/base.h>
+
+/* Runs task(argument, i) for i in [0, n_tasks) on the context's threads; returns when all are done. One task, or one
+ * thread, runs in the caller. SYSTEM if not even one thread could be started is never returned: the caller's thread
+ * works too. */
+void ent_parallel_for(entrol_context *context, size_t n_tasks, entrol_task task, void *argument);
+
+/* Memory from the context's allocator; NULL when there is none. */
+void *ent_allocate(entrol_context *context, size_t n_bytes);
+void ent_release(entrol_context *context, void *memory);
+
+/* a * b, or false when it does not fit. */
+int ent_multiply(size_t *product, size_t a, size_t b);
+
+/* Fills a diagnosis for a bad argument and returns ENTROL_ERROR_ARGUMENT. */
+entrol_status ent_bad_argument(entrol_diagnosis *diagnosis, const char *argument);
+
+#endif

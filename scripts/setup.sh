@@ -1,0 +1,188 @@
+# Sets up what Entrol is built from and tested with. Sourced by scripts/build, demo and check, from any folder.
+#
+#   setup_packages build|check   system packages: installed with apt-get when root, else named (exit 2)
+#   setup_llama                  llama.cpp: a system one that pkg-config finds, else built into the cache
+#   setup_llama_perplexity       llama.cpp's own perplexity program, for the benchmark; its path in $LLAMA_PERPLEXITY
+#   setup_model                  the default model; its path in $ENTROL_MODEL
+#
+# Parts live in one cache folder, keyed by version. Each appears whole or not at all, and two set-ups at the
+# same time wait for each other.
+
+entrol_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+entrol_parts=$entrol_root/scripts/parts
+entrol_cache=${ENTROL_CACHE:-${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/entrol}
+
+say() { printf 'entrol: %s\n' "$*" >&2; }
+die() { say "$@"; exit 2; }
+
+# ---- system packages -------------------------------------------------------------------------------------------
+
+have_command() { command -v "$1" >/dev/null; }
+have_library() { have_command pkg-config && pkg-config --exists "$1"; }
+have_module() { python_with "$1" >/dev/null; }
+have_works() { "works_$1" >/dev/null 2>&1; }
+
+works_compiler() { echo '#include <stdio.h>' | cc -E - ; }
+works_certificates() { [ -e /etc/ssl/certs/ca-certificates.crt ] || [ -n "${SSL_CERT_FILE:-}" ]; }
+works_fuzzer() {
+    echo 'int LLVMFuzzerTestOneInput(const char *d, unsigned long n) { return d && n ? 0 : 0; }' |
+        clang -fsanitize=fuzzer,address -x c -o /dev/null -
+}
+works_aarch64() { echo '#include <stdio.h>' | aarch64-linux-gnu-gcc -E -; }
+
+# The first python3 that has a module: a python3 of the user's own may lack what the system's has.
+python_with() {
+    local python
+    for python in python3 /usr/bin/python3; do
+        if "$python" -c "import $1" 2>/dev/null; then
+            echo "$python"
+            return 0
+        fi
+    done
+    return 1
+}
+
+# The packages that are missing for "build" or "check" (which needs those of "build" too).
+missing_packages() {
+    local who package kind what
+    while read -r who package kind what; do
+        case $who in '' | '#'*) continue ;; esac
+        [ "$who" = build ] || [ "$1" = check ] || continue
+        "have_$kind" "$what" || echo "$package"
+    done <"$entrol_parts/packages.txt"
+}
+
+setup_packages() {
+    local missing
+    missing=$(missing_packages "$1" | tr '\n' ' ')
+    [ -n "$missing" ] || return 0
+    if [ "$(id -u)" != 0 ] || ! have_command apt-get; then
+        die "missing: ${missing% }; install them (on Debian: apt-get install ${missing% }) and start again"
+    fi
+    say "installing $missing"
+    export DEBIAN_FRONTEND=noninteractive
+    # shellcheck disable=SC2086 # a list of names
+    (apt-get update && apt-get install -y --no-install-recommends $missing) >"$(setup_log packages)" 2>&1 ||
+        setup_failed packages "apt-get could not install $missing"
+    missing=$(missing_packages "$1" | tr '\n' ' ')
+    [ -z "$missing" ] || die "still missing after apt-get: $missing"
+}
+
+# ---- the cache -------------------------------------------------------------------------------------------------
+
+setup_log() {
+    mkdir -p "$entrol_cache/logs" || die "cannot write to the cache folder $entrol_cache (set ENTROL_CACHE)"
+    echo "$entrol_cache/logs/$1.log"
+}
+
+setup_failed() {
+    tail -n 30 "$entrol_cache/logs/$1.log" >&2
+    die "$2; the whole log is $entrol_cache/logs/$1.log"
+}
+
+# in_cache NAME FUNCTION: makes $entrol_cache/NAME unless it is there. FUNCTION runs in an empty folder and leaves
+# the part in ./part, which then moves into place. Its commands are joined by &&: set -e does not work below ||.
+in_cache() {
+    local log
+    [ ! -e "$entrol_cache/$1" ] || return 0
+    log=$(setup_log "$(basename "$1")") || exit 2
+    (
+        flock --nonblock 9 || { say "waiting for another set-up in $entrol_cache"; flock 9; }
+        [ ! -e "$entrol_cache/$1" ] || exit 0
+        # Under the lock nobody else is at work, so what lies here was left by one that was killed.
+        rm -rf "$entrol_cache"/making.*
+        making=$(mktemp -d "$entrol_cache/making.XXXXXX") || exit 1
+        trap 'rm -rf "$making"' EXIT
+        cd "$making" || exit 1
+        "$2" >"$log" 2>&1 9>&- || exit 1
+        mkdir -p "$(dirname "$entrol_cache/$1")" && mv part "$entrol_cache/$1"
+    ) 9>>"$entrol_cache/lock" || setup_failed "$(basename "$1")" "could not set up $(basename "$1")"
+}
+
+# Downloads what a requirements file with hashes names into ./download. Of a source distribution pip also wants the
+# metadata, for which it fetches the build tool that the distribution names; nothing is compiled.
+download() {
+    local python
+    python=$(python_with pip) || die "python3 has no pip"
+    "$python" -m pip download --quiet --no-deps --no-cache-dir --require-hashes --dest download \
+        --requirement "$entrol_parts/$1.txt" "${@:2}"
+}
+
+# ---- llama.cpp -------------------------------------------------------------------------------------------------
+
+version_of() { sed -n 's/^[a-z0-9-]*==\([0-9.]*\).*/\1/p' "$entrol_parts/$1.txt" | head -n 1; }
+
+# It is built for this very processor, so the key holds what decides the result besides the version.
+llama_key() {
+    { uname -m; cc -dumpfullversion; grep -m 1 '^model name' /proc/cpuinfo; grep -m 1 -E '^(flags|Features)' /proc/cpuinfo; } \
+        2>/dev/null | sha256sum | cut -c 1-12
+}
+
+llama_source() {
+    download llama --no-binary llama-cpp-python &&
+        mkdir source &&
+        tar --extract --file download/*.tar.gz --directory source --strip-components 3 \
+            --exclude '*/llama.cpp/models' --exclude '*/llama.cpp/docs' --wildcards '*/vendor/llama.cpp'
+}
+
+llama_configure() {
+    cmake -S source -B build -G Ninja -DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=ON -DGGML_NATIVE=ON \
+        -DGGML_CCACHE=OFF -DLLAMA_OPENSSL=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF \
+        -DLLAMA_BUILD_SERVER=OFF -DLLAMA_BUILD_APP=OFF -DLLAMA_USE_PREBUILT_UI=OFF "$@"
+}
+
+make_llama() {
+    llama_source &&
+        llama_configure -DCMAKE_INSTALL_PREFIX="$entrol_cache/$llama_name" -DLLAMA_BUILD_COMMON=OFF \
+            -DLLAMA_BUILD_TOOLS=OFF &&
+        cmake --build build --target llama &&
+        cmake --install build --prefix "$PWD/part" &&
+        install -D -m 644 source/LICENSE part/LICENSE
+}
+
+setup_llama() {
+    if pkg-config --exists llama; then
+        return 0
+    fi
+    llama_name=llama-$(version_of llama)-$(llama_key)
+    [ -e "$entrol_cache/$llama_name" ] ||
+        say "building llama.cpp into $entrol_cache (once; about 4 minutes on two cores)"
+    in_cache "$llama_name" make_llama
+    export PKG_CONFIG_PATH=$entrol_cache/$llama_name/lib/pkgconfig${PKG_CONFIG_PATH:+:$PKG_CONFIG_PATH}
+}
+
+make_llama_perplexity() {
+    llama_source &&
+        llama_configure -DCMAKE_INSTALL_RPATH='$ORIGIN' -DCMAKE_BUILD_WITH_INSTALL_RPATH=ON -DLLAMA_BUILD_COMMON=ON \
+            -DLLAMA_BUILD_TOOLS=ON &&
+        cmake --build build --target llama-perplexity &&
+        mv build/bin part
+}
+
+setup_llama_perplexity() {
+    llama_name=llama-perplexity-$(version_of llama)-$(llama_key)
+    [ -e "$entrol_cache/$llama_name" ] ||
+        say "building llama-perplexity into $entrol_cache (once; about 6 minutes on two cores)"
+    in_cache "$llama_name" make_llama_perplexity
+    export LLAMA_PERPLEXITY=$entrol_cache/$llama_name/llama-perplexity
+}
+
+# ---- the default model -----------------------------------------------------------------------------------------
+
+model_sha256=a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818
+
+make_model() {
+    download model --only-binary :all: &&
+        python3 "$entrol_root/scripts/join_model.py" part download/*.whl &&
+        echo "$model_sha256  part/gemma-3-270m-q4_k_m.gguf" | sha256sum --check
+}
+
+setup_model() {
+    local name=models/gemma-3-270m-q4_k_m-$(version_of model)
+    if [ -z "${ENTROL_MODEL:-}" ]; then
+        [ -e "$entrol_cache/$name" ] || say "downloading the default model into $entrol_cache (once; 240 MB)"
+        in_cache "$name" make_model
+        export ENTROL_MODEL=$entrol_cache/$name/gemma-3-270m-q4_k_m.gguf
+    fi
+    [ -r "$ENTROL_MODEL" ] || die "cannot read the model $ENTROL_MODEL (from ENTROL_MODEL)"
+}

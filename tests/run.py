@@ -1,0 +1,250 @@
+"""Builds Entrol in every way that matters, runs every test, and adds up. scripts/check sets up and calls this.
+
+    tests/run.py [--quick] [--only STAGE,STAGE...] [--list]
+
+A suite is a program, a script or a file of unittest cases that ends with "NAME: N passed, N failed, N skipped"
+(tests/harness.h, tests/suite.py). A suite that ends in another way is one failed test. What a suite printed is
+kept in build/check/STAGE/SUITE.log, and shown in full when something failed. The last line is the total:
+"N passed, N failed, N skipped".
+"""
+import argparse
+import glob
+import os
+import re
+import subprocess
+import sys
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+LOGS = "build/check"
+LEVELS = ("scalar", "avx2", "avx512", "neon")
+FUZZ_SECONDS = 60  # of all targets together
+SUITE_SECONDS = 900
+CLOSING = re.compile(r"^\S+: (\d+) passed, (\d+) failed(?:, (\d+) skipped)?$")
+SKIPPED = re.compile(r"^\s*skip(?:ped)?\b:?\s*(.*)", re.IGNORECASE)
+
+
+class Total:
+    """What all suites came to."""
+
+    def __init__(self):
+        self.passed = 0
+        self.failed = []
+        self.skipped = []
+
+    def add(self, passed, failed, skipped):
+        self.passed += passed
+        self.failed += failed
+        self.skipped += skipped
+
+
+class Stage:
+    """Runs the suites of one stage and prints a line for each."""
+
+    def __init__(self, name, total):
+        self.name, self.total = name, total
+        self.folder = f"{LOGS}/{name}"
+        os.makedirs(self.folder, exist_ok=True)
+
+    def execute(self, suite, command, environment=None):
+        """Runs a command with its output in the suite's log: exit status, output and seconds."""
+        start = time.monotonic()
+        try:
+            done = subprocess.run(command, env=dict(os.environ, **(environment or {})), stdin=subprocess.DEVNULL,
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=SUITE_SECONDS)
+            status, output = done.returncode, done.stdout
+        except subprocess.TimeoutExpired as late:
+            status, output = "none: it ran out of time", late.stdout or b""
+        except OSError as error:
+            status, output = f"none: {error}", b""
+        with open(f"{self.folder}/{suite}.log", "wb") as log:
+            log.write(output)
+        return status, output.decode(errors="replace"), time.monotonic() - start
+
+    def run(self, suite, command, environment=None):
+        """A suite that prints its own closing line."""
+        status, output, seconds = self.execute(suite, command, environment)
+        lines = output.rstrip().splitlines()
+        closing = CLOSING.match(lines[-1]) if lines else None
+        passed, failed, n_skipped = (int(n or 0) for n in closing.groups()) if closing else (0, 0, 0)
+        if failed == 0 and (status != 0 or not closing):
+            failed = 1
+            output += f"\n(exit status {status}, {'with' if closing else 'without'} a closing line)\n"
+        reasons = [match.group(1) for match in map(SKIPPED.match, lines[:-1]) if match][:n_skipped]
+        reasons += ["no reason given"] * (n_skipped - len(reasons))
+        self.say(suite, passed, failed, [f"{self.name}/{suite}: {reason}" for reason in reasons], seconds, output)
+
+    def check(self, suite, command, environment=None):
+        """One test that passes when the command does; exit status 77 skips it, for the reason on the last line."""
+        status, output, seconds = self.execute(suite, command, environment)
+        if status == 77:
+            reason = (output.strip().splitlines() or ["no reason given"])[-1]
+            self.say(suite, 0, 0, [f"{self.name}/{suite}: {reason}"], seconds, "")
+        else:
+            self.say(suite, int(status == 0), int(status != 0), [], seconds, f"{output}\n(exit status {status})\n")
+        return status == 0
+
+    def skip(self, suite, reason):
+        self.say(suite, 0, 0, [f"{self.name}/{suite}: {reason}"], 0, "")
+
+    def say(self, suite, passed, failed, skipped, seconds, output):
+        counts = [f"{passed} passed"] if passed else []
+        counts += [f"{failed} FAILED"] if failed else []
+        counts += [f"{len(skipped)} skipped"] if skipped else []
+        print(f"    {suite:<28} {', '.join(counts) or 'nothing to run':<32} {seconds:7.1f} s", flush=True)
+        if failed:
+            print("".join(f"      | {line}\n" for line in output.rstrip().splitlines()), flush=True)
+        self.total.add(passed, [f"{self.name}/{suite}"] * failed, skipped)
+
+
+def configure_and_build(stage, preset, *options):
+    """True if it built. pkg-config's earlier answers are forgotten: the llama.cpp in the cache may be another one."""
+    configured = stage.check("configure", ["cmake", "--preset", preset, "-U", "__pkg_config_*", "-U", "pkgcfg_lib_*",
+                                           "-DENTROL_WERROR=ON", *options])
+    return configured and stage.check("build", ["cmake", "--build", folder_of(preset)])
+
+
+def folder_of(preset):
+    return "build" if preset == "release" else f"build/{preset}"
+
+
+def c_tests(stage, folder, wrapper=(), environment=None):
+    sources = glob.glob("tests/test_*.c") + glob.glob("tests/cli/test_*.c")
+    for source in sorted(sources):
+        name = os.path.splitext(os.path.basename(source))[0]
+        program = f"{folder}/{'cli_' if 'cli' in source else ''}{name}"
+        if os.path.exists(program) or "cli" not in source:
+            stage.run(os.path.basename(program), [*wrapper, program], environment)
+
+
+def python_tests(stage, pattern, folder, environment=None):
+    for path in sorted(glob.glob(pattern)):
+        name = os.path.splitext(os.path.basename(path))[0]
+        stage.run(name, [sys.executable, "tests/suite.py", path],
+                  dict(environment or {}, ENTROL=os.path.abspath(f"{folder}/entrol"), BUILD=os.path.abspath(folder)))
+
+
+def stage_format(stage):
+    """the layout of the C files is clang-format's"""
+    files = [path for folder in ("include", "src", "adapters", "cli", "tests", "bench", "examples")
+             for ending in ("c", "h") for path in sorted(glob.glob(f"{folder}/**/*.{ending}", recursive=True))]
+    stage.check("clang-format", ["clang-format", "--dry-run", "-Werror", *files])
+
+
+def stage_release(stage):
+    """the build that people get: its C tests and the tests of the command"""
+    if configure_and_build(stage, "release"):
+        c_tests(stage, "build")
+        python_tests(stage, "tests/cli/test_*.py", "build")
+
+
+def stage_project(stage):
+    """symbols, headers, installing, the single file, the documents"""
+    for script in sorted(glob.glob("tests/*.sh")):
+        if script != "tests/debian.sh":
+            stage.check(os.path.basename(script)[:-3], ["bash", script], {"BUILD": os.path.abspath("build")})
+    python_tests(stage, "tests/project/test_*.py", "build")
+
+
+def stage_browser(stage):
+    """the report in a browser"""
+    python_tests(stage, "tests/browser/test_*.py", "build")
+
+
+def stage_levels(stage):
+    """the C tests at every instruction-set level of this machine"""
+    for level in LEVELS:
+        probe = subprocess.run(["build/entrol", "entropy", "--probs", "0.5,0.5"], env=dict(os.environ, ENTROL_CPU=level),
+                               capture_output=True)
+        if probe.returncode != 0:
+            stage.skip(level, "this machine does not have it")
+            continue
+        for source in sorted(glob.glob("tests/test_*.c")):
+            name = os.path.splitext(os.path.basename(source))[0]
+            stage.run(f"{level}-{name}", [f"build/{name}"], {"ENTROL_CPU": level})
+
+
+def stage_asan(stage):
+    """AddressSanitizer"""
+    sanitized(stage, {"ASAN_OPTIONS": "detect_stack_use_after_return=1:strict_string_checks=1"})
+
+
+def stage_ubsan(stage):
+    """UndefinedBehaviorSanitizer"""
+    sanitized(stage, {"UBSAN_OPTIONS": "print_stacktrace=1"})
+
+
+def stage_tsan(stage):
+    """ThreadSanitizer, without llama.cpp, whose own threads it cannot follow"""
+    # Its fixed memory map collides with some kernels' randomised one; where setarch may, that is turned off.
+    fixed = ["setarch", os.uname().machine, "--addr-no-randomize"]
+    wrapper = fixed if subprocess.run([*fixed, "true"], capture_output=True).returncode == 0 else []
+    sanitized(stage, {"TSAN_OPTIONS": "halt_on_error=1", "ENTROL_MODEL": ""}, wrapper, "-DENTROL_LLAMA=OFF")
+
+
+def sanitized(stage, environment, wrapper=(), *options):
+    if configure_and_build(stage, stage.name, "-DENTROL_BUILD_BENCH=OFF", *options):
+        folder = folder_of(stage.name)
+        c_tests(stage, folder, wrapper, environment)
+        python_tests(stage, "tests/cli/test_*.py", folder, environment)
+
+
+def stage_neon(stage):
+    """the library for AArch64, run by qemu"""
+    if configure_and_build(stage, "neon"):
+        c_tests(stage, "build/neon", ["qemu-aarch64-static"])
+
+
+def stage_fuzz(stage):
+    """a minute of fuzzing, shared by the parsers"""
+    if not configure_and_build(stage, "fuzz", "-DENTROL_BUILD_TESTS=ON", "-DENTROL_BUILD_BENCH=OFF"):
+        return
+    targets = [os.path.splitext(os.path.basename(path))[0] for path in sorted(glob.glob("tests/fuzz/fuzz_*.c"))]
+    for target in targets:
+        found = f"{stage.folder}/{target}"
+        os.makedirs(found, exist_ok=True)
+        corpus = f"tests/fuzz/corpus/{target.removeprefix('fuzz_')}"
+        stage.check(target, [f"build/fuzz/{target}", f"-max_total_time={max(1, FUZZ_SECONDS // len(targets))}",
+                             "-timeout=20", "-rss_limit_mb=2048", "-print_final_stats=1",
+                             f"-artifact_prefix={found}-", found] + [corpus] * os.path.isdir(corpus))
+
+
+STAGES = [stage_format, stage_release, stage_project, stage_browser, stage_levels, stage_asan, stage_ubsan, stage_tsan,
+          stage_neon, stage_fuzz]
+QUICK = ("format", "release", "project")
+
+
+def main():
+    names = [stage.__name__.removeprefix("stage_") for stage in STAGES]
+    parser = argparse.ArgumentParser(description="Builds Entrol, runs every test and adds up.",
+                                     epilog="stages: " + ", ".join(names))
+    parser.add_argument("--quick", action="store_true", help="only " + ", ".join(QUICK))
+    parser.add_argument("--only", metavar="STAGE,...", help="only these stages")
+    arguments = parser.parse_args()
+    wanted = arguments.only.split(",") if arguments.only else QUICK if arguments.quick else names
+    unknown = [name for name in wanted if name not in names]
+    if unknown:
+        parser.error(f"no stage {', '.join(unknown)}; there are {', '.join(names)}")
+    os.chdir(ROOT)
+    total, start = Total(), time.monotonic()
+    for i, name in enumerate(wanted):
+        function = STAGES[names.index(name)]
+        print(f"[{i + 1}/{len(wanted)}] {name}: {function.__doc__}  ({time.monotonic() - start:.0f} s so far)", flush=True)
+        function(Stage(name, total))
+    close(total, time.monotonic() - start)
+    return 1 if total.failed else 0
+
+
+def close(total, seconds):
+    for title, tests in (("skipped", total.skipped), ("failed", total.failed)):
+        if tests:
+            print(f"{title}:")
+        for test in dict.fromkeys(tests):
+            print(f"    {test}" + (f"  ({tests.count(test)} tests)" if tests.count(test) > 1 else ""))
+    print(f"{seconds:.0f} s; logs in {LOGS}")
+    print(f"{total.passed} passed, {len(total.failed)} failed" +
+          (f", {len(total.skipped)} skipped" if total.skipped else ""))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

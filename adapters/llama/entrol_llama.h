@@ -1,6 +1,7 @@
 /* Entrol for llama.cpp: token records of text under any GGUF model, through libllama.
  *
- * A library of its own (libentrol_llama) on top of entrol.h. Nothing here prints or exits. */
+ * A library of its own (libentrol_llama) on top of entrol.h. Nothing here prints or exits. The first model
+ * opened takes over llama.cpp's message hook (llama_log_set), which is one for the whole process. */
 #ifndef ENTROL_LLAMA_H
 #define ENTROL_LLAMA_H
 
@@ -17,9 +18,11 @@ typedef struct entrol_llama_options {
     size_t size;             /* sizeof(entrol_llama_options) */
     const char *model_path;  /* a GGUF file */
     uint32_t n_ctx;          /* tokens of a window, its BOS included; 0: 2048, or the model's own if less */
-    uint32_t n_batch;        /* tokens of one decode, and of its micro-batch; 0: 256. Logits exist for
-                                these only: n_batch * vocabulary floats */
-    uint32_t n_seq_max;      /* sequences packed into one decode (compat only); 0: 1 */
+    uint32_t n_batch;        /* tokens of one decode; 0: 256. Logits exist for these only: n_batch *
+                                vocabulary floats */
+    uint32_t n_ubatch;       /* as llama.cpp's -ub; 0: n_batch. More than n_batch counts as n_batch */
+    uint32_t n_seq_max;      /* sequences that one decode may pack (compat only, where llama-perplexity
+                                packs n_batch / n_ctx); 0: 1. With 1, n_batch is at most n_ctx */
     uint32_t n_threads;      /* 0: one per processor this process may use */
     int32_t n_gpu_layers;    /* as llama.cpp's -ngl */
     int32_t flash_attention; /* -1: llama.cpp decides, 0: off, 1: on */
@@ -29,7 +32,7 @@ typedef struct entrol_llama_options {
 } entrol_llama_options;
 
 #define ENTROL_LLAMA_OPTIONS_INIT                                                                                      \
-    { sizeof(entrol_llama_options), NULL, 0, 0, 0, 0, 0, -1, 0, NULL, NULL }
+    { sizeof(entrol_llama_options), NULL, 0, 0, 0, 0, 0, 0, -1, 0, NULL, NULL }
 
 /* Loads a model. On failure `error` holds a sentence that names the file and what was wrong with it
  * (missing, not a GGUF, truncated, not enough memory, no decoder). Errors: ARGUMENT, MEMORY, UNSUPPORTED, SYSTEM. */
@@ -41,6 +44,10 @@ size_t entrol_llama_n_vocab(const entrol_llama *llama);
 size_t entrol_llama_n_ctx(const entrol_llama *llama);
 size_t entrol_llama_n_batch(const entrol_llama *llama);
 int entrol_llama_wants_bos(const entrol_llama *llama);
+/* The token that the model wants before every text; -1 if it wants none. */
+int32_t entrol_llama_bos(const entrol_llama *llama);
+/* What llama.cpp said of the last call that failed, one line; "" if nothing. */
+const char *entrol_llama_error(const entrol_llama *llama);
 /* llama.cpp's one-line description, e.g. "gemma3 270M Q4_K - Medium". */
 const char *entrol_llama_description(const entrol_llama *llama);
 /* The version of the linked llama.cpp / ggml, for the manifest. */
@@ -98,8 +105,12 @@ typedef struct entrol_llama_perplexity {
     double perplexity, error; /* as "Final estimate: PPL = %.4lf +/- %.5lf" prints them */
     size_t n_chunks, n_scored;
 } entrol_llama_perplexity;
-/* record arrays have n_chunks * (n_ctx - 1 - n_ctx / 2) rows; positions[i] (may be NULL) is the index in
- * tokens of row i. `tokens` include the document's own BOS, as llama-perplexity tokenises. */
+/* record arrays have n_chunks * (n_ctx - 1 - n_ctx / 2) rows, n_chunks = n_tokens / n_ctx; positions[i] (may
+ * be NULL) is the index in tokens of row i. `tokens` include the document's own BOS, as llama-perplexity
+ * tokenises; the text that it reads from a file lacks the file's last newline. To get its very numbers, open
+ * the model with its n_ctx, n_batch (2048 by default), n_ubatch (512) and n_seq_max = max(1, n_batch / n_ctx).
+ * ARGUMENT if there are fewer than 2 * n_ctx tokens; UNSUPPORTED where llama-perplexity stops too (a model that
+ * wants an EOS). `error` is NaN where llama-perplexity prints none. */
 entrol_status entrol_llama_score_compat(entrol_llama *llama, entrol_context *context, const entrol_record *record,
                                         size_t *positions, entrol_llama_perplexity *result, const int32_t *tokens,
                                         size_t n_tokens, entrol_llama_score_options *options);

@@ -1,0 +1,63 @@
+/* What the files of this adapter share: the opened model, its message capture, one decode and its reduction. */
+#ifndef ENT_LLAMA_INTERNAL_H
+#define ENT_LLAMA_INTERNAL_H
+
+#include "entrol_llama.h"
+
+#include <llama.h>
+#include <stdbool.h>
+
+/* llama.cpp's messages while one call of ours runs: the first error is kept, all are passed on if asked for. */
+typedef struct ent_log {
+    char error[400];
+    void (*forward)(void *user, int level, const char *text);
+    void *user;
+    int level; /* of the last message, which a continuation belongs to */
+} ent_log;
+
+/* Directs this thread's messages to `log`, whose error it empties, or (NULL) to nowhere. Returns the one before. */
+ent_log *ent_log_use(ent_log *log);
+
+struct entrol_llama {
+    struct llama_model *model;
+    const struct llama_vocab *vocab;
+    struct llama_context *context; /* NULL when only the vocabulary was loaded */
+    struct llama_batch batch;      /* room for n_batch tokens */
+    int64_t *targets;              /* n_batch of them */
+    float *logprob;                /* n_batch, where the caller wants none but we do */
+    size_t n_vocab, n_ctx, n_batch, n_seq_max;
+    int32_t bos;         /* -1: the model wants none */
+    bool space_prefix;   /* the tokenizer puts a space before a text */
+    bool memory_tainted; /* a row in trouble: the cache may hold what the next window must not see */
+    double seconds;      /* inside libllama, in this call */
+    ent_log log;
+    char description[128];
+};
+
+/* Empties the model's memory between windows. */
+void ent_llama_clear(entrol_llama *llama);
+
+/* Appends a token to the batch. */
+void ent_llama_push(entrol_llama *llama, int32_t token, size_t position, size_t sequence, bool wants_logits);
+
+/* Decodes the batch and empties it; *logits are then its outputs, row after row. Adds to llama->seconds. */
+entrol_status ent_llama_decode(entrol_llama *llama, const float **logits);
+
+/* A record whose row 0 is row `row` of the given one. */
+entrol_record ent_record_at(const entrol_record *record, size_t row);
+
+/* Measures n_rows of logits against llama->targets into the record from `row` on, and merges the diagnosis. */
+entrol_status ent_llama_reduce(entrol_llama *llama, entrol_context *context, const entrol_record *record, size_t row,
+                               entrol_diagnosis *diagnosis, const float *logits, size_t n_rows);
+
+/* ARGUMENT, which the diagnosis names, unless every token is one of the vocabulary. */
+entrol_status ent_llama_check_tokens(const entrol_llama *llama, entrol_diagnosis *diagnosis, const int32_t *tokens,
+                                     size_t n_tokens);
+
+/* Whether this tokenizer puts a space before a text that has none, as SentencePiece models may. */
+bool ent_llama_adds_space(const entrol_llama *llama);
+
+/* Fills a diagnosis, which may be NULL, and returns ENTROL_ERROR_ARGUMENT. */
+entrol_status ent_llama_bad(entrol_diagnosis *diagnosis, const char *argument);
+
+#endif

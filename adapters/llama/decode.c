@@ -110,7 +110,7 @@ entrol_status ent_llama_reduce(entrol_llama *llama, entrol_context *context, con
     const entrol_record part = ent_record_at(record, row);
     const entrol_matrix matrix = {logits, ENTROL_F32, n_rows, llama->n_vocab, (ptrdiff_t)llama->n_vocab};
     entrol_diagnosis found = {0};
-    const entrol_status status = entrol_measure_rows(context, &part, &found, &matrix, llama->targets, NULL);
+    const entrol_status status = entrol_measure_rows(context, &part, &found, &matrix, llama->targets, llama->measure);
     if (found.n_bad > 0) {
         llama->memory_tainted = true;
     }

@@ -87,7 +87,8 @@ typedef struct entrol_llama_score_options {
                              0: half of n_ctx. Windows overlap by this much. At most n_ctx - 2 */
     int (*progress)(void *user, size_t n_scored); /* after each decode; not 0 stops with SYSTEM */
     void *progress_user;
-    double seconds_in_model; /* out: time spent inside libllama */
+    double seconds_in_model;               /* out: time spent inside libllama */
+    const entrol_measure_options *measure; /* temperature and Renyi order; NULL: their defaults */
 } entrol_llama_score_options;
 
 /* Scores one document: record row i describes tokens[first + i], for every token from `first` to the

@@ -26,10 +26,11 @@ struct entrol_llama {
     int64_t *targets;              /* n_batch of them */
     float *logprob;                /* n_batch, where the caller wants none but we do */
     size_t n_vocab, n_ctx, n_batch, n_seq_max;
-    int32_t bos;         /* -1: the model wants none */
-    bool space_prefix;   /* the tokenizer puts a space before a text */
-    bool memory_tainted; /* a row in trouble: the cache may hold what the next window must not see */
-    double seconds;      /* inside libllama, in this call */
+    int32_t bos;                           /* -1: the model wants none */
+    bool space_prefix;                     /* the tokenizer puts a space before a text */
+    bool memory_tainted;                   /* a row in trouble: the cache may hold what the next window must not see */
+    double seconds;                        /* inside libllama, in this call */
+    const entrol_measure_options *measure; /* of this call; NULL: the defaults */
     ent_log log;
     char description[128];
 };

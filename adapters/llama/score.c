@@ -130,7 +130,7 @@ static entrol_status check(const scoring *job, size_t n_tokens) {
 entrol_status entrol_llama_score(entrol_llama *llama, entrol_context *context, const entrol_record *record,
                                  entrol_diagnosis *diagnosis, const int32_t *tokens, size_t n_tokens, size_t first,
                                  entrol_llama_score_options *options) {
-    scoring job = {llama, context, record, diagnosis, tokens, first, 0, {sizeof job.options, 0, NULL, NULL, 0}};
+    scoring job = {llama, context, record, diagnosis, tokens, first, 0, {.size = sizeof job.options}};
     if (options != NULL) {
         job.options = *options;
     }
@@ -142,6 +142,7 @@ entrol_status entrol_llama_score(entrol_llama *llama, entrol_context *context, c
         return status;
     }
     llama->seconds = 0;
+    llama->measure = job.options.measure;
     status = score_windows(&job, n_tokens);
     if (options != NULL) {
         options->seconds_in_model = llama->seconds;

@@ -1,0 +1,9 @@
+/* The commands: one cmd_NAME.c each, one row each in the table of main.c. */
+#ifndef CLI_COMMANDS_H
+#define CLI_COMMANDS_H
+
+#include "options.h"
+
+extern const command command_version;
+
+#endif

@@ -1,0 +1,120 @@
+/* Reading with clear messages, writing that keeps numbers short. */
+#include "json_text.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *json_kind(const json_t *value) {
+    if (!value)
+        return "nothing";
+    switch (json_typeof(value)) {
+    case JSON_OBJECT:
+        return "an object";
+    case JSON_ARRAY:
+        return "an array";
+    case JSON_STRING:
+        return "a string";
+    case JSON_INTEGER:
+    case JSON_REAL:
+        return "a number";
+    case JSON_TRUE:
+    case JSON_FALSE:
+        return "true or false";
+    case JSON_NULL:
+        return "null";
+    }
+    return "something else";
+}
+
+/* jansson's sentence ends with "near '...'", which quotes up to 20 bytes of what it found. */
+static void report_broken(const char *name, uint64_t line_number, const json_error_t *error, trouble *trouble) {
+    unsigned long long line = line_number ? line_number : (unsigned long long)(error->line > 0 ? error->line : 1);
+    trouble_set(trouble, "%s:%llu: broken JSON at column %d: %s", name, line, error->column > 0 ? error->column : 1,
+                error->text);
+}
+
+json_t *json_read_object(const char *name, uint64_t line_number, const char *text, size_t n_bytes, trouble *trouble) {
+    json_error_t error;
+    /* JSON_ALLOW_NUL stays off: what is read here may be used as a C string. */
+    json_t *value = json_loadb(text, n_bytes, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
+    if (!value) {
+        report_broken(name, line_number, &error, trouble);
+        return NULL;
+    }
+    if (json_is_object(value))
+        return value;
+    trouble_set(trouble, "%s:%llu: expected a JSON object, found %s", name,
+                (unsigned long long)(line_number ? line_number : 1), json_kind(value));
+    json_decref(value);
+    return NULL;
+}
+
+static void append_real(buffer *buffer, double value) {
+    char text[40];
+    for (int n = 15; n <= 17; n++) {
+        snprintf(text, sizeof text, "%.*g", n, value);
+        if (strtod(text, NULL) == value)
+            break;
+    }
+    for (char *at = text; *at; at++)
+        if (*at == ',') /* a locale's decimal point */
+            *at = '.';
+    buffer_append_string(buffer, text);
+    if (!strpbrk(text, ".e")) /* stays a real */
+        buffer_append_string(buffer, ".0");
+}
+
+static void append_object(buffer *buffer, const json_t *object) {
+    const char *separator = "{";
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)object, key, value) {
+        buffer_append_string(buffer, separator);
+        buffer_append_json_string(buffer, key, strlen(key));
+        buffer_append_string(buffer, ": ");
+        json_append(buffer, value);
+        separator = ", ";
+    }
+    buffer_append_string(buffer, json_object_size(object) > 0 ? "}" : "{}");
+}
+
+static void append_array(buffer *buffer, const json_t *array) {
+    buffer_append_string(buffer, "[");
+    for (size_t i = 0; i < json_array_size(array); i++) {
+        if (i > 0)
+            buffer_append_string(buffer, ", ");
+        json_append(buffer, json_array_get(array, i));
+    }
+    buffer_append_string(buffer, "]");
+}
+
+/* Recursion is as deep as jansson let the text be. */
+void json_append(buffer *buffer, const json_t *value) {
+    switch (json_typeof(value)) {
+    case JSON_OBJECT:
+        append_object(buffer, value);
+        break;
+    case JSON_ARRAY:
+        append_array(buffer, value);
+        break;
+    case JSON_STRING:
+        buffer_append_json_string(buffer, json_string_value(value), json_string_length(value));
+        break;
+    case JSON_INTEGER:
+        buffer_append_format(buffer, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+        break;
+    case JSON_REAL:
+        append_real(buffer, json_real_value(value));
+        break;
+    case JSON_TRUE:
+        buffer_append_string(buffer, "true");
+        break;
+    case JSON_FALSE:
+        buffer_append_string(buffer, "false");
+        break;
+    case JSON_NULL:
+        buffer_append_string(buffer, "null");
+        break;
+    }
+}

@@ -1,0 +1,21 @@
+/* JSON through jansson, with messages that say where, and numbers written as short as they were. */
+#ifndef CLI_JSON_TEXT_H
+#define CLI_JSON_TEXT_H
+
+#include "buffer.h"
+#include "message.h"
+
+#include <jansson.h>
+#include <stdint.h>
+
+/* Reads one JSON object from a line of a file (line_number 0: the file as a whole). Refused: two members of one name,
+ * \u0000, broken UTF-8, numbers that do not fit, and nesting deeper than jansson's own cap (2048). */
+json_t *json_read_object(const char *name, uint64_t line_number, const char *text, size_t n_bytes, trouble *trouble);
+
+/* Appends a value without white space. A real is the shortest decimal that reads back as the same double. */
+void json_append(buffer *buffer, const json_t *value);
+
+/* "a string", "a number", "an array", ... for messages. */
+const char *json_kind(const json_t *value);
+
+#endif

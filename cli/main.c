@@ -1,0 +1,86 @@
+/* The `entrol` command: a table of commands, and what they share at the start and the end. */
+#include "commands.h"
+#include "help.h"
+#include "message.h"
+#include "suggest.h"
+
+#include <entrol/base.h>
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+static const command *const commands[] = {
+    &command_version,
+};
+enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
+
+static void print_help(void) {
+    printf("usage: entrol COMMAND [options] FILE...\n\n");
+    help_wrap("Measures how uncertain a language model is, token by token, and selects by it.", 0, 0);
+    printf("\nCommands:\n");
+    for (size_t i = 0; i < N_COMMANDS; i++) {
+        printf("  %-10s", commands[i]->name);
+        help_wrap(commands[i]->summary, 12, 12);
+    }
+    printf("\n\"entrol help COMMAND\" says more about one. \"-\" is standard input or output.\n"
+           "Exit: 0 done, 1 nothing selected, 2 an error in the usage, the input or the data.\n");
+}
+
+static const command *find_command(const char *name) {
+    for (size_t i = 0; i < N_COMMANDS; i++)
+        if (strcmp(commands[i]->name, name) == 0)
+            return commands[i];
+    return NULL;
+}
+
+static int report_unknown(const char *name) {
+    suggestion suggestion = suggestion_for(name);
+    for (size_t i = 0; i < N_COMMANDS; i++)
+        suggestion_offer(&suggestion, commands[i]->name);
+    if (suggestion.best)
+        return message_error("unknown command \"%s\"; did you mean \"%s\"?", name, suggestion.best);
+    return message_error("unknown command \"%s\"; \"entrol --help\" lists them", name);
+}
+
+static int run_help(int argc, char **argv) {
+    if (argc < 2) {
+        print_help();
+        return EXIT_DONE;
+    }
+    const command *command = find_command(argv[1]);
+    if (!command)
+        return report_unknown(argv[1]);
+    char help[] = "--help", *arguments[] = {argv[1], help, NULL};
+    return command->run(command, 2, arguments);
+}
+
+static int run_command(int argc, char **argv) {
+    if (argc < 2) {
+        message_error("expected a command; \"entrol --help\" lists them");
+        return EXIT_ERROR;
+    }
+    const char *name = argv[1];
+    if (strcmp(name, "help") == 0)
+        return run_help(argc - 1, argv + 1);
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
+        return run_help(1, argv);
+    if (strcmp(name, "--version") == 0) {
+        printf("entrol %s\n", entrol_version());
+        return EXIT_DONE;
+    }
+    const command *command = find_command(name);
+    return command ? command->run(command, argc - 1, argv + 1) : report_unknown(name);
+}
+
+int main(int argc, char **argv) {
+    /* A reader that goes away is an error of write() like any other, so that no .part file is left behind. */
+    signal(SIGPIPE, SIG_IGN);
+    int exit_code = run_command(argc, argv);
+    errno = 0;
+    if ((fflush(stdout) != 0 || ferror(stdout)) && exit_code != EXIT_ERROR)
+        return message_error("cannot write standard output: %s",
+                             errno == EPIPE ? "its reader has closed it" : strerror(errno ? errno : EIO));
+    return exit_code;
+}

@@ -1,0 +1,78 @@
+/* Messages on standard error: one line each, safe to print whatever a file name or a file's text holds. */
+#include "message.h"
+#include "progress.h"
+#include "utf8.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* Characters that would move the cursor, change the colour or turn the line around in a terminal. */
+static bool is_unsafe(uint32_t code) {
+    return code < 0x20 || (code >= 0x7F && code < 0xA0) || code == 0x200E || code == 0x200F || code == 0x061C ||
+           code == 0x2028 || code == 0x2029 || (code >= 0x202A && code <= 0x202E) || (code >= 0x2066 && code <= 0x2069);
+}
+
+/* Copies `from` so that it can be printed: unsafe characters and broken UTF-8 as \xNN, cut at a whole character. */
+static void escape_into(char *to, size_t to_size, const char *from) {
+    size_t used = 0, n = strlen(from);
+    for (size_t i = 0; i < n;) {
+        uint32_t code;
+        size_t length = utf8_next(from + i, n - i, &code);
+        bool unsafe = code == UTF8_BROKEN || is_unsafe(code);
+        size_t need = unsafe ? 4 * length : length;
+        if (used + need + 1 > to_size)
+            break;
+        for (size_t j = 0; unsafe && j < length; j++)
+            snprintf(to + used + 4 * j, 5, "\\x%02x", (unsigned char)from[i + j]);
+        if (!unsafe)
+            memcpy(to + used, from + i, length);
+        used += need;
+        i += length;
+    }
+    to[used] = 0;
+}
+
+static void format_safely(char *to, size_t to_size, const char *format, va_list arguments) {
+    char raw[2048];
+    if (vsnprintf(raw, sizeof raw, format, arguments) < 0)
+        snprintf(raw, sizeof raw, "%s", format);
+    escape_into(to, to_size, raw);
+}
+
+bool trouble_set(trouble *trouble, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    format_safely(trouble->text, sizeof trouble->text, format, arguments);
+    va_end(arguments);
+    return false;
+}
+
+/* One write, so that lines of several processes do not mix. */
+static void print_line(const char *prefix, const char *text) {
+    progress_hide();
+    fprintf(stderr, "entrol: %s%s\n", prefix, text);
+}
+
+int message_error(const char *format, ...) {
+    char text[4096];
+    va_list arguments;
+    va_start(arguments, format);
+    format_safely(text, sizeof text, format, arguments);
+    va_end(arguments);
+    print_line("", text);
+    return EXIT_ERROR;
+}
+
+int message_trouble(const trouble *trouble) {
+    print_line("", trouble->text);
+    return EXIT_ERROR;
+}
+
+void message_warning(const char *format, ...) {
+    char text[4096];
+    va_list arguments;
+    va_start(arguments, format);
+    format_safely(text, sizeof text, format, arguments);
+    va_end(arguments);
+    print_line("warning: ", text);
+}

@@ -1,0 +1,16 @@
+/* Which files are being read, so that none of them is overwritten. */
+#ifndef CLI_OPEN_FILES_H
+#define CLI_OPEN_FILES_H
+
+#include "message.h"
+
+#include <sys/stat.h>
+
+/* Remembers an input for the rest of the process. */
+void open_files_note(const struct stat *status);
+bool open_files_is_input(const struct stat *status);
+
+/* Opens a path for reading, refuses a directory, notes it, and fills *status: a descriptor, or -1 with trouble. */
+int open_files_read(const char *path, struct stat *status, trouble *trouble);
+
+#endif

@@ -1,0 +1,209 @@
+/* PATH.part, renamed to PATH when everything is written and on the disk. What is no plain file (a terminal, a pipe,
+ * /dev/null) is written directly. */
+#include "output.h"
+#include "open_files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+enum { BUFFER_SIZE = 1 << 16 };
+
+struct output {
+    int fd;
+    char *path, *part; /* part is NULL where the bytes go straight to path */
+    char *buffer;      /* NULL: written at once */
+    size_t n_buffered;
+    mode_t mode; /* of the file that is replaced; 0: there is none */
+};
+
+static bool report_write(const output *output, trouble *trouble) {
+    return trouble_set(trouble, "cannot write %s: %s", output->path,
+                       errno == EPIPE ? "its reader has closed it" : strerror(errno));
+}
+
+static void output_free(output *output) {
+    if (output->fd > STDERR_FILENO)
+        close(output->fd);
+    free(output->path);
+    free(output->part);
+    free(output->buffer);
+    free(output);
+}
+
+static output *output_new(const char *path, trouble *trouble) {
+    output *made = calloc(1, sizeof *made);
+    if (made) {
+        made->fd = -1;
+        made->path = strdup(path);
+    }
+    if (made && made->path)
+        return made;
+    if (made)
+        output_free(made);
+    trouble_set(trouble, "cannot write %s: out of memory", path);
+    return NULL;
+}
+
+/* Refuses what cannot be replaced; follows a link, so that the file behind it is replaced and not the link. */
+static bool look_at_target(output *output, bool *is_plain, trouble *trouble) {
+    struct stat status;
+    *is_plain = true;
+    if (stat(output->path, &status) != 0)
+        return true;
+    if (S_ISDIR(status.st_mode))
+        return trouble_set(trouble, "cannot write %s: it is a directory", output->path);
+    if (open_files_is_input(&status))
+        return trouble_set(trouble, "cannot write %s: it is being read", output->path);
+    *is_plain = S_ISREG(status.st_mode);
+    if (!*is_plain)
+        return true;
+    output->mode = status.st_mode & 07777;
+    char *real = realpath(output->path, NULL);
+    if (!real)
+        return report_write(output, trouble);
+    free(output->path);
+    output->path = real;
+    return true;
+}
+
+static bool open_part(output *output, int flags, trouble *trouble) {
+    size_t n = strlen(output->path);
+    output->part = malloc(n + sizeof ".part");
+    output->buffer = malloc(BUFFER_SIZE);
+    if (!output->part || !output->buffer)
+        return trouble_set(trouble, "cannot write %s: out of memory", output->path);
+    memcpy(output->part, output->path, n);
+    memcpy(output->part + n, ".part", sizeof ".part");
+    output->fd = open(output->part, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | flags, 0666);
+    struct stat status;
+    if (output->fd < 0 || fstat(output->fd, &status) != 0)
+        return trouble_set(trouble, "cannot write %s: %s", output->part, strerror(errno));
+    if (open_files_is_input(&status))
+        return trouble_set(trouble, "cannot write %s: it is being read", output->part);
+    if (flock(output->fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+        return trouble_set(trouble, "cannot write %s: another process is writing it", output->part);
+    return true;
+}
+
+static output *open_file(const char *path, uint64_t n_bytes, trouble *trouble) {
+    output *made = output_new(path, trouble);
+    bool is_plain;
+    if (!made)
+        return NULL;
+    bool ok = look_at_target(made, &is_plain, trouble);
+    if (ok && is_plain) {
+        ok = open_part(made, 0, trouble);
+        if (ok && (ftruncate(made->fd, (off_t)n_bytes) != 0 || lseek(made->fd, 0, SEEK_END) != (off_t)n_bytes))
+            ok = report_write(made, trouble);
+    } else if (ok) {
+        made->fd = open(path, O_WRONLY | O_CLOEXEC);
+        if (made->fd < 0)
+            ok = report_write(made, trouble);
+    }
+    if (ok)
+        return made;
+    output_free(made); /* a .part of someone else, or of an earlier run, stays */
+    return NULL;
+}
+
+output *output_open(const char *path, trouble *trouble) {
+    if (path && strcmp(path, "-") != 0)
+        return open_file(path, 0, trouble);
+    output *made = output_new("standard output", trouble);
+    if (made)
+        made->fd = STDOUT_FILENO;
+    return made;
+}
+
+output *output_resume(const char *path, uint64_t n_bytes, trouble *trouble) {
+    output *made = open_file(path, n_bytes, trouble);
+    if (made && !made->part) {
+        trouble_set(trouble, "cannot go on with %s: it is no plain file", path);
+        output_free(made);
+        return NULL;
+    }
+    return made;
+}
+
+static bool write_out(output *output, const char *bytes, size_t n_bytes, trouble *trouble) {
+    while (n_bytes > 0) {
+        ssize_t n = write(output->fd, bytes, n_bytes);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return report_write(output, trouble);
+        bytes += n;
+        n_bytes -= (size_t)n;
+    }
+    return true;
+}
+
+bool output_flush(output *output, trouble *trouble) {
+    size_t n = output->n_buffered;
+    output->n_buffered = 0;
+    return write_out(output, output->buffer, n, trouble);
+}
+
+bool output_write(output *output, const void *bytes, size_t n_bytes, trouble *trouble) {
+    if (!output->buffer)
+        return write_out(output, bytes, n_bytes, trouble);
+    if (n_bytes > BUFFER_SIZE - output->n_buffered && !output_flush(output, trouble))
+        return false;
+    if (n_bytes > BUFFER_SIZE)
+        return write_out(output, bytes, n_bytes, trouble);
+    if (n_bytes > 0)
+        memcpy(output->buffer + output->n_buffered, bytes, n_bytes);
+    output->n_buffered += n_bytes;
+    return true;
+}
+
+/* The new name itself must reach the disk too. Not every file system can do it: then the rename is as safe as it
+ * gets. */
+static void sync_folder(const char *path) {
+    const char *slash = strrchr(path, '/');
+    char *folder = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
+    int fd = folder ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    if (fd >= 0) {
+        fsync(fd);
+        close(fd);
+    }
+    free(folder);
+}
+
+static bool put_into_place(output *output, trouble *trouble) {
+    struct stat status;
+    if (stat(output->path, &status) == 0 && open_files_is_input(&status))
+        return trouble_set(trouble, "cannot write %s: it was read; the result is not kept", output->path);
+    if (output->mode && fchmod(output->fd, output->mode) != 0)
+        return report_write(output, trouble);
+    if (fsync(output->fd) != 0 || rename(output->part, output->path) != 0)
+        return report_write(output, trouble);
+    sync_folder(output->path);
+    return true;
+}
+
+bool output_commit(output *output, trouble *trouble) {
+    bool ok = output_flush(output, trouble);
+    if (ok && output->part)
+        ok = put_into_place(output, trouble);
+    if (!ok && output->part)
+        unlink(output->part);
+    output_free(output);
+    return ok;
+}
+
+void output_abandon(output *output, bool keep_part) {
+    if (!output)
+        return;
+    trouble ignored; /* why it is abandoned is being reported already */
+    if (output->part && keep_part)
+        (void)output_flush(output, &ignored);
+    else if (output->part)
+        unlink(output->part);
+    output_free(output);
+}

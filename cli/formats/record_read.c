@@ -1,0 +1,231 @@
+/* Token records from JSON Lines. A member whose name is a column's is that column when it is an array; with any other
+ * value it is a field of the input like all others, and kept as such. */
+#include "record.h"
+#include "record_parts.h"
+#include "../json_text.h"
+
+#include <float.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Where we are, for messages. */
+typedef struct place {
+    const char *name;
+    uint64_t line_number;
+    column_id column;
+    trouble *trouble;
+} place;
+
+static bool report(const place *place, size_t token, const char *expected, const json_t *found) {
+    return trouble_set(place->trouble, "%s:%llu: column \"%s\", token %zu: expected %s, found %s", place->name,
+                       (unsigned long long)place->line_number, record_columns[place->column].name, token, expected,
+                       json_kind(found));
+}
+
+/* A number that is written as a string because JSON has no such number. */
+static bool special_real(const char *text, double *value) {
+    if (strcmp(text, "NaN") == 0)
+        *value = NAN;
+    else if (strcmp(text, "Infinity") == 0)
+        *value = INFINITY;
+    else if (strcmp(text, "-Infinity") == 0)
+        *value = -INFINITY;
+    else
+        return false;
+    return true;
+}
+
+static bool read_real(const json_t *item, float *value) {
+    double number;
+    if (json_is_string(item)) {
+        if (!special_real(json_string_value(item), &number))
+            return false;
+    } else if (json_is_number(item)) {
+        number = json_number_value(item);
+        if (fabs(number) > (double)FLT_MAX)
+            return false;
+    } else {
+        return false;
+    }
+    *value = (float)number;
+    return true;
+}
+
+static bool read_integer(const json_t *item, int64_t *value) {
+    if (json_is_integer(item)) {
+        *value = json_integer_value(item);
+        return true;
+    }
+    double number = json_is_real(item) ? json_real_value(item) : 0.5;
+    if (number != floor(number) || fabs(number) > 0x1p53)
+        return false;
+    *value = (int64_t)number;
+    return true;
+}
+
+static bool read_flag(const json_t *item, int64_t *value) {
+    if (json_is_integer(item) && (json_integer_value(item) == 0 || json_integer_value(item) == 1))
+        *value = json_integer_value(item);
+    else if (json_is_boolean(item))
+        *value = json_is_true(item);
+    else
+        return false;
+    return true;
+}
+
+/* One value into slot `slot` of a column; null is missing. */
+static bool read_value(const place *place, column *column, size_t slot, size_t token, const json_t *item) {
+    column->valid[slot] = !json_is_null(item);
+    if (json_is_null(item))
+        return true;
+    switch (record_columns[place->column].type) {
+    case COLUMN_REAL:
+        return read_real(item, &column->reals[slot]) ||
+               report(place, token, "a number a float can hold, \"NaN\", \"Infinity\", \"-Infinity\" or null", item);
+    case COLUMN_INTEGER:
+        return read_integer(item, &column->integers[slot]) || report(place, token, "a whole number or null", item);
+    case COLUMN_FLAG:
+        return read_flag(item, &column->integers[slot]) || report(place, token, "true, false or null", item);
+    case COLUMN_STRING:
+        if (!json_is_string(item))
+            return report(place, token, "a string or null", item);
+        column->strings[slot] = strdup(json_string_value(item));
+        return column->strings[slot] || trouble_set(place->trouble, "%s: out of memory", place->name);
+    }
+    return false;
+}
+
+/* The longest list of a list column. */
+static bool find_width(const place *place, const json_t *array, size_t *width) {
+    *width = 0;
+    for (size_t i = 0; i < json_array_size(array); i++) {
+        const json_t *item = json_array_get(array, i);
+        if (!json_is_array(item) && !json_is_null(item))
+            return report(place, i, "an array or null", item);
+        if (json_array_size(item) > *width)
+            *width = json_array_size(item);
+    }
+    if (*width > RECORD_MAX_WIDTH)
+        return trouble_set(place->trouble, "%s:%llu: column \"%s\" has %zu values a token; at most %d are supported",
+                           place->name, (unsigned long long)place->line_number, record_columns[place->column].name,
+                           *width, RECORD_MAX_WIDTH);
+    return true;
+}
+
+static bool read_list(const place *place, column *column, size_t token, const json_t *list) {
+    size_t first = token * column->width, n = json_array_size(list);
+    memset(column->valid + first, 0, column->width); /* a shorter list ends in missing values */
+    for (size_t i = 0; i < n; i++)
+        if (!read_value(place, column, first + i, token, json_array_get(list, i)))
+            return false;
+    return true;
+}
+
+static bool read_column(const place *place, document *document, const json_t *array) {
+    bool is_list = record_columns[place->column].is_list;
+    size_t width = 1;
+    if (is_list && !find_width(place, array, &width))
+        return false;
+    if (!document_add_column(document, place->column, width))
+        return trouble_set(place->trouble, "%s: out of memory", place->name);
+    column *column = &document->columns[place->column];
+    for (size_t i = 0; i < document->n_tokens; i++) {
+        const json_t *item = json_array_get(array, i);
+        if (!(is_list ? read_list(place, column, i, item) : read_value(place, column, i, i, item)))
+            return false;
+    }
+    return true;
+}
+
+/* All arrays of a line, whose common length is the number of tokens. */
+static bool read_columns(place *place, document *document) {
+    const char *key, *first = NULL;
+    json_t *value;
+    json_object_foreach(document->fields, key, value) {
+        place->column = record_find_column(key, strlen(key));
+        if (place->column == COLUMN_COUNT || !json_is_array(value))
+            continue;
+        if (!first)
+            document->n_tokens = json_array_size(value);
+        else if (json_array_size(value) != document->n_tokens)
+            return trouble_set(place->trouble, "%s:%llu: column \"%s\" has %zu values, but \"%s\" has %zu", place->name,
+                               (unsigned long long)place->line_number, key, json_array_size(value), first,
+                               document->n_tokens);
+        if (!first)
+            first = record_columns[place->column].name;
+        if (!read_column(place, document, value))
+            return false;
+    }
+    return true;
+}
+
+/* Offsets never go back, and stay inside the text if there is one. */
+static bool check_offsets(const place *place, const document *document) {
+    const column *start = &document->columns[COLUMN_BYTE_START], *end = &document->columns[COLUMN_BYTE_END];
+    if (!start->is_present || !end->is_present)
+        return true;
+    int64_t last_start = 0, last_end = 0;
+    int64_t limit = document->text ? (int64_t)document->text_size : INT64_MAX;
+    for (size_t i = 0; i < document->n_tokens; i++) {
+        if (!start->valid[i] || !end->valid[i])
+            continue;
+        int64_t from = start->integers[i], to = end->integers[i];
+        if (from < last_start || to < last_end || from > to)
+            return trouble_set(place->trouble, "%s:%llu: token %zu: bytes %lld to %lld are not in order", place->name,
+                               (unsigned long long)place->line_number, i, (long long)from, (long long)to);
+        if (to > limit)
+            return trouble_set(place->trouble, "%s:%llu: token %zu ends at byte %lld, but the text has %lld",
+                               place->name, (unsigned long long)place->line_number, i, (long long)to, (long long)limit);
+        last_start = from;
+        last_end = to;
+    }
+    return true;
+}
+
+static bool read_id(const place *place, document *document) {
+    const json_t *id = json_object_get(document->fields, "id");
+    buffer text = {0};
+    if (json_is_string(id))
+        buffer_append(&text, json_string_value(id), json_string_length(id));
+    else if (id && !json_is_null(id))
+        json_append(&text, id);
+    else
+        buffer_append_format(&text, "document %llu", (unsigned long long)place->line_number);
+    document->id = text.data;
+    return !text.failed || trouble_set(place->trouble, "%s: out of memory", place->name);
+}
+
+bool record_parse(const char *name, uint64_t line_number, const char *line, size_t n_bytes, document *document,
+                  trouble *trouble) {
+    place place = {name, line_number, COLUMN_COUNT, trouble};
+    document_free(document);
+    document->line = line;
+    document->line_size = n_bytes;
+    document->line_number = line_number;
+    document->fields = json_read_object(name, line_number, line, n_bytes, trouble);
+    if (!document->fields)
+        return false;
+    const json_t *text = json_object_get(document->fields, "text");
+    document->text = json_string_value(text);
+    document->text_size = json_string_length(text);
+    return read_id(&place, document) && read_columns(&place, document) && check_offsets(&place, document);
+}
+
+static bool is_blank(const char *line, size_t n_bytes) {
+    return strspn(line, " \t\r") == n_bytes;
+}
+
+int record_read(input *input, document *document, trouble *trouble) {
+    const char *line;
+    size_t n_bytes;
+    do {
+        int status = input_line(input, &line, &n_bytes, trouble);
+        if (status <= 0) {
+            document_free(document);
+            return status;
+        }
+    } while (is_blank(line, n_bytes));
+    bool ok = record_parse(input_name(input), input_line_number(input), line, n_bytes, document, trouble);
+    return ok ? 1 : -1;
+}

@@ -1,0 +1,159 @@
+/* Token records to JSON Lines: a whole line, or a line as it stands with one column set. */
+#include "record.h"
+#include "record_parts.h"
+#include "../json_text.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+static void append_value(buffer *buffer, const column *column, column_type type, size_t slot) {
+    if (!column->valid[slot])
+        buffer_append(buffer, "null", 4);
+    else if (type == COLUMN_REAL)
+        buffer_append_float(buffer, column->reals[slot]);
+    else if (type == COLUMN_INTEGER)
+        buffer_append_format(buffer, "%" PRId64, column->integers[slot]);
+    else if (type == COLUMN_FLAG)
+        buffer_append_string(buffer, column->integers[slot] ? "true" : "false");
+    else
+        buffer_append_json_string(buffer, column->strings[slot], strlen(column->strings[slot]));
+}
+
+/* "[v, v, ...]" of n slots from `first` on. */
+static void append_slots(buffer *buffer, const column *column, column_type type, size_t first, size_t n) {
+    buffer_append(buffer, "[", 1);
+    for (size_t i = 0; i < n; i++) {
+        if (i > 0)
+            buffer_append(buffer, ",", 1);
+        append_value(buffer, column, type, first + i);
+    }
+    buffer_append(buffer, "]", 1);
+}
+
+static void append_array(buffer *buffer, const document *document, column_id id) {
+    const column *column = &document->columns[id];
+    column_type type = record_columns[id].type;
+    if (!record_columns[id].is_list) {
+        append_slots(buffer, column, type, 0, document->n_tokens);
+        return;
+    }
+    buffer_append(buffer, "[", 1);
+    for (size_t i = 0; i < document->n_tokens; i++) {
+        if (i > 0)
+            buffer_append(buffer, ",", 1);
+        append_slots(buffer, column, type, i * column->width, column->width);
+    }
+    buffer_append(buffer, "]", 1);
+}
+
+static void append_name(buffer *buffer, const char **separator, const char *name) {
+    buffer_append_string(buffer, *separator);
+    buffer_append_json_string(buffer, name, strlen(name));
+    buffer_append(buffer, ": ", 2);
+    *separator = ", ";
+}
+
+/* Whether a member of the input line is written as it was: not if it is a column, or stands in the way of one. */
+static bool is_other_field(const document *document, const char *key, const json_t *value) {
+    column_id id = record_find_column(key, strlen(key));
+    return id == COLUMN_COUNT || (!json_is_array(value) && !document->columns[id].is_present);
+}
+
+void record_write(buffer *buffer, const document *document) {
+    const char *separator = "{", *key;
+    json_t *value;
+    json_object_foreach(document->fields, key, value) {
+        if (!is_other_field(document, key, value))
+            continue;
+        append_name(buffer, &separator, key);
+        json_append(buffer, value);
+    }
+    for (int id = 0; id < COLUMN_COUNT; id++)
+        if (document->columns[id].is_present) {
+            append_name(buffer, &separator, record_columns[id].name);
+            append_array(buffer, document, (column_id)id);
+        }
+    buffer_append_string(buffer, *separator == '{' ? "{}\n" : "}\n");
+}
+
+/* Scanning a line that jansson has accepted: each returns where the thing that starts at `at` ends. */
+static size_t skip_space(const char *line, size_t n, size_t at) {
+    while (at < n && (line[at] == ' ' || line[at] == '\t' || line[at] == '\r' || line[at] == '\n'))
+        at++;
+    return at;
+}
+
+static size_t skip_string(const char *line, size_t n, size_t at) {
+    for (at++; at < n && line[at] != '"'; at++)
+        if (line[at] == '\\')
+            at++;
+    return at < n ? at + 1 : n;
+}
+
+static size_t skip_value(const char *line, size_t n, size_t at) {
+    size_t depth = 0;
+    while (at < n) {
+        char c = line[at];
+        if (c == '"') {
+            at = skip_string(line, n, at);
+            continue;
+        }
+        if (depth == 0 && (c == ',' || c == '}' || c == ']'))
+            return at;
+        depth += c == '{' || c == '[';
+        depth -= c == '}' || c == ']';
+        at++;
+    }
+    return n;
+}
+
+/* Whether the JSON string at [start, end) spells `name`; escapes are decoded. */
+static bool spells(const char *line, size_t start, size_t end, const char *name) {
+    size_t n = strlen(name);
+    if (!memchr(line + start, '\\', end - start))
+        return end - start == n + 2 && memcmp(line + start + 1, name, n) == 0;
+    json_t *string = json_loadb(line + start, end - start, JSON_DECODE_ANY, NULL);
+    bool same = json_is_string(string) && strcmp(json_string_value(string), name) == 0;
+    json_decref(string);
+    return same;
+}
+
+/* Where the value of member `name` stands in the line's object, or, without that member, where the object's brace
+ * closes (then *end == *start, and *is_empty says whether the object has no member). */
+static bool find_member(const char *line, size_t n, const char *name, size_t *start, size_t *end, bool *is_empty) {
+    size_t at = skip_space(line, n, 0) + 1;
+    *is_empty = true;
+    for (;;) {
+        at = skip_space(line, n, at);
+        if (at >= n || line[at] == '}') {
+            *start = *end = at < n ? at : n;
+            return false;
+        }
+        *is_empty = false;
+        size_t key = at, key_end = skip_string(line, n, at);
+        size_t value = skip_space(line, n, skip_space(line, n, key_end) + 1); /* behind the colon */
+        size_t after = skip_value(line, n, value);
+        if (spells(line, key, key_end, name)) {
+            *start = value;
+            *end = after;
+            while (*end > value && strchr(" \t\r\n", line[*end - 1]))
+                --*end;
+            return true;
+        }
+        at = after + (after < n && line[after] == ',');
+    }
+}
+
+void record_write_with_column(buffer *buffer, const document *document, column_id id) {
+    size_t start, end;
+    bool is_empty;
+    bool found = find_member(document->line, document->line_size, record_columns[id].name, &start, &end, &is_empty);
+    buffer_append(buffer, document->line, start);
+    if (!found) {
+        const char *separator = is_empty ? "" : ", ";
+        append_name(buffer, &separator, record_columns[id].name);
+    }
+    append_array(buffer, document, id);
+    buffer_append(buffer, document->line + end, document->line_size - end);
+    buffer_append(buffer, "\n", 1);
+}

@@ -60,7 +60,7 @@ def commands():
 
 def options(command):
     """Every --option that the command's help describes, at the head of a line."""
-    heads = re.findall(r"^ +(-.*)$", help_of(command), re.MULTILINE)
+    heads = re.findall(r"^ {2,12}(-.*)$", help_of(command), re.MULTILINE)
     return {name for head in heads for name in re.findall(r"--[a-z][a-z-]*", re.split(r"  +", head)[0])}
 
 

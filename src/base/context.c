@@ -1,0 +1,135 @@
+/* The context: what it is made from, and its memory and threads. */
+#if !defined(_GNU_SOURCE)
+#define _GNU_SOURCE /* sched_getaffinity */
+#endif
+#include "context.h"
+
+#include "cpu.h"
+#include "pool.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct entrol_context {
+    entrol_context_options options;
+    entrol_cpu cpu;
+    ent_pool pool;
+    pthread_t *threads;
+};
+
+static void *allocate_default(void *user, size_t n_bytes) {
+    (void)user;
+    return malloc(n_bytes);
+}
+
+static void release_default(void *user, void *memory) {
+    (void)user;
+    free(memory);
+}
+
+/* The processors this process may run on. */
+static size_t n_processors(void) {
+#if defined(__linux__)
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) == 0)
+        return (size_t)CPU_COUNT(&set);
+#endif
+    const long n = sysconf(_SC_NPROCESSORS_ONLN);
+    return n > 0 ? (size_t)n : 1;
+}
+
+/* ENTROL_THREADS as a number from 1 to ENT_MAX_THREADS, else the processors. */
+static entrol_status default_threads(size_t *n_threads) {
+    const char *text = getenv("ENTROL_THREADS");
+    *n_threads = n_processors();
+    if (!text || !*text)
+        return ENTROL_OK;
+    char *end;
+    errno = 0;
+    const unsigned long n = strtoul(text, &end, 10);
+    if (*text < '0' || *text > '9' || *end || errno || n < 1 || n > ENT_MAX_THREADS)
+        return ENTROL_ERROR_ENVIRONMENT;
+    *n_threads = n;
+    return ENTROL_OK;
+}
+
+/* The caller's options over the defaults; a shorter struct is an older one. */
+static entrol_status take_options(entrol_context_options *taken, const entrol_context_options *given) {
+    *taken = (entrol_context_options)ENTROL_CONTEXT_OPTIONS_INIT;
+    if (given) {
+        if (given->size <= sizeof given->size)
+            return ENTROL_ERROR_ARGUMENT;
+        memcpy(taken, given, given->size < sizeof *taken ? given->size : sizeof *taken);
+    }
+    if (!taken->allocate != !taken->release || taken->n_threads > ENT_MAX_THREADS)
+        return ENTROL_ERROR_ARGUMENT;
+    if (!taken->allocate) {
+        taken->allocate = allocate_default;
+        taken->release = release_default;
+    }
+    return taken->n_threads ? ENTROL_OK : default_threads(&taken->n_threads);
+}
+
+entrol_status entrol_context_create(entrol_context **context, const entrol_context_options *options) {
+    if (!context)
+        return ENTROL_ERROR_ARGUMENT;
+    entrol_context_options taken;
+    entrol_cpu cpu;
+    entrol_status status = take_options(&taken, options);
+    if (status == ENTROL_OK)
+        status = ent_cpu_choose(&cpu, taken.cpu);
+    if (status != ENTROL_OK)
+        return status;
+    entrol_context *made = taken.allocate(taken.allocate_user, sizeof *made);
+    pthread_t *threads = taken.allocate(taken.allocate_user, taken.n_threads * sizeof *threads);
+    status = made && threads ? ENTROL_OK : ENTROL_ERROR_MEMORY;
+    if (status == ENTROL_OK) {
+        *made = (entrol_context){.options = taken, .cpu = cpu, .threads = threads};
+        status = ent_pool_init(&made->pool, threads, taken.n_threads);
+    }
+    if (status == ENTROL_OK) {
+        *context = made;
+        return ENTROL_OK;
+    }
+    if (made)
+        taken.release(taken.allocate_user, made);
+    if (threads)
+        taken.release(taken.allocate_user, threads);
+    return status;
+}
+
+void entrol_context_destroy(entrol_context *context) {
+    if (!context)
+        return;
+    ent_pool_destroy(&context->pool);
+    const entrol_context_options options = context->options;
+    options.release(options.allocate_user, context->threads);
+    options.release(options.allocate_user, context);
+}
+
+entrol_cpu entrol_context_cpu(const entrol_context *context) {
+    return context->cpu;
+}
+
+size_t entrol_context_n_threads(const entrol_context *context) {
+    return context->options.n_threads;
+}
+
+void ent_parallel_for(entrol_context *context, size_t n_tasks, entrol_task task, void *argument) {
+    if (context->options.parallel_for)
+        context->options.parallel_for(context->options.parallel_user, n_tasks, task, argument);
+    else
+        ent_pool_run(&context->pool, n_tasks, task, argument);
+}
+
+void *ent_allocate(entrol_context *context, size_t n_bytes) {
+    return context->options.allocate(context->options.allocate_user, n_bytes ? n_bytes : 1);
+}
+
+void ent_release(entrol_context *context, void *memory) {
+    if (memory)
+        context->options.release(context->options.allocate_user, memory);
+}

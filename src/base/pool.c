@@ -1,0 +1,117 @@
+#if !defined(_GNU_SOURCE)
+#define _GNU_SOURCE /* sigset_t */
+#endif
+#include "pool.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+/* Takes tasks by number until there are none. */
+static void work_off(ent_pool *pool) {
+    for (;;) {
+        const size_t index = atomic_fetch_add_explicit(&pool->next, 1, memory_order_relaxed);
+        if (index >= pool->n_tasks)
+            return;
+        pool->task(pool->argument, index);
+    }
+}
+
+static void *thread_main(void *argument) {
+    ent_pool *pool = argument;
+    uint64_t seen = 0;
+    pthread_mutex_lock(&pool->lock);
+    for (;;) {
+        while (!pool->stop && pool->generation == seen)
+            pthread_cond_wait(&pool->work, &pool->lock);
+        if (pool->stop)
+            break;
+        seen = pool->generation;
+        pthread_mutex_unlock(&pool->lock);
+        work_off(pool);
+        pthread_mutex_lock(&pool->lock);
+        if (--pool->n_busy == 0)
+            pthread_cond_signal(&pool->idle);
+    }
+    pthread_mutex_unlock(&pool->lock);
+    return NULL;
+}
+
+static int init_locks(ent_pool *pool) {
+    if (pthread_mutex_init(&pool->lock, NULL) != 0)
+        return 0;
+    if (pthread_cond_init(&pool->work, NULL) == 0) {
+        if (pthread_cond_init(&pool->idle, NULL) == 0)
+            return 1;
+        pthread_cond_destroy(&pool->work);
+    }
+    pthread_mutex_destroy(&pool->lock);
+    return 0;
+}
+
+entrol_status ent_pool_init(ent_pool *pool, pthread_t *threads, size_t n_threads) {
+    *pool = (ent_pool){.n_threads = n_threads, .threads = threads, .owner = getpid()};
+    return init_locks(pool) ? ENTROL_OK : ENTROL_ERROR_SYSTEM;
+}
+
+/* The threads take no signals: those belong to the program. If the system refuses one, fewer do the work. */
+static void start_threads(ent_pool *pool) {
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    while (pool->n_started + 1 < pool->n_threads &&
+           pthread_create(&pool->threads[pool->n_started], NULL, thread_main, pool) == 0)
+        pool->n_started++;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+/* After a fork the child has the pool's memory but none of its threads. */
+static void start_if_needed(ent_pool *pool) {
+    if (pool->owner != getpid()) {
+        pool->owner = getpid();
+        pool->n_started = 0;
+        pool->n_busy = 0;
+        pool->generation = 0;
+        init_locks(pool);
+    }
+    if (pool->n_started == 0 && pool->n_threads > 1)
+        start_threads(pool);
+}
+
+void ent_pool_run(ent_pool *pool, size_t n_tasks, entrol_task task, void *argument) {
+    const int alone = n_tasks < 2 || pool->n_threads < 2;
+    if (!alone)
+        start_if_needed(pool);
+    if (alone || pool->n_started == 0) {
+        for (size_t index = 0; index < n_tasks; index++)
+            task(argument, index);
+        return;
+    }
+    pthread_mutex_lock(&pool->lock);
+    pool->task = task;
+    pool->argument = argument;
+    pool->n_tasks = n_tasks;
+    atomic_store_explicit(&pool->next, 0, memory_order_relaxed);
+    pool->n_busy = pool->n_started;
+    pool->generation++;
+    pthread_cond_broadcast(&pool->work);
+    pthread_mutex_unlock(&pool->lock);
+    work_off(pool);
+    pthread_mutex_lock(&pool->lock);
+    while (pool->n_busy > 0)
+        pthread_cond_wait(&pool->idle, &pool->lock);
+    pthread_mutex_unlock(&pool->lock);
+}
+
+void ent_pool_destroy(ent_pool *pool) {
+    if (pool->owner == getpid()) {
+        pthread_mutex_lock(&pool->lock);
+        pool->stop = 1;
+        pthread_cond_broadcast(&pool->work);
+        pthread_mutex_unlock(&pool->lock);
+        for (size_t i = 0; i < pool->n_started; i++)
+            pthread_join(pool->threads[i], NULL);
+        pthread_cond_destroy(&pool->idle);
+        pthread_cond_destroy(&pool->work);
+        pthread_mutex_destroy(&pool->lock);
+    }
+}

@@ -1,0 +1,86 @@
+/* Names and sentences for statuses, reasons, element types and the version. */
+#include <entrol/base.h>
+
+#include "context.h"
+
+const char *entrol_version(void) {
+    return ENTROL_VERSION;
+}
+
+const char *entrol_status_string(entrol_status status) {
+    switch (status) {
+    case ENTROL_OK:
+        return "success";
+    case ENTROL_ERROR_ARGUMENT:
+        return "an argument is out of its domain";
+    case ENTROL_ERROR_MEMORY:
+        return "not enough memory";
+    case ENTROL_ERROR_OVERFLOW:
+        return "a size is too large for this machine";
+    case ENTROL_ERROR_UNSUPPORTED:
+        return "not supported by this build or this machine";
+    case ENTROL_ERROR_ENVIRONMENT:
+        return "ENTROL_CPU or ENTROL_THREADS is not understood";
+    case ENTROL_ERROR_SYSTEM:
+        return "the operating system refused";
+    }
+    return "unknown status";
+}
+
+const char *entrol_reason_string(entrol_reason reason) {
+    switch (reason) {
+    case ENTROL_REASON_NONE:
+        return "nothing";
+    case ENTROL_REASON_NAN:
+        return "NaN";
+    case ENTROL_REASON_INFINITE:
+        return "infinite";
+    case ENTROL_REASON_EMPTY_SUPPORT:
+        return "no possible column";
+    case ENTROL_REASON_TARGET:
+        return "the target is not a column";
+    case ENTROL_REASON_NEGATIVE:
+        return "not a probability";
+    case ENTROL_REASON_SUM:
+        return "the probabilities do not sum to one";
+    }
+    return "unknown reason";
+}
+
+size_t entrol_dtype_size(entrol_dtype dtype) {
+    switch (dtype) {
+    case ENTROL_F64:
+        return 8;
+    case ENTROL_F32:
+        return 4;
+    case ENTROL_F16:
+    case ENTROL_BF16:
+        return 2;
+    }
+    return 0;
+}
+
+const char *entrol_dtype_name(entrol_dtype dtype) {
+    switch (dtype) {
+    case ENTROL_F64:
+        return "f64";
+    case ENTROL_F32:
+        return "f32";
+    case ENTROL_F16:
+        return "f16";
+    case ENTROL_BF16:
+        return "bf16";
+    }
+    return "unknown";
+}
+
+entrol_status ent_bad_argument(entrol_diagnosis *diagnosis, const char *argument) {
+    if (diagnosis)
+        *diagnosis = (entrol_diagnosis){.argument = argument};
+    return ENTROL_ERROR_ARGUMENT;
+}
+
+int ent_multiply(size_t *product, size_t a, size_t b) {
+    *product = a * b;
+    return a == 0 || *product / a == b;
+}

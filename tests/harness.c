@@ -1,0 +1,126 @@
+#if !defined(_GNU_SOURCE)
+#define _GNU_SOURCE
+#endif
+#include "harness.h"
+
+#include <stdarg.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Failures printed in full for one test; the rest is only counted. */
+#define MAX_SHOWN 10
+
+static struct {
+    const char *program, *filter;
+    uint64_t random_state;
+    int n_passed, n_failed, n_skipped;
+    int n_failures, is_skipped; /* of the test that is running */
+    char skip_reason[256];
+} run;
+
+void test_begin(int argc, char **argv) {
+    const char *slash = strrchr(argv[0], '/');
+    uint64_t seed = (uint64_t)time(NULL) ^ (uint64_t)getpid() << 20;
+    run.program = slash ? slash + 1 : argv[0];
+    for (int i = 1; i + 1 < argc; i += 2) {
+        if (strcmp(argv[i], "--seed") == 0)
+            seed = strtoull(argv[i + 1], NULL, 0);
+        else if (strcmp(argv[i], "--filter") == 0)
+            run.filter = argv[i + 1];
+    }
+    run.random_state = seed;
+    printf("%s: seed %llu\n", run.program, (unsigned long long)seed);
+}
+
+int test_end(void) {
+    printf("%s: %d passed, %d failed, %d skipped\n", run.program, run.n_passed, run.n_failed, run.n_skipped);
+    return run.n_failed != 0;
+}
+
+void test_run(const char *name, void (*function)(void)) {
+    if (run.filter && !strstr(name, run.filter))
+        return;
+    run.n_failures = run.is_skipped = 0;
+    function();
+    if (run.n_failures) {
+        run.n_failed++;
+        printf("  FAILED %s: %d checks\n", name, run.n_failures);
+    } else if (run.is_skipped) {
+        run.n_skipped++;
+        printf("  skipped %s: %s\n", name, run.skip_reason);
+    } else {
+        run.n_passed++;
+    }
+    fflush(stdout);
+}
+
+void test_skip(const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(run.skip_reason, sizeof run.skip_reason, format, arguments);
+    va_end(arguments);
+    run.is_skipped = 1;
+}
+
+bool test_check(bool ok, const char *file, int line, const char *format, ...) {
+    if (ok)
+        return true;
+    if (run.n_failures++ < MAX_SHOWN) {
+        va_list arguments;
+        printf("  %s:%d: ", file, line);
+        va_start(arguments, format);
+        vprintf(format, arguments);
+        va_end(arguments);
+        printf("\n");
+    }
+    return false;
+}
+
+bool test_near(double actual, double expected, double tolerance) {
+    if (isnan(expected))
+        return isnan(actual);
+    if (isinf(expected))
+        return actual == expected;
+    return fabs(actual - expected) <= tolerance;
+}
+
+/* splitmix64 (Steele, Lea and Flood 2014). */
+uint64_t test_random(void) {
+    uint64_t z = run.random_state += 0x9e3779b97f4a7c15u;
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+    return z ^ z >> 31;
+}
+
+double test_uniform(void) {
+    return (double)(test_random() >> 11) * 0x1p-53;
+}
+
+/* Box and Muller's transform. */
+double test_normal(void) {
+    const double radius = sqrt(-2 * log(1 - test_uniform()));
+    return radius * cos(6.283185307179586 * test_uniform());
+}
+
+size_t test_below(size_t n) {
+    return (size_t)(test_random() % n);
+}
+
+guarded guarded_allocate(size_t n_bytes, bool at_end) {
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE), body = (n_bytes + page - 1) / page * page;
+    guarded buffer = {.mapping_size = body + 2 * page};
+    buffer.mapping = mmap(NULL, buffer.mapping_size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (buffer.mapping == MAP_FAILED ||
+        (body && mprotect((char *)buffer.mapping + page, body, PROT_READ | PROT_WRITE) != 0)) {
+        fprintf(stderr, "no memory for a guarded buffer of %zu bytes\n", n_bytes);
+        abort();
+    }
+    buffer.data = (char *)buffer.mapping + page + (at_end ? body - n_bytes : 0);
+    return buffer;
+}
+
+void guarded_free(guarded *buffer) {
+    munmap(buffer->mapping, buffer->mapping_size);
+    *buffer = (guarded){0};
+}

@@ -36,8 +36,8 @@ typedef struct entrol_record {
 
 typedef struct entrol_measure_options {
     size_t size;               /* sizeof(entrol_measure_options) */
-    double temperature;        /* T, finite and above 0; 1 by default */
-    double renyi_order;        /* 0 to infinity, used for record.renyi; 2 by default; 1 gives H, 0 the
+    double temperature;        /* T, from 1e-20 to 1e20; 1 by default */
+    double renyi_order;        /* 0, 1e-6 to 1e6, or infinity; 2 by default; 1 gives H, 0 the
                                   log of the support's size, infinity -ln of the top probability */
     const uint8_t *mask;       /* bit j % 8 (least first) of byte j / 8 is 1 where column j may happen */
     ptrdiff_t mask_row_stride; /* bytes from one row's mask to the next; 0: one mask for all rows */

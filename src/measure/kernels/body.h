@@ -1,0 +1,246 @@
+/* The kernels once, over a vector type; each instruction set's file defines the type and includes this.
+ *
+ * It defines before: ENT_W, the floats in a vector; vf, the vector; ent_prefetch; and as inline functions
+ *   vf_set, vf_load, vf_store, vf_add, vf_sub, vf_mul, vf_div, vf_fma (a b + c), vf_fms (a b - c)
+ *   vf_max(a, b)                    the greater; b where either is NaN
+ *   vf_zero_unless_above(e, x, low) e where x > low or x is NaN, else 0
+ *   vf_zero_where_zero(e, x)        0 where x = 0, else e
+ *   vf_count_zeros(count, x)        count + 1 where x = 0
+ *   vf_greater_bits(a, b)           one bit a lane, 1 where a > b
+ *   vf_scale_by_power(p, t)         p 2^k, where k is in the low bits of t's pattern
+ *   vf_sum, vf_max_lane             over the lanes; the sum in double
+ *   vf_mask(x, mask, i)             x, -inf where bit i + lane of the mask is 0; i is a multiple of ENT_W
+ *   vf_widen_f32, vf_widen_f16, vf_widen_bf16  from memory of any alignment */
+
+/* exp: t = c x + 1.5 2^23 leaves the integer k nearest to c x in the low bits of t; f = c x - k is in [-1/2, 1/2]; a
+ * polynomial gives 2^f, and k is added to its exponent. The polynomial is the minimax one of degree 5 for the relative
+ * error (Remez), 7.5e-8 before its coefficients were rounded to float and 1.6e-7 after. c = scale log2(e). */
+static inline vf exp_of(vf x, vf c) {
+    const vf magic = vf_set(12582912.0f);
+    const vf t = vf_fma(x, c, magic);
+    const vf f = vf_fms(x, c, vf_sub(t, magic));
+    vf p = vf_set(0x1.5c08e6p-10f);
+    p = vf_fma(p, f, vf_set(0x1.3d0c52p-7f));
+    p = vf_fma(p, f, vf_set(0x1.c6b6e4p-5f));
+    p = vf_fma(p, f, vf_set(0x1.ebf918p-3f));
+    p = vf_fma(p, f, vf_set(0x1.62e428p-1f));
+    p = vf_fma(p, f, vf_set(1.0f));
+    return vf_scale_by_power(p, t);
+}
+
+/* The last n < ENT_W numbers, filled up with -inf, which no kernel counts. */
+static inline vf load_tail(const float *z, size_t n) {
+    float block[ENT_W];
+    for (size_t i = 0; i < ENT_W; i++)
+        block[i] = -INFINITY;
+    memcpy(block, z, n * sizeof *z);
+    return vf_load(block);
+}
+
+static inline vf load_some(const float *z, size_t n) {
+    return n >= ENT_W ? vf_load(z) : load_tail(z, n);
+}
+
+static float max_body(const float *z, size_t n) {
+    vf m0 = vf_set(-INFINITY), m1 = m0, m2 = m0, m3 = m0;
+    size_t i = 0;
+    for (; i + 4 * ENT_W <= n; i += 4 * ENT_W) {
+        m0 = vf_max(vf_load(z + i), m0);
+        m1 = vf_max(vf_load(z + i + ENT_W), m1);
+        m2 = vf_max(vf_load(z + i + 2 * ENT_W), m2);
+        m3 = vf_max(vf_load(z + i + 3 * ENT_W), m3);
+    }
+    for (; i < n; i += ENT_W)
+        m0 = vf_max(load_some(z + i, n - i), m0);
+    return vf_max_lane(vf_max(vf_max(m0, m1), vf_max(m2, m3)));
+}
+
+static size_t count_greater_body(const float *z, size_t n, float threshold) {
+    const vf limit = vf_set(threshold);
+    size_t count = 0;
+    for (size_t i = 0; i < n; i += ENT_W)
+        count += (size_t)__builtin_popcount(vf_greater_bits(load_some(z + i, n - i), limit));
+    return count;
+}
+
+static size_t find_greater_body(uint16_t *found, const float *z, size_t n, float threshold) {
+    const vf limit = vf_set(threshold);
+    size_t count = 0;
+    for (size_t i = 0; i < n; i += ENT_W)
+        for (unsigned bits = vf_greater_bits(load_some(z + i, n - i), limit); bits; bits &= bits - 1)
+            found[count++] = (uint16_t)(i + (size_t)__builtin_ctz(bits));
+    return count;
+}
+
+typedef struct accumulators {
+    vf n_top, s, t, u, q;
+} accumulators;
+
+typedef struct constants {
+    vf m, c, low, pivot;
+} constants;
+
+static inline constants constants_of(vf m, float scale, vf pivot) {
+    const float c = scale * 0x1.715476p+0f;                       /* log2(e) */
+    return (constants){m, vf_set(c), vf_set(-125.5f / c), pivot}; /* 2^-125.5 is still normal, and is e^-87 */
+}
+
+/* Terms added to one accumulator in float before they go into another: equal terms round the same way every time, and
+ * their errors grow with the square of their number. */
+#define ENT_RUN 16
+
+/* Adds the terms of one vector. `squares` and `has_top` are constants where this is inlined. */
+static inline __attribute__((always_inline)) void add_terms(accumulators *a, vf z, const constants *k, int squares,
+                                                            int has_top) {
+    const vf raw = vf_sub(z, k->m);
+    const vf x = vf_max(k->low, raw); /* finite also for -inf, so that 0 * x is 0; NaN stays */
+    vf e = vf_zero_unless_above(exp_of(x, k->c), raw, k->low);
+    if (has_top) {
+        e = vf_zero_where_zero(e, raw);
+        a->n_top = vf_count_zeros(a->n_top, raw);
+    }
+    a->s = vf_add(a->s, e);
+    a->t = vf_fma(e, x, a->t);
+    if (squares) {
+        const vf from_pivot = vf_sub(x, k->pivot);
+        a->u = vf_fma(vf_mul(e, from_pivot), from_pivot, a->u);
+        a->q = vf_fma(e, e, a->q);
+    }
+}
+
+static inline accumulators no_terms(void) {
+    const vf zero = vf_set(0);
+    return (accumulators){zero, zero, zero, zero, zero};
+}
+
+static inline __attribute__((always_inline)) void add_all(accumulators *a, const accumulators *b, int squares,
+                                                          int has_top) {
+    a->s = vf_add(a->s, b->s);
+    a->t = vf_add(a->t, b->t);
+    if (has_top)
+        a->n_top = vf_add(a->n_top, b->n_top);
+    if (squares) {
+        a->u = vf_add(a->u, b->u);
+        a->q = vf_add(a->q, b->q);
+    }
+}
+
+/* A run of ENT_RUN vectors a pair of accumulators, and the vectors after the last run. */
+static inline __attribute__((always_inline)) void sums_loop(ent_sums *sums, const ent_sums_task *task, int squares,
+                                                            int has_top) {
+    const constants k = constants_of(vf_set(task->m), task->scale, vf_set(task->pivot));
+    const uintptr_t next = (uintptr_t)task->next;
+    accumulators total = no_terms();
+    size_t i = 0;
+    while (i + 2 * ENT_W <= task->n) {
+        accumulators a = no_terms(), b = no_terms();
+        const size_t n_left = task->n - i, run = 2 * ENT_W * ENT_RUN;
+        const size_t end = i + (n_left < run ? n_left - n_left % (2 * ENT_W) : run);
+        for (; i < end; i += 2 * ENT_W) {
+            ent_prefetch(next + i * task->next_step, 2 * ENT_W * task->next_step);
+            add_terms(&a, vf_load(task->z + i), &k, squares, has_top);
+            add_terms(&b, vf_load(task->z + i + ENT_W), &k, squares, has_top);
+        }
+        add_all(&a, &b, squares, has_top);
+        add_all(&total, &a, squares, has_top);
+    }
+    for (; i < task->n; i += ENT_W)
+        add_terms(&total, load_some(task->z + i, task->n - i), &k, squares, has_top);
+    sums->n_top = has_top ? vf_sum(total.n_top) : 0;
+    sums->s = vf_sum(total.s);
+    sums->t = vf_sum(total.t);
+    sums->u = squares ? vf_sum(total.u) : 0;
+    sums->q = squares ? vf_sum(total.q) : 0;
+}
+
+static void sums_body(ent_sums *sums, const ent_sums_task *task) {
+    if (task->squares && task->has_top)
+        sums_loop(sums, task, 1, 1);
+    else if (task->squares)
+        sums_loop(sums, task, 1, 0);
+    else if (task->has_top)
+        sums_loop(sums, task, 0, 1);
+    else
+        sums_loop(sums, task, 0, 0);
+}
+
+/* All columns of one vector of lanes, in runs. */
+static inline __attribute__((always_inline)) accumulators add_columns(const float *tile, size_t n_columns,
+                                                                      const constants *k, int squares) {
+    accumulators total = no_terms();
+    for (size_t j = 0; j < n_columns;) {
+        accumulators a = no_terms();
+        for (const size_t end = j + ENT_RUN < n_columns ? j + ENT_RUN : n_columns; j < end; j++)
+            add_terms(&a, vf_load(tile + j * ENT_LANES), k, squares, 1);
+        add_all(&total, &a, squares, 1);
+    }
+    return total;
+}
+
+/* One vector of lanes: the maximum, the sums, and the squares about the mean, each a pass over a tile in L1. */
+static inline __attribute__((always_inline)) void lanes_step(ent_lanes_sums *sums, size_t lane, const float *tile,
+                                                             size_t n_columns, float scale, int squares) {
+    const vf least = vf_set(-INFINITY);
+    vf m = least;
+    for (size_t j = 0; j < n_columns; j++)
+        m = vf_max(vf_load(tile + j * ENT_LANES), m);
+    constants k = constants_of(vf_zero_unless_above(m, m, least), scale, vf_set(0));
+    const accumulators a = add_columns(tile, n_columns, &k, 0);
+    vf_store(sums->m + lane, m);
+    vf_store(sums->n_top + lane, a.n_top);
+    vf_store(sums->s + lane, a.s);
+    vf_store(sums->t + lane, a.t);
+    if (!squares)
+        return;
+    k.pivot = vf_div(a.t, vf_add(a.s, a.n_top));
+    const accumulators about_mean = add_columns(tile, n_columns, &k, 1);
+    /* the columns equal to m stand at 0: their share of the squares is n_top mean^2 */
+    vf_store(sums->u + lane, vf_fma(vf_mul(a.n_top, k.pivot), k.pivot, about_mean.u));
+    vf_store(sums->q + lane, about_mean.q);
+}
+
+static void lanes_body(ent_lanes_sums *sums, const float *tile, size_t n_columns, float scale, int squares) {
+    for (size_t lane = 0; lane < ENT_LANES; lane += ENT_W)
+        lanes_step(sums, lane, tile + lane, n_columns, scale, squares);
+}
+
+/* Whole vectors through `widen`; the rest by way of a padded block. */
+static inline __attribute__((always_inline)) void widen_loop(float *out, const char *z, size_t n, const uint8_t *mask,
+                                                             size_t size, vf (*widen)(const char *z)) {
+    size_t i = 0;
+    for (; i + ENT_W <= n; i += ENT_W) {
+        const vf x = widen(z + i * size);
+        vf_store(out + i, mask ? vf_mask(x, mask, i) : x);
+    }
+    if (i == n)
+        return;
+    char block[ENT_W * sizeof(float)] = {0};
+    float tail[ENT_W];
+    memcpy(block, z + i * size, (n - i) * size);
+    vf_store(tail, widen(block));
+    for (const float *x = tail; i < n; i++, x++)
+        out[i] = !mask || ((mask[i / 8] >> (i % 8)) & 1) ? *x : -INFINITY;
+}
+
+static void widen_f32_body(float *out, const void *z, size_t n, const uint8_t *mask) {
+    widen_loop(out, z, n, mask, sizeof(float), vf_widen_f32);
+}
+
+static void widen_f16_body(float *out, const void *z, size_t n, const uint8_t *mask) {
+    widen_loop(out, z, n, mask, sizeof(uint16_t), vf_widen_f16);
+}
+
+static void widen_bf16_body(float *out, const void *z, size_t n, const uint8_t *mask) {
+    widen_loop(out, z, n, mask, sizeof(uint16_t), vf_widen_bf16);
+}
+
+static void fill_body(ent_kernels *kernels) {
+    kernels->max = max_body;
+    kernels->count_greater = count_greater_body;
+    kernels->find_greater = find_greater_body;
+    kernels->sums = sums_body;
+    kernels->lanes = lanes_body;
+    kernels->widen[ENTROL_F32] = widen_f32_body;
+    kernels->widen[ENTROL_F16] = widen_f16_body;
+    kernels->widen[ENTROL_BF16] = widen_bf16_body;
+}

@@ -1,0 +1,77 @@
+/* The kernel table: what an instruction set must provide to measure rows of logits.
+ *
+ * A row is worked on in chunks that stay in the first-level cache. Per chunk the kernels give a maximum and then sums
+ * of e^d, d = scale (z - m), where m is the greatest logit so far; the caller merges the chunks in double precision
+ * (../state.h). Columns equal to m are counted, not summed, so that a nearly certain row keeps the small rest of which
+ * its entropy consists.
+ *
+ * Accuracy contract of every kernel with sums, checked by tests/test_kernels.c against sums in long double: a term e^d
+ * is within 2e-7 + 1.5e-7 |d| of itself (d is a product of floats), and a sum of n terms of one sign within another
+ * 1e-6; q, whose terms can be too small for a float, also within 1e-37. Columns with d < -87 count as 0. A NaN column
+ * makes t NaN. n is from 0 to ENT_CHUNK. What `widen` reads may have any alignment. */
+#ifndef ENT_MEASURE_KERNELS_H
+#define ENT_MEASURE_KERNELS_H
+
+#include <entrol/base.h>
+
+/* Columns a chunk: 8 KiB of f32, a quarter of the smallest first-level cache. */
+#define ENT_CHUNK 2048
+
+/* Rows of up to ENT_SHORT columns are measured ENT_LANES rows at once, a row a lane. */
+#define ENT_SHORT 64
+#define ENT_LANES 16
+
+typedef struct ent_sums {
+    double n_top; /* columns with z = m */
+    double s;     /* sum of e^d over the others */
+    double t;     /* sum of e^d (z - m) */
+    double u;     /* sum of e^d (z - m - pivot)^2; 0 unless squares are wanted */
+    double q;     /* sum of (e^d)^2; likewise */
+} ent_sums;
+
+typedef struct ent_sums_task {
+    const float *z;
+    size_t n;
+    float m;          /* finite */
+    float scale;      /* 1 / temperature, above 0 */
+    float pivot;      /* near the mean of z - m under e^d */
+    int has_top;      /* 0 promises that no column equals m */
+    int squares;      /* whether u and q are wanted */
+    const char *next; /* memory to prefetch meanwhile, next_step bytes a column; may be any address */
+    size_t next_step;
+} ent_sums_task;
+
+/* The same for ENT_LANES short rows at once: column j of lane r is tile[j * ENT_LANES + r]. */
+typedef struct ent_lanes_sums {
+    float m[ENT_LANES]; /* the greatest logit, -inf for none */
+    float n_top[ENT_LANES];
+    float s[ENT_LANES];
+    float t[ENT_LANES];
+    float u[ENT_LANES]; /* about the mean of z - m over all columns, those equal to m included */
+    float q[ENT_LANES];
+} ent_lanes_sums;
+
+typedef struct ent_kernels {
+    entrol_cpu cpu;
+    /* The greatest of n numbers, NaNs left out; -inf for none. */
+    float (*max)(const float *z, size_t n);
+    /* How many are greater than the threshold. */
+    size_t (*count_greater)(const float *z, size_t n, float threshold);
+    /* Their places, rising; returns how many. `found` has room for n. */
+    size_t (*find_greater)(uint16_t *found, const float *z, size_t n, float threshold);
+    void (*sums)(ent_sums *sums, const ent_sums_task *task);
+    void (*lanes)(ent_lanes_sums *sums, const float *tile, size_t n_columns, float scale, int squares);
+    /* out = z as f32, -inf where the mask's bit is 0 (NULL: no mask). By entrol_dtype; there is none for f64. */
+    void (*widen[4])(float *out, const void *z, size_t n, const uint8_t *mask);
+} ent_kernels;
+
+/* The table of a level that entrol_cpu_available; filled once a process. */
+const ent_kernels *ent_kernels_for(entrol_cpu cpu);
+
+/* Each level's file puts what it has over what is there. */
+void ent_kernels_ref(ent_kernels *kernels);
+void ent_kernels_avx2(ent_kernels *kernels);
+void ent_kernels_avx512(ent_kernels *kernels);
+void ent_kernels_neon(ent_kernels *kernels);
+
+#endif

@@ -1,0 +1,118 @@
+/* Rows of more than ENT_SHORT columns: chunk by chunk, each read from memory once. */
+#include "rows.h"
+
+#include "base/dtype.h"
+
+#include <math.h>
+
+/* A chunk of a row in the first-level cache, as the kernels read it: z = logit - origin. */
+typedef struct chunk {
+    size_t first_column, n;
+    const char *source;
+    const uint8_t *mask;
+    const float *z;
+    double max;    /* the greatest logit */
+    double origin; /* 0, but for f64, whose differences from the top are what fits in a float */
+    float memory[ENT_CHUNK];
+} chunk;
+
+/* f64 is narrowed as z - m, which keeps every digit that a float result can show. */
+static void narrow_f64(chunk *chunk, double origin) {
+    for (size_t i = 0; i < chunk->n; i++) {
+        const int allowed = !chunk->mask || ((chunk->mask[i / 8] >> (i % 8)) & 1);
+        chunk->memory[i] = allowed ? (float)(ent_element(chunk->source, ENTROL_F64, i) - origin) : -INFINITY;
+    }
+    chunk->z = chunk->memory;
+    chunk->origin = origin;
+}
+
+static double max_f64(const chunk *chunk) {
+    double max = -INFINITY;
+    for (size_t i = 0; i < chunk->n; i++) {
+        const double z = ent_element(chunk->source, ENTROL_F64, i);
+        const int allowed = !chunk->mask || ((chunk->mask[i / 8] >> (i % 8)) & 1);
+        max = allowed && z > max ? z : max;
+    }
+    return max;
+}
+
+/* Brings a chunk into the form the kernels read and finds its maximum; f64 is only looked at. */
+static void load_chunk(chunk *chunk, const ent_rows *rows, size_t row, size_t first_column) {
+    const entrol_dtype dtype = rows->logits->dtype;
+    const size_t n_left = rows->logits->n_columns - first_column;
+    const uint8_t *mask = ent_rows_mask(rows, row);
+    chunk->first_column = first_column;
+    chunk->n = n_left < ENT_CHUNK ? n_left : ENT_CHUNK;
+    chunk->source = ent_rows_at(rows, row) + first_column * entrol_dtype_size(dtype);
+    chunk->mask = mask ? mask + first_column / 8 : NULL;
+    chunk->origin = 0;
+    chunk->z = NULL;
+    if (dtype == ENTROL_F64) {
+        chunk->max = max_f64(chunk);
+        return;
+    }
+    if (dtype == ENTROL_F32 && !mask && (uintptr_t)chunk->source % sizeof(float) == 0) {
+        chunk->z = (const float *)(const void *)chunk->source;
+    } else {
+        rows->kernels->widen[dtype](chunk->memory, chunk->source, chunk->n, chunk->mask);
+        chunk->z = chunk->memory;
+    }
+    chunk->max = (double)rows->kernels->max(chunk->z, chunk->n);
+}
+
+/* Sums whose squares are taken near the chunk's own mean: about the row's mean so far, or again about the chunk's where
+ * that was too far off for float (u would be a difference of large numbers). */
+static void add_chunk(ent_state *state, const ent_rows *rows, ent_sums_task *task) {
+    ent_sums sums;
+    task->pivot = rows->wants_squares && state->s > 0 ? (float)(state->t / state->s) : 0;
+    rows->kernels->sums(&sums, task);
+    if (rows->wants_squares && sums.s > 0) {
+        const double mean = sums.t / sums.s;
+        if (fabs(mean - (double)task->pivot) * rows->scale > 1 &&
+            sums.u > 8 * ent_sums_m2(&sums, (double)task->pivot)) {
+            task->pivot = (float)mean;
+            rows->kernels->sums(&sums, task);
+        }
+    }
+    ent_state_add(state, &sums, (double)task->pivot);
+}
+
+/* The sum of e^(order d), for Renyi entropy, is the sum s at another scale. */
+static void add_power(ent_state *state, const ent_rows *rows, const ent_sums_task *task) {
+    ent_sums sums;
+    ent_sums_task power = *task;
+    power.scale = (float)(rows->scale * rows->options.renyi_order);
+    power.squares = 0;
+    rows->kernels->sums(&sums, &power);
+    state->power += sums.s;
+}
+
+static void measure_chunk(ent_row *result, const ent_rows *rows, size_t row, chunk *chunk) {
+    ent_state *state = &result->state;
+    ent_row_order(result, rows, row, chunk->z, chunk->first_column, chunk->n, chunk->max);
+    if (chunk->max > state->m)
+        ent_state_rise(state, chunk->max, rows->scale, rows->options.renyi_order);
+    const double m = state->m > -INFINITY ? state->m : 0; /* nothing finite yet: only a NaN can show */
+    if (!chunk->z)
+        narrow_f64(chunk, m);
+    const size_t step = entrol_dtype_size(rows->logits->dtype);
+    ent_sums_task task = {.z = chunk->z,
+                          .n = chunk->n,
+                          .m = (float)(m - chunk->origin),
+                          .scale = (float)rows->scale,
+                          .has_top = chunk->max == state->m,
+                          .squares = rows->wants_squares,
+                          .next = chunk->source + chunk->n * step,
+                          .next_step = step};
+    add_chunk(state, rows, &task);
+    if (rows->wants_power)
+        add_power(state, rows, &task);
+}
+
+void ent_row_measure(ent_row *result, const ent_rows *rows, size_t row) {
+    chunk chunk;
+    for (size_t column = 0; column < rows->logits->n_columns; column += ENT_CHUNK) {
+        load_chunk(&chunk, rows, row, column);
+        measure_chunk(result, rows, row, &chunk);
+    }
+}

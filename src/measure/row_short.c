@@ -1,0 +1,97 @@
+/* Rows of at most ENT_SHORT columns (the actions of a game, the joints of a robot): a row a lane. */
+#include "rows.h"
+
+#include "base/dtype.h"
+
+#include <math.h>
+#include <string.h>
+
+/* Logits of ENT_LANES rows, transposed; what no row fills is -inf. Each row's values are relative to its origin. */
+typedef struct tile {
+    float z[ENT_SHORT * ENT_LANES];
+    double origin[ENT_LANES];
+} tile;
+
+/* The row as f32, and its origin: 0, but for f64 its maximum. */
+static double load_row(float *z, const ent_rows *rows, size_t row) {
+    const entrol_matrix *logits = rows->logits;
+    if (logits->dtype != ENTROL_F64) {
+        rows->kernels->widen[logits->dtype](z, ent_rows_at(rows, row), logits->n_columns, ent_rows_mask(rows, row));
+        return 0;
+    }
+    double max = -INFINITY;
+    for (size_t j = 0; j < logits->n_columns; j++) {
+        const double value = ent_rows_logit(rows, row, j);
+        max = value > max ? value : max;
+    }
+    const double origin = max == -INFINITY ? 0 : max;
+    for (size_t j = 0; j < logits->n_columns; j++)
+        z[j] = (float)(ent_rows_logit(rows, row, j) - origin);
+    return origin;
+}
+
+static void fill_tile(tile *tile, const ent_rows *rows, size_t first_row, size_t n_rows) {
+    const size_t n_columns = rows->logits->n_columns;
+    for (size_t lane = 0; lane < ENT_LANES; lane++) {
+        float z[ENT_SHORT];
+        tile->origin[lane] = 0;
+        if (lane < n_rows)
+            tile->origin[lane] = load_row(z, rows, first_row + lane);
+        for (size_t j = 0; j < n_columns; j++)
+            tile->z[j * ENT_LANES + lane] = lane < n_rows ? z[j] : -INFINITY;
+    }
+}
+
+static void add_power(ent_state *state, const ent_rows *rows, const float *z) {
+    ent_sums sums;
+    const ent_sums_task task = {.z = z,
+                                .n = rows->logits->n_columns,
+                                .m = (float)state->m,
+                                .scale = (float)(rows->scale * rows->options.renyi_order),
+                                .has_top = 1};
+    rows->kernels->sums(&sums, &task);
+    state->power = sums.s;
+}
+
+/* What needs the row itself again, gathered from its lane. The state's m is still relative to the origin. */
+static void look_again(ent_row *result, const ent_rows *rows, size_t row, const tile *tile, size_t lane) {
+    float z[ENT_SHORT];
+    const size_t n_columns = rows->logits->n_columns;
+    for (size_t j = 0; j < n_columns; j++)
+        z[j] = tile->z[j * ENT_LANES + lane];
+    ent_row_order(result, rows, row, rows->logits->dtype == ENTROL_F64 ? NULL : z, 0, n_columns, result->state.m);
+    if (rows->wants_power && isfinite(result->state.m))
+        add_power(&result->state, rows, z);
+}
+
+static void read_lane(ent_row *result, const ent_lanes_sums *sums, size_t lane, int squares) {
+    const double n_top = (double)sums->n_top[lane], s = (double)sums->s[lane], t = (double)sums->t[lane];
+    result->state = (ent_state){.m = (double)sums->m[lane], .n_top = n_top, .s = s, .t = t};
+    if (!squares)
+        return;
+    /* u is about the mean of all columns: what the top adds to it is added again when the row is written */
+    const double top = s > 0 ? t / s * (t / s) * n_top * (s / (s + n_top)) : 0;
+    const double m2 = (double)sums->u[lane] - top;
+    result->state.m2 = m2 < 0 ? 0 : m2;
+    result->state.q = (double)sums->q[lane];
+}
+
+void ent_rows_measure_short(const ent_rows *rows, size_t first_row, size_t n_rows,
+                            void (*finish)(const ent_rows *rows, size_t row, const ent_row *result, void *user),
+                            void *user) {
+    tile tile;
+    ent_lanes_sums sums;
+    ent_best best;
+    const int again = rows->wants_rank || rows->wants_support || rows->wants_power || rows->n_best;
+    fill_tile(&tile, rows, first_row, n_rows);
+    rows->kernels->lanes(&sums, tile.z, rows->logits->n_columns, (float)rows->scale, rows->wants_squares);
+    for (size_t lane = 0; lane < n_rows; lane++) {
+        ent_row result;
+        ent_row_begin(&result, rows, first_row + lane, &best);
+        read_lane(&result, &sums, lane, rows->wants_squares);
+        if (again)
+            look_again(&result, rows, first_row + lane, &tile, lane);
+        result.state.m += tile.origin[lane];
+        finish(rows, first_row + lane, &result, user);
+    }
+}

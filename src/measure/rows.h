@@ -1,0 +1,69 @@
+/* One call of entrol_measure_rows, as its parts see it. */
+#ifndef ENT_MEASURE_ROWS_H
+#define ENT_MEASURE_ROWS_H
+
+#include "state.h"
+
+#include <entrol/measure.h>
+
+/* What a call was given, checked, and what follows from it. */
+typedef struct ent_rows {
+    const ent_kernels *kernels;
+    const entrol_matrix *logits;
+    const int64_t *targets; /* NULL: none */
+    entrol_record record;
+    entrol_measure_options options;
+    double scale;      /* 1 / temperature, rounded to float as the kernels use it */
+    int wants_squares; /* u and q */
+    int wants_power;   /* Renyi entropy of an order that no other sum gives */
+    int wants_support; /* Renyi entropy of order 0 */
+    int wants_rank;
+    size_t n_best; /* columns to find: n_top, or 2 for the margin */
+} ent_rows;
+
+/* The columns with the greatest logits so far, best first; of equal ones the lower column first. */
+typedef struct ent_best {
+    size_t n;
+    double z[ENTROL_MAX_TOP];
+    int32_t column[ENTROL_MAX_TOP];
+} ent_best;
+
+/* Everything found out about one row. */
+typedef struct ent_row {
+    ent_state state;
+    double target;    /* the target's logit; -inf if masked, NaN if there is none */
+    size_t n_greater; /* columns greater than the target */
+    size_t n_support; /* columns above -inf */
+    ent_best *best;   /* NULL unless n_best is above 0 */
+} ent_row;
+
+const char *ent_rows_at(const ent_rows *rows, size_t row);
+const uint8_t *ent_rows_mask(const ent_rows *rows, size_t row); /* NULL: none */
+
+/* The logit of a column, -inf where masked. */
+double ent_rows_logit(const ent_rows *rows, size_t row, size_t column);
+
+/* 1 if the row has a target that is one of its columns. */
+int ent_rows_has_target(const ent_rows *rows, size_t row);
+
+/* An empty row with its target looked up. `best` is memory for the greatest columns. */
+void ent_row_begin(ent_row *result, const ent_rows *rows, size_t row, ent_best *best);
+
+/* Counts and keeps what rank, support and the greatest columns need of n columns from first_column on. `z` holds them
+ * as f32, exactly (NULL for f64: they are read from the row); `max` is the greatest. */
+void ent_row_order(ent_row *result, const ent_rows *rows, size_t row, const float *z, size_t first_column, size_t n,
+                   double max);
+
+/* Measures one row of more than ENT_SHORT columns. */
+void ent_row_measure(ent_row *result, const ent_rows *rows, size_t row);
+
+/* Measures up to ENT_LANES rows of at most ENT_SHORT columns. results[i].best may share memory: `finish` is called on
+ * each in turn. */
+void ent_rows_measure_short(const ent_rows *rows, size_t first_row, size_t n_rows,
+                            void (*finish)(const ent_rows *rows, size_t row, const ent_row *result, void *user),
+                            void *user);
+
+/* Writes the outputs of a row; returns 0 if it is in trouble (NaN then). */
+int ent_row_write(const ent_rows *rows, size_t row, const ent_row *result);
+
+#endif

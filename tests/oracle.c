@@ -1,0 +1,193 @@
+#include "oracle.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int may_happen(const double *logits, const unsigned char *allowed, size_t i) {
+    return (!allowed || allowed[i]) && !(logits[i] == -INFINITY);
+}
+
+/* The first value that makes a row meaningless. */
+static void find_trouble(oracle_row *row, const double *logits, const unsigned char *allowed, size_t n) {
+    size_t n_possible = 0;
+    for (size_t i = 0; i < n; i++) {
+        n_possible += (size_t)may_happen(logits, allowed, i);
+        if ((allowed && !allowed[i]) || row->is_trouble || logits[i] < INFINITY)
+            continue;
+        row->is_trouble = 1;
+        row->column = i;
+        row->reason = isnan(logits[i]) ? ENTROL_REASON_NAN : ENTROL_REASON_INFINITE;
+    }
+    if (n_possible == 0 && !row->is_trouble) {
+        row->is_trouble = 1;
+        row->reason = ENTROL_REASON_EMPTY_SUPPORT;
+    }
+}
+
+static size_t find_top(const double *logits, const unsigned char *allowed, size_t n) {
+    size_t top = n;
+    for (size_t i = 0; i < n; i++)
+        if (may_happen(logits, allowed, i) && (top == n || logits[i] > logits[top]))
+            top = i;
+    return top;
+}
+
+/* Sums over all columns but the top one, so that what is left of a nearly certain row keeps its digits. */
+static void sum_up(oracle_row *row, const double *logits, const unsigned char *allowed, size_t n, size_t top,
+                   long double temperature, long double order) {
+    long double rest = 0, power = 0, squares = 0, n_support = 0, second = -INFINITY;
+    for (size_t i = 0; i < n; i++) {
+        if (!may_happen(logits, allowed, i))
+            continue;
+        n_support++;
+        if (i == top)
+            continue;
+        const long double d = ((long double)logits[i] - (long double)logits[top]) / temperature;
+        rest += expl(d);
+        squares += expl(2 * d);
+        power += expl(order * d);
+        second = d > second ? d : second;
+    }
+    const long double log_sum = log1pl(rest);
+    row->log_sum = log_sum;
+    row->logsumexp = (long double)logits[top] / temperature + log_sum;
+    row->top_prob = expl(-log_sum);
+    row->margin = (1 - expl(second)) * row->top_prob;
+    row->sum_p_squared = (1 + squares) * row->top_prob * row->top_prob;
+    row->entropy = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (!may_happen(logits, allowed, i))
+            continue;
+        const long double log_p = ((long double)logits[i] - (long double)logits[top]) / temperature - log_sum;
+        row->entropy -= expl(log_p) * log_p;
+    }
+    row->varentropy = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (!may_happen(logits, allowed, i))
+            continue;
+        const long double log_p = ((long double)logits[i] - (long double)logits[top]) / temperature - log_sum;
+        row->varentropy += expl(log_p) * (log_p + row->entropy) * (log_p + row->entropy);
+    }
+    if (order == 0)
+        row->renyi = logl(n_support);
+    else if (order == 1)
+        row->renyi = row->entropy;
+    else if (isinf(order))
+        row->renyi = log_sum;
+    else
+        row->renyi = (log1pl(power) - order * log_sum) / (1 - order);
+}
+
+void oracle_measure(oracle_row *row, const double *logits, const unsigned char *allowed, size_t n, int64_t target,
+                    double temperature, double renyi_order) {
+    memset(row, 0, sizeof *row);
+    find_trouble(row, logits, allowed, n);
+    if (row->is_trouble)
+        return;
+    const size_t top = find_top(logits, allowed, n);
+    sum_up(row, logits, allowed, n, top, temperature, renyi_order);
+    if (target < 0)
+        return;
+    const int possible = may_happen(logits, allowed, (size_t)target);
+    const long double d = ((long double)logits[target] - (long double)logits[top]) / (long double)temperature;
+    row->logprob = possible ? d - row->log_sum : -INFINITY;
+    row->rank = 1;
+    for (size_t i = 0; i < n; i++)
+        row->rank += may_happen(logits, allowed, i) && (!possible || logits[i] > logits[target]);
+}
+
+size_t oracle_top(int64_t *columns, const double *logits, const unsigned char *allowed, size_t n, size_t n_top) {
+    size_t n_found = 0;
+    for (; n_found < n_top; n_found++) {
+        size_t best = n;
+        for (size_t i = 0; i < n; i++) {
+            int taken = !may_happen(logits, allowed, i);
+            for (size_t j = 0; j < n_found; j++)
+                taken = taken || columns[j] == (int64_t)i;
+            if (!taken && (best == n || logits[i] > logits[best]))
+                best = i;
+        }
+        if (best == n)
+            break;
+        columns[n_found] = (int64_t)best;
+    }
+    return n_found;
+}
+
+/* Sign, exponent and fraction of the two half formats: IEEE binary16 (5, 10) and bfloat16 (8, 7). */
+static double decode_half(uint16_t bits, int fraction_bits, int bias) {
+    const int exponent_mask = (1 << (15 - fraction_bits)) - 1;
+    const int exponent = (bits >> fraction_bits) & exponent_mask, fraction = bits & ((1 << fraction_bits) - 1);
+    const double sign = bits & 0x8000 ? -1 : 1;
+    if (exponent == exponent_mask)
+        return fraction ? NAN : sign * INFINITY;
+    if (exponent == 0)
+        return sign * ldexp(fraction, 1 - bias - fraction_bits);
+    return sign * ldexp(fraction + (1 << fraction_bits), exponent - bias - fraction_bits);
+}
+
+double oracle_decode(entrol_dtype dtype, const void *data, size_t index) {
+    const char *place = (const char *)data + index * entrol_dtype_size(dtype);
+    double f64;
+    float f32;
+    uint16_t half;
+    switch (dtype) {
+    case ENTROL_F64:
+        memcpy(&f64, place, sizeof f64);
+        return f64;
+    case ENTROL_F32:
+        memcpy(&f32, place, sizeof f32);
+        return (double)f32;
+    case ENTROL_F16:
+        memcpy(&half, place, sizeof half);
+        return decode_half(half, 10, 15);
+    default:
+        memcpy(&half, place, sizeof half);
+        return decode_half(half, 7, 127);
+    }
+}
+
+/* The half whose value is nearest, ties to the even pattern, found by bisection over the non-negative patterns. */
+static uint16_t encode_half(double value, int fraction_bits, int bias) {
+    const uint16_t sign = signbit(value) ? 0x8000 : 0;
+    const uint16_t infinity = (uint16_t)(0x7fff - ((1 << fraction_bits) - 1));
+    const double size = fabs(value);
+    if (isnan(value))
+        return (uint16_t)(infinity + 1);
+    if (isinf(value))
+        return sign | infinity;
+    uint16_t low = 0, high = infinity; /* value of low <= size; infinity stands for the next power of two */
+    while (high - low > 1) {
+        const uint16_t middle = (uint16_t)((low + high) / 2);
+        if (decode_half(middle, fraction_bits, bias) <= size)
+            low = middle;
+        else
+            high = middle;
+    }
+    const double below = decode_half(low, fraction_bits, bias);
+    const double above = high == infinity ? ldexp(1, bias + 1) : decode_half(high, fraction_bits, bias);
+    const int up = size - below > above - size || (size - below == above - size && (low & 1));
+    return sign | (up ? high : low);
+}
+
+void oracle_encode(entrol_dtype dtype, void *data, size_t index, double value) {
+    char *place = (char *)data + index * entrol_dtype_size(dtype);
+    const float f32 = (float)value;
+    uint16_t half;
+    switch (dtype) {
+    case ENTROL_F64:
+        memcpy(place, &value, sizeof value);
+        return;
+    case ENTROL_F32:
+        memcpy(place, &f32, sizeof f32);
+        return;
+    case ENTROL_F16:
+        half = encode_half(value, 10, 15);
+        break;
+    default:
+        half = encode_half(value, 7, 127);
+        break;
+    }
+    memcpy(place, &half, sizeof half);
+}

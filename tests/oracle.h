@@ -1,0 +1,28 @@
+/* The oracle: textbook formulas in long double, one row at a time. It judges every kernel, the plain one included. */
+#ifndef ORACLE_H
+#define ORACLE_H
+
+#include <entrol/measure.h>
+
+typedef struct oracle_row {
+    long double log_sum; /* ln sum exp((z - max) / T) */
+    long double entropy, logsumexp, logprob, varentropy, top_prob, margin, sum_p_squared, renyi;
+    int64_t rank;   /* 0: no target */
+    int is_trouble; /* NaN, +inf or nothing finite among the columns that may happen */
+    entrol_reason reason;
+    size_t column; /* of the first value in trouble */
+} oracle_row;
+
+/* n logits as double (exact for every dtype); allowed (NULL: all) says which columns may happen; target -1: none. */
+void oracle_measure(oracle_row *row, const double *logits, const unsigned char *allowed, size_t n, int64_t target,
+                    double temperature, double renyi_order);
+
+/* The n_top allowed columns above -inf with the greatest logits, best first, ties by lower column; returns how many. */
+size_t oracle_top(int64_t *columns, const double *logits, const unsigned char *allowed, size_t n, size_t n_top);
+
+/* One element of any dtype, and the nearest element to a value (round to nearest even), by the definition of the
+ * format. */
+double oracle_decode(entrol_dtype dtype, const void *data, size_t index);
+void oracle_encode(entrol_dtype dtype, void *data, size_t index, double value);
+
+#endif

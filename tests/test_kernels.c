@@ -1,0 +1,284 @@
+/* Every kernel at every level this machine has, against exact sums in long double: guard pages on both sides, sizes
+ * around the vector widths, special values. Prints the measured error beside the contract of kernels.h. */
+#include "harness.h"
+
+#include "measure/kernels/kernels.h"
+#include "oracle.h"
+
+/* What the contract allows a sum of terms e^d f(d), in the order s, t, u, q: see kernels.h. */
+typedef struct exact_sums {
+    long double value[5], allowed[5];
+} exact_sums;
+
+static const size_t sizes[] = {0,  1,  2,  3,  4,  5,   7,   8,   9,   15,  16,   17,   31,   32,  33,
+                               47, 63, 64, 65, 99, 127, 128, 129, 255, 257, 1000, 1023, 2047, 2048};
+enum { N_SIZES = sizeof sizes / sizeof *sizes };
+
+static const ent_kernels *kernels;
+static double worst[5]; /* n_top, s, t, u, q of the level being tested: largest error as a share of what is allowed */
+
+static guarded floats(size_t n, bool at_end) {
+    return guarded_allocate(n * sizeof(float), at_end);
+}
+
+static void fill_normal(float *z, size_t n, double spread) {
+    for (size_t i = 0; i < n; i++)
+        z[i] = (float)(test_normal() * spread);
+}
+
+static float max_of(const float *z, size_t n) {
+    float m = -INFINITY;
+    for (size_t i = 0; i < n; i++)
+        m = z[i] > m ? z[i] : m;
+    return m;
+}
+
+static void check_max(void) {
+    for (size_t k = 0; k < 2 * N_SIZES; k++) {
+        const size_t n = sizes[k / 2];
+        guarded buffer = floats(n, k % 2);
+        float *z = buffer.data;
+        fill_normal(z, n, 3);
+        CHECK(kernels->max(z, n) == max_of(z, n));
+        for (size_t i = 0; i < n; i++) {
+            const float kept = z[i];
+            z[i] = 100;
+            CHECK_SAY(kernels->max(z, n) == 100, "max of %zu misses column %zu", n, i);
+            z[i] = NAN;
+            CHECK_SAY(kernels->max(z, n) == max_of(z, n), "max of %zu with a NaN at %zu", n, i);
+            z[i] = kept;
+        }
+        guarded_free(&buffer);
+    }
+}
+
+static void check_greater(void) {
+    uint16_t found[ENT_CHUNK];
+    for (size_t k = 0; k < 2 * N_SIZES; k++) {
+        const size_t n = sizes[k / 2];
+        guarded buffer = floats(n, k % 2);
+        float *z = buffer.data;
+        for (size_t i = 0; i < n; i++)
+            z[i] = (float)test_below(7);
+        size_t expected = 0;
+        const size_t n_found = kernels->find_greater(found, z, n, 4);
+        for (size_t i = 0; i < n; i++)
+            if (z[i] > 4) {
+                CHECK(expected < n_found && found[expected] == i);
+                expected++;
+            }
+        CHECK_INT(n_found, expected);
+        CHECK_INT(kernels->count_greater(z, n, 4), expected);
+        if (n > 0) {
+            z[n - 1] = -INFINITY;
+            CHECK_INT(kernels->count_greater(z, n, -INFINITY), n - 1);
+        }
+        guarded_free(&buffer);
+    }
+}
+
+static void add_exactly(exact_sums *exact, int sum, long double term, long double d) {
+    exact->value[sum] += term;
+    exact->allowed[sum] += fabsl(term) * (1.2e-6L + 1.5e-7L * fabsl(d) * (sum == 4 ? 2 : 1)) + (sum == 4 ? 1e-37L : 0);
+}
+
+static void sum_exactly(exact_sums *exact, const ent_sums_task *task) {
+    memset(exact, 0, sizeof *exact);
+    for (size_t i = 0; i < task->n; i++) {
+        const long double x = (long double)task->z[i] - (long double)task->m;
+        const long double d = x * (long double)task->scale;
+        if (x == 0) {
+            exact->value[0]++;
+            continue;
+        }
+        if (d < -87)
+            continue;
+        const long double e = expl(d), from_pivot = x - (long double)task->pivot;
+        add_exactly(exact, 1, e, d);
+        add_exactly(exact, 2, e * x, d);
+        add_exactly(exact, 3, e * from_pivot * from_pivot, d);
+        add_exactly(exact, 4, e * e, d);
+        /* x is rounded to float before the pivot is taken from it */
+        exact->allowed[3] += 1.2e-7L * e * fabsl(from_pivot) * (fabsl(x) + fabsl((long double)task->pivot));
+    }
+}
+
+static void compare_sums(const ent_sums *sums, const ent_sums_task *task) {
+    exact_sums exact;
+    sum_exactly(&exact, task);
+    const double got[5] = {sums->n_top, sums->s, sums->t, sums->u, sums->q};
+    for (int i = 0; i < (task->squares ? 5 : 3); i++) {
+        const long double error = fabsl((long double)got[i] - exact.value[i]);
+        if (error > 0)
+            worst[i] = fmax(worst[i], (double)(error / exact.allowed[i]));
+        CHECK_SAY(error <= exact.allowed[i], "sum %d of %zu columns is %.9g, exactly %.9Lg", i, task->n, got[i],
+                  exact.value[i]);
+    }
+}
+
+static void check_sums(void) {
+    memset(worst, 0, sizeof worst);
+    for (size_t k = 0; k < 24 * N_SIZES; k++) {
+        const size_t n = sizes[k / 24];
+        guarded buffer = floats(n, k % 2);
+        float *z = buffer.data;
+        fill_normal(z, n, (double[]){0.1, 2.5, 12, 40}[k % 4]);
+        for (size_t i = 0; i < n; i += 5)
+            z[i] = k % 3 ? z[i] : -INFINITY;
+        const float m = n ? max_of(z, n) : 0;
+        ent_sums sums;
+        ent_sums_task task = {.z = z, .n = n, .m = isfinite(m) ? m : 0, .scale = (float)exp(test_normal() / 2)};
+        task.squares = k % 3 == 0;
+        task.pivot = -(float)test_uniform();
+        task.has_top = 1;
+        task.next = (const char *)z; /* prefetching past the end must be harmless */
+        task.next_step = 4;
+        kernels->sums(&sums, &task);
+        compare_sums(&sums, &task);
+        task.m += 1; /* no column is the greatest */
+        task.has_top = 0;
+        kernels->sums(&sums, &task);
+        compare_sums(&sums, &task);
+        guarded_free(&buffer);
+    }
+    printf("    sums, %s: largest error as a share of the contract: s %.2f, t %.2f, u %.2f, q %.2f\n",
+           entrol_cpu_name(kernels->cpu), worst[1], worst[2], worst[3], worst[4]);
+}
+
+static void check_sums_nan(void) {
+    for (size_t k = 0; k < N_SIZES; k++) {
+        guarded buffer = floats(sizes[k], k % 2);
+        float *z = buffer.data;
+        fill_normal(z, sizes[k], 2);
+        for (size_t i = 0; i < sizes[k]; i++) {
+            const float kept = z[i];
+            /* a signalling NaN with a payload, of either sign, as well as the common one */
+            const uint32_t patterns[3] = {0x7fc00000, 0x7f812345, 0xffffffff};
+            memcpy(&z[i], &patterns[i % 3], sizeof *z);
+            ent_sums sums;
+            const ent_sums_task task = {
+                .z = z, .n = sizes[k], .m = 9, .scale = 1, .has_top = i % 2, .squares = i % 5 == 0};
+            kernels->sums(&sums, &task);
+            CHECK_SAY(isnan(sums.t), "a NaN at %zu of %zu is lost", i, sizes[k]);
+            z[i] = kept;
+        }
+        guarded_free(&buffer);
+    }
+}
+
+/* Each lane against the plain formula; lanes must not see each other. */
+static void compare_lane(const ent_lanes_sums *sums, const float *tile, size_t lane, size_t n_columns, float scale) {
+    float z[ENT_SHORT];
+    for (size_t j = 0; j < n_columns; j++)
+        z[j] = tile[j * ENT_LANES + lane];
+    const float m = max_of(z, n_columns);
+    CHECK(sums->m[lane] == m);
+    ent_sums_task task = {.z = z, .n = n_columns, .m = isfinite(m) ? m : 0, .scale = scale};
+    exact_sums exact;
+    sum_exactly(&exact, &task);
+    const long double mean = exact.value[2] / (exact.value[0] + exact.value[1]);
+    long double u = exact.value[0] * mean * mean;
+    for (size_t j = 0; j < n_columns; j++) {
+        const long double x = (long double)z[j] - (long double)task.m;
+        if (x != 0 && x * (long double)scale >= -87)
+            u += expl(x * (long double)scale) * (x - mean) * (x - mean);
+    }
+    const float got[5] = {sums->n_top[lane], sums->s[lane], sums->t[lane], sums->u[lane], sums->q[lane]};
+    for (int i = 0; i < 5; i++)
+        if (i != 3)
+            CHECK_NEAR(got[i], exact.value[i], exact.allowed[i]);
+    if (exact.value[0] > 0) /* the squares about the mean: as exact as the mean and the terms */
+        CHECK_NEAR(got[3], u, 3e-6 * (double)u + 2 * (double)exact.allowed[3] + 1e-37);
+}
+
+static void check_lanes(void) {
+    for (size_t n_columns = 1; n_columns <= ENT_SHORT; n_columns++) {
+        guarded buffer = floats(n_columns * ENT_LANES, n_columns % 2);
+        float *tile = buffer.data;
+        fill_normal(tile, n_columns * ENT_LANES, n_columns % 3 ? 2 : 20);
+        for (size_t j = 0; j < n_columns; j++) {
+            tile[j * ENT_LANES + 3] = -INFINITY;
+            tile[j * ENT_LANES + 5] = j == 0 ? 1 : -INFINITY;
+            tile[j * ENT_LANES + 7] = 4;
+        }
+        const float scale = (float)exp(test_normal() / 2);
+        ent_lanes_sums sums;
+        kernels->lanes(&sums, tile, n_columns, scale, 1);
+        for (size_t lane = 0; lane < ENT_LANES; lane++)
+            compare_lane(&sums, tile, lane, n_columns, scale);
+        guarded_free(&buffer);
+    }
+}
+
+static void check_widen_one(entrol_dtype dtype, size_t n, bool at_end, bool with_mask) {
+    const size_t size = entrol_dtype_size(dtype);
+    guarded in = guarded_allocate(n * size + (at_end ? 0 : 1), at_end), out = floats(n, at_end);
+    guarded mask = guarded_allocate((n + 7) / 8, at_end);
+    char *z = (char *)in.data + (at_end ? 0 : 1); /* unaligned, or up to the last byte */
+    uint8_t *bits = mask.data;
+    float *wide = out.data;
+    for (size_t i = 0; i < n * size; i++)
+        z[i] = (char)test_random();
+    for (size_t i = 0; i < (n + 7) / 8; i++)
+        bits[i] = (uint8_t)test_random();
+    kernels->widen[dtype](wide, z, n, with_mask ? bits : NULL);
+    for (size_t i = 0; i < n; i++) {
+        const int allowed = !with_mask || ((bits[i / 8] >> (i % 8)) & 1);
+        const double expected = allowed ? oracle_decode(dtype, z, i) : -INFINITY;
+        CHECK_SAY(isnan(expected) ? isnan(wide[i]) : (double)wide[i] == expected,
+                  "%s column %zu of %zu: %g, expected %g", entrol_dtype_name(dtype), i, n, (double)wide[i], expected);
+    }
+    guarded_free(&in);
+    guarded_free(&out);
+    guarded_free(&mask);
+}
+
+static void check_widen(void) {
+    for (size_t k = 0; k < 4 * N_SIZES; k++)
+        for (int dtype = ENTROL_F32; dtype <= ENTROL_BF16; dtype++)
+            check_widen_one((entrol_dtype)dtype, sizes[k / 4], k & 1, (k & 2) != 0);
+}
+
+static void check_every_half(entrol_dtype dtype) {
+    static uint16_t all[65536];
+    float wide[ENT_CHUNK];
+    for (size_t i = 0; i < 65536; i++)
+        all[i] = (uint16_t)i;
+    for (size_t first = 0; first < 65536; first += ENT_CHUNK) {
+        kernels->widen[dtype](wide, all + first, ENT_CHUNK, NULL);
+        for (size_t i = 0; i < ENT_CHUNK; i++)
+            CHECK(test_near((double)wide[i], oracle_decode(dtype, all, first + i), 0));
+    }
+}
+
+static void check_halves(void) {
+    check_every_half(ENTROL_F16);
+    check_every_half(ENTROL_BF16);
+}
+
+static void skip_level(void) {
+    test_skip("this machine has no such instruction set");
+}
+
+static void run_levels(void) {
+    for (int cpu = ENTROL_CPU_SCALAR; cpu <= ENTROL_CPU_NEON; cpu++) {
+        char name[64];
+        static const struct {
+            const char *name;
+            void (*function)(void);
+        } checks[] = {{"max", check_max},           {"greater", check_greater}, {"sums", check_sums},
+                      {"sums_nan", check_sums_nan}, {"lanes", check_lanes},     {"widen", check_widen},
+                      {"halves", check_halves}};
+        for (size_t i = 0; i < sizeof checks / sizeof *checks; i++) {
+            snprintf(name, sizeof name, "%s_%s", checks[i].name, entrol_cpu_name((entrol_cpu)cpu));
+            kernels = entrol_cpu_available((entrol_cpu)cpu) ? ent_kernels_for((entrol_cpu)cpu) : NULL;
+            test_run(name, kernels ? checks[i].function : skip_level);
+        }
+    }
+}
+
+int main(int argc, char **argv) {
+    test_begin(argc, argv);
+    run_levels();
+    return test_end();
+}

@@ -7,8 +7,10 @@
  *
  * Accuracy contract of every kernel with sums, checked by tests/test_kernels.c against sums in long double: a term e^d
  * is within 2e-7 + 1.5e-7 |d| of itself (d is a product of floats), and a sum of n terms of one sign within another
- * 1e-6; q, whose terms can be too small for a float, also within 1e-37. Columns with d < -87 count as 0. A NaN column
- * makes t NaN. n is from 0 to ENT_CHUNK. What `widen` reads may have any alignment. */
+ * 1e-6; u, for which z - m is rounded to float before the pivot is taken from it, also within
+ * 1.2e-7 sum e^d |z - m - pivot| (|z - m| + |pivot|); q, whose terms can be too small for a float, also within 1e-37.
+ * Columns with d < -87 count as 0. A NaN column makes t NaN. n is from 0 to ENT_CHUNK. What `widen` reads may have any
+ * alignment. */
 #ifndef ENT_MEASURE_KERNELS_H
 #define ENT_MEASURE_KERNELS_H
 

@@ -12,6 +12,7 @@
 #include <string.h>
 
 static const command *const commands[] = {
+    &command_show,
     &command_version,
 };
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };

@@ -1,0 +1,298 @@
+/* entrol show: records as a heat map in the terminal, and a table of the worst tokens. */
+#include "commands.h"
+#include "formats/record.h"
+#include "message.h"
+#include "options.h"
+#include "output.h"
+#include "progress.h"
+#include "report/measure.h"
+#include "report/pieces.h"
+#include "report/terminal.h"
+#include "report/worst.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+typedef struct settings {
+    const char *by, *unit, *color, *style, *theme;
+    double scale;
+    int64_t width, limit, n_top;
+    string_list documents;
+} settings;
+
+typedef struct show {
+    const settings *settings;
+    scale scale;
+    painter painter;
+    output *output;
+    buffer out;
+    size_t n_shown;
+    worst_tokens worst;
+} show;
+
+static bool is_wanted(const show *show, const document *document) {
+    const string_list *wanted = &show->settings->documents;
+    for (size_t i = 0; i < wanted->n_items; i++)
+        if (!strcmp(wanted->items[i], document->id))
+            return true;
+    return wanted->n_items == 0;
+}
+
+static bool is_done(const show *show) {
+    return show->settings->limit > 0 && show->n_shown >= (size_t)show->settings->limit;
+}
+
+static double mean_of(const float *values, size_t n_values, double factor) {
+    double sum = 0;
+    size_t n = 0;
+    for (size_t i = 0; i < n_values; i++)
+        if (isfinite(values[i])) {
+            sum += (double)values[i] * factor;
+            n++;
+        }
+    return sum / (double)n;
+}
+
+static void append_heading(show *show, const document *document, const float *values, const scale *scale) {
+    buffer *out = &show->out;
+    bool in_color = show->painter.depth != COLOR_NONE;
+    double mean = mean_of(values, document->n_tokens, scale->factor);
+    buffer_append_string(out, in_color ? "\033[1m" : "");
+    terminal_text(out, document->id, strlen(document->id), show->painter.columns);
+    buffer_append_format(out, "%s  %zu token%s", in_color ? "\033[0m" : "", document->n_tokens,
+                         document->n_tokens == 1 ? "" : "s");
+    if (scale->measure.is_flag && !isnan(mean))
+        buffer_append_format(out, ", %.1f %% kept", 100 * mean);
+    else if (!isnan(mean))
+        buffer_append_format(out, ", mean %s %.4g%s", scale->measure.name, mean, scale->unit);
+    if (!scale->measure.has_range && scale->low <= scale->high)
+        buffer_append_format(out, ", from %.4g to %.4g", scale->low, scale->high);
+    buffer_append_string(out, "\n");
+}
+
+static void append_legend(show *show) {
+    buffer *out = &show->out;
+    const scale *scale = &show->scale;
+    if (scale->measure.is_flag && show->painter.style == PAINT_MARKS) {
+        buffer_append_string(out, "█ kept  · dropped\n");
+    } else if (scale->measure.is_flag) {
+        const painted sample[] = {{" kept ", 6, TERMINAL_LEVELS - 1}, {"  ", 2, LEVEL_MISSING}, {" dropped ", 9, 0}};
+        terminal_paint(out, &show->painter, sample, 3);
+    } else if (scale->measure.has_range) {
+        buffer_append_format(out, "%s  %g ", scale->measure.name, scale->low);
+        terminal_ramp(out, &show->painter);
+        buffer_append_format(out, " %g%s%s%s\n", scale->high, scale->unit,
+                             scale->high == 0 || scale->high == 1 ? "" : " and more",
+                             scale->measure.is_logarithmic ? ", on a log scale" : "");
+    } else {
+        buffer_append_format(out, "%s  least ", scale->measure.name);
+        terminal_ramp(out, &show->painter);
+        buffer_append_string(out, " greatest of its document\n");
+    }
+    buffer_append_string(out, "\n");
+}
+
+static bool write_out(show *show, trouble *trouble) {
+    if (show->out.failed)
+        return trouble_set(trouble, "not enough memory");
+    bool ok = output_write(show->output, show->out.data ? show->out.data : "", show->out.size, trouble);
+    buffer_clear(&show->out);
+    return ok;
+}
+
+/* `items` has room for every piece. */
+static bool paint_document(show *show, const document *document, const pieces *pieces, const float *values,
+                           painted *items, trouble *trouble) {
+    scale scale = scale_fit(&show->scale, values, document->n_tokens);
+    for (size_t i = 0; i < pieces->n_items; i++) {
+        const piece *piece = &pieces->items[i];
+        double value = scale_piece(&scale, values + piece->first_token, piece->n_tokens);
+        int level = piece->n_tokens ? scale_level(&scale, value, TERMINAL_LEVELS) : LEVEL_NONE;
+        items[i] = (painted){pieces->text + piece->offset, piece->size, level};
+    }
+    append_heading(show, document, values, &scale);
+    terminal_paint(&show->out, &show->painter, items, pieces->n_items);
+    buffer_append_string(&show->out, "\n");
+    if (show->settings->n_top && !worst_add(&show->worst, document, pieces, values, &scale, &show->painter))
+        return trouble_set(trouble, "not enough memory");
+    return write_out(show, trouble);
+}
+
+static bool show_document(show *show, const document *document, trouble *trouble) {
+    pieces pieces = {0};
+    float *values = NULL;
+    painted *items = NULL;
+    bool ok = measure_values(&values, document, &show->scale.measure, trouble);
+    if (ok) {
+        ok = pieces_make(&pieces, document) && (items = calloc(pieces.n_items + 1, sizeof *items));
+        ok = ok ? paint_document(show, document, &pieces, values, items, trouble)
+                : trouble_set(trouble, "not enough memory");
+    }
+    show->n_shown++;
+    free(items);
+    free(values);
+    pieces_free(&pieces);
+    return ok;
+}
+
+static bool show_file(show *show, const char *path, trouble *trouble) {
+    input *input = input_open(path, trouble);
+    if (!input)
+        return false;
+    document document = {0};
+    int more = 0;
+    bool ok = true;
+    while (ok && !is_done(show) && (more = record_read(input, &document, trouble)) > 0)
+        if (is_wanted(show, &document))
+            ok = show_document(show, &document, trouble);
+    document_free(&document);
+    input_close(input);
+    return ok && more >= 0;
+}
+
+static bool show_files(show *show, const operands *operands, trouble *trouble) {
+    static char *standard_input[] = {"-"};
+    char **paths = operands->n_items ? operands->items : standard_input;
+    int n_paths = operands->n_items ? operands->n_items : 1;
+    append_legend(show);
+    for (int i = 0; i < n_paths; i++)
+        if (!is_done(show) && !show_file(show, paths[i], trouble))
+            return false;
+    if (show->settings->n_top && show->n_shown)
+        worst_append(&show->out, &show->worst, &show->scale);
+    return write_out(show, trouble);
+}
+
+static void choose_painter(show *show) {
+    const settings *settings = show->settings;
+    painter *painter = &show->painter;
+    painter->depth = terminal_depth(settings->color, STDOUT_FILENO);
+    painter->style = PAINT_BACKGROUND;
+    if (painter->depth == COLOR_NONE || !strcmp(settings->style, "marks"))
+        painter->style = PAINT_MARKS;
+    else if (!strcmp(settings->style, "underline"))
+        painter->style = PAINT_UNDERLINE;
+    painter->on_light = !strcmp(settings->theme, "light") || (!strcmp(settings->theme, "auto") && terminal_is_light());
+    painter->is_two_valued = show->scale.measure.is_flag;
+    painter->columns = settings->width ? (size_t)settings->width : (size_t)terminal_columns(STDOUT_FILENO);
+}
+
+static int run_show(show *show, const operands *operands) {
+    const settings *settings = show->settings;
+    trouble trouble = {0};
+    show->scale = scale_make(settings->by, !strcmp(settings->unit, "bit"), settings->scale);
+    choose_painter(show);
+    if (settings->n_top && show->scale.measure.is_flag)
+        return message_error("--top ranks by a number: --by keep has none");
+    bool ok = worst_make(&show->worst, (size_t)settings->n_top) || trouble_set(&trouble, "not enough memory");
+    ok = ok && (show->output = output_open("-", &trouble)) && show_files(show, operands, &trouble);
+    if (ok) {
+        ok = output_commit(show->output, &trouble);
+    } else {
+        output_abandon(show->output, false);
+    }
+    worst_free(&show->worst);
+    buffer_free(&show->out);
+    if (!ok)
+        return message_trouble(&trouble);
+    if (!show->n_shown && settings->documents.n_items) {
+        message_warning("no document is called \"%s\"", settings->documents.items[0]);
+        return EXIT_NOTHING_SELECTED;
+    }
+    return EXIT_DONE;
+}
+
+static settings given = {.by = "entropy", .unit = "bit", .color = "auto", .style = "background", .theme = "auto"};
+
+static const option options[] = {
+    {.name = "by",
+     .type = OPTION_STRING,
+     .value = &given.by,
+     .metavar = "COLUMN",
+     .help = "What the colour says: entropy (default), surprisal, rank, varentropy, keep or any other column of "
+             "numbers."},
+    {.name = "unit",
+     .type = OPTION_CHOICE,
+     .value = &given.unit,
+     .metavar = "UNIT",
+     .choices = "bit|nat",
+     .help = "The unit shown. Default: bit."},
+    {.name = "scale",
+     .type = OPTION_REAL,
+     .value = &given.scale,
+     .metavar = "MAX",
+     .minimum = 0,
+     .maximum = 1e9,
+     .help = "The value at the end of the scale, in the unit shown. Default: 8 bits of entropy, 12 of surprisal."},
+    {.name = "doc",
+     .type = OPTION_STRINGS,
+     .value = &given.documents,
+     .metavar = "ID",
+     .help = "Show this document only; may be given again."},
+    {.letter = 'n',
+     .name = "limit",
+     .type = OPTION_INTEGER,
+     .value = &given.limit,
+     .metavar = "N",
+     .minimum = 0,
+     .maximum = 1e15,
+     .help = "Show at most so many documents. Default: all."},
+    {.name = "top",
+     .type = OPTION_INTEGER,
+     .value = &given.n_top,
+     .metavar = "N",
+     .minimum = 0,
+     .maximum = 1000,
+     .help = "After the text, the N worst tokens with the text around them and what the model expected."},
+    {.name = "color",
+     .type = OPTION_CHOICE,
+     .value = &given.color,
+     .metavar = "WHEN",
+     .choices = "auto|always|never|16|256|truecolor",
+     .help = "Default: auto, which looks at the terminal, NO_COLOR, COLORTERM and TERM."},
+    {.name = "style",
+     .type = OPTION_CHOICE,
+     .value = &given.style,
+     .metavar = "STYLE",
+     .choices = "background|underline|marks",
+     .help = "Default: background. Marks draw the values as a line of blocks below the text, as without colour."},
+    {.name = "theme",
+     .type = OPTION_CHOICE,
+     .value = &given.theme,
+     .metavar = "THEME",
+     .choices = "auto|dark|light",
+     .help = "The terminal's background. Default: by COLORFGBG, else dark."},
+    {.name = "width",
+     .type = OPTION_INTEGER,
+     .value = &given.width,
+     .metavar = "COLUMNS",
+     .minimum = 10,
+     .maximum = 10000,
+     .help = "Columns of a line. Default: the terminal's, else 80."},
+};
+
+static int run(const command *command, int argc, char **argv) {
+    show show = {.settings = &given};
+    operands operands;
+    int exit_code;
+    if (!options_parse(command, options, sizeof options / sizeof *options, argc, argv, &operands, &exit_code))
+        return exit_code;
+    return run_show(&show, &operands);
+}
+
+const command command_show = {
+    .name = "show",
+    .summary = "records as a heat map in the terminal",
+    .usage = "[options] [FILE...]",
+    .description =
+        "Prints the text of token records (JSON Lines, also .gz and .zst; standard input without a FILE) with "
+        "each token coloured by its entropy or another column. Without colour a line of blocks below the "
+        "text says the same. Tokens that end inside a character are joined until it is whole and count as "
+        "the worst of them. Characters that would disturb the terminal are written as <U+XXXX>.",
+    .examples = "  entrol show records.jsonl                    the entropy of every token\n"
+                "  entrol show --by rank --top 10 records.jsonl  ranks, and the ten worst tokens\n"
+                "  entrol score text.txt | entrol show -n 1      the first document as it is scored\n",
+    .run = run,
+};

@@ -1,9 +1,8 @@
 /* Rows of more than ENT_SHORT columns: chunk by chunk, each read from memory once. */
 #include "rows.h"
 
-#include "base/dtype.h"
-
 #include <math.h>
+#include <string.h>
 
 /* A chunk of a row in the first-level cache, as the kernels read it: z = logit - origin. */
 typedef struct chunk {
@@ -16,23 +15,25 @@ typedef struct chunk {
     float memory[ENT_CHUNK];
 } chunk;
 
+/* A double of the chunk, -inf where masked. */
+static inline double chunk_f64(const chunk *chunk, size_t i) {
+    double z;
+    memcpy(&z, chunk->source + i * sizeof z, sizeof z);
+    return !chunk->mask || ((chunk->mask[i / 8] >> (i % 8)) & 1) ? z : (double)-INFINITY;
+}
+
 /* f64 is narrowed as z - m, which keeps every digit that a float result can show. */
 static void narrow_f64(chunk *chunk, double origin) {
-    for (size_t i = 0; i < chunk->n; i++) {
-        const int allowed = !chunk->mask || ((chunk->mask[i / 8] >> (i % 8)) & 1);
-        chunk->memory[i] = allowed ? (float)(ent_element(chunk->source, ENTROL_F64, i) - origin) : -INFINITY;
-    }
+    for (size_t i = 0; i < chunk->n; i++)
+        chunk->memory[i] = (float)(chunk_f64(chunk, i) - origin);
     chunk->z = chunk->memory;
     chunk->origin = origin;
 }
 
 static double max_f64(const chunk *chunk) {
-    double max = -INFINITY;
-    for (size_t i = 0; i < chunk->n; i++) {
-        const double z = ent_element(chunk->source, ENTROL_F64, i);
-        const int allowed = !chunk->mask || ((chunk->mask[i / 8] >> (i % 8)) & 1);
-        max = allowed && z > max ? z : max;
-    }
+    double max = (double)-INFINITY;
+    for (size_t i = 0; i < chunk->n; i++)
+        max = chunk_f64(chunk, i) > max ? chunk_f64(chunk, i) : max;
     return max;
 }
 

@@ -4,6 +4,7 @@
 #include "base/dtype.h"
 
 #include <math.h>
+#include <string.h>
 
 const char *ent_rows_at(const ent_rows *rows, size_t row) {
     const ptrdiff_t n_elements = (ptrdiff_t)row * rows->logits->row_stride;
@@ -56,10 +57,16 @@ static void offer(ent_best *best, size_t n_best, double z, size_t column) {
 }
 
 static void order_f64(ent_row *result, const ent_rows *rows, size_t row, size_t first_column, size_t n) {
-    for (size_t column = first_column; column < first_column + n; column++) {
-        const double z = ent_rows_logit(rows, row, column);
+    const char *source = ent_rows_at(rows, row) + first_column * sizeof(double);
+    const uint8_t *mask = ent_rows_mask(rows, row);
+    for (size_t i = 0; i < n; i++) {
+        const size_t column = first_column + i;
+        double z;
+        memcpy(&z, source + i * sizeof z, sizeof z);
+        if (mask && !((mask[column / 8] >> (column % 8)) & 1))
+            z = (double)-INFINITY;
         result->n_greater += z > result->target;
-        result->n_support += z > -INFINITY;
+        result->n_support += z > (double)-INFINITY;
         if (result->best)
             offer(result->best, rows->n_best, z, column);
     }

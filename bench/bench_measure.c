@@ -1,0 +1,218 @@
+/* How fast entrol_measure_rows is, beside the limit of the machine in the same run.
+ *
+ * One JSON object a line: case, dtype, rows, columns, threads, cpu, seconds {min, median, max}, gigabytes_per_second,
+ * limit and ratio_to_limit. The limit is the read bandwidth: the same bytes, only summed as integers, by the same
+ * threads, measured before every repetition and paired with it. Options: --quick, --cpu NAME, --threads N, --filter
+ * WORD. */
+#include <entrol/entrol.h>
+
+#include <math.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define MAX_REPEATS 31
+
+static double now(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+
+typedef struct bench_case {
+    const char *name;
+    entrol_dtype dtype;
+    size_t n_rows, n_columns;
+    int all; /* every statistic, else entropy and log-probability */
+} bench_case;
+
+static const bench_case cases[] = {
+    {"vocabulary", ENTROL_F32, 512, 262144, 0},      {"vocabulary", ENTROL_F32, 1024, 131072, 0},
+    {"vocabulary, all", ENTROL_F32, 512, 131072, 1}, {"vocabulary", ENTROL_BF16, 1024, 131072, 0},
+    {"vocabulary", ENTROL_F16, 1024, 131072, 0},     {"vocabulary", ENTROL_F64, 256, 131072, 0},
+    {"odd vocabulary", ENTROL_F32, 1024, 128257, 0}, {"actions", ENTROL_F32, 16000000, 2, 0},
+    {"actions", ENTROL_F32, 8000000, 4, 0},          {"actions", ENTROL_F32, 4000000, 18, 0},
+    {"actions, all", ENTROL_F32, 4000000, 18, 1},    {"actions", ENTROL_F32, 1000000, 64, 0},
+    {"actions", ENTROL_F32, 100000, 1024, 0},        {"cached row", ENTROL_F32, 1, 8192, 0},
+};
+
+typedef struct settings {
+    int quick;
+    entrol_cpu cpu;
+    size_t n_threads;
+    const char *filter;
+} settings;
+
+/* Reading as fast as the machine can: eight independent sums of words. */
+typedef struct reader {
+    const uint64_t *words;
+    size_t n_words;
+    uint64_t sum;
+} reader;
+
+static void *read_all(void *argument) {
+    reader *reader = argument;
+    uint64_t sums[8] = {0};
+    for (size_t i = 0; i + 8 <= reader->n_words; i += 8)
+        for (size_t j = 0; j < 8; j++)
+            sums[j] += reader->words[i + j];
+    for (size_t j = 0; j < 8; j++)
+        reader->sum += sums[j];
+    return NULL;
+}
+
+static double time_reading(const void *data, size_t n_bytes, size_t n_threads) {
+    reader readers[64];
+    pthread_t threads[64];
+    const size_t n_words = n_bytes / 8 / n_threads;
+    const double start = now();
+    for (size_t i = 0; i < n_threads; i++) {
+        readers[i] = (reader){(const uint64_t *)data + i * n_words, n_words, 0};
+        if (i + 1 == n_threads || pthread_create(&threads[i], NULL, read_all, &readers[i]) != 0)
+            read_all(&readers[i]);
+    }
+    for (size_t i = 0; i + 1 < n_threads; i++)
+        pthread_join(threads[i], NULL);
+    const double seconds = now() - start;
+    volatile uint64_t sink = 0;
+    for (size_t i = 0; i < n_threads; i++)
+        sink += readers[i].sum;
+    return seconds;
+}
+
+static int compare_doubles(const void *a, const void *b) {
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double median(double *values, size_t n) {
+    qsort(values, n, sizeof *values, compare_doubles);
+    return n % 2 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
+}
+
+/* Logits like a model's, by a cheap generator: a sum of four uniform numbers is near enough to a normal one. */
+static void fill(void *data, entrol_dtype dtype, size_t n) {
+    uint64_t state = 1;
+    for (size_t i = 0; i < n; i++) {
+        state = state * 6364136223846793005u + 1442695040888963407u;
+        const uint64_t r = state >> 8;
+        const double sum = (double)(r & 0x3fff) + (double)(r >> 14 & 0x3fff) + (double)(r >> 28 & 0x3fff);
+        const float z = (float)((sum / 8192 - 3) * 4);
+        uint32_t bits;
+        memcpy(&bits, &z, sizeof bits);
+        if (dtype == ENTROL_F64)
+            ((double *)data)[i] = (double)z;
+        else if (dtype == ENTROL_F32)
+            ((float *)data)[i] = z;
+        else if (dtype == ENTROL_BF16)
+            ((uint16_t *)data)[i] = (uint16_t)(bits >> 16);
+        else /* any finite half will do: sign, exponent below 18, fraction */
+            ((uint16_t *)data)[i] = (uint16_t)((bits >> 16 & 0x8000) | (r % 18 << 10) | (r >> 20 & 0x3ff));
+    }
+}
+
+/* Every array that a record can have, each n_rows long. */
+static float *make_record(entrol_record *record, size_t n_rows, int all) {
+    float *memory = malloc(8 * n_rows * sizeof *memory + n_rows * sizeof(int32_t));
+    *record = (entrol_record)ENTROL_RECORD_INIT;
+    if (!memory)
+        return NULL;
+    record->entropy = memory;
+    record->logprob = memory + n_rows;
+    if (!all)
+        return memory;
+    record->logsumexp = memory + 2 * n_rows;
+    record->varentropy = memory + 3 * n_rows;
+    record->top_prob = memory + 4 * n_rows;
+    record->margin = memory + 5 * n_rows;
+    record->sum_p_squared = memory + 6 * n_rows;
+    record->renyi = memory + 7 * n_rows;
+    record->rank = (int32_t *)(void *)(memory + 8 * n_rows);
+    return memory;
+}
+
+static void print_result(const bench_case *c, entrol_context *context, double *seconds, double *ratios, size_t n,
+                         size_t n_rows) {
+    const double bytes = (double)(n_rows * c->n_columns * entrol_dtype_size(c->dtype));
+    const double ratio = median(ratios, n), middle = median(seconds, n);
+    printf(
+        "{\"case\": \"%s\", \"dtype\": \"%s\", \"rows\": %zu, \"columns\": %zu, \"threads\": %zu, \"cpu\": \"%s\", "
+        "\"seconds\": {\"min\": %.6g, \"median\": %.6g, \"max\": %.6g}, \"gigabytes_per_second\": %.4g, "
+        "\"nanoseconds_per_row\": %.4g, \"limit\": \"read bandwidth\", \"ratio_to_limit\": {\"min\": %.3f, \"median\": "
+        "%.3f, \"max\": %.3f}}\n",
+        c->name, entrol_dtype_name(c->dtype), n_rows, c->n_columns, entrol_context_n_threads(context),
+        entrol_cpu_name(entrol_context_cpu(context)), seconds[0], middle, seconds[n - 1], bytes / middle / 1e9,
+        middle / (double)n_rows * 1e9, ratios[0], ratio, ratios[n - 1]);
+    fflush(stdout);
+}
+
+static int run_case(const bench_case *c, entrol_context *context, int quick) {
+    const size_t n_rows = quick && c->n_rows > 16 ? c->n_rows / 8 : c->n_rows;
+    const size_t n_bytes = n_rows * c->n_columns * entrol_dtype_size(c->dtype), repeats = quick ? 5 : 15;
+    const size_t passes = n_bytes < 1 << 20 ? 1000 : 1; /* a row in the cache is measured many times */
+    void *data = malloc(n_bytes);
+    int64_t *targets = calloc(n_rows, sizeof *targets);
+    entrol_record record;
+    float *memory = make_record(&record, n_rows, c->all);
+    if (!data || !targets || !memory) {
+        fprintf(stderr, "no memory for %s\n", c->name);
+        return 1;
+    }
+    fill(data, c->dtype, n_rows * c->n_columns);
+    const entrol_matrix matrix = {data, c->dtype, n_rows, c->n_columns, (ptrdiff_t)c->n_columns};
+    double seconds[MAX_REPEATS], ratios[MAX_REPEATS];
+    entrol_measure_rows(context, &record, NULL, &matrix, targets, NULL);
+    for (size_t i = 0; i < repeats; i++) {
+        const double reading = time_reading(data, n_bytes, entrol_context_n_threads(context));
+        const double start = now();
+        for (size_t pass = 0; pass < passes; pass++)
+            entrol_measure_rows(context, &record, NULL, &matrix, targets, NULL);
+        seconds[i] = (now() - start) / (double)passes;
+        ratios[i] = reading / seconds[i];
+    }
+    print_result(c, context, seconds, ratios, repeats, n_rows);
+    free(data);
+    free(targets);
+    free(memory);
+    return 0;
+}
+
+static settings read_settings(int argc, char **argv) {
+    settings settings = {0, ENTROL_CPU_BEST, 1, NULL};
+    for (int i = 1; i < argc; i++) {
+        const char *value = i + 1 < argc ? argv[i + 1] : "";
+        if (strcmp(argv[i], "--quick") == 0)
+            settings.quick = 1;
+        else if (strcmp(argv[i], "--threads") == 0)
+            settings.n_threads = strtoul(value, NULL, 10);
+        else if (strcmp(argv[i], "--filter") == 0)
+            settings.filter = value;
+        for (int cpu = ENTROL_CPU_SCALAR; cpu <= ENTROL_CPU_NEON; cpu++)
+            if (strcmp(argv[i], "--cpu") == 0 && strcmp(value, entrol_cpu_name((entrol_cpu)cpu)) == 0)
+                settings.cpu = (entrol_cpu)cpu;
+    }
+    if (settings.n_threads < 1 || settings.n_threads > 64)
+        settings.n_threads = 1;
+    return settings;
+}
+
+int main(int argc, char **argv) {
+    const settings settings = read_settings(argc, argv);
+    entrol_context_options options = ENTROL_CONTEXT_OPTIONS_INIT;
+    options.cpu = settings.cpu;
+    options.n_threads = settings.n_threads;
+    entrol_context *context;
+    const entrol_status status = entrol_context_create(&context, &options);
+    if (status != ENTROL_OK) {
+        fprintf(stderr, "bench_measure: %s\n", entrol_status_string(status));
+        return 2;
+    }
+    int failed = 0;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        if (!settings.filter || strstr(cases[i].name, settings.filter))
+            failed |= run_case(&cases[i], context, settings.quick);
+    entrol_context_destroy(context);
+    return failed;
+}

@@ -28,6 +28,7 @@ struct entrol_llama {
     size_t n_vocab, n_ctx, n_batch, n_seq_max;
     int32_t bos;                           /* -1: the model wants none */
     bool space_prefix;                     /* the tokenizer puts a space before a text */
+    bool cut_at_newline;                   /* it splits every text at its newlines: see ent_llama_study_tokenizer */
     bool memory_tainted;                   /* a row in trouble: the cache may hold what the next window must not see */
     double seconds;                        /* inside libllama, in this call */
     const entrol_measure_options *measure; /* of this call; NULL: the defaults */
@@ -55,8 +56,8 @@ entrol_status ent_llama_reduce(entrol_llama *llama, entrol_context *context, con
 entrol_status ent_llama_check_tokens(const entrol_llama *llama, entrol_diagnosis *diagnosis, const int32_t *tokens,
                                      size_t n_tokens);
 
-/* Whether this tokenizer puts a space before a text that has none, as SentencePiece models may. */
-bool ent_llama_adds_space(const entrol_llama *llama);
+/* Finds out how this tokenizer treats a text's start and its newlines. */
+void ent_llama_study_tokenizer(entrol_llama *llama);
 
 /* Fills a diagnosis, which may be NULL, and returns ENTROL_ERROR_ARGUMENT. */
 entrol_status ent_llama_bad(entrol_diagnosis *diagnosis, const char *argument);

@@ -190,7 +190,7 @@ static entrol_status open_model(entrol_llama *llama, const message *error, const
         status = make_context(llama, error, options);
     }
     if (status == ENTROL_OK) {
-        llama->space_prefix = ent_llama_adds_space(llama);
+        ent_llama_study_tokenizer(llama);
     }
     llama->log.error[0] = '\0';
     ent_log_use(before);

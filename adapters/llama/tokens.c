@@ -4,7 +4,11 @@
  *   - a SentencePiece tokenizer may add a space before the text and after every special token;
  *   - it writes a space as U+2581, so that a U+2581 of the text itself comes back as a space, or the reverse;
  *   - whitespace beside some special tokens is dropped (their attributes LSTRIP and RSTRIP).
- * The pieces are matched against the text under these rules; every byte must be accounted for. */
+ * The pieces are matched against the text under these rules; every byte must be accounted for.
+ *
+ * llama.cpp's time grows with the square of the number of special tokens in one text, and for many models a newline
+ * is one: a million bytes of short lines take minutes. Such a text is tokenised in parts, cut where it makes no
+ * difference. */
 #include "internal.h"
 
 #include <ctype.h>
@@ -138,38 +142,112 @@ static entrol_status align_somehow(const entrol_llama *llama, entrol_llama_token
     return align(llama, tokens, n_tokens, text, text_size, SPACE_NOWHERE);
 }
 
-/* *ids is malloc'd. */
-static entrol_status read_ids(const entrol_llama *llama, int32_t **ids, size_t *n_ids, const char *text,
-                              size_t text_size, bool special) {
-    size_t capacity = text_size / 3 + 16;
+/* Token ids, in an array that grows. */
+typedef struct id_list {
+    int32_t *ids;
+    size_t n, capacity;
+} id_list;
+
+static entrol_status make_room(id_list *list, size_t n_more) {
+    if (list->capacity - list->n >= n_more) {
+        return ENTROL_OK;
+    }
+    const size_t capacity = list->n + n_more + list->capacity / 2;
+    int32_t *grown = realloc(list->ids, capacity * sizeof *grown);
+    if (grown == NULL) {
+        return ENTROL_ERROR_MEMORY;
+    }
+    list->ids = grown;
+    list->capacity = capacity;
+    return ENTROL_OK;
+}
+
+/* Appends the tokens of one part of a text. */
+static entrol_status append_ids(const entrol_llama *llama, id_list *list, const char *text, size_t size, bool special) {
+    size_t n_wanted = size / 3 + 16;
     for (int attempt = 0; attempt < 2; attempt++) {
-        int32_t *room = malloc(capacity * sizeof *room);
-        if (room == NULL) {
-            return ENTROL_ERROR_MEMORY;
+        const entrol_status status = make_room(list, n_wanted);
+        if (status != ENTROL_OK) {
+            return status;
         }
-        const int32_t n =
-            llama_tokenize(llama->vocab, text, (int32_t)text_size, room, (int32_t)capacity, false, special);
+        const size_t n_room = list->capacity - list->n;
+        const int32_t n = llama_tokenize(llama->vocab, text, (int32_t)size, list->ids + list->n,
+                                         n_room < INT32_MAX ? (int32_t)n_room : INT32_MAX, false, special);
         if (n >= 0) {
-            *ids = room;
-            *n_ids = (size_t)n;
+            list->n += (size_t)n;
             return ENTROL_OK;
         }
-        free(room);
         if (n == INT32_MIN) {
             return ENTROL_ERROR_OVERFLOW;
         }
-        capacity = (size_t) - (int64_t)n;
+        n_wanted = (size_t) - (int64_t)n; /* what it would have taken */
     }
     return ENTROL_ERROR_UNSUPPORTED;
 }
 
-bool ent_llama_adds_space(const entrol_llama *llama) {
+/* Bytes of the text's next part: all of it, or past PART_SIZE up to the end of a run of newlines. */
+static size_t part_size(const entrol_llama *llama, const char *text, size_t size) {
+    enum { PART_SIZE = 2048 };
+    if (!llama->cut_at_newline || size <= PART_SIZE) {
+        return size;
+    }
+    const char *newline = memchr(text + PART_SIZE, '\n', size - PART_SIZE);
+    if (newline == NULL) {
+        return size;
+    }
+    size_t end = (size_t)(newline - text);
+    while (end < size && text[end] == '\n') {
+        end++;
+    }
+    return end;
+}
+
+static entrol_status read_ids(const entrol_llama *llama, id_list *list, const char *text, size_t size, bool special) {
+    while (size > 0) {
+        const size_t part = part_size(llama, text, size);
+        const entrol_status status = append_ids(llama, list, text, part, special);
+        if (status != ENTROL_OK) {
+            return status;
+        }
+        text += part;
+        size -= part;
+    }
+    return ENTROL_OK;
+}
+
+static bool adds_space(const entrol_llama *llama) {
     int32_t token;
     char piece[16];
     if (llama_tokenize(llama->vocab, "a", 1, &token, 1, false, false) != 1) {
         return true; /* a space and an "a", or something stranger: whichever alignment holds decides */
     }
     return llama_token_to_piece(llama->vocab, token, piece, sizeof piece, 0, true) != 1;
+}
+
+/* llama.cpp first takes every user-defined token out of a text, wherever it stands, and then treats what is between
+ * them each by itself. If "\n" is such a token and no other one that is taken out holds a newline beside something
+ * else, nor eats the whitespace around it, then a run of newlines always ends a part. */
+static bool cuts_at_newline(const entrol_llama *llama) {
+    const int taken_out = LLAMA_TOKEN_ATTR_CONTROL | LLAMA_TOKEN_ATTR_USER_DEFINED | LLAMA_TOKEN_ATTR_UNKNOWN;
+    bool newline_is_one = false;
+    for (int32_t token = 0; (size_t)token < llama->n_vocab; token++) {
+        if (!has_attribute(llama, token, taken_out)) {
+            continue;
+        }
+        const char *text = llama_vocab_get_text(llama->vocab, token);
+        const size_t n_newlines = strspn(text, "\n");
+        newline_is_one |= strcmp(text, "\n") == 0 && has_attribute(llama, token, LLAMA_TOKEN_ATTR_USER_DEFINED);
+        if ((strchr(text, '\n') != NULL && text[n_newlines] != '\0') ||
+            has_attribute(llama, token, LLAMA_TOKEN_ATTR_LSTRIP | LLAMA_TOKEN_ATTR_RSTRIP)) {
+            return false;
+        }
+    }
+    return newline_is_one;
+}
+
+void ent_llama_study_tokenizer(entrol_llama *llama) {
+    llama->space_prefix = adds_space(llama);
+    llama->cut_at_newline = cuts_at_newline(llama);
 }
 
 entrol_status entrol_llama_tokenize(entrol_llama *llama, entrol_llama_token **tokens, size_t *n_tokens,
@@ -181,28 +259,27 @@ entrol_status entrol_llama_tokenize(entrol_llama *llama, entrol_llama_token **to
         return ENTROL_ERROR_OVERFLOW;
     }
     ent_log *before = ent_log_use(&llama->log);
-    int32_t *ids = NULL;
-    size_t n_ids = 0;
+    id_list list = {NULL, 0, 0};
     entrol_llama_token *aligned = NULL;
-    entrol_status status = read_ids(llama, &ids, &n_ids, text_size > 0 ? text : "", text_size, special != 0);
+    entrol_status status = read_ids(llama, &list, text, text_size, special != 0);
     if (status == ENTROL_OK) {
-        aligned = calloc(n_ids + 1, sizeof *aligned); /* never empty: NULL would be lack of memory */
+        aligned = calloc(list.n + 1, sizeof *aligned); /* never empty: NULL would be lack of memory */
         status = aligned == NULL ? ENTROL_ERROR_MEMORY : ENTROL_OK;
     }
     if (status == ENTROL_OK) {
-        for (size_t i = 0; i < n_ids; i++) {
-            aligned[i].id = ids[i];
+        for (size_t i = 0; i < list.n; i++) {
+            aligned[i].id = list.ids[i];
         }
-        status = align_somehow(llama, aligned, n_ids, text, text_size);
+        status = align_somehow(llama, aligned, list.n, text, text_size);
     }
-    free(ids);
+    free(list.ids);
     ent_log_use(before);
     if (status != ENTROL_OK) {
         free(aligned);
         return status;
     }
     *tokens = aligned;
-    *n_tokens = n_ids;
+    *n_tokens = list.n;
     return ENTROL_OK;
 }
 

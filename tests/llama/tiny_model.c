@@ -3,6 +3,7 @@
 
 #include <ggml.h>
 #include <gguf.h>
+#include <math.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,8 +44,9 @@ static const char *const pieces[] = {
     "\xc3\xa9",
     "\xe4\xb8\xad",
 };
-enum { N_PIECES = sizeof pieces / sizeof *pieces, N_SPECIAL = 2, N_VOCAB = 259 + N_PIECES + N_SPECIAL };
-static const char *const specials[N_SPECIAL] = {"<|end|>", "<tool>"}; /* control, user-defined */
+enum { N_PIECES = sizeof pieces / sizeof *pieces, N_SPECIAL = 3, N_VOCAB = 259 + N_PIECES + N_SPECIAL };
+static const char *const specials[N_SPECIAL] = {"<|end|>", "<|endoftext|>",
+                                                "<tool>"}; /* control, control, user-defined */
 
 static char *paths[64];
 static size_t n_paths;
@@ -98,7 +100,7 @@ static void add_vocabulary(struct gguf_context *file, const tiny_model *model) {
     }
     for (int i = 0; i < N_SPECIAL; i++) {
         tokens[259 + N_PIECES + i] = specials[i];
-        types[259 + N_PIECES + i] = i == 0 ? 3 : 4;
+        types[259 + N_PIECES + i] = i < 2 ? 3 : 4;
     }
     gguf_set_val_str(file, "tokenizer.ggml.model", model->is_embedding ? "bert" : "llama");
     gguf_set_arr_str(file, "tokenizer.ggml.tokens", tokens, N_VOCAB);
@@ -207,6 +209,10 @@ const char *tiny_model_write(const tiny_model *model) {
     uint32_t state = 1;
     for (size_t i = 0; i < n_tensors; i++) {
         add_tensor(file, memory, tensors[i].name, tensors[i].columns, tensors[i].rows, &state);
+    }
+    if (model->has_nan_token) {
+        float *embeddings = ggml_get_data_f32(ggml_get_tensor(memory, "token_embd.weight"));
+        embeddings[TINY_NAN_TOKEN * WIDTH] = NAN;
     }
     check(gguf_write_to_file(file, path, false), path);
     gguf_free(file);

@@ -9,7 +9,8 @@ typedef struct tiny_model {
     const char *chat_template; /* NULL: none */
     bool wants_bos;
     bool space_prefix;
-    bool is_embedding; /* a BERT instead of a Llama */
+    bool is_embedding;  /* a BERT instead of a Llama */
+    bool has_nan_token; /* the embedding of TINY_NAN_TOKEN is NaN */
 } tiny_model;
 
 /* Writes the model to a new file in the temporary folder. The path lives until the program ends, when the file is
@@ -17,6 +18,6 @@ typedef struct tiny_model {
 const char *tiny_model_write(const tiny_model *model);
 
 /* Ids of the tiny vocabulary: <unk>, <s>, </s>, the bytes, then pieces. */
-enum { TINY_BOS = 1, TINY_FIRST_BYTE = 3, TINY_FIRST_PIECE = 259 };
+enum { TINY_BOS = 1, TINY_FIRST_BYTE = 3, TINY_FIRST_PIECE = 259, TINY_NAN_TOKEN = 271, TINY_N_PIECES = 29 };
 
 #endif

@@ -110,8 +110,8 @@ static void results_reset(results *results) {
         results->top_logprob,  5};
 }
 
-/* The largest errors seen, in units of the tolerance, by statistic. */
-static double worst[8];
+/* The largest errors seen, in units of the tolerance, by level and statistic. */
+static double worst[ENTROL_CPU_NEON + 1][8];
 static const char *const statistic_names[8] = {"entropy",  "logsumexp", "logprob",       "varentropy",
                                                "top_prob", "margin",    "sum_p_squared", "renyi"};
 
@@ -124,20 +124,21 @@ static double tolerance_of(int statistic, double value, double temperature) {
 }
 
 static void check_row(const results *results, size_t row, const oracle_row *oracle, double temperature,
-                      const char *what, size_t n) {
+                      const char *what, size_t n, entrol_cpu cpu) {
     const long double expected[8] = {oracle->entropy,  oracle->logsumexp, oracle->logprob,       oracle->varentropy,
                                      oracle->top_prob, oracle->margin,    oracle->sum_p_squared, oracle->renyi};
     for (int i = 0; i < 8; i++) {
         const double value = (double)expected[i], got = (double)results->floats[i][row];
         if (oracle->is_trouble) {
-            CHECK_SAY(isnan(got), "%s, V = %zu: %s of a row in trouble is %g", what, n, statistic_names[i], got);
+            CHECK_SAY(isnan(got), "%s, %s, V = %zu: %s of a row in trouble is %g", entrol_cpu_name(cpu), what, n,
+                      statistic_names[i], got);
             continue;
         }
         const double tolerance = tolerance_of(i, value, temperature);
         if (isfinite(value))
-            worst[i] = fmax(worst[i], fabs(got - value) / tolerance);
-        CHECK_SAY(test_near(got, value, tolerance), "%s, V = %zu, T = %g: %s is %.9g, exactly %.9g", what, n,
-                  temperature, statistic_names[i], got, value);
+            worst[cpu][i] = fmax(worst[cpu][i], fabs(got - value) / tolerance);
+        CHECK_SAY(test_near(got, value, tolerance), "%s, %s, V = %zu, T = %g: %s is %.9g, exactly %.9g",
+                  entrol_cpu_name(cpu), what, n, temperature, statistic_names[i], got, value);
     }
     CHECK_INT(results->rank[row], oracle->rank);
 }
@@ -169,59 +170,80 @@ static entrol_context *context_at(entrol_cpu cpu, size_t n_threads) {
     return context;
 }
 
-static void check_sheet(entrol_context *context, const sheet *sheet, double temperature, double order,
-                        const char *what) {
-    results results;
-    results_reset(&results);
+/* Every level that this machine has, by number; NULL for the others. */
+static entrol_context *contexts[ENTROL_CPU_NEON + 1];
+
+/* Measures a sheet at every level; the oracle's work is done once. */
+static void check_sheet(const sheet *sheet, double temperature, double order, const char *what) {
+    static results results[ENTROL_CPU_NEON + 1];
     entrol_measure_options options = ENTROL_MEASURE_OPTIONS_INIT;
     options.temperature = temperature;
     options.renyi_order = order;
-    CHECK_INT(entrol_measure_rows(context, &results.record, NULL, &sheet->matrix, sheet->targets, &options), ENTROL_OK);
+    for (int cpu = ENTROL_CPU_SCALAR; cpu <= ENTROL_CPU_NEON; cpu++) {
+        results_reset(&results[cpu]);
+        if (contexts[cpu])
+            CHECK_INT(entrol_measure_rows(contexts[cpu], &results[cpu].record, NULL, &sheet->matrix, sheet->targets,
+                                          &options),
+                      ENTROL_OK);
+    }
     for (size_t row = 0; row < sheet->n_rows; row++) {
         double *logits = row_of(sheet, row);
         oracle_row oracle;
         oracle_measure(&oracle, logits, NULL, sheet->n_columns, sheet->targets[row], temperature, order);
-        check_row(&results, row, &oracle, temperature, what, sheet->n_columns);
-        if (!oracle.is_trouble)
-            check_top(&results, row, logits, NULL, sheet->n_columns);
+        for (int cpu = ENTROL_CPU_SCALAR; cpu <= ENTROL_CPU_NEON; cpu++) {
+            if (!contexts[cpu])
+                continue;
+            check_row(&results[cpu], row, &oracle, temperature, what, sheet->n_columns, (entrol_cpu)cpu);
+            if (!oracle.is_trouble)
+                check_top(&results[cpu], row, logits, NULL, sheet->n_columns);
+        }
         free(logits);
     }
 }
 
-static void check_kinds(entrol_cpu cpu, size_t n, entrol_dtype dtype) {
+static void check_kinds(size_t n, entrol_dtype dtype) {
     static const double temperatures[] = {1, 0.7, 3}, orders[] = {2, 0.5, INFINITY, 0, 1, 3};
-    entrol_context *context = context_at(cpu, 1);
     for (int kind = 0; kind < N_KINDS; kind++) {
         sheet sheet = sheet_make(1, n, dtype);
         for (size_t j = 0; j < n; j++)
             put(&sheet, 0, j, kind_value(kind, j, n));
         sheet.targets[0] = (int64_t)(kind % 3 ? test_below(n) : n / 2);
-        check_sheet(context, &sheet, n > 10000 ? 1 : temperatures[kind % 3], orders[kind % 6], kind_name(kind));
+        check_sheet(&sheet, n > 10000 ? 1 : temperatures[kind % 3], orders[kind % 6], kind_name(kind));
         sheet_free(&sheet);
     }
-    entrol_context_destroy(context);
 }
 
-static entrol_cpu cpu_tested;
-
-static void check_large(void) {
+static void test_large(void) {
     static const size_t sizes[] = {65537, 128257, 129920, 151936, 262144};
     for (size_t i = 0; i < 5; i++)
-        check_kinds(cpu_tested, sizes[i], ENTROL_F32);
+        check_kinds(sizes[i], ENTROL_F32);
 }
 
-static void check_small(void) {
+static void test_small(void) {
     for (size_t n = 1; n <= 300; n += n < 70 ? 1 : 23)
         for (int dtype = ENTROL_F64; dtype <= ENTROL_BF16; dtype++)
-            check_kinds(cpu_tested, n, (entrol_dtype)dtype);
+            check_kinds(n, (entrol_dtype)dtype);
 }
 
-static void check_dtypes(void) {
+static void test_dtypes(void) {
     static const size_t sizes[] = {2047, 2048, 2049, 10007};
     for (size_t i = 0; i < 4; i++)
         for (int dtype = ENTROL_F64; dtype <= ENTROL_BF16; dtype++)
-            check_kinds(cpu_tested, sizes[i], (entrol_dtype)dtype);
+            check_kinds(sizes[i], (entrol_dtype)dtype);
 }
+
+static void test_f16_extremes(void) {
+    sheet sheet = sheet_make(1, 300, ENTROL_F16);
+    for (size_t j = 0; j < 300; j++)
+        put(&sheet, 0, j, j % 3 ? -65504 : j % 2 ? 65504 : test_normal());
+    check_sheet(&sheet, 1, 2, "f16 extremes");
+    sheet.matrix.n_columns = 30;
+    sheet.n_columns = 30;
+    check_sheet(&sheet, 1, 2, "f16 extremes");
+    sheet_free(&sheet);
+}
+
+static entrol_cpu cpu_tested;
 
 /* A NaN or +inf anywhere makes its own row NaN, is named, and touches no other row. */
 static void check_trouble(void) {
@@ -317,7 +339,7 @@ static void check_mask(void) {
                 double *logits = row_of(&sheet, row);
                 oracle_row oracle;
                 oracle_measure(&oracle, logits, allowed + row * n, n, sheet.targets[row], 1, 2);
-                check_row(&results, row, &oracle, 1, "masked", n);
+                check_row(&results, row, &oracle, 1, "masked", n, cpu_tested);
                 check_top(&results, row, logits, allowed + row * n, n);
                 free(logits);
             }
@@ -443,19 +465,6 @@ static void check_far_offsets(void) {
     munmap(data, n_bytes);
 }
 
-static void check_f16_extremes(void) {
-    sheet sheet = sheet_make(1, 300, ENTROL_F16);
-    entrol_context *context = context_at(cpu_tested, 1);
-    for (size_t j = 0; j < 300; j++)
-        put(&sheet, 0, j, j % 3 ? -65504 : j % 2 ? 65504 : test_normal());
-    check_sheet(context, &sheet, 1, 2, "f16 extremes");
-    sheet.matrix.n_columns = 30;
-    sheet.n_columns = 30;
-    check_sheet(context, &sheet, 1, 2, "f16 extremes");
-    entrol_context_destroy(context);
-    sheet_free(&sheet);
-}
-
 static void test_arguments(void) {
     entrol_context *context = context_at(ENTROL_CPU_BEST, 1);
     float entropy[1] = {5};
@@ -508,42 +517,47 @@ static void skip_level(void) {
     test_skip("this machine has no such instruction set");
 }
 
-static void print_worst(void) {
-    printf("    %s: largest error as a share of the contract:", entrol_cpu_name(cpu_tested));
+static void print_worst(entrol_cpu cpu) {
+    printf("    %s: largest error as a share of the contract:", entrol_cpu_name(cpu));
     for (int i = 0; i < 8; i++)
-        printf(" %s %.2f", statistic_names[i], worst[i]);
+        printf(" %s %.2f", statistic_names[i], worst[cpu][i]);
     printf("\n");
-    memset(worst, 0, sizeof worst);
 }
 
-int main(int argc, char **argv) {
+/* What holds of each level alone. */
+static void run_level(entrol_cpu cpu) {
     static const struct {
         const char *name;
         void (*function)(void);
-    } checks[] = {{"small", check_small},
-                  {"dtypes", check_dtypes},
-                  {"large", check_large},
-                  {"trouble", check_trouble},
-                  {"empty_support", check_empty_support},
-                  {"targets", check_targets},
-                  {"mask", check_mask},
-                  {"same_bits", check_same_bits},
-                  {"subsets", check_subsets},
-                  {"shift", check_shift},
-                  {"far_offsets", check_far_offsets},
-                  {"f16_extremes", check_f16_extremes}};
-    test_begin(argc, argv);
-    TEST(test_arguments);
-    for (int cpu = ENTROL_CPU_SCALAR; cpu <= ENTROL_CPU_NEON; cpu++) {
-        cpu_tested = (entrol_cpu)cpu;
-        const int available = entrol_cpu_available(cpu_tested);
-        for (size_t i = 0; i < sizeof checks / sizeof *checks; i++) {
-            char name[64];
-            snprintf(name, sizeof name, "%s_%s", checks[i].name, entrol_cpu_name(cpu_tested));
-            test_run(name, available ? checks[i].function : skip_level);
-        }
-        if (available)
-            print_worst();
+    } checks[] = {{"trouble", check_trouble}, {"empty_support", check_empty_support}, {"targets", check_targets},
+                  {"mask", check_mask},       {"same_bits", check_same_bits},         {"subsets", check_subsets},
+                  {"shift", check_shift},     {"far_offsets", check_far_offsets}};
+    char name[64];
+    cpu_tested = cpu;
+    if (!contexts[cpu]) {
+        snprintf(name, sizeof name, "level_%s", entrol_cpu_name(cpu));
+        test_run(name, skip_level);
+        return;
     }
+    for (size_t i = 0; i < sizeof checks / sizeof *checks; i++) {
+        snprintf(name, sizeof name, "%s_%s", checks[i].name, entrol_cpu_name(cpu));
+        test_run(name, checks[i].function);
+    }
+    print_worst(cpu);
+}
+
+int main(int argc, char **argv) {
+    test_begin(argc, argv);
+    for (int cpu = ENTROL_CPU_SCALAR; cpu <= ENTROL_CPU_NEON; cpu++)
+        contexts[cpu] = entrol_cpu_available((entrol_cpu)cpu) ? context_at((entrol_cpu)cpu, 1) : NULL;
+    TEST(test_arguments);
+    TEST(test_small);
+    TEST(test_dtypes);
+    TEST(test_large);
+    TEST(test_f16_extremes);
+    for (int cpu = ENTROL_CPU_SCALAR; cpu <= ENTROL_CPU_NEON; cpu++)
+        run_level((entrol_cpu)cpu);
+    for (int cpu = ENTROL_CPU_SCALAR; cpu <= ENTROL_CPU_NEON; cpu++)
+        entrol_context_destroy(contexts[cpu]);
     return test_end();
 }

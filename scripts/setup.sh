@@ -112,10 +112,16 @@ download() {
 
 version_of() { sed -n 's/^[a-z0-9-]*==\([0-9.]*\).*/\1/p' "$entrol_parts/$1.txt" | head -n 1; }
 
-# It is built for this very processor, so the key holds what decides the result besides the version.
+# It is built for this very processor, so the key holds what decides the result besides the version: the processor,
+# the compiler, and how it is built (the function that does it).
 llama_key() {
-    { uname -m; cc -dumpfullversion; grep -m 1 '^model name' /proc/cpuinfo; grep -m 1 -E '^(flags|Features)' /proc/cpuinfo; } \
-        2>/dev/null | sha256sum | cut -c 1-12
+    {
+        uname -m
+        cc -dumpfullversion
+        grep -m 1 '^model name' /proc/cpuinfo
+        grep -m 1 -E '^(flags|Features)' /proc/cpuinfo
+        declare -f llama_configure "$1"
+    } 2>/dev/null | sha256sum | cut -c 1-12
 }
 
 llama_source() {
@@ -125,9 +131,11 @@ llama_source() {
             --exclude '*/llama.cpp/models' --exclude '*/llama.cpp/docs' --wildcards '*/vendor/llama.cpp'
 }
 
+# The libraries find each other beside themselves.
 llama_configure() {
+    # shellcheck disable=SC2016 # $ORIGIN is the loader's
     cmake -S source -B build -G Ninja -DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=ON -DGGML_NATIVE=ON \
-        -DGGML_CCACHE=OFF -DLLAMA_OPENSSL=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF \
+        -DCMAKE_INSTALL_RPATH='$ORIGIN' -DGGML_CCACHE=OFF -DLLAMA_OPENSSL=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF \
         -DLLAMA_BUILD_SERVER=OFF -DLLAMA_BUILD_APP=OFF -DLLAMA_USE_PREBUILT_UI=OFF "$@"
 }
 
@@ -144,7 +152,7 @@ setup_llama() {
     if pkg-config --exists llama; then
         return 0
     fi
-    llama_name=llama-$(version_of llama)-$(llama_key)
+    llama_name=llama-$(version_of llama)-$(llama_key make_llama)
     [ -e "$entrol_cache/$llama_name" ] ||
         say "building llama.cpp into $entrol_cache (once; about 4 minutes on two cores)"
     in_cache "$llama_name" make_llama
@@ -152,16 +160,14 @@ setup_llama() {
 }
 
 make_llama_perplexity() {
-    # shellcheck disable=SC2016 # $ORIGIN is the loader's
     llama_source &&
-        llama_configure -DCMAKE_INSTALL_RPATH='$ORIGIN' -DCMAKE_BUILD_WITH_INSTALL_RPATH=ON -DLLAMA_BUILD_COMMON=ON \
-            -DLLAMA_BUILD_TOOLS=ON &&
+        llama_configure -DCMAKE_BUILD_WITH_INSTALL_RPATH=ON -DLLAMA_BUILD_COMMON=ON -DLLAMA_BUILD_TOOLS=ON &&
         cmake --build build --target llama-perplexity &&
         mv build/bin part
 }
 
 setup_llama_perplexity() {
-    llama_name=llama-perplexity-$(version_of llama)-$(llama_key)
+    llama_name=llama-perplexity-$(version_of llama)-$(llama_key make_llama_perplexity)
     [ -e "$entrol_cache/$llama_name" ] ||
         say "building llama-perplexity into $entrol_cache (once; about 6 minutes on two cores)"
     in_cache "$llama_name" make_llama_perplexity

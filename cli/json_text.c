@@ -30,8 +30,9 @@ const char *json_kind(const json_t *value) {
 /* jansson's sentence ends with "near '...'", which quotes up to 20 bytes of what it found. */
 static void report_broken(const char *name, uint64_t line_number, const json_error_t *error, trouble *trouble) {
     unsigned long long line = line_number ? line_number : (unsigned long long)(error->line > 0 ? error->line : 1);
+    bool is_nul = strstr(error->text, "\\u0000") != NULL; /* jansson names its own flag there */
     trouble_set(trouble, "%s:%llu: broken JSON at column %d: %s", name, line, error->column > 0 ? error->column : 1,
-                error->text);
+                is_nul ? "\\u0000 is not allowed" : error->text);
 }
 
 json_t *json_read_object(const char *name, uint64_t line_number, const char *text, size_t n_bytes, trouble *trouble) {

@@ -1,7 +1,8 @@
 /* Texts to score: plain text (a file is one document) or JSON Lines, found out by looking.
  *
  * JSON Lines: a field named by the user; else "text"; else "prompt" and "completion" (the prompt is context only); else
- * Alpaca's "instruction", "input", "output"; else "messages". Every other field is kept. */
+ * Alpaca's "instruction", "input", "output" (all but the output are context, each followed by a newline); else
+ * "messages". Every other field is kept. */
 #ifndef CLI_FORMATS_TEXTS_H
 #define CLI_FORMATS_TEXTS_H
 
@@ -27,8 +28,10 @@ typedef struct text_document {
 typedef struct texts texts;
 
 texts *texts_open(const char *path, const text_options *options, trouble *trouble);
+/* From an input that is already open (tests, fuzzing); it belongs to the texts from here on, also on failure. */
+texts *texts_open_input(input *input, const text_options *options, trouble *trouble);
 void texts_close(texts *texts);
-/* 1, 0 at the end, -1 for trouble naming file and line. Text is valid UTF-8 without NUL. */
+/* Frees what the document held before. 1, 0 at the end, -1 for trouble naming file and line. Text is valid UTF-8 without NUL. */
 int texts_next(texts *texts, text_document *document, trouble *trouble);
 uint64_t texts_n_bad(const texts *texts); /* lines skipped so far */
 void text_document_free(text_document *document);

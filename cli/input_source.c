@@ -1,9 +1,8 @@
 /* Raw bytes: from a descriptor through a chunk of 64 KiB, or from memory without a copy. */
 #include "input_source.h"
+#include "temporary.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -69,52 +68,20 @@ bool source_rewind(source *source, trouble *trouble) {
     return true;
 }
 
-/* A file that no name leads to: gone when it is closed, however the process ends. */
-static int open_unlinked(trouble *trouble) {
-    const char *folder = getenv("TMPDIR");
-    char path[4096];
-    if (!folder || !*folder)
-        folder = "/tmp";
-    if (snprintf(path, sizeof path, "%s/entrol-XXXXXX", folder) >= (int)sizeof path) {
-        trouble_set(trouble, "TMPDIR is longer than %zu bytes", sizeof path - 16);
-        return -1;
-    }
-    int fd = mkostemp(path, O_CLOEXEC);
-    if (fd < 0)
-        trouble_set(trouble, "cannot make a temporary file in %s: %s", folder, strerror(errno));
-    else
-        unlink(path);
-    return fd;
-}
-
-static bool write_whole(int fd, const unsigned char *bytes, size_t n_bytes) {
-    while (n_bytes > 0) {
-        ssize_t n = write(fd, bytes, n_bytes);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return false;
-        bytes += n;
-        n_bytes -= (size_t)n;
-    }
-    return true;
-}
-
 static bool copy_to(source *source, int fd, trouble *trouble) {
     for (;;) {
         if (!source_fill(source, 1, trouble))
             return false;
         if (source->start == source->end)
             return true;
-        if (!write_whole(fd, source->chunk + source->start, source->end - source->start))
-            return trouble_set(trouble, "cannot keep %s in a temporary file (TMPDIR says where): %s", source->name,
-                               strerror(errno));
+        if (!temporary_write(fd, source->chunk + source->start, source->end - source->start, trouble))
+            return false;
         source->start = source->end;
     }
 }
 
 bool source_spool(source *source, trouble *trouble) {
-    int fd = open_unlinked(trouble);
+    int fd = temporary_open(trouble);
     if (fd < 0)
         return false;
     if (!copy_to(source, fd, trouble)) {

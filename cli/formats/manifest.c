@@ -1,0 +1,137 @@
+/* The manifest: a JSON object, a member a line. SHA-256 is libcrypto's. */
+#include "manifest.h"
+#include "../input.h"
+#include "../json_text.h"
+#include "../open_files.h"
+#include "../output.h"
+
+#include <entrol/base.h>
+
+#include <errno.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char SUFFIX[] = ".manifest.json";
+static const size_t MAX_SIZE = (size_t)16 << 20;
+
+/* Arguments may hold any bytes; JSON holds characters. */
+static json_t *string_of(const char *bytes) {
+    buffer text = {0};
+    buffer_append_json_string(&text, bytes, strlen(bytes));
+    json_t *string = text.failed ? NULL : json_loadb(text.data, text.size, JSON_DECODE_ANY, NULL);
+    buffer_free(&text);
+    return string;
+}
+
+json_t *manifest_new(int argc, char **argv) {
+    json_t *manifest = json_object(), *command = json_array();
+    for (int i = 0; i < argc; i++)
+        json_array_append_new(command, string_of(argv[i]));
+    json_object_set_new(manifest, "entrol", json_string(entrol_version()));
+    json_object_set_new(manifest, "command", command);
+    json_object_set_new(manifest, "unit", json_string("nat"));
+    return manifest;
+}
+
+static bool hash_descriptor(EVP_MD_CTX *hash, int fd, const char *path, trouble *trouble) {
+    enum { CHUNK = 1 << 20 };
+    unsigned char *chunk = malloc(CHUNK);
+    bool ok = chunk || trouble_set(trouble, "%s: out of memory", path);
+    while (ok) {
+        ssize_t n = read(fd, chunk, CHUNK);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0) {
+            ok = n == 0 || trouble_set(trouble, "cannot read %s: %s", path, strerror(errno));
+            break;
+        }
+        ok = EVP_DigestUpdate(hash, chunk, (size_t)n) == 1 || trouble_set(trouble, "%s: SHA-256 failed", path);
+    }
+    free(chunk);
+    return ok;
+}
+
+bool manifest_hash_file(char hex[65], const char *path, trouble *trouble) {
+    struct stat status;
+    int fd = open_files_read(path, &status, trouble);
+    if (fd < 0)
+        return false;
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    EVP_MD_CTX *hash = EVP_MD_CTX_new();
+    bool ok = (hash && EVP_DigestInit_ex(hash, EVP_sha256(), NULL) == 1) ||
+              trouble_set(trouble, "%s: SHA-256 is not available", path);
+    ok = ok && hash_descriptor(hash, fd, path, trouble);
+    if (ok && EVP_DigestFinal_ex(hash, digest, NULL) != 1)
+        ok = trouble_set(trouble, "%s: SHA-256 failed", path);
+    EVP_MD_CTX_free(hash);
+    close(fd);
+    for (size_t i = 0; ok && i < 32; i++)
+        snprintf(hex + 2 * i, 3, "%02x", digest[i]);
+    return ok;
+}
+
+/* PATH.manifest.json, malloc'd. */
+static char *manifest_path(const char *path, trouble *trouble) {
+    size_t n = strlen(path);
+    char *made = malloc(n + sizeof SUFFIX);
+    if (!made) {
+        trouble_set(trouble, "%s: out of memory", path);
+        return NULL;
+    }
+    memcpy(made, path, n);
+    memcpy(made + n, SUFFIX, sizeof SUFFIX);
+    return made;
+}
+
+static void append_manifest(buffer *text, const json_t *manifest) {
+    const char *separator = "{\n  ", *key;
+    json_t *value;
+    json_object_foreach((json_t *)manifest, key, value) {
+        buffer_append_string(text, separator);
+        buffer_append_json_string(text, key, strlen(key));
+        buffer_append_string(text, ": ");
+        json_append(text, value);
+        separator = ",\n  ";
+    }
+    buffer_append_string(text, *separator == '{' ? "{}\n" : "\n}\n");
+}
+
+bool manifest_write(const json_t *manifest, const char *path, trouble *trouble) {
+    buffer text = {0};
+    append_manifest(&text, manifest);
+    char *name = manifest_path(path, trouble);
+    bool ok = name && (!text.failed || trouble_set(trouble, "%s: out of memory", name));
+    output *output = ok ? output_open(name, trouble) : NULL;
+    ok = output != NULL;
+    if (ok && !output_write(output, text.data, text.size, trouble)) {
+        output_abandon(output, false);
+        ok = false;
+    } else if (ok) {
+        ok = output_commit(output, trouble);
+    }
+    buffer_free(&text);
+    free(name);
+    return ok;
+}
+
+json_t *manifest_read(const char *path, trouble *trouble) {
+    trouble->text[0] = 0;
+    char *name = manifest_path(path, trouble);
+    if (!name || access(name, F_OK) != 0) {
+        free(name);
+        return NULL;
+    }
+    input *input = input_open(name, trouble);
+    char *text = NULL;
+    size_t n = 0;
+    json_t *manifest = NULL;
+    if (input && input_all(input, &text, &n, MAX_SIZE, trouble))
+        manifest = json_read_object(name, 0, text, n, trouble);
+    input_close(input);
+    free(text);
+    free(name);
+    return manifest;
+}

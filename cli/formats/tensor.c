@@ -1,0 +1,206 @@
+/* Opening, telling apart and closing files of arrays. */
+#include "tensor.h"
+#include "../input.h"
+#include "../open_files.h"
+#include "../temporary.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+static const struct {
+    const char *name;
+    size_t size;
+} elements[] = {
+    [ELEMENT_F64] = {"f64", 8},   [ELEMENT_F32] = {"f32", 4}, [ELEMENT_F16] = {"f16", 2},
+    [ELEMENT_BF16] = {"bf16", 2}, [ELEMENT_I64] = {"i64", 8}, [ELEMENT_I32] = {"i32", 4},
+    [ELEMENT_U32] = {"u32", 4},   [ELEMENT_U16] = {"u16", 2}, [ELEMENT_OTHER] = {"", 0},
+};
+
+const char *element_name(element element) {
+    return elements[element].name;
+}
+
+size_t element_size(element element) {
+    return elements[element].size;
+}
+
+bool element_is_real(element element) {
+    return element <= ELEMENT_BF16;
+}
+
+bool element_is_integer(element element) {
+    return element >= ELEMENT_I64 && element <= ELEMENT_U16;
+}
+
+tensor *tensors_add(tensor_file *file, const char *name, trouble *trouble) {
+    /* Doubles at every power of two. */
+    if ((file->n_tensors & (file->n_tensors - 1)) == 0) {
+        size_t room = file->n_tensors ? 2 * file->n_tensors : 1;
+        tensor *grown = realloc(file->tensors, room * sizeof *grown);
+        if (grown)
+            file->tensors = grown;
+        else
+            name = NULL;
+    }
+    char *copy = name ? strdup(name) : NULL;
+    if (!copy) {
+        trouble_set(trouble, "%s: out of memory", file->name);
+        return NULL;
+    }
+    tensor *added = &file->tensors[file->n_tensors++];
+    memset(added, 0, sizeof *added);
+    added->name = copy;
+    return added;
+}
+
+bool tensor_count(tensor *tensor, size_t bytes_each) {
+    tensor->n_elements = 1;
+    for (size_t i = 0; i < tensor->n_dimensions; i++)
+        if (__builtin_mul_overflow(tensor->n_elements, tensor->shape[i], &tensor->n_elements))
+            return false;
+    return !__builtin_mul_overflow(tensor->n_elements, bytes_each, &tensor->n_bytes);
+}
+
+void tensor_format_shape(char *text, size_t size, const tensor *tensor) {
+    size_t used = 0;
+    text[0] = 0;
+    for (size_t i = 0; i < tensor->n_dimensions && used < size; i++)
+        used += (size_t)snprintf(text + used, size - used, "%s%zu", i ? ", " : "(", tensor->shape[i]);
+    if (used < size)
+        snprintf(text + used, size - used, "%s", tensor->n_dimensions == 0 ? "()" : ")");
+}
+
+static uint64_t little_endian_64(const unsigned char *bytes) {
+    uint64_t value = 0;
+    for (int i = 7; i >= 0; i--)
+        value = value << 8 | bytes[i];
+    return value;
+}
+
+tensor_format tensor_detect(const unsigned char *bytes, size_t n_bytes) {
+    if (n_bytes >= 6 && memcmp(bytes, "\x93NUMPY", 6) == 0)
+        return TENSOR_FORMAT_NPY;
+    /* The upper half of a header length that anyone could mean is 0; a text has no such bytes. A header of 2^60 bytes
+     * is a safetensors file with something wrong, too. */
+    if (n_bytes >= 9 && bytes[8] == '{' && (bytes[4] == 0 || little_endian_64(bytes) % (1 << 20) == 0))
+        return TENSOR_FORMAT_SAFETENSORS;
+    return TENSOR_FORMAT_NONE;
+}
+
+void tensors_close(tensor_file *file) {
+    if (!file)
+        return;
+    for (size_t i = 0; i < file->n_tensors; i++)
+        free(file->tensors[i].name);
+    free(file->tensors);
+    if (file->mapping)
+        munmap(file->mapping, file->n_bytes);
+    free(file->name);
+    free(file);
+}
+
+static tensor_file *file_new(const char *name, trouble *trouble) {
+    tensor_file *made = calloc(1, sizeof *made);
+    if (made)
+        made->name = strdup(name);
+    if (made && made->name)
+        return made;
+    tensors_close(made);
+    trouble_set(trouble, "%s: out of memory", name);
+    return NULL;
+}
+
+static bool read_tensors(tensor_file *file, trouble *trouble) {
+    file->format = tensor_detect(file->bytes, file->n_bytes);
+    if (file->format == TENSOR_FORMAT_NPY)
+        return npy_read(file, trouble);
+    if (file->format == TENSOR_FORMAT_SAFETENSORS)
+        return safetensors_read(file, trouble);
+    if (file->n_bytes == 0)
+        return trouble_set(trouble, "%s: expected .npy or .safetensors, found an empty file", file->name);
+    bool is_zip = file->n_bytes >= 4 && memcmp(file->bytes, "PK\x03\x04", 4) == 0;
+    return trouble_set(trouble, "%s: expected .npy or .safetensors, found %s", file->name,
+                       is_zip ? "a zip archive (.npz and PyTorch files are): save the array with numpy.save"
+                              : "something else");
+}
+
+tensor_file *tensors_open_memory(const char *name, const void *bytes, size_t n_bytes, trouble *trouble) {
+    tensor_file *made = file_new(name, trouble);
+    if (!made)
+        return NULL;
+    made->bytes = bytes;
+    made->n_bytes = n_bytes;
+    if (read_tensors(made, trouble))
+        return made;
+    tensors_close(made);
+    return NULL;
+}
+
+/* Unpacks an input to a temporary file: its descriptor, or -1. */
+static int unpack(const char *path, trouble *trouble) {
+    input *input = input_open(path, trouble);
+    int fd = input ? temporary_open(trouble) : -1;
+    bool ok = fd >= 0;
+    while (ok) {
+        char bytes[1 << 16];
+        ssize_t n = input_read(input, bytes, sizeof bytes, trouble);
+        if (n == 0)
+            break;
+        ok = n > 0 && temporary_write(fd, bytes, (size_t)n, trouble);
+    }
+    input_close(input);
+    if (ok || fd < 0)
+        return fd;
+    close(fd);
+    return -1;
+}
+
+static bool is_compressed(int fd) {
+    unsigned char magic[4] = {0};
+    ssize_t n = pread(fd, magic, sizeof magic, 0);
+    return n == 4 && ((magic[0] == 0x1F && magic[1] == 0x8B) || memcmp(magic, "\x28\xB5\x2F\xFD", 4) == 0);
+}
+
+/* A descriptor that can be mapped. */
+static int open_plain(const char *path, trouble *trouble) {
+    struct stat status;
+    if (strcmp(path, "-") == 0)
+        return unpack(path, trouble);
+    int fd = open_files_read(path, &status, trouble);
+    if (fd < 0 || (S_ISREG(status.st_mode) && !is_compressed(fd)))
+        return fd;
+    close(fd);
+    return unpack(path, trouble);
+}
+
+static bool map(tensor_file *file, int fd, trouble *trouble) {
+    struct stat status;
+    if (fstat(fd, &status) != 0)
+        return trouble_set(trouble, "cannot read %s: %s", file->name, strerror(errno));
+    if (status.st_size == 0)
+        return true;
+    void *mapping = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (mapping == MAP_FAILED)
+        return trouble_set(trouble, "cannot map %s: %s", file->name, strerror(errno));
+    file->mapping = mapping;
+    file->bytes = mapping;
+    file->n_bytes = (size_t)status.st_size;
+    return true;
+}
+
+tensor_file *tensors_open(const char *path, trouble *trouble) {
+    int fd = open_plain(path, trouble);
+    if (fd < 0)
+        return NULL;
+    tensor_file *made = file_new(strcmp(path, "-") == 0 ? "standard input" : path, trouble);
+    bool ok = made && map(made, fd, trouble) && read_tensors(made, trouble);
+    close(fd);
+    if (ok)
+        return made;
+    tensors_close(made);
+    return NULL;
+}

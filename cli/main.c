@@ -13,6 +13,7 @@
 
 static const command *const commands[] = {
     &command_show,
+    &command_report,
     &command_version,
 };
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };

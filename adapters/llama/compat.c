@@ -110,6 +110,9 @@ static entrol_status check(const compat *job, size_t n_tokens) {
     if (job->llama->context == NULL || llama_vocab_get_add_eos(job->llama->vocab)) {
         return ENTROL_ERROR_UNSUPPORTED;
     }
+    if (job->options.measure != NULL && job->options.measure->temperature != 1) {
+        return ENTROL_ERROR_ARGUMENT; /* llama-perplexity has none */
+    }
     if (n_tokens / 2 < job->llama->n_ctx || job->record->n_top > ENTROL_MAX_TOP) {
         return ENTROL_ERROR_ARGUMENT;
     }

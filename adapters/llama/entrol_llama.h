@@ -18,7 +18,7 @@ typedef struct entrol_llama_options {
     size_t size;             /* sizeof(entrol_llama_options) */
     const char *model_path;  /* a GGUF file */
     uint32_t n_ctx;          /* tokens of a window, its BOS included; 0: 2048, or the model's own if less */
-    uint32_t n_batch;        /* tokens of one decode; 0: 256. Logits exist for these only: n_batch *
+    uint32_t n_batch;        /* tokens of one decode; 0: 128. Logits exist for these only: n_batch *
                                 vocabulary floats */
     uint32_t n_ubatch;       /* as llama.cpp's -ub; 0: n_batch. More than n_batch counts as n_batch */
     uint32_t n_seq_max;      /* sequences that one decode may pack (compat only, where llama-perplexity
@@ -110,8 +110,8 @@ typedef struct entrol_llama_perplexity {
  * be NULL) is the index in tokens of row i. `tokens` include the document's own BOS, as llama-perplexity
  * tokenises; the text that it reads from a file lacks the file's last newline. To get its very numbers, open
  * the model with its n_ctx, n_batch (2048 by default), n_ubatch (512) and n_seq_max = max(1, n_batch / n_ctx).
- * ARGUMENT if there are fewer than 2 * n_ctx tokens; UNSUPPORTED where llama-perplexity stops too (a model that
- * wants an EOS). `error` is NaN where llama-perplexity prints none. */
+ * ARGUMENT if there are fewer than 2 * n_ctx tokens, or at a temperature other than 1; UNSUPPORTED where
+ * llama-perplexity stops too (a model that wants an EOS). `error` is NaN where llama-perplexity prints none. */
 entrol_status entrol_llama_score_compat(entrol_llama *llama, entrol_context *context, const entrol_record *record,
                                         size_t *positions, entrol_llama_perplexity *result, const int32_t *tokens,
                                         size_t n_tokens, entrol_llama_score_options *options);

@@ -10,7 +10,7 @@
 #include <threads.h>
 
 #define DEFAULT_CONTEXT 2048u
-#define DEFAULT_BATCH 256u
+#define DEFAULT_BATCH 128u      /* as fast as 256 and 512 (Gemma 3 270M), in 57 % and 34 % of their memory */
 #define LEAST_CONTEXT 4u        /* a window must score something beside its context */
 #define MOST_CONTEXT (1u << 30) /* llama.cpp rounds up to a multiple of 256 in 32 bits */
 

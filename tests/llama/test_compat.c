@@ -123,7 +123,7 @@ static void test_every_way_of_batching(void) {
     check_batch(path, 50, 50, true); /* capped to n_ctx, as llama-perplexity does */
 }
 
-static void test_too_few_tokens(void) {
+static void test_what_llama_perplexity_cannot_do(void) {
     entrol_llama *llama = open_as_llama_perplexity(tiny_model_write(&(tiny_model){.wants_bos = true}), N_CTX, N_CTX);
     entrol_context *context = NULL;
     CHECK(entrol_context_create(&context, NULL) == ENTROL_OK);
@@ -133,6 +133,12 @@ static void test_too_few_tokens(void) {
           ENTROL_ERROR_ARGUMENT);
     CHECK(entrol_llama_score_compat(llama, context, &record, NULL, &result, tokens, 2 * N_CTX, NULL) == ENTROL_OK);
     CHECK_INT(result.n_chunks, 2);
+    entrol_measure_options measure = ENTROL_MEASURE_OPTIONS_INIT;
+    entrol_llama_score_options options = {.size = sizeof options, .measure = &measure};
+    CHECK(entrol_llama_score_compat(llama, context, &record, NULL, &result, tokens, 2 * N_CTX, &options) == ENTROL_OK);
+    measure.temperature = 0.5;
+    CHECK(entrol_llama_score_compat(llama, context, &record, NULL, &result, tokens, 2 * N_CTX, &options) ==
+          ENTROL_ERROR_ARGUMENT);
     entrol_context_destroy(context);
     entrol_llama_close(llama);
 }
@@ -140,6 +146,6 @@ static void test_too_few_tokens(void) {
 int main(int argc, char **argv) {
     test_begin(argc, argv);
     TEST(test_every_way_of_batching);
-    TEST(test_too_few_tokens);
+    TEST(test_what_llama_perplexity_cannot_do);
     return test_end();
 }

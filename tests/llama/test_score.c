@@ -338,6 +338,24 @@ static void test_vocabulary_alone_scores_nothing(void) {
     entrol_llama_close(llama);
 }
 
+/* At a temperature, by its definition: z / T in the place of z. */
+static void test_temperature(void) {
+    entrol_llama *llama = open_tiny(true, 32, 8);
+    int32_t tokens[30];
+    random_tokens(tokens, 30);
+    entrol_measure_options measure = ENTROL_MEASURE_OPTIONS_INIT;
+    measure.temperature = 1000;
+    entrol_llama_score_options options = {.size = sizeof options, .measure = &measure};
+    columns *hot = score(llama, 1, tokens, 30, 0, &options);
+    CHECK_NEAR(hot->entropy[0], log((double)entrol_llama_n_vocab(llama)), 1e-3); /* all but uniform */
+    measure.temperature = 1e-3;
+    columns *cold = score(llama, 1, tokens, 30, 0, &options);
+    CHECK(cold->entropy[0] < 0.1);
+    free(hot);
+    free(cold);
+    entrol_llama_close(llama);
+}
+
 /* The same document under one and two of llama.cpp's threads, and against a plain decode, with the real model. */
 static void test_real_model(void) {
     const char *path = getenv("ENTROL_MODEL");
@@ -383,6 +401,7 @@ int main(int argc, char **argv) {
     TEST(test_progress_can_stop);
     TEST(test_bad_arguments);
     TEST(test_vocabulary_alone_scores_nothing);
+    TEST(test_temperature);
     TEST(test_real_model);
     return test_end();
 }

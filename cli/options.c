@@ -161,16 +161,28 @@ static bool is_help(const char *argument) {
     return strcmp(argument, "--help") == 0 || strcmp(argument, "-h") == 0;
 }
 
+/* Puts the option in argv[start .. at] before the operands in argv[first ..], as getopt does: argv stays a whole
+ * command line, which the manifest shows. Returns where the operands then start. */
+static int move_before_operands(parser *parser, int first, int start) {
+    char *taken[2], **argv = parser->argv;
+    size_t n = (size_t)(parser->at + 1 - start); /* an option, or an option and its value */
+    memcpy(taken, argv + start, n * sizeof *taken);
+    memmove(argv + first + n, argv + first, (size_t)(start - first) * sizeof *argv);
+    memcpy(argv + first, taken, n * sizeof *taken);
+    return first + (int)n;
+}
+
 bool options_parse(const command *command, const option *options, size_t n_options, int argc, char **argv,
                    operands *operands, int *exit_code) {
     parser parser = {command, options, n_options, argc, 1, argv};
     bool only_operands = false;
-    *operands = (struct operands){argv + 1, 0};
+    int first = 1; /* operand */
     for (; parser.at < argc; parser.at++) {
-        char *argument = argv[parser.at];
-        if (only_operands || argument[0] != '-' || argument[1] == 0) {
-            operands->items[operands->n_items++] = argument;
-        } else if (strcmp(argument, "--") == 0) {
+        int start = parser.at;
+        char *argument = argv[start];
+        if (only_operands || argument[0] != '-' || argument[1] == 0)
+            continue;
+        if (strcmp(argument, "--") == 0) {
             only_operands = true;
         } else if (is_help(argument)) {
             help_print(command, options, n_options);
@@ -180,6 +192,8 @@ bool options_parse(const command *command, const option *options, size_t n_optio
             *exit_code = EXIT_ERROR;
             return false;
         }
+        first = move_before_operands(&parser, first, start);
     }
+    *operands = (struct operands){argv + first, argc - first};
     return true;
 }

@@ -5,6 +5,7 @@
 #include "options.h"
 
 extern const command command_report;
+extern const command command_select;
 extern const command command_show;
 extern const command command_version;
 

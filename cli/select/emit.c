@@ -1,0 +1,107 @@
+/* What --emit writes: the records with their keep, masks for trainers, byte spans, or lines as they were.
+ *
+ * labels: Hugging Face's trainers and Axolotl, whose loader takes a data set as tokenized only if it has all three of
+ * input_ids, attention_mask and labels. A label stands at its own token; the trainer shifts.
+ * trl: SFTTrainer's collator obeys assistant_masks wherever they are present, and completion_mask only with
+ * completion_only_loss=True; so both are written, the same. */
+#include "emit.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+bool select_emit_line(select_emitter *emitter, const char *line, size_t n_bytes, trouble *trouble) {
+    emitter->n_written++;
+    return output_write(emitter->output, line, n_bytes, trouble) && output_write(emitter->output, "\n", 1, trouble);
+}
+
+bool emit_trouble(const input *input, const document *document, trouble *trouble, const char *format, ...) {
+    char what[512];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(what, sizeof(what), format, arguments);
+    va_end(arguments);
+    return trouble_set(trouble, "%s:%" PRIu64 " (%s): %s", input_name(input), document->line_number, document->id,
+                       what);
+}
+
+static bool write_line(select_emitter *emitter, trouble *trouble) {
+    if (emitter->line.failed)
+        return trouble_set(trouble, "out of memory for a line of output");
+    emitter->n_written++;
+    return output_write(emitter->output, emitter->line.data, emitter->line.size, trouble);
+}
+
+/* The line with a keep of its own; null where there was no value. */
+static bool emit_record(select_emitter *emitter, document *document, const uint8_t *keep, const uint8_t *valid,
+                        trouble *trouble) {
+    if (!document_add_column(document, COLUMN_KEEP, 1))
+        return trouble_set(trouble, "out of memory for the column keep");
+    column *column = &document->columns[COLUMN_KEEP];
+    for (size_t i = 0; i < document->n_tokens; i++) {
+        column->integers[i] = keep[i];
+        column->valid[i] = valid[i];
+    }
+    record_write_with_column(&emitter->line, document, COLUMN_KEEP);
+    return write_line(emitter, trouble);
+}
+
+/* Kept tokens as ranges of bytes; neighbours become one. */
+static void append_spans(buffer *line, const document *document, const uint8_t *keep) {
+    const column *start = &document->columns[COLUMN_BYTE_START], *end = &document->columns[COLUMN_BYTE_END];
+    int64_t from = 0, to = 0; /* the span being gathered; empty: none */
+    const char *separator = "";
+    for (size_t i = 0; i <= document->n_tokens; i++) {
+        bool last = i == document->n_tokens;
+        if (!last && (keep[i] == 0 || start->valid[i] == 0 || end->valid[i] == 0))
+            continue;
+        if (!last && to > from && start->integers[i] <= to) {
+            to = end->integers[i] > to ? end->integers[i] : to;
+            continue;
+        }
+        if (to > from) {
+            buffer_append_format(line, "%s{\"start\": %" PRId64 ", \"end\": %" PRId64 "}", separator, from, to);
+            separator = ", ";
+        }
+        from = last ? 0 : start->integers[i];
+        to = last ? 0 : end->integers[i];
+    }
+}
+
+static bool emit_spans(select_emitter *emitter, const input *input, const document *document, const uint8_t *keep,
+                       trouble *trouble) {
+    if (!document->columns[COLUMN_BYTE_START].is_present || !document->columns[COLUMN_BYTE_END].is_present)
+        return emit_trouble(input, document, trouble, "--emit spans needs the columns byte_start and byte_end");
+    buffer *line = &emitter->line;
+    buffer_append_string(line, "{\"id\": ");
+    buffer_append_json_string(line, document->id, strlen(document->id));
+    buffer_append_string(line, ", \"spans\": [");
+    append_spans(line, document, keep);
+    buffer_append_string(line, "]}\n");
+    return write_line(emitter, trouble);
+}
+
+static bool emit_for_trainer(select_emitter *emitter, const input *input, const document *document, const uint8_t *keep,
+                             trouble *trouble) {
+    bool trains = false, for_trl = strcmp(emitter->settings->emit, "trl") == 0;
+    if (!emit_training_line(&emitter->line, &trains, input, document, keep, for_trl, trouble))
+        return false;
+    if (trains)
+        return write_line(emitter, trouble);
+    emitter->n_untrained++;
+    return true;
+}
+
+bool select_emit(select_emitter *emitter, const input *input, document *document, const uint8_t *keep,
+                 const uint8_t *valid, trouble *trouble) {
+    const char *emit = emitter->settings->emit;
+    buffer_clear(&emitter->line);
+    emitter->n_documents++;
+    if (strcmp(emit, "spans") == 0)
+        return emit_spans(emitter, input, document, keep, trouble);
+    if (strcmp(emit, "labels") == 0 || strcmp(emit, "trl") == 0)
+        return emit_for_trainer(emitter, input, document, keep, trouble);
+    if (strcmp(emit, "records") == 0)
+        return emit_record(emitter, document, keep, valid, trouble);
+    bool any = document->n_tokens > 0 && memchr(keep, 1, document->n_tokens) != NULL;
+    return !any || select_emit_line(emitter, document->line, document->line_size, trouble);
+}

@@ -1,0 +1,268 @@
+/* Selecting from files of records. Over a corpus, and among samples, the input is read twice: once for the values, and
+ * once to write what they decide; document by document once is enough. */
+#include "select.h"
+
+#include "../formats/manifest.h"
+#include "../progress.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+typedef struct select_run {
+    const select_settings *settings;
+    char **paths;
+    int n_paths;
+    input **inputs;
+    entrol_context *context;
+    select_values values;
+    uint8_t *keep;
+    size_t keep_capacity;
+    select_tally tally;
+    select_emitter emitter;
+    progress progress;
+    size_t n_decided; /* values whose documents have been written */
+    uint64_t n_documents, n_documents_kept;
+} select_run;
+
+/* What to do with each document; false for trouble. */
+typedef bool (*visit)(select_run *run, input *input, document *document, trouble *trouble);
+
+static bool each_document(select_run *run, visit visit, trouble *trouble) {
+    document document = {0};
+    bool ok = true;
+    for (int i = 0; ok && i < run->n_paths; i++) {
+        int more = 0;
+        while (ok && (more = record_read(run->inputs[i], &document, trouble)) == 1)
+            ok = visit(run, run->inputs[i], &document, trouble);
+        ok = ok && more == 0;
+    }
+    document_free(&document);
+    return ok;
+}
+
+static bool rewind_inputs(select_run *run, trouble *trouble) {
+    for (int i = 0; i < run->n_paths; i++)
+        if (!input_rewind(run->inputs[i], trouble))
+            return false;
+    return true;
+}
+
+static bool decide(select_run *run, trouble *trouble) {
+    if (run->keep == NULL || run->keep_capacity < run->values.n) {
+        uint8_t *larger = realloc(run->keep, run->values.capacity + 1);
+        if (larger == NULL)
+            return trouble_set(trouble, "out of memory for the decision on %zu values", run->values.n);
+        run->keep = larger;
+        run->keep_capacity = run->values.capacity;
+    }
+    return select_decide(run->keep, &run->tally, run->context, run->settings, &run->values, trouble);
+}
+
+static bool changed(const input *input, trouble *trouble) {
+    return trouble_set(trouble, "%s has changed while it was being read", input_name(input));
+}
+
+/* Documents whose values start at `from`. */
+static bool write_document(select_run *run, input *input, document *document, size_t from, trouble *trouble) {
+    size_t n = document->n_tokens;
+    if (n > run->values.n - from)
+        return changed(input, trouble);
+    run->n_documents_kept += n > 0 && memchr(run->keep + from, 1, n) != NULL;
+    return select_emit(&run->emitter, input, document, run->keep + from, run->values.valid + from, trouble);
+}
+
+/* --- Tokens, document by document --- */
+
+static bool select_document(select_run *run, input *input, document *document, trouble *trouble) {
+    run->n_documents++;
+    select_values_clear(&run->values);
+    if (!select_values_add_tokens(&run->values, run->settings, input, document, trouble) || !decide(run, trouble))
+        return false;
+    run->n_decided += document->n_tokens;
+    progress_update(&run->progress, run->n_decided);
+    return write_document(run, input, document, 0, trouble);
+}
+
+/* --- Tokens, over the corpus --- */
+
+static bool gather_tokens(select_run *run, input *input, document *document, trouble *trouble) {
+    run->n_documents++;
+    progress_update(&run->progress, run->values.n);
+    return select_values_add_tokens(&run->values, run->settings, input, document, trouble);
+}
+
+static bool write_tokens(select_run *run, input *input, document *document, trouble *trouble) {
+    if (!write_document(run, input, document, run->n_decided, trouble))
+        return false;
+    run->n_decided += document->n_tokens;
+    progress_update(&run->progress, run->n_decided);
+    return true;
+}
+
+/* --- Samples --- */
+
+static bool gather_sample(select_run *run, input *input, document *document, trouble *trouble) {
+    run->n_documents++;
+    progress_update(&run->progress, run->values.n);
+    return select_values_add_sample(&run->values, run->context, run->settings, input, document, trouble);
+}
+
+/* A kept document with every token kept: its columns are written in another form. */
+static bool write_sample_document(select_run *run, input *input, document *document, trouble *trouble) {
+    if (run->n_decided >= run->values.n)
+        return changed(input, trouble);
+    if (run->keep[run->n_decided++] == 0)
+        return true;
+    uint8_t *all = malloc(document->n_tokens + 1);
+    if (all == NULL)
+        return trouble_set(trouble, "out of memory");
+    memset(all, 1, document->n_tokens + 1);
+    bool ok = select_emit(&run->emitter, input, document, all, all, trouble);
+    free(all);
+    return ok;
+}
+
+static bool is_blank(const char *line, size_t n_bytes) {
+    return strspn(line, " \t\r") == n_bytes; /* as record_read skips them */
+}
+
+static bool write_lines(select_run *run, trouble *trouble) {
+    for (int i = 0; i < run->n_paths; i++) {
+        const char *line;
+        size_t n_bytes;
+        int more;
+        while ((more = input_line(run->inputs[i], &line, &n_bytes, trouble)) == 1) {
+            if (is_blank(line, n_bytes))
+                continue;
+            if (run->n_decided >= run->values.n)
+                return changed(run->inputs[i], trouble);
+            if (run->keep[run->n_decided++] != 0 && !select_emit_line(&run->emitter, line, n_bytes, trouble))
+                return false;
+        }
+        if (more < 0)
+            return false;
+    }
+    return true;
+}
+
+static bool write_samples(select_run *run, trouble *trouble) {
+    const char *emit = run->settings->emit;
+    run->n_documents_kept = run->tally.n_kept;
+    if (strcmp(emit, "records") == 0 || strcmp(emit, "samples") == 0)
+        return write_lines(run, trouble);
+    return each_document(run, write_sample_document, trouble);
+}
+
+/* --- The run --- */
+
+static bool choose(select_run *run, trouble *trouble) {
+    bool of_samples = run->settings->of_samples;
+    if (run->settings->each_document && !of_samples)
+        return each_document(run, select_document, trouble);
+    if (!each_document(run, of_samples ? gather_sample : gather_tokens, trouble) || !decide(run, trouble) ||
+        !rewind_inputs(run, trouble))
+        return false;
+    progress_begin(&run->progress, run->progress.unit, run->values.n);
+    if (!(of_samples ? write_samples(run, trouble) : each_document(run, write_tokens, trouble)))
+        return false;
+    return run->n_decided == run->values.n || changed(run->inputs[run->n_paths - 1], trouble);
+}
+
+static bool open_all(select_run *run, trouble *trouble) {
+    bool once = run->settings->each_document && !run->settings->of_samples;
+    run->inputs = calloc((size_t)run->n_paths, sizeof(*run->inputs));
+    if (run->inputs == NULL)
+        return trouble_set(trouble, "out of memory");
+    for (int i = 0; i < run->n_paths; i++) {
+        run->inputs[i] = once ? input_open(run->paths[i], trouble) : input_open_twice(run->paths[i], trouble);
+        if (run->inputs[i] == NULL)
+            return false;
+    }
+    entrol_status status = entrol_context_create(&run->context, NULL);
+    if (status != ENTROL_OK)
+        return trouble_set(trouble, "%s", entrol_status_string(status));
+    run->emitter.output = output_open(run->settings->output_path, trouble);
+    return run->emitter.output != NULL;
+}
+
+static select_outcome outcome_of(const select_run *run) {
+    return (select_outcome){
+        .noun = run->settings->of_samples ? "documents" : "tokens",
+        .values = &run->values,
+        .tally = &run->tally,
+        .n_documents = run->n_documents,
+        .n_documents_kept = run->n_documents_kept,
+        .n_untrained = run->emitter.n_untrained,
+    };
+}
+
+static bool write_manifest(const select_run *run, int argc, char **argv, trouble *trouble) {
+    json_t *inputs = select_inputs_json(run->paths, run->n_paths, trouble);
+    if (inputs == NULL)
+        return false;
+    json_t *manifest = manifest_new(argc, argv);
+    select_outcome outcome = outcome_of(run);
+    select_summary_json(manifest, run->settings, &outcome);
+    json_object_set_new(manifest, "inputs", inputs);
+    bool ok = manifest_write(manifest, run->settings->output_path, trouble);
+    json_decref(manifest);
+    return ok;
+}
+
+static bool finish(select_run *run, int argc, char **argv, trouble *trouble) {
+    output *output = run->emitter.output;
+    run->emitter.output = NULL;
+    if (!output_commit(output, trouble))
+        return false;
+    return run->settings->output_path == NULL || write_manifest(run, argc, argv, trouble);
+}
+
+static void close_all(select_run *run) {
+    for (int i = 0; run->inputs != NULL && i < run->n_paths; i++)
+        if (run->inputs[i] != NULL)
+            input_close(run->inputs[i]);
+    free(run->inputs);
+    free(run->keep);
+    select_values_free(&run->values);
+    buffer_free(&run->emitter.line);
+    output_abandon(run->emitter.output, false);
+    entrol_context_destroy(run->context);
+}
+
+int select_files(const select_settings *settings, char **paths, int n_paths, int argc, char **argv) {
+    select_run run = {.settings = settings,
+                      .paths = paths,
+                      .n_paths = n_paths,
+                      .tally = SELECT_TALLY_INIT,
+                      .emitter = {.settings = settings}};
+    trouble trouble = {""};
+    progress_begin(&run.progress, settings->of_samples ? "documents" : "tokens", 0);
+    bool ok = open_all(&run, &trouble) && choose(&run, &trouble) && finish(&run, argc, argv, &trouble);
+    progress_end(&run.progress);
+    int exit_code = EXIT_ERROR;
+    if (ok) {
+        select_outcome outcome = outcome_of(&run);
+        select_summary_print(settings, &outcome);
+        exit_code = run.tally.n_kept > 0 ? EXIT_DONE : EXIT_NOTHING_SELECTED;
+    } else {
+        message_trouble(&trouble);
+    }
+    close_all(&run);
+    return exit_code;
+}
+
+bool select_take_inputs(char ***paths, int *n_paths, const operands *operands, const char *command) {
+    static char dash[] = "-";
+    static char *standard_input[] = {dash};
+    *paths = operands->n_items > 0 ? operands->items : standard_input;
+    *n_paths = operands->n_items > 0 ? operands->n_items : 1;
+    if (operands->n_items == 0 && isatty(STDIN_FILENO)) {
+        message_error("%s: name a file, or - for standard input", command);
+        return false;
+    }
+    return true;
+}

@@ -1,0 +1,162 @@
+/* What select and filter say when they are done, on standard error and in the manifest. */
+#include "select.h"
+
+#include "../formats/manifest.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static const double NATS_PER_BIT = 0.69314718055994530942; /* ln 2 */
+
+static bool is_among(const char *name, const char *const *names, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(name, names[i]) == 0)
+            return true;
+    return false;
+}
+
+/* Columns and statistics that are logarithms. */
+static bool is_in_nats(const char *by) {
+    static const char *const names[] = {"entropy",       "entropy_lower",  "entropy_upper",     "surprisal",
+                                        "logprob",       "renyi",          "mean_topk_logprob", "logsumexp",
+                                        "entropy_mean",  "entropy_median", "entropy_p90",       "entropy_max",
+                                        "surprisal_mean"};
+    return is_among(by, names, sizeof(names) / sizeof(names[0]));
+}
+
+/* One threshold, or from the least to the greatest of all documents', in the unit of --unit. */
+static void print_bound(const select_settings *settings, const char *words, double least, double greatest) {
+    bool has_unit = is_in_nats(settings->by), in_bits = has_unit && strcmp(settings->unit, "bits") == 0;
+    double scale = in_bits ? 1 / NATS_PER_BIT : 1;
+    const char *unit = !has_unit ? "" : in_bits ? " bits" : " nats";
+    if (least == greatest)
+        fprintf(stderr, "%s %.6g%s", words, least * scale, unit);
+    else
+        fprintf(stderr, "%s %.6g to %.6g%s", words, least * scale, greatest * scale, unit);
+    if (in_bits && least == greatest)
+        fprintf(stderr, " (%.6g nats)", least);
+}
+
+static void print_thresholds(const select_settings *settings, const select_tally *tally) {
+    bool has_low = tally->low_greatest > -HUGE_VAL, has_high = tally->high_least < HUGE_VAL;
+    if (tally->n_scopes == 0 || (!has_low && !has_high))
+        return;
+    fprintf(stderr, "%-12s", settings->is_mask ? "masked" : "threshold");
+    if (has_low)
+        print_bound(settings, "at least", tally->low_least, tally->low_greatest);
+    if (has_low && has_high)
+        fprintf(stderr, ", ");
+    if (has_high)
+        print_bound(settings, "at most", tally->high_least, tally->high_greatest);
+    fprintf(stderr, "%s\n", tally->n_scopes > 1 ? ", document by document" : "");
+}
+
+static bool is_count(const select_settings *settings) {
+    return settings->rule.kind == ENTROL_RULE_LOW_COUNT || settings->rule.kind == ENTROL_RULE_HIGH_COUNT;
+}
+
+static void print_rest(const select_settings *settings, const select_outcome *outcome) {
+    const select_tally *tally = outcome->tally;
+    if (tally->n_ties > 0)
+        fprintf(stderr, "%-12s%" PRIu64 " equal to a threshold%s\n", "ties", tally->n_ties,
+                is_count(settings) ? ", the earlier ones first" : "");
+    if (outcome->values->n_missing > 0)
+        fprintf(stderr, "%-12s%" PRIu64 " without a value, not kept\n", "missing", outcome->values->n_missing);
+    if (outcome->n_untrained > 0)
+        fprintf(stderr, "%-12s%" PRIu64 " of the documents: no token to learn\n", "left out", outcome->n_untrained);
+    if (outcome->values->n_nan > 0)
+        message_warning("%s is NaN at %" PRIu64 " of the %s, which were not kept; the first: %s", settings->by,
+                        outcome->values->n_nan, outcome->noun, outcome->values->first_nan);
+}
+
+void select_summary_print(const select_settings *settings, const select_outcome *outcome) {
+    const select_tally *tally = outcome->tally;
+    double share = tally->n_valid > 0 ? 100 * (double)tally->n_kept / (double)tally->n_valid : 0;
+    fprintf(stderr, "%-12s%" PRIu64 " with a value, %" PRIu64 " kept (%.6g %%)\n", outcome->noun, tally->n_valid,
+            tally->n_kept, share);
+    if (!settings->of_samples)
+        fprintf(stderr, "%-12s%" PRIu64 ", %" PRIu64 " with something kept\n", "documents", outcome->n_documents,
+                outcome->n_documents_kept);
+    print_thresholds(settings, tally);
+    print_rest(settings, outcome);
+}
+
+/* JSON has no infinity: an open end is null. */
+static json_t *bound_json(double least, double greatest) {
+    if (isinf(least) && isinf(greatest))
+        return json_null();
+    if (least == greatest)
+        return json_real(least);
+    return json_pack("[f, f]", least, greatest);
+}
+
+static const char *threshold_origin(const select_settings *settings) {
+    switch (settings->rule.kind) {
+    case ENTROL_RULE_LOW_SHARE:
+    case ENTROL_RULE_HIGH_SHARE:
+    case ENTROL_RULE_PERCENTILES:
+        return "quantiles of the values (linear interpolation)";
+    case ENTROL_RULE_LOW_COUNT:
+    case ENTROL_RULE_HIGH_COUNT:
+        return "the last value within the count";
+    case ENTROL_RULE_RANGE:
+        return "the rule";
+    }
+    return "";
+}
+
+static json_t *count(uint64_t n) {
+    return json_integer((json_int_t)n);
+}
+
+void select_summary_json(json_t *manifest, const select_settings *settings, const select_outcome *outcome) {
+    const select_tally *tally = outcome->tally;
+    json_t *threshold = json_object(), *counts = json_object();
+    json_object_set_new(manifest, settings->is_mask ? "mask" : "keep",
+                        json_string(settings->is_mask ? settings->mask : settings->keep));
+    json_object_set_new(manifest, "by", json_string(settings->by));
+    json_object_set_new(manifest, "level", json_string(settings->level));
+    json_object_set_new(manifest, "scope", json_string(settings->scope));
+    json_object_set_new(manifest, "emit", json_string(settings->emit));
+    json_object_set_new(threshold, "low", bound_json(tally->low_least, tally->low_greatest));
+    json_object_set_new(threshold, "high", bound_json(tally->high_least, tally->high_greatest));
+    json_object_set_new(threshold, "from", json_string(threshold_origin(settings)));
+    json_object_set_new(manifest, "threshold", threshold);
+    json_object_set_new(counts, "documents", count(outcome->n_documents));
+    json_object_set_new(counts, "documents_kept", count(outcome->n_documents_kept));
+    json_object_set_new(counts, "valid", count(tally->n_valid));
+    json_object_set_new(counts, "kept", count(tally->n_kept));
+    json_object_set_new(counts, "ties", count(tally->n_ties));
+    json_object_set_new(counts, "missing", count(outcome->values->n_missing));
+    json_object_set_new(counts, "nan", count(outcome->values->n_nan));
+    json_object_set_new(counts, "untrained", count(outcome->n_untrained));
+    json_object_set_new(manifest, "counts", counts);
+}
+
+static bool add_input(json_t *inputs, const char *path, trouble *trouble) {
+    struct stat status;
+    bool is_stream = stat(path, &status) != 0 || !S_ISREG(status.st_mode); /* cannot be read once more */
+    char hex[65] = "";
+    trouble->text[0] = '\0';
+    if (!is_stream && !manifest_hash_file(hex, path, trouble))
+        return false;
+    json_t *item = json_object(), *beside = is_stream ? NULL : manifest_read(path, trouble);
+    json_object_set_new(item, "path", json_string(path));
+    json_object_set_new(item, "sha256", is_stream ? json_null() : json_string(hex));
+    json_object_set_new(item, "manifest", beside != NULL ? beside : json_null());
+    json_array_append_new(inputs, item);
+    return trouble->text[0] == '\0';
+}
+
+json_t *select_inputs_json(char *const *paths, int n_paths, trouble *trouble) {
+    json_t *inputs = json_array();
+    for (int i = 0; i < n_paths; i++)
+        if (!add_input(inputs, paths[i], trouble)) {
+            json_decref(inputs);
+            return NULL;
+        }
+    return inputs;
+}

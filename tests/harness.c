@@ -70,6 +70,7 @@ void test_begin(int argc, char **argv) {
 
 int test_end(void) {
     printf("%s: %d passed, %d failed, %d skipped\n", run.program, run.n_passed, run.n_failed, run.n_skipped);
+    fflush(stdout); /* a sanitizer may end the program before stdio does */
     return run.n_failed != 0;
 }
 
@@ -120,6 +121,21 @@ bool test_near(double actual, double expected, double tolerance) {
     if (isinf(expected))
         return actual == expected;
     return fabs(actual - expected) <= tolerance;
+}
+
+bool test_check_int(long long actual, long long expected, const char *file, int line, const char *what) {
+    return test_check(actual == expected, file, line, "%s is %lld, expected %lld", what, actual, expected);
+}
+
+bool test_check_string(const char *actual, const char *expected, const char *file, int line, const char *what) {
+    const bool ok = actual && expected && strcmp(actual, expected) == 0;
+    return test_check(ok, file, line, "%s is \"%s\", expected \"%s\"", what, actual ? actual : "(null)",
+                      expected ? expected : "(null)");
+}
+
+bool test_check_near(double actual, double expected, double tolerance, const char *file, int line, const char *what) {
+    return test_check(test_near(actual, expected, tolerance), file, line, "%s is %.17g, expected %.17g +- %g", what,
+                      actual, expected, tolerance);
 }
 
 /* splitmix64 (Steele, Lea and Flood 2014). */

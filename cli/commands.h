@@ -4,6 +4,8 @@
 
 #include "options.h"
 
+extern const command command_entropy;
+extern const command command_inspect;
 extern const command command_report;
 extern const command command_select;
 extern const command command_show;

@@ -15,6 +15,8 @@ static const command *const commands[] = {
     &command_select,
     &command_show,
     &command_report,
+    &command_entropy,
+    &command_inspect,
     &command_version,
 };
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };

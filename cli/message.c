@@ -12,20 +12,19 @@ static bool is_unsafe(uint32_t code) {
            code == 0x2028 || code == 0x2029 || (code >= 0x202A && code <= 0x202E) || (code >= 0x2066 && code <= 0x2069);
 }
 
-/* Copies `from` so that it can be printed: unsafe characters and broken UTF-8 as \xNN, cut at a whole character. */
-static void escape_into(char *to, size_t to_size, const char *from) {
-    size_t used = 0, n = strlen(from);
-    for (size_t i = 0; i < n;) {
+void message_escape(char *to, size_t to_size, const char *text, size_t n_bytes) {
+    size_t used = 0;
+    for (size_t i = 0; i < n_bytes;) {
         uint32_t code;
-        size_t length = utf8_next(from + i, n - i, &code);
+        size_t length = utf8_next(text + i, n_bytes - i, &code);
         bool unsafe = code == UTF8_BROKEN || is_unsafe(code);
         size_t need = unsafe ? 4 * length : length;
         if (used + need + 1 > to_size)
             break;
         for (size_t j = 0; unsafe && j < length; j++)
-            snprintf(to + used + 4 * j, 5, "\\x%02x", (unsigned char)from[i + j]);
+            snprintf(to + used + 4 * j, 5, "\\x%02x", (unsigned char)text[i + j]);
         if (!unsafe)
-            memcpy(to + used, from + i, length);
+            memcpy(to + used, text + i, length);
         used += need;
         i += length;
     }
@@ -36,7 +35,7 @@ static void format_safely(char *to, size_t to_size, const char *format, va_list 
     char raw[2048];
     if (vsnprintf(raw, sizeof raw, format, arguments) < 0)
         snprintf(raw, sizeof raw, "%s", format);
-    escape_into(to, to_size, raw);
+    message_escape(to, to_size, raw, strlen(raw));
 }
 
 bool trouble_set(trouble *trouble, const char *format, ...) {

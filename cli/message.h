@@ -4,6 +4,7 @@
 
 #include <stdarg.h>
 #include <stdbool.h>
+#include <stddef.h>
 
 /* Exit codes of every command. */
 enum { EXIT_DONE = 0, EXIT_NOTHING_SELECTED = 1, EXIT_ERROR = 2 };
@@ -18,6 +19,10 @@ typedef struct trouble {
 /* Fills `trouble`; always returns false, so that a function can end with it. Control characters in what is
  * quoted are escaped. */
 bool trouble_set(trouble *trouble, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Copies text so that a terminal can show it: control and bidirectional characters and broken UTF-8 become \xNN. Cut at
+ * a whole character where it does not fit; n_bytes of text may hold NULs. */
+void message_escape(char *to, size_t to_size, const char *text, size_t n_bytes);
 
 /* "entrol: TEXT" on standard error; returns EXIT_ERROR. */
 int message_error(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -1,6 +1,5 @@
 /* Opening, telling apart and closing files of arrays. */
 #include "tensor.h"
-#include "../input.h"
 #include "../open_files.h"
 #include "../temporary.h"
 
@@ -141,21 +140,18 @@ tensor_file *tensors_open_memory(const char *name, const void *bytes, size_t n_b
 }
 
 /* Unpacks an input to a temporary file: its descriptor, or -1. */
-static int unpack(const char *path, trouble *trouble) {
-    input *input = input_open(path, trouble);
-    int fd = input ? temporary_open(trouble) : -1;
+static int unpack(input *input, trouble *trouble) {
+    int fd = temporary_open(trouble);
     bool ok = fd >= 0;
     while (ok) {
         char bytes[1 << 16];
         ssize_t n = input_read(input, bytes, sizeof bytes, trouble);
         if (n == 0)
-            break;
+            return fd;
         ok = n > 0 && temporary_write(fd, bytes, (size_t)n, trouble);
     }
-    input_close(input);
-    if (ok || fd < 0)
-        return fd;
-    close(fd);
+    if (fd >= 0)
+        close(fd);
     return -1;
 }
 
@@ -163,18 +159,6 @@ static bool is_compressed(int fd) {
     unsigned char magic[4] = {0};
     ssize_t n = pread(fd, magic, sizeof magic, 0);
     return n == 4 && ((magic[0] == 0x1F && magic[1] == 0x8B) || memcmp(magic, "\x28\xB5\x2F\xFD", 4) == 0);
-}
-
-/* A descriptor that can be mapped. */
-static int open_plain(const char *path, trouble *trouble) {
-    struct stat status;
-    if (strcmp(path, "-") == 0)
-        return unpack(path, trouble);
-    int fd = open_files_read(path, &status, trouble);
-    if (fd < 0 || (S_ISREG(status.st_mode) && !is_compressed(fd)))
-        return fd;
-    close(fd);
-    return unpack(path, trouble);
 }
 
 static bool map(tensor_file *file, int fd, trouble *trouble) {
@@ -192,15 +176,33 @@ static bool map(tensor_file *file, int fd, trouble *trouble) {
     return true;
 }
 
-tensor_file *tensors_open(const char *path, trouble *trouble) {
-    int fd = open_plain(path, trouble);
+/* `fd` is closed. */
+static tensor_file *open_descriptor(const char *name, int fd, trouble *trouble) {
     if (fd < 0)
         return NULL;
-    tensor_file *made = file_new(strcmp(path, "-") == 0 ? "standard input" : path, trouble);
+    tensor_file *made = file_new(name, trouble);
     bool ok = made && map(made, fd, trouble) && read_tensors(made, trouble);
     close(fd);
     if (ok)
         return made;
     tensors_close(made);
     return NULL;
+}
+
+tensor_file *tensors_open_input(input *input, trouble *trouble) {
+    return open_descriptor(input_name(input), unpack(input, trouble), trouble);
+}
+
+tensor_file *tensors_open(const char *path, trouble *trouble) {
+    struct stat status;
+    if (strcmp(path, "-") != 0) {
+        int fd = open_files_read(path, &status, trouble);
+        if (fd < 0 || (S_ISREG(status.st_mode) && !is_compressed(fd)))
+            return open_descriptor(path, fd, trouble);
+        close(fd);
+    }
+    input *input = input_open(path, trouble);
+    tensor_file *made = input ? tensors_open_input(input, trouble) : NULL;
+    input_close(input);
+    return made;
 }

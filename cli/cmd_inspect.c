@@ -1,0 +1,116 @@
+/* `entrol inspect`: what a file is, told by its content and not by its name. */
+#include "commands.h"
+#include "formats/record.h"
+#include "formats/tensor.h"
+#include "inspect.h"
+#include "message.h"
+#include "output.h"
+
+#include <string.h>
+
+typedef enum kind { KIND_TEXTS, KIND_RECORDS, KIND_TENSORS, KIND_GGUF, KIND_MANIFEST } kind;
+
+/* An object with the members that every manifest has, over several lines, which a JSON Lines file cannot be. */
+static bool looks_like_manifest(const char *bytes, size_t n) {
+    static const char start[] = "{\n  \"entrol\": \"";
+    return n >= sizeof start - 1 && memcmp(bytes, start, sizeof start - 1) == 0;
+}
+
+/* Whether the first line is an object with an array that is a column of records. */
+static bool has_columns(input *input, bool *found, trouble *trouble) {
+    document document = {0};
+    struct trouble ignored; /* whatever is wrong with the line is said when it is read in earnest */
+    (void)record_read(input, &document, &ignored);
+    *found = false;
+    for (int id = 0; id < COLUMN_COUNT; id++) {
+        const json_t *value = document.fields ? json_object_get(document.fields, record_columns[id].name) : NULL;
+        *found |= json_is_array(value);
+    }
+    document_free(&document);
+    return input_rewind(input, trouble);
+}
+
+static bool detect(kind *kind, input *input, trouble *trouble) {
+    const char *bytes;
+    size_t n;
+    bool found = false;
+    if (!input_peek(input, &bytes, &n, trouble))
+        return false;
+    *kind = KIND_TEXTS;
+    if (n >= 4 && memcmp(bytes, "GGUF", 4) == 0)
+        *kind = KIND_GGUF;
+    else if (tensor_detect((const unsigned char *)bytes, n) != TENSOR_FORMAT_NONE)
+        *kind = KIND_TENSORS;
+    else if (looks_like_manifest(bytes, n))
+        *kind = KIND_MANIFEST;
+    else if (n > 0 && bytes[0] == '{' && !has_columns(input, &found, trouble))
+        return false;
+    if (found)
+        *kind = KIND_RECORDS;
+    return true;
+}
+
+static bool inspect(buffer *text, const char *path, trouble *trouble) {
+    char name[4096];
+    kind kind;
+    input *input = input_open_twice(path, trouble);
+    if (!input)
+        return false;
+    if (!detect(&kind, input, trouble)) {
+        input_close(input);
+        return false;
+    }
+    message_escape(name, sizeof name, input_name(input), strlen(input_name(input)));
+    buffer_append_format(text, "%s\n", name);
+    if (kind == KIND_TEXTS)
+        return inspect_texts(text, input, trouble);
+    bool ok = kind == KIND_RECORDS    ? inspect_records(text, input, trouble)
+              : kind == KIND_TENSORS  ? inspect_tensors(text, path, input, trouble)
+              : kind == KIND_MANIFEST ? inspect_manifest(text, input, trouble)
+                                      : inspect_gguf(text, input, trouble);
+    input_close(input);
+    return ok;
+}
+
+/* Each file's lines are printed whole, or its trouble is. */
+static int run_file(const char *path) {
+    buffer text = {0};
+    trouble trouble;
+    bool ok = inspect(&text, path, &trouble);
+    if (ok && text.failed)
+        ok = trouble_set(&trouble, "out of memory");
+    output *output = ok ? output_open("-", &trouble) : NULL;
+    ok = output && output_write(output, text.data, text.size, &trouble);
+    if (output && ok)
+        ok = output_commit(output, &trouble);
+    else
+        output_abandon(output, false);
+    buffer_free(&text);
+    return ok ? EXIT_DONE : message_trouble(&trouble);
+}
+
+static int run(const command *command, int argc, char **argv) {
+    operands operands;
+    int exit_code = EXIT_DONE;
+    if (!options_parse(command, NULL, 0, argc, argv, &operands, &exit_code))
+        return exit_code;
+    if (operands.n_items == 0)
+        return message_error("expected a file, found none; \"entrol inspect --help\" says more");
+    for (int i = 0; i < operands.n_items; i++)
+        if (run_file(operands.items[i]) != EXIT_DONE)
+            exit_code = EXIT_ERROR;
+    return exit_code;
+}
+
+const command command_inspect = {
+    .name = "inspect",
+    .summary = "what a file is: records, texts, arrays, a model, a manifest",
+    .usage = "FILE...",
+    .description =
+        "Says what each file is, by its content, and reads it to the end, so that a broken one is found: token "
+        "records (documents, tokens, the range of each column), texts, .npy and .safetensors arrays, GGUF "
+        "models (their metadata), manifests. - is standard input; .gz and .zst are read directly.",
+    .examples = "  entrol inspect records.jsonl       the columns of a result\n"
+                "  entrol inspect model.gguf          a model's metadata\n",
+    .run = run,
+};

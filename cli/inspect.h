@@ -1,0 +1,19 @@
+/* What `entrol inspect` says about one kind of file: each reads the input to its end and appends lines of text. */
+#ifndef CLI_INSPECT_H
+#define CLI_INSPECT_H
+
+#include "buffer.h"
+#include "input.h"
+
+bool inspect_records(buffer *text, input *input, trouble *trouble);
+/* Takes the input, also on failure. */
+bool inspect_texts(buffer *text, input *input, trouble *trouble);
+bool inspect_gguf(buffer *text, input *input, trouble *trouble);
+/* .npy or .safetensors, memory-mapped where `path` can be. */
+bool inspect_tensors(buffer *text, const char *path, input *input, trouble *trouble);
+bool inspect_manifest(buffer *text, input *input, trouble *trouble);
+
+/* "  NAME: VALUE\n", escaped. */
+void inspect_line(buffer *text, const char *name, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+#endif

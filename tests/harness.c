@@ -1,8 +1,7 @@
-#if !defined(_GNU_SOURCE)
-#define _GNU_SOURCE
-#endif
+/* The harness of tests/harness.h. */
 #include "harness.h"
 
+#include <signal.h>
 #include <stdarg.h>
 #include <sys/mman.h>
 #include <time.h>
@@ -13,28 +12,65 @@
 
 static struct {
     const char *program, *filter;
+    const char *test; /* that is running */
     uint64_t random_state;
     int n_passed, n_failed, n_skipped;
     int n_failures, is_skipped; /* of the test that is running */
     char skip_reason[256];
 } run;
 
+static const int crash_signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
+enum { N_CRASH_SIGNALS = sizeof crash_signals / sizeof *crash_signals };
+static struct sigaction actions_before[N_CRASH_SIGNALS];
+
+static void write_text(const char *text) {
+    const ssize_t n_written = write(STDOUT_FILENO, text, strlen(text));
+    (void)n_written; /* the program is crashing: there is nobody left to tell */
+}
+
+/* Names the test; the fault then happens again, as it would have without this handler. */
+static void name_crash(int signal_number) {
+    (void)signal_number;
+    write_text("  CRASHED ");
+    write_text(run.test ? run.test : "outside the tests");
+    write_text("\n");
+    for (int i = 0; i < N_CRASH_SIGNALS; i++)
+        sigaction(crash_signals[i], &actions_before[i], NULL);
+}
+
+static void catch_crashes(void) {
+    struct sigaction action = {.sa_handler = name_crash};
+    sigemptyset(&action.sa_mask);
+    for (int i = 0; i < N_CRASH_SIGNALS; i++)
+        sigaction(crash_signals[i], &action, &actions_before[i]);
+}
+
+static void usage(void) {
+    fprintf(stderr, "usage: %s [--seed N] [--filter WORD]\n", run.program);
+    exit(2);
+}
+
 void test_begin(int argc, char **argv) {
     const char *slash = strrchr(argv[0], '/');
     uint64_t seed = (uint64_t)time(NULL) ^ (uint64_t)getpid() << 20;
     run.program = slash ? slash + 1 : argv[0];
-    for (int i = 1; i + 1 < argc; i += 2) {
-        if (strcmp(argv[i], "--seed") == 0)
+    for (int i = 1; i < argc; i += 2) {
+        if (i + 1 < argc && strcmp(argv[i], "--seed") == 0)
             seed = strtoull(argv[i + 1], NULL, 0);
-        else if (strcmp(argv[i], "--filter") == 0)
+        else if (i + 1 < argc && strcmp(argv[i], "--filter") == 0)
             run.filter = argv[i + 1];
+        else
+            usage();
     }
     run.random_state = seed;
+    catch_crashes();
     printf("%s: seed %llu\n", run.program, (unsigned long long)seed);
+    fflush(stdout);
 }
 
 int test_end(void) {
     printf("%s: %d passed, %d failed, %d skipped\n", run.program, run.n_passed, run.n_failed, run.n_skipped);
+    fflush(stdout); /* a sanitizer may end the program before stdio does */
     return run.n_failed != 0;
 }
 
@@ -42,7 +78,9 @@ void test_run(const char *name, void (*function)(void)) {
     if (run.filter && !strstr(name, run.filter))
         return;
     run.n_failures = run.is_skipped = 0;
+    run.test = name;
     function();
+    run.test = NULL;
     if (run.n_failures) {
         run.n_failed++;
         printf("  FAILED %s: %d checks\n", name, run.n_failures);
@@ -83,6 +121,21 @@ bool test_near(double actual, double expected, double tolerance) {
     if (isinf(expected))
         return actual == expected;
     return fabs(actual - expected) <= tolerance;
+}
+
+bool test_check_int(long long actual, long long expected, const char *file, int line, const char *what) {
+    return test_check(actual == expected, file, line, "%s is %lld, expected %lld", what, actual, expected);
+}
+
+bool test_check_string(const char *actual, const char *expected, const char *file, int line, const char *what) {
+    const bool ok = actual && expected && strcmp(actual, expected) == 0;
+    return test_check(ok, file, line, "%s is \"%s\", expected \"%s\"", what, actual ? actual : "(null)",
+                      expected ? expected : "(null)");
+}
+
+bool test_check_near(double actual, double expected, double tolerance, const char *file, int line, const char *what) {
+    return test_check(test_near(actual, expected, tolerance), file, line, "%s is %.17g, expected %.17g +- %g", what,
+                      actual, expected, tolerance);
 }
 
 /* splitmix64 (Steele, Lea and Flood 2014). */

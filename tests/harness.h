@@ -27,17 +27,16 @@ bool test_check(bool ok, const char *file, int line, const char *format, ...) __
 #define TEST(function) test_run(#function, function)
 #define CHECK(condition) test_check((condition), __FILE__, __LINE__, "%s", #condition)
 #define CHECK_SAY(condition, ...) test_check((condition), __FILE__, __LINE__, __VA_ARGS__)
+/* These evaluate each argument once. */
 #define CHECK_INT(actual, expected)                                                                                    \
-    test_check((long long)(actual) == (long long)(expected), __FILE__, __LINE__, "%s is %lld, expected %lld", #actual, \
-               (long long)(actual), (long long)(expected))
-#define CHECK_STRING(actual, expected)                                                                                 \
-    test_check(strcmp((actual), (expected)) == 0, __FILE__, __LINE__, "%s is \"%s\", expected \"%s\"", #actual,        \
-               (actual), (expected))
+    test_check_int((long long)(actual), (long long)(expected), __FILE__, __LINE__, #actual)
+#define CHECK_STRING(actual, expected) test_check_string((actual), (expected), __FILE__, __LINE__, #actual)
 /* Within an absolute tolerance; NaN equals NaN, an infinity equals itself. */
 #define CHECK_NEAR(actual, expected, tolerance)                                                                        \
-    test_check(test_near((double)(actual), (double)(expected), (double)(tolerance)), __FILE__, __LINE__,               \
-               "%s is %.17g, expected %.17g +- %g", #actual, (double)(actual), (double)(expected),                     \
-               (double)(tolerance))
+    test_check_near((double)(actual), (double)(expected), (double)(tolerance), __FILE__, __LINE__, #actual)
+bool test_check_int(long long actual, long long expected, const char *file, int line, const char *what);
+bool test_check_string(const char *actual, const char *expected, const char *file, int line, const char *what);
+bool test_check_near(double actual, double expected, double tolerance, const char *file, int line, const char *what);
 bool test_near(double actual, double expected, double tolerance);
 
 /* Random numbers: the seed is printed at the start; the same seed gives the same run. */

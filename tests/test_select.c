@@ -304,7 +304,7 @@ static void test_complement_of_percent(void) {
         sorted[i] = values[i] = (float)test_normal();
     qsort(sorted, N, sizeof *sorted, compare_floats);
     for (int percent = 0; percent <= 100; percent++) {
-        char text[16];
+        char text[32];
         snprintf(text, sizeof text, "high:%d%%", percent);
         const double rank = (100 - percent) / 100.0 * (N - 1), below = floor(rank), w = rank - below;
         const double a = (double)sorted[(int)below], b = (double)sorted[(int)below + (w > 0)];

@@ -30,15 +30,15 @@ static void release_default(void *user, void *memory) {
     free(memory);
 }
 
-/* The processors this process may run on. */
+/* The processors this process may run on, up to as many as the pool can use. */
 static size_t n_processors(void) {
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
 #if defined(__linux__)
     cpu_set_t set;
     if (sched_getaffinity(0, sizeof set, &set) == 0)
-        return (size_t)CPU_COUNT(&set);
+        n = CPU_COUNT(&set);
 #endif
-    const long n = sysconf(_SC_NPROCESSORS_ONLN);
-    return n > 0 ? (size_t)n : 1;
+    return n < 1 ? 1 : n > ENT_MAX_THREADS ? ENT_MAX_THREADS : (size_t)n;
 }
 
 /* ENTROL_THREADS as a number from 1 to ENT_MAX_THREADS, else the processors. */

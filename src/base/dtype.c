@@ -1,21 +1,33 @@
+/* Element types: their sizes and names, and reading one element. */
 #include "dtype.h"
 
 #include <math.h>
-#include <string.h>
 
-/* The two 16-bit formats: IEEE binary16 has 10 bits of fraction and bias 15, bfloat16 has 7 and 127. */
-static double decode_half(unsigned bits, int fraction_bits, int bias) {
-    const int greatest = (1 << (15 - fraction_bits)) - 1;
-    const int exponent = (int)(bits >> fraction_bits) & greatest;
-    const int fraction = (int)bits & ((1 << fraction_bits) - 1);
-    double size;
-    if (exponent == greatest)
-        size = fraction ? (double)NAN : (double)INFINITY;
-    else if (exponent == 0)
-        size = ldexp(fraction, 1 - bias - fraction_bits);
-    else
-        size = ldexp(fraction + (1 << fraction_bits), exponent - bias - fraction_bits);
-    return bits & 0x8000 ? -size : size;
+size_t entrol_dtype_size(entrol_dtype dtype) {
+    switch (dtype) {
+    case ENTROL_F64:
+        return 8;
+    case ENTROL_F32:
+        return 4;
+    case ENTROL_F16:
+    case ENTROL_BF16:
+        return 2;
+    }
+    return 0;
+}
+
+const char *entrol_dtype_name(entrol_dtype dtype) {
+    switch (dtype) {
+    case ENTROL_F64:
+        return "f64";
+    case ENTROL_F32:
+        return "f32";
+    case ENTROL_F16:
+        return "f16";
+    case ENTROL_BF16:
+        return "bf16";
+    }
+    return "unknown";
 }
 
 double ent_element(const void *data, entrol_dtype dtype, size_t index) {
@@ -32,10 +44,10 @@ double ent_element(const void *data, entrol_dtype dtype, size_t index) {
         return (double)f32;
     case ENTROL_F16:
         memcpy(&half, place, sizeof half);
-        return decode_half(half, 10, 15);
+        return (double)ent_f16_to_float(half);
     case ENTROL_BF16:
         memcpy(&half, place, sizeof half);
-        return decode_half(half, 7, 127);
+        return (double)ent_bf16_to_float(half);
     }
     return (double)NAN;
 }

@@ -1,3 +1,5 @@
+/* The thread pool: tasks are taken by number from an atomic counter, by the caller's thread and by those that join it.
+ * A thread that wakes after the work is done finds no place left, so a short job never waits for a slow wake. */
 #if !defined(_GNU_SOURCE)
 #define _GNU_SOURCE /* sigset_t */
 #endif
@@ -18,14 +20,14 @@ static void work_off(ent_pool *pool) {
 
 static void *thread_main(void *argument) {
     ent_pool *pool = argument;
-    uint64_t seen = 0;
     pthread_mutex_lock(&pool->lock);
     for (;;) {
-        while (!pool->stop && pool->generation == seen)
+        while (!pool->stop && pool->n_places == 0)
             pthread_cond_wait(&pool->work, &pool->lock);
         if (pool->stop)
             break;
-        seen = pool->generation;
+        pool->n_places--;
+        pool->n_busy++;
         pthread_mutex_unlock(&pool->lock);
         work_off(pool);
         pthread_mutex_lock(&pool->lock);
@@ -64,17 +66,37 @@ static void start_threads(ent_pool *pool) {
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
-/* After a fork the child has the pool's memory but none of its threads. */
+/* After a fork the child has the pool's memory but none of its threads, and the lock may be one of theirs. */
 static void start_if_needed(ent_pool *pool) {
-    if (pool->owner != getpid()) {
-        pool->owner = getpid();
-        pool->n_started = 0;
-        pool->n_busy = 0;
-        pool->generation = 0;
-        init_locks(pool);
+    const pid_t process = getpid();
+    if (pool->owner != process) {
+        pool->owner = process;
+        pool->n_started = pool->n_places = pool->n_busy = 0;
+        if (!init_locks(pool))
+            pool->n_threads = 1;
     }
     if (pool->n_started == 0 && pool->n_threads > 1)
         start_threads(pool);
+}
+
+static void open_job(ent_pool *pool, size_t n_tasks, entrol_task task, void *argument) {
+    pthread_mutex_lock(&pool->lock);
+    pool->task = task;
+    pool->argument = argument;
+    pool->n_tasks = n_tasks;
+    atomic_store_explicit(&pool->next, 0, memory_order_relaxed);
+    pool->n_places = n_tasks - 1 < pool->n_started ? n_tasks - 1 : pool->n_started;
+    for (size_t i = 0; i < pool->n_places; i++)
+        pthread_cond_signal(&pool->work);
+    pthread_mutex_unlock(&pool->lock);
+}
+
+static void close_job(ent_pool *pool) {
+    pthread_mutex_lock(&pool->lock);
+    pool->n_places = 0;
+    while (pool->n_busy > 0)
+        pthread_cond_wait(&pool->idle, &pool->lock);
+    pthread_mutex_unlock(&pool->lock);
 }
 
 void ent_pool_run(ent_pool *pool, size_t n_tasks, entrol_task task, void *argument) {
@@ -86,32 +108,21 @@ void ent_pool_run(ent_pool *pool, size_t n_tasks, entrol_task task, void *argume
             task(argument, index);
         return;
     }
-    pthread_mutex_lock(&pool->lock);
-    pool->task = task;
-    pool->argument = argument;
-    pool->n_tasks = n_tasks;
-    atomic_store_explicit(&pool->next, 0, memory_order_relaxed);
-    pool->n_busy = pool->n_started;
-    pool->generation++;
-    pthread_cond_broadcast(&pool->work);
-    pthread_mutex_unlock(&pool->lock);
+    open_job(pool, n_tasks, task, argument);
     work_off(pool);
-    pthread_mutex_lock(&pool->lock);
-    while (pool->n_busy > 0)
-        pthread_cond_wait(&pool->idle, &pool->lock);
-    pthread_mutex_unlock(&pool->lock);
+    close_job(pool);
 }
 
 void ent_pool_destroy(ent_pool *pool) {
-    if (pool->owner == getpid()) {
-        pthread_mutex_lock(&pool->lock);
-        pool->stop = 1;
-        pthread_cond_broadcast(&pool->work);
-        pthread_mutex_unlock(&pool->lock);
-        for (size_t i = 0; i < pool->n_started; i++)
-            pthread_join(pool->threads[i], NULL);
-        pthread_cond_destroy(&pool->idle);
-        pthread_cond_destroy(&pool->work);
-        pthread_mutex_destroy(&pool->lock);
-    }
+    if (pool->owner != getpid())
+        return;
+    pthread_mutex_lock(&pool->lock);
+    pool->stop = 1;
+    pthread_cond_broadcast(&pool->work);
+    pthread_mutex_unlock(&pool->lock);
+    for (size_t i = 0; i < pool->n_started; i++)
+        pthread_join(pool->threads[i], NULL);
+    pthread_cond_destroy(&pool->idle);
+    pthread_cond_destroy(&pool->work);
+    pthread_mutex_destroy(&pool->lock);
 }

@@ -18,8 +18,8 @@ typedef struct ent_pool {
     pthread_t *threads; /* n_threads - 1 of them */
     pthread_mutex_t lock;
     pthread_cond_t work, idle;
-    size_t n_busy;       /* threads that may still touch the job */
-    uint64_t generation; /* of the job; a thread that saw it before goes on waiting */
+    size_t n_places; /* threads that may still join the job */
+    size_t n_busy;   /* threads that have joined and not finished */
     int stop;
     entrol_task task;
     void *argument;
@@ -27,7 +27,7 @@ typedef struct ent_pool {
     atomic_size_t next;
 } ent_pool;
 
-/* `threads` is memory for n_threads - 1 handles, which outlives the pool. */
+/* `threads` is memory for n_threads handles, which outlives the pool. */
 entrol_status ent_pool_init(ent_pool *pool, pthread_t *threads, size_t n_threads);
 void ent_pool_destroy(ent_pool *pool);
 void ent_pool_run(ent_pool *pool, size_t n_tasks, entrol_task task, void *argument);

@@ -1,7 +1,5 @@
-/* Names and sentences for statuses, reasons, element types and the version. */
+/* The version, and sentences for statuses and reasons. */
 #include <entrol/base.h>
-
-#include "context.h"
 
 const char *entrol_version(void) {
     return ENTROL_VERSION;
@@ -45,42 +43,4 @@ const char *entrol_reason_string(entrol_reason reason) {
         return "the probabilities do not sum to one";
     }
     return "unknown reason";
-}
-
-size_t entrol_dtype_size(entrol_dtype dtype) {
-    switch (dtype) {
-    case ENTROL_F64:
-        return 8;
-    case ENTROL_F32:
-        return 4;
-    case ENTROL_F16:
-    case ENTROL_BF16:
-        return 2;
-    }
-    return 0;
-}
-
-const char *entrol_dtype_name(entrol_dtype dtype) {
-    switch (dtype) {
-    case ENTROL_F64:
-        return "f64";
-    case ENTROL_F32:
-        return "f32";
-    case ENTROL_F16:
-        return "f16";
-    case ENTROL_BF16:
-        return "bf16";
-    }
-    return "unknown";
-}
-
-entrol_status ent_bad_argument(entrol_diagnosis *diagnosis, const char *argument) {
-    if (diagnosis)
-        *diagnosis = (entrol_diagnosis){.argument = argument};
-    return ENTROL_ERROR_ARGUMENT;
-}
-
-int ent_multiply(size_t *product, size_t a, size_t b) {
-    *product = a * b;
-    return a == 0 || *product / a == b;
 }

@@ -3,64 +3,74 @@
 
 #include <math.h>
 
-#define LIMIT 0x1p62 /* of one term */
+/* A number of 128 bits in units of 2^-64. */
+typedef struct fixed {
+    uint64_t high, low;
+} fixed;
 
-/* |term| < 2^62 to the nearest multiple of 2^-64: the whole part, and the fraction times 2^64. */
-static void to_fixed(double term, int64_t *high, uint64_t *low) {
-    const double whole = floor(term);
-    const double fraction = ldexp(term - whole, 64); /* exact: below 2^64, a multiple of the term's last bit */
-    const double rounded = nearbyint(fraction);
-    *high = (int64_t)whole;
-    if (rounded >= 0x1p64) {
-        *high += 1;
-        *low = 0;
-    } else {
-        *low = (uint64_t)rounded;
-    }
+/* n >> shift for shift in [1, 63], to nearest, ties to even. */
+static uint64_t shift_right_rounded(uint64_t n, int shift) {
+    const uint64_t half = (uint64_t)1 << (shift - 1), kept = n >> shift, lost = n - (kept << shift);
+    return kept + (lost > half || (lost == half && (kept & 1)));
 }
 
-static void add(entrol_sum *sum, int64_t high, uint64_t low) {
+/* A size below 2^62 to the nearest multiple of 2^-64. In integers, so that the rounding mode does not matter. */
+static fixed to_fixed(double size) {
+    int exponent;
+    const uint64_t fraction = (uint64_t)ldexp(frexp(size, &exponent), 53);
+    const int shift = exponent - 53 + 64; /* size * 2^64 = fraction * 2^shift, fraction < 2^53 */
+    if (shift >= 64)
+        return (fixed){fraction << (shift - 64), 0};
+    if (shift > 0)
+        return (fixed){fraction >> (64 - shift), fraction << shift};
+    if (shift == 0)
+        return (fixed){0, fraction};
+    return (fixed){0, shift < -53 ? 0 : shift_right_rounded(fraction, -shift)};
+}
+
+static fixed negate(fixed number) {
+    return (fixed){~number.high + (number.low == 0), 0 - number.low};
+}
+
+static void add(entrol_sum *sum, fixed number) {
     const uint64_t before = sum->low;
-    sum->low += low;
-    sum->high = (int64_t)((uint64_t)sum->high + (uint64_t)high + (sum->low < before));
+    sum->low += number.low;
+    sum->high = (int64_t)((uint64_t)sum->high + number.high + (sum->low < before));
 }
 
 void entrol_sum_add(entrol_sum *sum, double term) {
-    if (!(fabs(term) < LIMIT)) {
+    if (!(fabs(term) < 0x1p62)) {
         sum->n_bad++;
         return;
     }
-    int64_t high;
-    uint64_t low;
-    to_fixed(term, &high, &low);
-    add(sum, high, low);
+    const fixed size = to_fixed(fabs(term));
+    add(sum, term < 0 ? negate(size) : size);
     sum->n++;
 }
 
 void entrol_sum_merge(entrol_sum *sum, const entrol_sum *other) {
-    add(sum, other->high, other->low);
-    sum->n += other->n;
-    sum->n_bad += other->n_bad;
+    const fixed number = {(uint64_t)other->high, other->low};
+    const uint64_t n = other->n, n_bad = other->n_bad;
+    add(sum, number);
+    sum->n += n;
+    sum->n_bad += n_bad;
 }
 
-/* The magnitude's leading 64 bits with a sticky last bit, so that the conversion to double rounds once. */
+/* The size's leading 64 bits with a sticky last bit, so that the conversion to double rounds once. */
 double entrol_sum_value(const entrol_sum *sum) {
     const int negative = sum->high < 0;
-    uint64_t high = (uint64_t)sum->high, low = sum->low;
-    if (negative) {
-        low = 0 - low;
-        high = ~high + (low == 0);
+    fixed size = {(uint64_t)sum->high, sum->low};
+    if (negative)
+        size = negate(size);
+    int shift = 0;
+    while (shift < 64 && size.high >> shift)
+        shift++;
+    uint64_t leading = size.low;
+    if (shift) {
+        const uint64_t lost = shift == 64 ? size.low : size.low << (64 - shift);
+        leading = shift == 64 ? size.high : size.high << (64 - shift) | size.low >> shift;
+        leading |= lost != 0;
     }
-    int exponent = -64;
-    if (high) {
-        int shift = 0;
-        while (shift < 64 && high >> shift)
-            shift++;
-        const uint64_t lost = shift == 64 ? low : low & (((uint64_t)1 << shift) - 1);
-        low = shift == 64 ? high : high << (64 - shift) | low >> shift;
-        low |= lost != 0;
-        exponent += shift;
-    }
-    const double value = ldexp((double)low, exponent);
+    const double value = ldexp((double)leading, shift - 64);
     return negative ? -value : value;
 }

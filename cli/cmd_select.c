@@ -54,14 +54,16 @@ static int run(const command *command, int argc, char **argv) {
     select_settings settings = SELECT_SETTINGS_INIT;
     option options[N_OPTIONS];
     operands operands;
-    char **paths;
-    int n_paths, exit_code;
+    select_inputs inputs;
+    int exit_code;
     fill_options(options, &settings);
     if (!options_parse(command, options, N_OPTIONS, argc, argv, &operands, &exit_code))
         return exit_code;
-    if (!select_settings_check(&settings) || !select_take_inputs(&paths, &n_paths, &operands, command->name))
+    if (!select_settings_check(&settings) || !select_take_inputs(&inputs, &operands, command->name))
         return EXIT_ERROR;
-    return select_files(&settings, paths, n_paths, argc, argv);
+    exit_code = select_records(&settings, &inputs, argc, argv);
+    select_inputs_end(&inputs);
+    return exit_code;
 }
 
 const command command_select = {

@@ -14,9 +14,7 @@
 
 typedef struct select_run {
     const select_settings *settings;
-    char **paths;
-    int n_paths;
-    input **inputs;
+    select_inputs *inputs;
     entrol_context *context;
     select_values values;
     uint8_t *keep;
@@ -34,21 +32,17 @@ typedef bool (*visit)(select_run *run, input *input, document *document, trouble
 static bool each_document(select_run *run, visit visit, trouble *trouble) {
     document document = {0};
     bool ok = true;
-    for (int i = 0; ok && i < run->n_paths; i++) {
+    for (int i = 0; ok && i < run->inputs->n; i++) {
         int more = 0;
-        while (ok && (more = record_read(run->inputs[i], &document, trouble)) == 1)
-            ok = visit(run, run->inputs[i], &document, trouble);
+        input *input = select_inputs_read(run->inputs, i, trouble);
+        ok = input != NULL;
+        while (ok && (more = record_read(input, &document, trouble)) == 1)
+            ok = visit(run, input, &document, trouble);
         ok = ok && more == 0;
+        document_free(&document);
+        select_inputs_leave(run->inputs, i);
     }
-    document_free(&document);
     return ok;
-}
-
-static bool rewind_inputs(select_run *run, trouble *trouble) {
-    for (int i = 0; i < run->n_paths; i++)
-        if (!input_rewind(run->inputs[i], trouble))
-            return false;
-    return true;
 }
 
 static bool decide(select_run *run, trouble *trouble) {
@@ -130,23 +124,29 @@ static bool is_blank(const char *line, size_t n_bytes) {
     return strspn(line, " \t\r") == n_bytes; /* as record_read skips them */
 }
 
-static bool write_lines(select_run *run, trouble *trouble) {
-    for (int i = 0; i < run->n_paths; i++) {
-        const char *line;
-        size_t n_bytes;
-        int more;
-        while ((more = input_line(run->inputs[i], &line, &n_bytes, trouble)) == 1) {
-            if (is_blank(line, n_bytes))
-                continue;
-            if (run->n_decided >= run->values.n)
-                return changed(run->inputs[i], trouble);
-            if (run->keep[run->n_decided++] != 0 && !select_emit_line(&run->emitter, line, n_bytes, trouble))
-                return false;
-        }
-        if (more < 0)
+static bool copy_lines(select_run *run, input *input, trouble *trouble) {
+    const char *line;
+    size_t n_bytes;
+    int more;
+    while ((more = input_line(input, &line, &n_bytes, trouble)) == 1) {
+        if (is_blank(line, n_bytes))
+            continue;
+        if (run->n_decided >= run->values.n)
+            return changed(input, trouble);
+        if (run->keep[run->n_decided++] != 0 && !select_emit_line(&run->emitter, line, n_bytes, trouble))
             return false;
     }
-    return true;
+    return more == 0;
+}
+
+static bool write_lines(select_run *run, trouble *trouble) {
+    bool ok = true;
+    for (int i = 0; ok && i < run->inputs->n; i++) {
+        input *input = select_inputs_read(run->inputs, i, trouble);
+        ok = input != NULL && copy_lines(run, input, trouble);
+        select_inputs_leave(run->inputs, i);
+    }
+    return ok;
 }
 
 static bool write_samples(select_run *run, trouble *trouble) {
@@ -163,25 +163,15 @@ static bool choose(select_run *run, trouble *trouble) {
     bool of_samples = run->settings->of_samples;
     if (run->settings->each_document && !of_samples)
         return each_document(run, select_document, trouble);
-    if (!each_document(run, of_samples ? gather_sample : gather_tokens, trouble) || !decide(run, trouble) ||
-        !rewind_inputs(run, trouble))
+    if (!each_document(run, of_samples ? gather_sample : gather_tokens, trouble) || !decide(run, trouble))
         return false;
     progress_begin(&run->progress, run->progress.unit, run->values.n);
     if (!(of_samples ? write_samples(run, trouble) : each_document(run, write_tokens, trouble)))
         return false;
-    return run->n_decided == run->values.n || changed(run->inputs[run->n_paths - 1], trouble);
+    return run->n_decided == run->values.n || trouble_set(trouble, "an input has changed while it was being read");
 }
 
-static bool open_all(select_run *run, trouble *trouble) {
-    bool once = run->settings->each_document && !run->settings->of_samples;
-    run->inputs = calloc((size_t)run->n_paths, sizeof(*run->inputs));
-    if (run->inputs == NULL)
-        return trouble_set(trouble, "out of memory");
-    for (int i = 0; i < run->n_paths; i++) {
-        run->inputs[i] = once ? input_open(run->paths[i], trouble) : input_open_twice(run->paths[i], trouble);
-        if (run->inputs[i] == NULL)
-            return false;
-    }
+static bool open_rest(select_run *run, trouble *trouble) {
     entrol_status status = entrol_context_create(&run->context, NULL);
     if (status != ENTROL_OK)
         return trouble_set(trouble, "%s", entrol_status_string(status));
@@ -201,7 +191,7 @@ static select_outcome outcome_of(const select_run *run) {
 }
 
 static bool write_manifest(const select_run *run, int argc, char **argv, trouble *trouble) {
-    json_t *inputs = select_inputs_json(run->paths, run->n_paths, trouble);
+    json_t *inputs = select_inputs_json(run->inputs, trouble);
     if (inputs == NULL)
         return false;
     json_t *manifest = manifest_new(argc, argv);
@@ -222,10 +212,6 @@ static bool finish(select_run *run, int argc, char **argv, trouble *trouble) {
 }
 
 static void close_all(select_run *run) {
-    for (int i = 0; run->inputs != NULL && i < run->n_paths; i++)
-        if (run->inputs[i] != NULL)
-            input_close(run->inputs[i]);
-    free(run->inputs);
     free(run->keep);
     select_values_free(&run->values);
     buffer_free(&run->emitter.line);
@@ -233,15 +219,12 @@ static void close_all(select_run *run) {
     entrol_context_destroy(run->context);
 }
 
-int select_files(const select_settings *settings, char **paths, int n_paths, int argc, char **argv) {
-    select_run run = {.settings = settings,
-                      .paths = paths,
-                      .n_paths = n_paths,
-                      .tally = SELECT_TALLY_INIT,
-                      .emitter = {.settings = settings}};
+int select_records(const select_settings *settings, select_inputs *inputs, int argc, char **argv) {
+    select_run run = {
+        .settings = settings, .inputs = inputs, .tally = SELECT_TALLY_INIT, .emitter = {.settings = settings}};
     trouble trouble = {""};
     progress_begin(&run.progress, settings->of_samples ? "documents" : "tokens", 0);
-    bool ok = open_all(&run, &trouble) && choose(&run, &trouble) && finish(&run, argc, argv, &trouble);
+    bool ok = open_rest(&run, &trouble) && choose(&run, &trouble) && finish(&run, argc, argv, &trouble);
     progress_end(&run.progress);
     int exit_code = EXIT_ERROR;
     if (ok) {
@@ -255,14 +238,19 @@ int select_files(const select_settings *settings, char **paths, int n_paths, int
     return exit_code;
 }
 
-bool select_take_inputs(char ***paths, int *n_paths, const operands *operands, const char *command) {
+bool select_take_inputs(select_inputs *inputs, const operands *operands, const char *command) {
     static char dash[] = "-";
     static char *standard_input[] = {dash};
-    *paths = operands->n_items > 0 ? operands->items : standard_input;
-    *n_paths = operands->n_items > 0 ? operands->n_items : 1;
-    if (operands->n_items == 0 && isatty(STDIN_FILENO)) {
+    trouble trouble;
+    bool none = operands->n_items == 0;
+    *inputs = (select_inputs){0};
+    if (none && isatty(STDIN_FILENO)) {
         message_error("%s: name a file, or - for standard input", command);
         return false;
     }
-    return true;
+    if (select_inputs_begin(inputs, none ? standard_input : operands->items, none ? 1 : operands->n_items, &trouble))
+        return true;
+    message_trouble(&trouble);
+    select_inputs_end(inputs);
+    return false;
 }

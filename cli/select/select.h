@@ -40,6 +40,23 @@ void select_rule_options(option *rows, select_settings *settings);
  * a rule that does not fit. */
 bool select_settings_check(select_settings *settings);
 
+/* --- Inputs --- */
+
+typedef struct select_inputs {
+    char **paths;
+    int n;
+    input **open;    /* NULL: not open now */
+    bool *is_stream; /* no plain file: kept open, spooled */
+} select_inputs;
+
+/* Looks at every path. select_inputs_end follows, also on failure. */
+bool select_inputs_begin(select_inputs *inputs, char **paths, int n, trouble *trouble);
+/* Input `index` at its start, any number of times; NULL for trouble. */
+input *select_inputs_read(select_inputs *inputs, int index, trouble *trouble);
+/* It is not needed until the next select_inputs_read. */
+void select_inputs_leave(select_inputs *inputs, int index);
+void select_inputs_end(select_inputs *inputs);
+
 /* --- Values: what the rule looks at --- */
 
 /* One value a token or a sample, in order: 5 bytes each, and one more for the decision. What is missing or NaN is not
@@ -122,14 +139,14 @@ void select_summary_print(const select_settings *settings, const select_outcome 
 /* Members of a manifest: the rule, the thresholds and where they came from, the counts. */
 void select_summary_json(json_t *manifest, const select_settings *settings, const select_outcome *outcome);
 /* [{"path", "sha256", "manifest"}]: the files, and the manifest beside each if there is one. NULL for trouble. */
-json_t *select_inputs_json(char *const *paths, int n_paths, trouble *trouble);
+json_t *select_inputs_json(const select_inputs *inputs, trouble *trouble);
 
 /* --- The whole --- */
 
 /* Selects from files of records: exit code of the command. argv goes into the manifest. */
-int select_files(const select_settings *settings, char **paths, int n_paths, int argc, char **argv);
+int select_records(const select_settings *settings, select_inputs *inputs, int argc, char **argv);
 
-/* The operands, or standard input where there are none; false if that is a terminal, said. */
-bool select_take_inputs(char ***paths, int *n_paths, const operands *operands, const char *command);
+/* The operands, or standard input where there are none. On false it has said what is wrong. */
+bool select_take_inputs(select_inputs *inputs, const operands *operands, const char *command);
 
 #endif

@@ -7,7 +7,6 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 static const double NATS_PER_BIT = 0.69314718055994530942; /* ln 2 */
 
@@ -136,9 +135,9 @@ void select_summary_json(json_t *manifest, const select_settings *settings, cons
     json_object_set_new(manifest, "counts", counts);
 }
 
-static bool add_input(json_t *inputs, const char *path, trouble *trouble) {
-    struct stat status;
-    bool is_stream = stat(path, &status) != 0 || !S_ISREG(status.st_mode); /* cannot be read once more */
+static bool add_input(json_t *list, const select_inputs *inputs, int index, trouble *trouble) {
+    const char *path = inputs->paths[index];
+    bool is_stream = inputs->is_stream[index]; /* is gone */
     char hex[65] = "";
     trouble->text[0] = '\0';
     if (!is_stream && !manifest_hash_file(hex, path, trouble))
@@ -147,16 +146,16 @@ static bool add_input(json_t *inputs, const char *path, trouble *trouble) {
     json_object_set_new(item, "path", json_string(path));
     json_object_set_new(item, "sha256", is_stream ? json_null() : json_string(hex));
     json_object_set_new(item, "manifest", beside != NULL ? beside : json_null());
-    json_array_append_new(inputs, item);
+    json_array_append_new(list, item);
     return trouble->text[0] == '\0';
 }
 
-json_t *select_inputs_json(char *const *paths, int n_paths, trouble *trouble) {
-    json_t *inputs = json_array();
-    for (int i = 0; i < n_paths; i++)
-        if (!add_input(inputs, paths[i], trouble)) {
-            json_decref(inputs);
+json_t *select_inputs_json(const select_inputs *inputs, trouble *trouble) {
+    json_t *list = json_array();
+    for (int i = 0; i < inputs->n; i++)
+        if (!add_input(list, inputs, i, trouble)) {
+            json_decref(list);
             return NULL;
         }
-    return inputs;
+    return list;
 }

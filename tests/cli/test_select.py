@@ -287,6 +287,16 @@ class Inputs(Files):
         parts = [self.write("a.jsonl", lines[:5]), self.write("b.jsonl", []), self.write("c.jsonl", lines[5:])]
         self.assertEqual(self.select("--keep=low:60%", *parts).stdout, self.want)
 
+    def test_more_files_than_may_be_open(self):
+        lines = [{"entropy": [float(i)]} for i in range(300)]
+        parts = [self.write(f"part{i}.jsonl", [line]) for i, line in enumerate(lines)]
+        limited = ["bash", "-c", 'ulimit -n 64; exec "$0" "$@"', ENTROL, "select", "--level=sample", "--keep=high:2", *parts]
+        done = subprocess.run(limited, capture_output=True)
+        self.assertEqual([json.loads(line) for line in done.stdout.splitlines()], lines[-2:], done.stderr)
+
+    def test_a_directory(self):
+        self.assertIn("directory", self.refused("--keep=low:1", self.path_in, self.folder))
+
     def test_threads_and_levels_do_not_matter(self):
         environment = dict(os.environ, ENTROL_CPU="scalar", ENTROL_THREADS="3")
         done = subprocess.run([ENTROL, "select", "--keep=low:60%", self.path_in], env=environment, capture_output=True)

@@ -1,0 +1,63 @@
+/* The files that a selection reads, as often as it must. A plain file is open only while it is read, so that there may
+ * be any number of them; a pipe stays open, spooled to a temporary file. */
+#include "select.h"
+
+#include "../open_files.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Says what is wrong with a path before hours are spent on those before it, and notes it as one that must not be
+ * overwritten. */
+static bool look_at(select_inputs *inputs, int index, trouble *trouble) {
+    struct stat status;
+    const char *path = inputs->paths[index];
+    inputs->is_stream[index] = true;
+    if (strcmp(path, "-") == 0)
+        return true;
+    if (stat(path, &status) != 0 || access(path, R_OK) != 0)
+        return trouble_set(trouble, "cannot read %s: %s", path, strerror(errno));
+    if (S_ISDIR(status.st_mode))
+        return trouble_set(trouble, "cannot read %s: it is a directory", path);
+    inputs->is_stream[index] = !S_ISREG(status.st_mode);
+    open_files_note(&status);
+    return true;
+}
+
+bool select_inputs_begin(select_inputs *inputs, char **paths, int n, trouble *trouble) {
+    *inputs = (select_inputs){paths, n, calloc((size_t)n, sizeof(input *)), calloc((size_t)n, sizeof(bool))};
+    if (inputs->open == NULL || inputs->is_stream == NULL)
+        return trouble_set(trouble, "out of memory");
+    for (int i = 0; i < n; i++)
+        if (!look_at(inputs, i, trouble))
+            return false;
+    return true;
+}
+
+input *select_inputs_read(select_inputs *inputs, int index, trouble *trouble) {
+    input *open = inputs->open[index];
+    if (open != NULL)
+        return input_rewind(open, trouble) ? open : NULL;
+    const char *path = inputs->paths[index];
+    inputs->open[index] = inputs->is_stream[index] ? input_open_twice(path, trouble) : input_open(path, trouble);
+    return inputs->open[index];
+}
+
+void select_inputs_leave(select_inputs *inputs, int index) {
+    if (inputs->is_stream[index] || inputs->open[index] == NULL)
+        return;
+    input_close(inputs->open[index]);
+    inputs->open[index] = NULL;
+}
+
+void select_inputs_end(select_inputs *inputs) {
+    for (int i = 0; inputs->open != NULL && i < inputs->n; i++)
+        if (inputs->open[i] != NULL)
+            input_close(inputs->open[i]);
+    free(inputs->open);
+    free(inputs->is_stream);
+    *inputs = (select_inputs){0};
+}

@@ -4,7 +4,7 @@
 
 A suite is a program, a script or a file of unittest cases that ends with "NAME: N passed, N failed, N skipped"
 (tests/harness.h, tests/suite.py). A suite that ends in another way is one failed test. What a suite printed is
-kept in build/check/STAGE/SUITE.log, and shown in full when something failed. The last line is the total:
+kept in build/check/STAGE/SUITE.log, and shown when something failed. The last line is the total:
 "N passed, N failed, N skipped".
 """
 import argparse
@@ -21,6 +21,7 @@ LOGS = "build/check"
 LEVELS = ("scalar", "avx2", "avx512", "neon")
 FUZZ_SECONDS = 60  # of all targets together
 SUITE_SECONDS = 900
+SHOWN_LINES = 400  # of a failure's output; a failed build can print thousands
 CLOSING = re.compile(r"^\S+: (\d+) passed, (\d+) failed(?:, (\d+) skipped)?$")
 SKIPPED = re.compile(r"^\s*skip(?:ped)?\b:?\s*(.*)", re.IGNORECASE)
 
@@ -94,7 +95,10 @@ class Stage:
         counts += [f"{len(skipped)} skipped"] if skipped else []
         print(f"    {suite:<28} {', '.join(counts) or 'nothing to run':<32} {seconds:7.1f} s", flush=True)
         if failed:
-            print("".join(f"      | {line}\n" for line in output.rstrip().splitlines()), flush=True)
+            lines = output.rstrip().splitlines()
+            if len(lines) > SHOWN_LINES:
+                lines = [f"({len(lines) - SHOWN_LINES} lines before these are in {self.folder}/{suite}.log)"] + lines[-SHOWN_LINES:]
+            print("".join(f"      | {line}\n" for line in lines), flush=True)
         self.total.add(passed, [f"{self.name}/{suite}"] * failed, skipped)
 
 
@@ -156,8 +160,7 @@ def stage_browser(stage):
 def stage_levels(stage):
     """the C tests at every instruction-set level of this machine"""
     for level in LEVELS:
-        probe = subprocess.run(["build/entrol", "entropy", "--probs", "0.5,0.5"], env=dict(os.environ, ENTROL_CPU=level),
-                               capture_output=True)
+        probe = subprocess.run(["build/entrol", "version"], env=dict(os.environ, ENTROL_CPU=level), capture_output=True)
         if probe.returncode != 0:
             stage.skip(level, "this machine does not have it")
             continue

@@ -1,6 +1,7 @@
 /* The entropy of rows that are distributions already: nothing is normalised, everything is checked. */
 #include <entrol/measure.h>
 
+#include "base/compensated.h"
 #include "base/context.h"
 #include "base/dtype.h"
 
@@ -39,19 +40,19 @@ static entrol_reason check_value(double p, double tolerance) {
 
 static fault measure(double *entropy, const call *call, size_t row) {
     const char *data = row_at(call->matrix, row);
-    double sum = 0, total = 0;
+    ent_compensated sum = {0, 0}, total = {0, 0};
     for (size_t column = 0; column < call->matrix->n_columns; column++) {
         const double value = ent_element(data, call->matrix->dtype, column);
         const double p = call->scale == ENTROL_LOG_PROBABILITIES ? exp(value) : value;
         const entrol_reason reason = check_value(p, call->tolerance);
         if (reason != ENTROL_REASON_NONE)
             return (fault){reason, column};
-        total += p;
-        sum += term(p, call->scale == ENTROL_LOG_PROBABILITIES ? value : log(p));
+        ent_compensated_add(&total, p);
+        ent_compensated_add(&sum, term(p, call->scale == ENTROL_LOG_PROBABILITIES ? value : log(p)));
     }
-    if (!(fabs(total - 1) <= call->tolerance))
+    if (!(fabs(total.sum - 1) <= call->tolerance))
         return (fault){call->matrix->n_columns ? ENTROL_REASON_SUM : ENTROL_REASON_EMPTY_SUPPORT, 0};
-    *entropy = sum;
+    *entropy = sum.sum;
     return (fault){ENTROL_REASON_NONE, 0};
 }
 

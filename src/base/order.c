@@ -164,8 +164,8 @@ double ent_quantile(entrol_context *context, const ent_values *view, size_t n_va
     return interpolate((double)value, (double)next, rank - below);
 }
 
-static const char *bad_argument(entrol_context *context, const double *quantiles, const float *values, size_t n_values,
-                                const double *q, size_t n_quantiles) {
+static const char *bad_argument(entrol_context *context, const float *values, size_t n_values, const double *q,
+                                size_t n_quantiles) {
     if (!context)
         return "context";
     if (!values && n_values)
@@ -175,14 +175,14 @@ static const char *bad_argument(entrol_context *context, const double *quantiles
     for (size_t j = 0; j < n_quantiles; j++)
         if (!(q[j] >= 0 && q[j] <= 1))
             return "q";
-    return quantiles || !n_quantiles ? NULL : "quantiles";
+    return NULL;
 }
 
 entrol_status entrol_quantile(entrol_context *context, double *quantiles, entrol_diagnosis *diagnosis,
                               const float *values, const uint8_t *valid, size_t n_values, const double *q,
                               size_t n_quantiles) {
     const ent_values view = {values, valid, n_values};
-    const char *bad = bad_argument(context, quantiles, values, n_values, q, n_quantiles);
+    const char *bad = bad_argument(context, values, n_values, q, n_quantiles);
     if (bad)
         return ent_bad_argument(diagnosis, bad);
     const ent_census census = ent_take_census(context, &view);
@@ -193,7 +193,7 @@ entrol_status entrol_quantile(entrol_context *context, double *quantiles, entrol
         *diagnosis = (entrol_diagnosis){.n_bad = census.n_valid ? census.n_nan : 1,
                                         .first_row = census.first_nan,
                                         .reason = census.n_valid ? ENTROL_REASON_NAN : ENTROL_REASON_EMPTY_SUPPORT};
-    for (size_t j = 0; j < n_quantiles; j++)
+    for (size_t j = 0; quantiles && j < n_quantiles; j++)
         quantiles[j] = is_sound ? ent_quantile(context, &view, census.n_valid, q[j]) : (double)NAN;
     return ENTROL_OK;
 }

@@ -149,7 +149,7 @@ static bool skip_array(reader *reader, value_type type, uint64_t n, int depth);
 
 /* The head of an array, described in `text`, then its elements, passed over. */
 static bool read_array(reader *reader, char *text, size_t size, int depth) {
-    value_type type;
+    value_type type = TYPE_U8;
     uint64_t n;
     if (!read_type(reader, &type) || !read_u64(reader, &n))
         return false;
@@ -179,7 +179,7 @@ static bool skip_array(reader *reader, value_type type, uint64_t n, int depth) {
 }
 
 static bool read_value(reader *reader, char *text, size_t size) {
-    value_type type;
+    value_type type = TYPE_U8;
     unsigned char bytes[8];
     uint64_t n_bytes;
     if (!read_type(reader, &type))

@@ -5,15 +5,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Ranges are fixed, so that a colour means the same in every document and run. 8 bits is choosing among 256 equally
- * likely tokens; 12 bits of surprisal is a chance of 1 in 4,096. */
+/* Ranges are fixed, so that a colour means the same in every document and run. 10 bits is choosing among 1,024
+ * equally likely tokens; 15 bits of surprisal is a chance of 1 in 32,768. */
 static const measure known[] = {
-    {"entropy", 1, 0, 8, 6, true, false, false, false},
-    {"entropy_lower", 1, 0, 8, 6, true, false, false, false},
-    {"entropy_upper", 1, 0, 8, 6, true, false, false, false},
-    {"renyi", 1, 0, 8, 6, true, false, false, false},
-    {"surprisal", 1, 0, 12, 8, true, false, false, false},
-    {"logprob", 1, -12, 0, 0, true, false, false, true},
+    {"entropy", 1, 0, 10, 7, true, false, false, false},
+    {"entropy_lower", 1, 0, 10, 7, true, false, false, false},
+    {"entropy_upper", 1, 0, 10, 7, true, false, false, false},
+    {"renyi", 1, 0, 10, 7, true, false, false, false},
+    {"surprisal", 1, 0, 15, 10, true, false, false, false},
+    {"logprob", 1, -15, 0, 0, true, false, false, true},
     {"varentropy", 2, 0, 16, 8, true, false, false, false},
     {"mean_topk_logprob", 1, 0, 0, 0, false, false, false, true},
     {"logsumexp", 1, 0, 0, 0, false, false, false, false},

@@ -90,7 +90,8 @@ function showWorst() {
 }
 
 function flatten(value, name, rows) {
-  if (value !== null && typeof value === "object" && !Array.isArray(value))
+  if (value === null) return rows; /* a setting that was not given */
+  if (typeof value === "object" && !Array.isArray(value))
     for (const [key, inner] of Object.entries(value)) flatten(inner, name ? name + " · " + key : key, rows);
   else rows.push([name, typeof value === "string" ? value : Array.isArray(value) && value.every((v) => typeof v === "string") ? value.join(" ") : JSON.stringify(value)]);
   return rows;

@@ -10,12 +10,12 @@
 #include <string.h>
 
 /* The ramps of report.css: even steps in OKLab from the background, lightness alone carries the order. */
-static const uint32_t dark_ramp[TERMINAL_LEVELS] = {0x1a1c21, 0x1c2638, 0x1e3151, 0x1f3c6b, 0x224c7a, 0x245d88,
-                                                    0x286e95, 0x347e99, 0x408f9d, 0x529f9e, 0x6eac97, 0x88b98f,
-                                                    0xa1c585, 0xbdd17f, 0xd9dd7a, 0xf6e972};
-static const uint32_t light_ramp[TERMINAL_LEVELS] = {0xfbfaf7, 0xf6f3d3, 0xe4ebbf, 0xc5e3bb, 0xa8dab9, 0x91cdb9,
-                                                     0x79c0b9, 0x60b3b8, 0x4fa4b5, 0x4395b0, 0x3785ab, 0x2b76a6,
-                                                     0x23669e, 0x1f5792, 0x1a4886, 0x17397b};
+static const uint32_t dark_ramp[TERMINAL_LEVELS] = {0x1a1c21, 0x1b2639, 0x1c3052, 0x1d3d67, 0x204d77, 0x245d85,
+                                                    0x2b6e8b, 0x347f92, 0x3e8f97, 0x5a9d92, 0x73aa8c, 0x8cb784,
+                                                    0xa4c47c, 0xbfd07a, 0xdbdc77, 0xf6e972};
+static const uint32_t light_ramp[TERMINAL_LEVELS] = {0xfbfaf7, 0xf9f5d7, 0xe4f0c9, 0xc8eac4, 0xb0e0c9, 0x97d7ce,
+                                                     0x7cced2, 0x70c0d0, 0x63b3cf, 0x57a5cc, 0x4b97ca, 0x438ac2,
+                                                     0x3b7cb8, 0x356eae, 0x2e60a4, 0x285399};
 /* Of the 16: blue, cyan, white, yellow, four levels each but for the lowest, which stays plain. */
 static const int plain_ramp[] = {0, 4, 6, 7, 3};
 static const uint32_t kept_color = 0x2b76a6, dropped_color = 0xc2660f;
@@ -199,8 +199,20 @@ static size_t escape(char out[16], uint32_t character) {
     return (size_t)snprintf(out, 16, "<U+%04X>", (unsigned)character);
 }
 
+/* Punctuation that does not start a line of Chinese or Japanese. */
+static bool stays_with_the_last(uint32_t character) {
+    static const uint32_t closing[] = {0x2019, 0x201d, 0x3001, 0x3002, 0x3009, 0x300b, 0x300d, 0x300f,
+                                       0x3011, 0xff01, 0xff09, 0xff0c, 0xff1a, 0xff1b, 0xff1f};
+    for (size_t i = 0; i < sizeof closing / sizeof *closing; i++)
+        if (character == closing[i])
+            return true;
+    return false;
+}
+
 static void add_character(line *line, const char *text, size_t size, uint32_t character, int level) {
     char copy[16];
+    if (line->n_cells && stays_with_the_last(character))
+        line->cells[line->n_cells - 1].can_end = false;
     if (character == '\n') {
         add_cell(line, "↵", strlen("↵"), 1, level, true);
         end_line(line, line->n_cells);

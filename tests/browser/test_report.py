@@ -119,11 +119,11 @@ class Report(unittest.TestCase):
 
     def test_switches_change_the_colours(self):
         self.load(self.small)
-        plain, deepest = "rgba(0, 0, 0, 0)", "rgb(23, 57, 123)"
+        plain, deepest = "rgba(0, 0, 0, 0)", "rgb(40, 83, 153)"
         self.assertEqual((self.color(0), self.color(2), self.color(4)), (plain, plain, deepest))
         self.press("#mode [data-value=surprisal]")
         # Low entropy, high surprisal. The scale ends at 10 bits, so 9 are the 15th of 16 steps.
-        self.assertEqual(self.color(2), "rgb(26, 72, 134)")
+        self.assertEqual(self.color(2), "rgb(46, 96, 164)")
         self.assertEqual(self.token(0, "span.className"), "unknown")
         self.press("#mode [data-value=rank]")
         self.assertEqual((self.color(1), self.color(2)), (plain, deepest))

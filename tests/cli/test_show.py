@@ -47,12 +47,12 @@ def columns(text):
 
 class Marks(unittest.TestCase):
     def test_each_step_of_the_scale(self):
-        # 8 bits in 8 steps: the mark of h bits is the h-th, from half a bit on either side of nothing.
-        pieces = [("abcdefgh"[h] * 2, h + 0.25) for h in range(8)] + [("z", 20), ("y", None)]
+        # 10 bits in 8 steps of 1.25.
+        pieces = [("abcdefgh"[h] * 2, 1.25 * h + 0.5) for h in range(8)] + [("z", 20), ("y", None)]
         code, out, err = show(record(pieces))
         self.assertEqual((code, err), (0, ""))
         self.assertEqual(body(out), ["aabbccddeeffgghhzy", "".join(m * 2 for m in MARKS) + "█?"])
-        self.assertEqual(out.split("\n")[0], f"entropy  0 {MARKS} 8 bits and more")
+        self.assertEqual(out.split("\n")[0], f"entropy  0 {MARKS} 10 bits and more")
 
     def test_mean_in_the_unit_asked_for(self):
         text = record([("a", 1), ("b", 3)])
@@ -60,8 +60,8 @@ class Marks(unittest.TestCase):
         self.assertIn("d  2 tokens, mean entropy 1.386 nats\n", show(text, "--unit", "nat")[1])  # 2 ln 2
 
     def test_surprisal_is_minus_logprob(self):
-        text = record([("a", 0), ("b", 0)], logprob=[-6.1 * BIT, -12 * BIT])
-        self.assertEqual(body(show(text, "--by", "surprisal")[1]), ["ab", "▅█"])  # 6.1 of 12 is the fifth of 8 steps
+        text = record([("a", 0), ("b", 0)], logprob=[-8 * BIT, -15 * BIT])
+        self.assertEqual(body(show(text, "--by", "surprisal")[1]), ["ab", "▅█"])  # 8 of 15 is the fifth of 8 steps
 
     def test_varentropy_is_squared(self):
         text = record([("a", 0), ("b", 0)], varentropy=[8 * BIT * BIT, 0])
@@ -87,22 +87,22 @@ class Marks(unittest.TestCase):
 
     def test_text_that_was_not_scored_has_no_mark(self):
         text = json.dumps({"id": "d", "text": "Q: yes!", "byte_start": [3, 6], "byte_end": [6, 7],
-                           "entropy": [8 * BIT, 0]}) + "\n"
+                           "entropy": [10 * BIT, 0]}) + "\n"
         self.assertEqual(body(show(text)[1]), ["Q: yes!", "   ███▁"])
 
     def test_rows_of_a_logits_file_show_their_numbers(self):
-        text = json.dumps({"id": "x", "entropy": [0, 8 * BIT]}) + "\n"
+        text = json.dumps({"id": "x", "entropy": [0, 10 * BIT]}) + "\n"
         self.assertEqual(body(show(text)[1]), ["0 1 ", "▁▁██"])
 
     def test_token_strings_serve_where_there_is_no_text(self):
-        text = json.dumps({"id": "x", "token": ["ab", "c"], "entropy": [0, 8 * BIT]}) + "\n"
+        text = json.dumps({"id": "x", "token": ["ab", "c"], "entropy": [0, 10 * BIT]}) + "\n"
         self.assertEqual(body(show(text)[1]), ["abc", "▁▁█"])
 
 
 class Characters(unittest.TestCase):
     def test_a_split_character_is_joined_and_counts_as_its_worst_token(self):
         world = "世".encode()
-        out = show(record([("a", 0), (world[:1], 1), (world[1:2], 7.5), (world[2:], 2), ("b", 0)]))[1]
+        out = show(record([("a", 0), (world[:1], 1), (world[1:2], 9.5), (world[2:], 2), ("b", 0)]))[1]
         self.assertEqual(body(out), ["a世b", "▁██▁"])
 
     def test_wide_characters_wrap_at_the_width(self):
@@ -124,8 +124,14 @@ class Characters(unittest.TestCase):
         out = show(record([("alpha", 1), (" beta", 1), (" gamma", 1)]), "--width", "12")[1]
         self.assertEqual(body(out)[::2], ["alpha beta ", "gamma"])
 
+    def test_no_line_starts_with_a_chinese_comma(self):
+        out = show(record([(c, 1) for c in "天地玄黄，宇宙"]), "--width", "10")[1]
+        self.assertEqual(body(out)[::2], ["天地玄黄，", "宇宙"])
+        out = show(record([(c, 1) for c in "天地玄黄宇，宙"]), "--width", "10")[1]
+        self.assertEqual(body(out)[::2], ["天地玄黄", "宇，宙"])
+
     def test_combining_marks_take_no_column(self):
-        out = show(record([("e\u0301", 0), ("x", 8)]))[1]
+        out = show(record([("e\u0301", 0), ("x", 10)]))[1]
         self.assertEqual(body(out), ["e\u0301x", "▁█"])
 
     def test_control_and_bidirectional_characters_are_escaped(self):
@@ -150,11 +156,11 @@ class Characters(unittest.TestCase):
         self.assertNotIn("\x1b[31m", out)
 
     def test_newlines_are_seen_and_done(self):
-        self.assertEqual(body(show(record([("a\n", 0), ("b", 8)]))[1]), ["a↵", "▁▁", "b", "█"])
+        self.assertEqual(body(show(record([("a\n", 0), ("b", 10)]))[1]), ["a↵", "▁▁", "b", "█"])
 
 
 class Colours(unittest.TestCase):
-    text = record([("low", 0), ("high", 8)])
+    text = record([("low", 0), ("high", 10)])
 
     def test_depths(self):
         cases = [({"COLORTERM": "truecolor"}, "\x1b[48;2;246;233;114;38;5;16mhigh"),
@@ -201,11 +207,11 @@ class Colours(unittest.TestCase):
 
     def test_light_theme(self):
         for options, env in ((["--theme", "light"], {}), ([], {"COLORFGBG": "0;15"})):
-            self.assertIn("\x1b[48;2;23;57;123;38;5;231mhigh",
+            self.assertIn("\x1b[48;2;40;83;153;38;5;231mhigh",
                           show(self.text, "--color", "truecolor", *options, env=env)[1])
 
     def test_every_line_ends_without_colour(self):
-        out = show(record([("many words in here", 8)] * 5), "--color", "truecolor", "--width", "20")[1]
+        out = show(record([("many words in here", 10)] * 5), "--color", "truecolor", "--width", "20")[1]
         for line in out.split("\n"):
             last = SGR.findall(line)[-1:]
             self.assertIn(last, ([], ["\x1b[0m"]))

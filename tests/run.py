@@ -127,7 +127,7 @@ def c_tests(stage, folder, wrapper=(), environment=None, prefix="", only=""):
 def python_tests(stage, pattern, folder, environment=None):
     for path in sorted(glob.glob(pattern)):
         name = os.path.splitext(os.path.basename(path))[0]
-        stage.run(name, [sys.executable, "tests/suite.py", path],
+        stage.run(f"{name}.py", [sys.executable, "tests/suite.py", path],
                   dict(environment or {}, ENTROL=os.path.abspath(f"{folder}/entrol"), BUILD=os.path.abspath(folder)))
 
 

@@ -135,6 +135,7 @@ static void format_scalar(char *text, size_t size, value_type type, const unsign
 }
 
 static bool read_type(reader *reader, value_type *type) {
+    *type = (value_type)0; /* gcc cannot see that trouble_set never returns true */
     uint32_t number;
     if (!read_u32(reader, &number))
         return false;

@@ -13,9 +13,9 @@
 static const uint32_t dark_ramp[TERMINAL_LEVELS] = {0x1a1c21, 0x1b2639, 0x1c3052, 0x1d3d67, 0x204d77, 0x245d85,
                                                     0x2b6e8b, 0x347f92, 0x3e8f97, 0x5a9d92, 0x73aa8c, 0x8cb784,
                                                     0xa4c47c, 0xbfd07a, 0xdbdc77, 0xf6e972};
-static const uint32_t light_ramp[TERMINAL_LEVELS] = {0xfbfaf7, 0xf9f5d7, 0xe4f0c9, 0xc8eac4, 0xb0e0c9, 0x97d7ce,
-                                                     0x7cced2, 0x70c0d0, 0x63b3cf, 0x57a5cc, 0x4b97ca, 0x438ac2,
-                                                     0x3b7cb8, 0x356eae, 0x2e60a4, 0x285399};
+static const uint32_t light_ramp[TERMINAL_LEVELS] = {0xfbfaf7, 0xf8f7d9, 0xe0f4d3, 0xc4efd3, 0xade6d6, 0x96dcd8,
+                                                     0x86d0d6, 0x77c4d3, 0x68b8d0, 0x59abcd, 0x509ec7, 0x4891c0,
+                                                     0x4184b8, 0x3977b1, 0x3269aa, 0x2c5ca3};
 /* Of the 16: blue, cyan, white, yellow, four levels each but for the lowest, which stays plain. */
 static const int plain_ramp[] = {0, 4, 6, 7, 3};
 static const uint32_t kept_color = 0x2b76a6, dropped_color = 0xc2660f;

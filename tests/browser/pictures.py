@@ -57,7 +57,7 @@ def main(records, folder):
         try:
             shown = subprocess.run([ENTROL, "show", records, "--color", "truecolor", "--width", "96", "--limit", "2"],
                                    capture_output=True, check=True).stdout.decode()
-            lines = shown.split("\n")[:26]
+            lines = shown.split("\n")[:34]
             page = os.path.join(work, "terminal.html")
             with open(page, "w") as file:
                 file.write(terminal_page("\n".join(lines).rstrip("\n")))

@@ -207,7 +207,7 @@ class Colours(unittest.TestCase):
 
     def test_light_theme(self):
         for options, env in ((["--theme", "light"], {}), ([], {"COLORFGBG": "0;15"})):
-            self.assertIn("\x1b[48;2;40;83;153;38;5;231mhigh",
+            self.assertIn("\x1b[48;2;44;92;163;38;5;231mhigh",
                           show(self.text, "--color", "truecolor", *options, env=env)[1])
 
     def test_every_line_ends_without_colour(self):

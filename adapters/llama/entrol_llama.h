@@ -29,10 +29,12 @@ typedef struct entrol_llama_options {
     int vocabulary_only;     /* 1: tokenise only; weights are not loaded */
     void (*log)(void *user, int level, const char *text); /* llama.cpp's own messages; NULL: dropped */
     void *log_user;
+    const char
+        *chat_template; /* a name that llama.cpp knows ("gemma", "chatml") or a template; NULL: the model's own */
 } entrol_llama_options;
 
 #define ENTROL_LLAMA_OPTIONS_INIT                                                                                      \
-    { sizeof(entrol_llama_options), NULL, 0, 0, 0, 0, 0, 0, -1, 0, NULL, NULL }
+    { sizeof(entrol_llama_options), NULL, 0, 0, 0, 0, 0, 0, -1, 0, NULL, NULL, NULL }
 
 /* Loads a model. On failure `error` holds a sentence that names the file and what was wrong with it
  * (missing, not a GGUF, truncated, not enough memory, no decoder). Errors: ARGUMENT, MEMORY, UNSUPPORTED, SYSTEM. */
@@ -70,8 +72,8 @@ entrol_status entrol_llama_tokenize(entrol_llama *llama, entrol_llama_token **to
 entrol_status entrol_llama_piece(entrol_llama *llama, char **piece, size_t *piece_size, int32_t token);
 
 /* A chat message, and the whole conversation as the model's own template writes it (malloc'd text). If
- * spans is not NULL, spans[i] is where message i's content stands in the text. UNSUPPORTED if the model has
- * no template that llama.cpp knows. */
+ * spans is not NULL, spans[i] is where message i's content stands in the text. UNSUPPORTED if there is
+ * no template, or none that llama.cpp knows. */
 typedef struct entrol_llama_message {
     const char *role, *content;
 } entrol_llama_message;

@@ -32,6 +32,7 @@ struct entrol_llama {
     bool memory_tainted;                   /* a row in trouble: the cache may hold what the next window must not see */
     double seconds;                        /* inside libllama, in this call */
     const entrol_measure_options *measure; /* of this call; NULL: the defaults */
+    char *chat_template;                   /* NULL: the model's own */
     ent_log log;
     char description[128];
 };

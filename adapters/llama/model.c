@@ -211,7 +211,11 @@ entrol_status entrol_llama_open(entrol_llama **llama, char *error, size_t error_
     if (opened == NULL) {
         return fail(&sentence, ENTROL_ERROR_MEMORY, "there is not enough memory.");
     }
-    status = open_model(opened, &sentence, options);
+    if (options->chat_template != NULL && (opened->chat_template = strdup(options->chat_template)) == NULL) {
+        status = fail(&sentence, ENTROL_ERROR_MEMORY, "there is not enough memory.");
+    } else {
+        status = open_model(opened, &sentence, options);
+    }
     if (status != ENTROL_OK) {
         entrol_llama_close(opened);
         return status;
@@ -233,6 +237,7 @@ void entrol_llama_close(entrol_llama *llama) {
     ent_log_use(before == &llama->log ? NULL : before);
     free(llama->targets);
     free(llama->logprob);
+    free(llama->chat_template);
     free(llama);
 }
 

@@ -140,7 +140,8 @@ entrol_status entrol_llama_apply_template(entrol_llama *llama, char **text, entr
     if (llama == NULL || text == NULL || (messages == NULL && n_messages > 0)) {
         return ENTROL_ERROR_ARGUMENT;
     }
-    const char *template_text = llama_model_chat_template(llama->model, NULL);
+    const char *template_text =
+        llama->chat_template != NULL ? llama->chat_template : llama_model_chat_template(llama->model, NULL);
     if (template_text == NULL) {
         return ENTROL_ERROR_UNSUPPORTED;
     }

@@ -119,6 +119,24 @@ static void test_known_text(void) {
     entrol_llama_close(llama);
 }
 
+/* A template named by the caller goes before the model's own. The text is ChatML, from its published description. */
+static void test_named_template(void) {
+    static const entrol_llama_message messages[] = {{"user", "Hi"}};
+    entrol_llama_options options = ENTROL_LLAMA_OPTIONS_INIT;
+    char error[400];
+    entrol_llama *llama = NULL;
+    options.model_path = tiny_model_write(&(tiny_model){.wants_bos = true, .chat_template = "<start_of_turn>"});
+    options.vocabulary_only = 1;
+    options.chat_template = "chatml";
+    CHECK_SAY(entrol_llama_open(&llama, error, sizeof error, &options) == ENTROL_OK, "%s", error);
+    char *text = NULL;
+    entrol_llama_span spans[1];
+    CHECK(entrol_llama_apply_template(llama, &text, spans, messages, 1) == ENTROL_OK);
+    CHECK_STRING(text, "<|im_start|>user\nHi<|im_end|>\n");
+    free(text);
+    entrol_llama_close(llama);
+}
+
 static void test_empty_content_and_no_spans(void) {
     static const entrol_llama_message messages[] = {{"user", ""}, {"assistant", ""}};
     entrol_llama *llama = open_with("<|im_start|>");
@@ -158,6 +176,7 @@ int main(int argc, char **argv) {
     test_begin(argc, argv);
     TEST(test_every_template);
     TEST(test_known_text);
+    TEST(test_named_template);
     TEST(test_empty_content_and_no_spans);
     TEST(test_no_template);
     return test_end();

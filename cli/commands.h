@@ -7,6 +7,7 @@
 extern const command command_entropy;
 extern const command command_inspect;
 extern const command command_report;
+extern const command command_score;
 extern const command command_select;
 extern const command command_show;
 extern const command command_version;

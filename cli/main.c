@@ -12,6 +12,7 @@
 #include <string.h>
 
 static const command *const commands[] = {
+    &command_score,
     &command_select,
     &command_show,
     &command_report,

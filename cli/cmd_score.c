@@ -1,0 +1,362 @@
+/* entrol score: texts or logits in, token records out. */
+#include "commands.h"
+#include "open_files.h"
+#include "score/score_run.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define N_OPTIONS (SCORE_MODEL_OPTIONS + 12)
+
+static void fill_options(option *rows, score_run *run) {
+    const option table[N_OPTIONS - SCORE_MODEL_OPTIONS] = {
+        {.letter = 'o',
+         .name = "output",
+         .type = OPTION_STRING,
+         .value = &run->output_path,
+         .metavar = "FILE",
+         .help = "Write the records here, and FILE.manifest.json beside them. Default: standard output."},
+        {.name = "columns",
+         .type = OPTION_STRING,
+         .value = &run->columns,
+         .metavar = "LIST|all",
+         .help = "The columns to write. Default: token_id,byte_start,byte_end,logprob,entropy,rank, where they exist."},
+        {.name = "top",
+         .type = OPTION_INTEGER,
+         .value = &run->settings.n_top,
+         .metavar = "N",
+         .help = "Add the N most probable tokens at each place: top_id, top_token, top_logprob.",
+         .minimum = 1,
+         .maximum = ENTROL_MAX_TOP},
+        {.name = "renyi",
+         .type = OPTION_REAL,
+         .value = &run->settings.renyi_order,
+         .metavar = "ORDER",
+         .help = "Add the Renyi entropy of this order. The column renyi has order 2 without it.",
+         .was_given = &run->renyi_given},
+        {.name = "level",
+         .type = OPTION_CHOICE,
+         .value = &run->level,
+         .metavar = "token|sample",
+         .choices = "token|sample",
+         .help = "sample: statistics of each document instead of columns: n_tokens, entropy_mean, entropy_median, "
+                 "entropy_p90, entropy_max, surprisal_mean, perplexity. Default: token."},
+        {.name = "targets",
+         .type = OPTION_STRING,
+         .value = &run->targets,
+         .metavar = "FILE[:TENSOR]",
+         .help = "Logits: the column that came at each row, an integer array. Adds logprob and rank."},
+        {.name = "sample",
+         .type = OPTION_STRING,
+         .value = &run->sample,
+         .metavar = "SHARE",
+         .help = "Score a share of the documents, as 1% or 0.01. --seed and a document's number decide, nothing else."},
+        {.name = "seed",
+         .type = OPTION_INTEGER,
+         .value = &run->seed,
+         .metavar = "N",
+         .help = "For --sample. Default: 0."},
+        {.name = "compat",
+         .type = OPTION_CHOICE,
+         .value = &run->settings.compat,
+         .metavar = "llama-perplexity",
+         .choices = "llama-perplexity",
+         .help = "Score plain text as that program does, the second half of each chunk, and print what it prints."},
+        {.name = "resume",
+         .type = OPTION_FLAG,
+         .value = &run->resume,
+         .help = "Go on where an interrupted run with the same settings stopped; needs -o."},
+        {.name = "dry-run",
+         .type = OPTION_FLAG,
+         .value = &run->dry_run,
+         .help = "Count documents and tokens, time a few seconds of scoring, and say what the whole would take."},
+        {.name = "unit",
+         .type = OPTION_CHOICE,
+         .value = &run->unit,
+         .metavar = "bits|nats",
+         .choices = "bits|nats",
+         .help = "For the summary; records are always in nats. Default: bits."},
+    };
+    score_model_options(rows, &run->settings);
+    memcpy(rows + SCORE_MODEL_OPTIONS, table, sizeof(table));
+}
+
+/* "1%" or "0.01". */
+static bool read_share(score_run *run, trouble *trouble) {
+    run->share = 1;
+    if (run->sample == NULL)
+        return true;
+    char *end;
+    double share = strtod(run->sample, &end);
+    if (end != run->sample && *end == '%') {
+        share /= 100;
+        end++;
+    }
+    if (end == run->sample || *end != '\0' || !(share > 0) || share > 1)
+        return trouble_set(trouble, "--sample %s: expected a share such as 1%% or 0.01", run->sample);
+    run->share = share;
+    return true;
+}
+
+static bool check_flags(score_run *run, trouble *trouble) {
+    if (run->output_path != NULL && strcmp(run->output_path, "-") == 0)
+        run->output_path = NULL;
+    run->settings.sample_level = strcmp(run->level, "sample") == 0;
+    if (run->renyi_given && (isnan(run->settings.renyi_order) || run->settings.renyi_order < 0))
+        return trouble_set(trouble, "--renyi: the order is a number from 0 to infinity");
+    if (run->resume && run->output_path == NULL)
+        return trouble_set(trouble, "--resume needs -o FILE: standard output cannot be gone on with");
+    if (run->settings.compat != NULL)
+        run->settings.texts.plain = true; /* a file is one text there */
+    return read_share(run, trouble) && score_settings_columns(&run->settings, run->columns, run->renyi_given, trouble);
+}
+
+/* Says what is wrong with a path before hours are spent on the ones before it. */
+static bool check_readable(const char *path, trouble *trouble) {
+    struct stat status;
+    if (strcmp(path, "-") == 0)
+        return true;
+    if (stat(path, &status) != 0)
+        return trouble_set(trouble, "%s: cannot read: %s", path, strerror(errno));
+    open_files_note(&status); /* so that the output cannot be this file */
+    if (S_ISDIR(status.st_mode))
+        return trouble_set(trouble, "%s: a directory, where a text or logits file was expected", path);
+    if (access(path, R_OK) != 0)
+        return trouble_set(trouble, "%s: cannot read: %s", path, strerror(errno));
+    return true;
+}
+
+/* The size of the inputs together; 0 where it says little about the text: pipes, packed files. */
+static void add_input_size(score_run *run, const char *path) {
+    struct stat status;
+    size_t n = strlen(path);
+    bool packed = (n > 3 && strcmp(path + n - 3, ".gz") == 0) || (n > 4 && strcmp(path + n - 4, ".zst") == 0);
+    if (stat(path, &status) == 0 && S_ISREG(status.st_mode) && !packed)
+        run->input_bytes += (uint64_t)status.st_size;
+    else
+        run->input_bytes = UINT64_MAX / 2; /* cleared by check_inputs */
+}
+
+static bool check_inputs(score_run *run, trouble *trouble) {
+    int n_logits = 0;
+    for (int i = 0; i < run->n_inputs; i++) {
+        bool is_logits;
+        if (!check_readable(run->inputs[i], trouble) || !score_is_logits(run->inputs[i], &is_logits, trouble))
+            return false;
+        n_logits += is_logits;
+        add_input_size(run, run->inputs[i]);
+    }
+    if (run->input_bytes >= UINT64_MAX / 2)
+        run->input_bytes = 0;
+    if (run->targets != NULL && (n_logits != 1 || run->n_inputs != 1))
+        return trouble_set(trouble, "--targets goes with one logits file");
+    if (run->settings.compat != NULL && (run->n_inputs != 1 || n_logits > 0))
+        return trouble_set(trouble, "--compat llama-perplexity scores one text file");
+    if (n_logits == run->n_inputs) {
+        run->settings.model = NULL;
+        return true;
+    }
+    return score_settings_model(&run->settings, trouble);
+}
+
+/* Where the bytes will really be: links are followed, as output.h does. A terminal, a pipe, /dev/null: a stream. */
+static bool find_journal_path(score_run *run, trouble *trouble) {
+    struct stat status;
+    if (run->output_path == NULL)
+        return true;
+    bool exists = stat(run->output_path, &status) == 0;
+    if (exists && !S_ISREG(status.st_mode))
+        return !run->resume || trouble_set(trouble, "--resume: %s is no plain file", run->output_path);
+    run->journal_path = exists ? realpath(run->output_path, NULL) : strdup(run->output_path);
+    return run->journal_path != NULL || trouble_set(trouble, "%s: %s", run->output_path, strerror(errno));
+}
+
+static bool resume_output(score_run *run, trouble *trouble) {
+    run->output = output_resume(run->journal_path, run->n_bytes, trouble);
+    return run->output != NULL && score_journal_go_on(run->journal, trouble);
+}
+
+static bool begin_output(score_run *run, trouble *trouble) {
+    run->output = output_open(run->output_path, trouble);
+    if (run->output == NULL || run->journal_path == NULL)
+        return run->output != NULL;
+    run->journal = score_journal_begin(run->journal_path, run->settings_json, trouble);
+    return run->journal != NULL;
+}
+
+static bool open_output(score_run *run, trouble *trouble) {
+    if (!find_journal_path(run, trouble))
+        return false;
+    run->settings_json = score_run_settings(run, trouble);
+    if (run->settings_json == NULL)
+        return false;
+    if (run->resume)
+        run->journal =
+            score_journal_resume(run->journal_path, run->settings_json, &run->summary, &run->n_bytes, trouble);
+    if (run->journal != NULL)
+        return resume_output(run, trouble);
+    return trouble->text[0] == '\0' && begin_output(run, trouble);
+}
+
+static bool score_inputs(score_run *run, trouble *trouble) {
+    for (int i = 0; i < run->n_inputs; i++) {
+        bool is_logits;
+        if (score_stop_signal() != 0 || !score_is_logits(run->inputs[i], &is_logits, trouble))
+            return false;
+        if (!(is_logits ? score_logits_input(run, run->inputs[i], trouble)
+                        : score_texts_input(run, run->inputs[i], trouble)))
+            return false;
+    }
+    return score_stop_signal() == 0;
+}
+
+/* The manifest describes the model, also where nothing was left to score. */
+static bool finish(score_run *run, int argc, char **argv, trouble *trouble) {
+    if (run->journal_path != NULL && run->settings.model != NULL && score_run_scorer(run, trouble) == NULL)
+        return false;
+    output *output = run->output;
+    run->output = NULL;
+    if (!output_commit(output, trouble))
+        return false;
+    if (run->journal_path == NULL)
+        return true;
+    return score_run_write_manifest(run, argc, argv, trouble);
+}
+
+static void print_times(const score_run *run) {
+    if (run->scorer == NULL)
+        return;
+    double in_model = scorer_seconds_in_model(run->scorer), total = run->summary.seconds;
+    fprintf(stderr, "time        loading %.2f s, in the model %.2f s, outside it %.2f s (%.1f %%)\n",
+            run->seconds_loading, in_model, total - in_model, total > 0 ? 100 * (total - in_model) / total : 0);
+}
+
+static void print_summary(const score_run *run) {
+    score_summary_print(&run->summary, run->context, run->unit);
+    if (run->settings.compat != NULL && isnan(run->perplexity.error))
+        fprintf(stderr, "Unexpected negative standard deviation of log(prob)\n");
+    else if (run->settings.compat != NULL)
+        fprintf(stderr, "Final estimate: PPL = %.4f +/- %.5f\n", run->perplexity.perplexity, run->perplexity.error);
+    if (run->settings.verbose)
+        print_times(run);
+}
+
+/* What is left after a stop or an error, and how to go on from it. */
+static int end_early(score_run *run, const trouble *trouble) {
+    int number = score_stop_signal();
+    bool keep = run->journal != NULL && run->summary.n_documents > 0;
+    output_abandon(run->output, keep);
+    run->output = NULL;
+    score_journal_close(run->journal, !keep);
+    run->journal = NULL;
+    progress_end(&run->progress);
+    if (number != 0)
+        message_warning("stopped after %" PRIu64 " documents", run->summary.n_documents);
+    else
+        message_trouble(trouble);
+    if (keep)
+        message_warning("the %" PRIu64
+                        " documents done are in %s.part: the same command with --resume goes on from there",
+                        run->summary.n_documents, run->journal_path);
+    return number != 0 ? 128 + number : EXIT_ERROR;
+}
+
+static int score(score_run *run, int argc, char **argv) {
+    trouble trouble = {""};
+    double start = monotonic_seconds();
+    progress_begin(&run->progress, "tokens", 0);
+    bool ok = run->dry_run ? score_estimate(run, &trouble) : open_output(run, &trouble) && score_inputs(run, &trouble);
+    run->summary.seconds = monotonic_seconds() - start - run->seconds_loading;
+    ok = ok && (run->dry_run || finish(run, argc, argv, &trouble));
+    if (!ok)
+        return end_early(run, &trouble);
+    progress_end(&run->progress);
+    score_journal_close(run->journal, true);
+    run->journal = NULL;
+    if (run->dry_run)
+        return EXIT_DONE;
+    print_summary(run);
+    return run->summary.n_documents == 0 ? EXIT_NOTHING_SELECTED : EXIT_DONE;
+}
+
+static bool create_context(score_run *run, trouble *trouble) {
+    entrol_context_options options = ENTROL_CONTEXT_OPTIONS_INIT;
+    options.n_threads = (size_t)run->settings.n_threads;
+    entrol_status status = entrol_context_create(&run->context, &options);
+    if (status == ENTROL_OK)
+        return true;
+    const char *cpu = getenv("ENTROL_CPU"), *threads = getenv("ENTROL_THREADS");
+    if (status == ENTROL_ERROR_ENVIRONMENT || status == ENTROL_ERROR_UNSUPPORTED)
+        return trouble_set(trouble, "ENTROL_CPU=%s, ENTROL_THREADS=%s: %s", cpu != NULL ? cpu : "",
+                           threads != NULL ? threads : "", entrol_status_string(status));
+    return trouble_set(trouble, "%s", entrol_status_string(status));
+}
+
+static void close_run(score_run *run) {
+    scorer_close(run->scorer);
+    json_decref(run->settings_json);
+    free(run->journal_path);
+    buffer_free(&run->line);
+    score_summary_free(&run->summary);
+    entrol_context_destroy(run->context);
+}
+
+/* Standard input where no file is named, as filters do. */
+static bool take_inputs(score_run *run, const operands *operands, trouble *trouble) {
+    static char dash[] = "-";
+    static char *standard_input[] = {dash};
+    run->inputs = operands->items;
+    run->n_inputs = operands->n_items;
+    if (run->n_inputs > 0)
+        return true;
+    if (isatty(STDIN_FILENO))
+        return trouble_set(trouble, "score: nothing to score: name a file, or - for standard input");
+    run->inputs = standard_input;
+    run->n_inputs = 1;
+    return true;
+}
+
+static int run_score(const command *command, int argc, char **argv) {
+    score_run run = {.settings = SCORE_SETTINGS_INIT, .level = "token", .unit = "bits"};
+    option options[N_OPTIONS];
+    operands operands;
+    trouble trouble = {""};
+    int exit_code = EXIT_DONE;
+    fill_options(options, &run);
+    if (!options_parse(command, options, N_OPTIONS, argc, argv, &operands, &exit_code))
+        return exit_code;
+    if (!take_inputs(&run, &operands, &trouble) || !check_flags(&run, &trouble) || !check_inputs(&run, &trouble) ||
+        !create_context(&run, &trouble)) {
+        exit_code = message_trouble(&trouble);
+    } else {
+        score_stop_install();
+        exit_code = score(&run, argc, argv);
+    }
+    close_run(&run);
+    return exit_code;
+}
+
+const command command_score = {
+    .name = "score",
+    .summary = "how uncertain a model is at every token of a text, or at every row of a logits file",
+    .usage = "[options] FILE...",
+    .description =
+        "Reads plain text (a file is one document), JSON Lines (text; prompt and completion; instruction, input and "
+        "output; messages) and logits (.npy, .safetensors), packed with gzip or zstd or not, and writes one line of "
+        "JSON for each document, with one array for each column, in nats. \"-\" is standard input. Texts need a model; "
+        "logits do not. A summary follows on standard error.",
+    .examples = "  entrol score book.txt -o book.jsonl          a text, with the default model\n"
+                "  entrol score -m model.gguf data.jsonl.gz     the lines of a corpus\n"
+                "  entrol score logits.npy --targets ids.npy    rows of logits, and what came\n"
+                "  entrol score corpus.jsonl --dry-run          how long would it take?\n"
+                "  entrol score corpus.jsonl -o out --resume    go on after an interruption\n",
+    .run = run_score,
+};

@@ -1,0 +1,185 @@
+/* The parts of `entrol score`: what is measured, by what, and what becomes of it. filter uses the scorer too. */
+#ifndef CLI_SCORE_SCORE_H
+#define CLI_SCORE_SCORE_H
+
+#include "../buffer.h"
+#include "../formats/record.h"
+#include "../formats/texts.h"
+#include "../message.h"
+#include "../options.h"
+#include "../output.h"
+
+#include <entrol/entrol.h>
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* --- Settings: what the flags say --- */
+
+typedef struct score_settings {
+    /* The model and how it runs; numbers of 0 mean the adapter's defaults. */
+    const char *model;
+    const char *flash_attention; /* "on", "off", "auto" */
+    int64_t n_ctx, n_batch, n_ubatch, n_threads, n_gpu_layers, min_context;
+    const char *compat;        /* NULL, or "llama-perplexity" */
+    const char *chat_template; /* NULL: the model's own */
+    const char *score_role;    /* of messages: the role that is scored, or "all" */
+    /* What is measured. */
+    double temperature, renyi_order;
+    int64_t n_top;
+    bool wanted[COLUMN_COUNT]; /* columns to write */
+    bool named[COLUMN_COUNT];  /* of these, the ones the user named: an error where they cannot be had */
+    bool sample_level;         /* statistics per document instead of columns */
+    text_options texts;
+    bool verbose;
+} score_settings;
+
+#define SCORE_SETTINGS_INIT                                                                                            \
+    { .flash_attention = "auto", .score_role = "assistant", .temperature = 1.0, .renyi_order = 2.0 }
+
+#define SCORE_MODEL_OPTIONS 15
+/* Fills SCORE_MODEL_OPTIONS rows of an option table: the flags that say which model and how it reads texts (-m, -c,
+ * ..., --temperature, --field, --plain, --score-role, --skip-bad, --verbose). */
+void score_model_options(option *rows, score_settings *settings);
+
+/* --columns LIST|all (NULL: the defaults), with what --top and --renyi add. */
+bool score_settings_columns(score_settings *settings, const char *list, bool renyi_given, trouble *trouble);
+
+/* The model file: settings->model, or the default model in the cache directory, which must exist. */
+bool score_settings_model(score_settings *settings, trouble *trouble);
+
+/* --- Columns: where the library's results go --- */
+
+/* What a source of rows can tell besides the distribution itself. */
+typedef struct score_source {
+    bool has_targets; /* the token that came: token_id, logprob, rank */
+    bool has_text;    /* pieces and offsets */
+} score_source;
+
+/* The record that the library fills for one document. Real columns are the document's own arrays; ranks and ids are
+ * narrower in the library than in a document and wait here. */
+typedef struct score_columns {
+    entrol_record record;
+    int32_t *rank, *top_id;
+} score_columns;
+
+/* Adds the columns to the document (n_tokens is set) that are wanted or that totals need: always entropy, and with
+ * targets logprob. `where` names the document in messages. */
+bool score_columns_begin(score_columns *columns, document *document, const score_settings *settings,
+                         score_source source, const char *where, trouble *trouble);
+/* The record from row `first` on. */
+entrol_record score_columns_from(const score_columns *columns, size_t first);
+/* Moves ranks and ids into the document and derives what follows from the most probable tokens. */
+void score_columns_end(score_columns *columns, document *document);
+void score_columns_free(score_columns *columns);
+/* Row i has no distribution: null in every column that was measured. */
+void score_columns_null_row(document *document, size_t row);
+/* Keeps the rows named by ascending indices. */
+void score_columns_gather(document *document, const size_t *rows, size_t n_rows);
+/* Removes the columns that are not wanted. */
+void score_columns_drop(document *document, const score_settings *settings, bool all);
+
+/* --- The scorer: texts under a model --- */
+
+typedef struct scorer scorer;
+
+typedef struct scorer_about {
+    const char *description, *llama_version;
+    size_t n_vocab, n_ctx, n_batch, min_context;
+    bool wants_bos;
+} scorer_about;
+
+/* Called while a document is scored; not 0 stops, and the call fails. */
+typedef int (*scorer_progress)(void *user, size_t n_scored);
+
+/* Loads the model. `vocabulary_only` for counting tokens. NULL for trouble, also where this build has no llama.cpp. */
+scorer *scorer_open(const score_settings *settings, entrol_context *context, bool vocabulary_only, trouble *trouble);
+void scorer_close(scorer *scorer);
+void scorer_on_progress(scorer *scorer, scorer_progress progress, void *user);
+scorer_about scorer_describe(const scorer *scorer);
+double scorer_seconds_in_model(const scorer *scorer); /* so far */
+
+/* Scores a document into `result` (document_free it): every column that score_columns_begin adds, byte offsets, and the
+ * fields: the line's own, "id" (own or default_id), and "text", exactly what was scored. default_id also names it in
+ * messages. Returns 1; 0 if this document cannot be scored but others may (--skip-bad); -1 for trouble. */
+int scorer_document(scorer *scorer, document *result, entrol_diagnosis *diagnosis, const text_document *text,
+                    const char *default_id, trouble *trouble);
+/* The tokens that scoring it would write; returns as scorer_document. */
+int scorer_count(scorer *scorer, size_t *n_tokens, const text_document *text, const char *where, trouble *trouble);
+
+/* The same as llama-perplexity does it: rows for the second half of each chunk only. */
+typedef struct scorer_perplexity {
+    double perplexity, error;
+    size_t n_chunks;
+} scorer_perplexity;
+int scorer_compat(scorer *scorer, document *result, scorer_perplexity *perplexity, entrol_diagnosis *diagnosis,
+                  const text_document *text, const char *default_id, trouble *trouble);
+
+/* --- Totals and the summary --- */
+
+/* Sums over tokens: exact, so they do not depend on order. Plain data: the journal stores it. */
+typedef struct score_totals {
+    uint64_t n_tokens;
+    uint64_t n_bad;       /* rows in trouble */
+    uint64_t n_bytes;     /* of text, under the tokens that have a log-probability */
+    entrol_sum entropy;   /* nats */
+    entrol_sum surprisal; /* nats; a token of probability 0 is counted in n_bad of the sum */
+} score_totals;
+
+typedef struct score_summary {
+    score_totals totals;
+    uint64_t n_documents;
+    uint64_t n_skipped; /* bad lines, with --skip-bad */
+    /* The entropies, for the median and p95: the one thing that grows with the text, by 4 bytes a token. */
+    float *entropies;
+    size_t n_entropies, capacity;
+    char first_bad[512];   /* which row was the first in trouble, and why */
+    uint64_t n_tokens_now; /* scored by this run, for the rate */
+    double seconds;        /* that it took */
+} score_summary;
+
+/* The totals of a document that has all its columns. `bad` may be NULL. */
+score_totals score_totals_of(const document *document, const entrol_diagnosis *bad);
+void score_totals_merge(score_totals *totals, const score_totals *other);
+/* Adds entropies of tokens that have one; false when memory is out. */
+bool score_summary_add(score_summary *summary, const score_totals *totals, const float *entropies, size_t n_entropies);
+/* The finite entropies of a document, malloc'd. */
+bool score_entropies(const document *document, float **entropies, size_t *n_entropies);
+void score_summary_bad_row(score_summary *summary, const char *where, const char *row_word,
+                           const entrol_diagnosis *diagnosis);
+void score_summary_print(const score_summary *summary, entrol_context *context, const char *unit);
+void score_summary_free(score_summary *summary);
+
+/* --level sample: n_tokens, entropy_mean, ... as fields of the document, in place of its columns. */
+bool score_sample_fields(entrol_context *context, document *document, const score_totals *totals, trouble *trouble);
+
+/* --- The journal beside PATH.part, for --resume --- */
+
+/* PATH.part.state: a line with the settings, then an entry for each document that is whole in PATH.part. */
+typedef struct score_journal score_journal;
+
+score_journal *score_journal_begin(const char *output_path, const json_t *settings, trouble *trouble);
+/* Reads what an interrupted run left and adds it to the summary; NULL with no trouble text if there is nothing.
+ * *n_bytes: how much of PATH.part is whole. */
+score_journal *score_journal_resume(const char *output_path, const json_t *settings, score_summary *summary,
+                                    uint64_t *n_bytes, trouble *trouble);
+/* Drops what is torn at its end. Only once PATH.part is open, which tells whether another process is writing it. */
+bool score_journal_go_on(score_journal *journal, trouble *trouble);
+/* How many documents it found, and whether document i (from 0) is the one that was scored. */
+size_t score_journal_n_done(const score_journal *journal);
+bool score_journal_matches(const score_journal *journal, size_t index, uint64_t hash);
+bool score_journal_add(score_journal *journal, uint64_t end_offset, uint64_t hash, const score_totals *totals,
+                       const float *entropies, size_t n_entropies, trouble *trouble);
+bool score_journal_flush(score_journal *journal, trouble *trouble);
+/* Closes it; `remove` when the output is whole. NULL is allowed. */
+void score_journal_close(score_journal *journal, bool remove);
+uint64_t score_hash(uint64_t hash, const void *bytes, size_t n_bytes); /* FNV-1a; begin with SCORE_HASH_START */
+#define SCORE_HASH_START UINT64_C(0xcbf29ce484222325)
+
+/* --- Interruption --- */
+
+void score_stop_install(void); /* SIGINT and SIGTERM ask to stop; the second one ends the process */
+int score_stop_signal(void);   /* 0: go on */
+
+#endif

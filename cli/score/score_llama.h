@@ -1,0 +1,37 @@
+/* What the files that talk to llama.cpp share: the scorer's inside, and a text made ready for it. */
+#ifndef CLI_SCORE_SCORE_LLAMA_H
+#define CLI_SCORE_SCORE_LLAMA_H
+
+#include "score.h"
+
+#include <entrol_llama.h>
+
+struct scorer {
+    const score_settings *settings;
+    entrol_context *context;
+    entrol_llama *llama;
+    scorer_progress progress;
+    void *progress_user;
+    double seconds_in_model;
+};
+
+/* A document as the model gets it. */
+typedef struct scored_text {
+    const char *text; /* the document's own, or templated */
+    size_t text_size;
+    entrol_llama_token *tokens;
+    int32_t *ids;
+    size_t n_tokens;
+    size_t first; /* tokens before it are context only */
+    size_t *rows; /* of the tokens from `first` on, those that are written; NULL: all */
+    size_t n_rows;
+    char *templated; /* a conversation in the model's own template */
+} scored_text;
+
+bool scored_text_prepare(scored_text *scored, scorer *scorer, const text_document *text, const char *where,
+                         trouble *trouble);
+/* Puts a control token before the text; it stands at the empty span [0, 0). */
+bool scored_text_prepend(scored_text *scored, int32_t token);
+void scored_text_free(scored_text *scored);
+
+#endif

@@ -1,0 +1,232 @@
+/* Logits files as inputs of a run: each matrix is one document, measured in blocks of rows straight from the mapping.
+ */
+#include "score_run.h"
+
+#include "../formats/logits.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Rows measured between two looks at the progress. Large enough to feed every thread, small enough that what has been
+ * read can be given back: pages of a mapping count as this process's memory until then. */
+#define BLOCK_BYTES ((size_t)64 << 20)
+
+typedef struct logits_job {
+    score_run *run;
+    const char *path;
+    const logits_array *array;
+    const int64_t *targets; /* of the whole array, or NULL */
+    size_t n_documents_in_file;
+    size_t index; /* of the document in its array */
+    buffer id;
+} logits_job;
+
+const char *score_input_name(const char *path) {
+    return strcmp(path, "-") == 0 ? "stdin" : path;
+}
+
+static bool ends_with(const char *path, const char *ending) {
+    size_t n = strlen(path), n_ending = strlen(ending);
+    return n >= n_ending && strcasecmp(path + n - n_ending, ending) == 0;
+}
+
+static bool starts_as_npy(int fd) {
+    char head[6];
+    return pread(fd, head, sizeof(head), 0) == (ssize_t)sizeof(head) && memcmp(head, "\x93NUMPY", 6) == 0;
+}
+
+bool score_is_logits(const char *path, bool *is_logits, trouble *trouble) {
+    static const char *const packed[] = {".npy.gz", ".npy.zst", ".safetensors.gz", ".safetensors.zst", ".npz"};
+    for (size_t i = 0; i < sizeof(packed) / sizeof(packed[0]); i++)
+        if (ends_with(path, packed[i]))
+            return trouble_set(trouble,
+                               "%s: logits are read in place (memory-mapped): unpack it to a .npy or "
+                               ".safetensors file first",
+                               path);
+    *is_logits = ends_with(path, ".npy") || ends_with(path, ".safetensors");
+    if (*is_logits)
+        return true;
+    bool is_stdin = strcmp(path, "-") == 0;
+    int fd = is_stdin ? STDIN_FILENO : open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    *is_logits = fd >= 0 && starts_as_npy(fd); /* a pipe cannot be looked into at a place */
+    if (fd >= 0 && !is_stdin)
+        close(fd);
+    return true;
+}
+
+/* Gives back the pages of rows that are done, and asks for those of the next block. */
+static void advise(const unsigned char *from, size_t n_bytes, int advice) {
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), start = (uintptr_t)from, end = start + n_bytes;
+    uintptr_t first = advice == MADV_DONTNEED ? (start + page - 1) / page * page : start / page * page;
+    uintptr_t last = advice == MADV_DONTNEED ? end / page * page : end;
+    if (first < last)
+        madvise((unsigned char *)from - (start - first), last - first, advice);
+}
+
+static size_t array_bytes(const logits_array *array) {
+    return array->n_documents * array->n_rows * array->n_columns * entrol_dtype_size(array->dtype);
+}
+
+static size_t block_rows(const logits_array *array) {
+    size_t row_bytes = array->n_columns * entrol_dtype_size(array->dtype);
+    return row_bytes == 0 || row_bytes > BLOCK_BYTES ? 1 : BLOCK_BYTES / row_bytes;
+}
+
+static void merge_diagnosis(entrol_diagnosis *all, const entrol_diagnosis *block, size_t first_row) {
+    size_t n_bad = all->n_bad + block->n_bad;
+    if (all->n_bad == 0 && block->n_bad > 0) {
+        *all = *block;
+        all->first_row += first_row;
+    }
+    all->n_bad = n_bad;
+}
+
+/* One block of the document's rows. `data` is the document's. */
+static bool measure_block(logits_job *job, const score_columns *columns, entrol_diagnosis *diagnosis, size_t first,
+                          size_t n_rows, trouble *trouble) {
+    const logits_array *array = job->array;
+    size_t row_bytes = array->n_columns * entrol_dtype_size(array->dtype);
+    size_t row = job->index * array->n_rows + first;
+    const unsigned char *data = (const unsigned char *)array->data + row * row_bytes;
+    entrol_matrix matrix = {data, array->dtype, n_rows, array->n_columns, (ptrdiff_t)array->n_columns};
+    entrol_measure_options options = ENTROL_MEASURE_OPTIONS_INIT;
+    options.temperature = job->run->settings.temperature;
+    options.renyi_order = job->run->settings.renyi_order;
+    entrol_record record = score_columns_from(columns, first);
+    entrol_diagnosis block = {0};
+    entrol_status status = entrol_measure_rows(job->run->context, &record, &block, &matrix,
+                                               job->targets != NULL ? job->targets + row : NULL, &options);
+    if (status != ENTROL_OK)
+        return trouble_set(trouble, "%s: %s%s%s", job->id.data, entrol_status_string(status),
+                           block.argument != NULL ? ": " : "", block.argument != NULL ? block.argument : "");
+    merge_diagnosis(diagnosis, &block, first);
+    advise(data, n_rows * row_bytes, MADV_DONTNEED);
+    return true;
+}
+
+static bool measure(logits_job *job, document *result, entrol_diagnosis *diagnosis, trouble *trouble) {
+    score_columns columns;
+    size_t n_rows = result->n_tokens, step = block_rows(job->array);
+    uint64_t done_before = job->run->summary.n_tokens_now;
+    bool ok = score_columns_begin(&columns, result, &job->run->settings, (score_source){job->targets != NULL, false},
+                                  job->id.data, trouble);
+    for (size_t first = 0; ok && first < n_rows; first += step) {
+        size_t n = n_rows - first < step ? n_rows - first : step;
+        ok = measure_block(job, &columns, diagnosis, first, n, trouble);
+        progress_update(&job->run->progress, done_before + first + n);
+        if (ok && score_stop_signal() != 0)
+            ok = trouble_set(trouble, "interrupted");
+    }
+    if (ok)
+        score_columns_end(&columns, result);
+    score_columns_free(&columns);
+    return ok;
+}
+
+static bool name_document(logits_job *job, trouble *trouble) {
+    buffer_clear(&job->id);
+    buffer_append_string(&job->id, score_input_name(job->path));
+    if (job->array->name[0] != '\0')
+        buffer_append_format(&job->id, ":%s", job->array->name);
+    if (job->array->n_documents > 1)
+        buffer_append_format(&job->id, ":%zu", job->index);
+    return !job->id.failed || trouble_set(trouble, "out of memory");
+}
+
+static void set_targets(document *result, const int64_t *targets) {
+    column *ids = &result->columns[COLUMN_TOKEN_ID];
+    if (targets != NULL && ids->is_present)
+        memcpy(ids->integers, targets, result->n_tokens * sizeof(*targets));
+}
+
+/* The place and shape of the matrix: its values are too many to hash. */
+static uint64_t hash_source(const logits_job *job) {
+    const logits_array *array = job->array;
+    uint64_t numbers[5] = {job->index, array->n_documents, array->n_rows, array->n_columns, (uint64_t)array->dtype};
+    return score_hash(score_hash(SCORE_HASH_START, job->id.data, job->id.size), numbers, sizeof(numbers));
+}
+
+static bool score_and_emit(logits_job *job, uint64_t hash, trouble *trouble) {
+    score_run *run = job->run;
+    entrol_diagnosis diagnosis = {0};
+    document result = {.n_tokens = job->array->n_rows, .fields = json_object()};
+    bool ok = measure(job, &result, &diagnosis, trouble);
+    if (ok && json_object_set_new(result.fields, "id", json_string(job->id.data)) != 0)
+        ok = trouble_set(trouble, "%s: out of memory, or a name that is not UTF-8", job->id.data);
+    if (ok) {
+        set_targets(&result, job->targets != NULL ? job->targets + job->index * result.n_tokens : NULL);
+        score_summary_bad_row(&run->summary, job->id.data, "row", &diagnosis);
+        ok = score_run_emit(run, &result, hash, &diagnosis, false, trouble);
+    }
+    document_free(&result);
+    return ok;
+}
+
+static bool score_array(logits_job *job, trouble *trouble) {
+    for (job->index = 0; job->index < job->array->n_documents; job->index++) {
+        if (score_stop_signal() != 0)
+            return false;
+        if (!score_run_chooses(job->run))
+            continue;
+        if (!name_document(job, trouble))
+            return false;
+        uint64_t hash = hash_source(job);
+        int has = score_run_has(job->run, hash, job->id.data, trouble);
+        if (has < 0 || (has == 0 && !score_and_emit(job, hash, trouble)))
+            return false;
+    }
+    return true;
+}
+
+/* --targets FILE or FILE:TENSOR, for the one array of the file. */
+static bool read_targets(const score_run *run, const logits_file *file, int64_t **targets, trouble *trouble) {
+    *targets = NULL;
+    if (run->targets == NULL)
+        return true;
+    if (logits_n_arrays(file) != 1)
+        return trouble_set(trouble, "--targets: the logits file has %zu arrays, and targets go with one",
+                           logits_n_arrays(file));
+    const logits_array *array = logits_array_at(file, 0);
+    const char *colon = strrchr(run->targets, ':');
+    bool whole = colon == NULL || access(run->targets, F_OK) == 0;
+    char *path = whole ? strdup(run->targets) : strndup(run->targets, (size_t)(colon - run->targets));
+    if (path == NULL)
+        return trouble_set(trouble, "out of memory");
+    bool ok = logits_read_targets(path, whole ? NULL : colon + 1, targets, array->n_documents * array->n_rows, trouble);
+    free(path);
+    return ok;
+}
+
+static void expect_rows(score_run *run, const logits_file *file) {
+    uint64_t n_rows = 0;
+    for (size_t i = 0; i < logits_n_arrays(file); i++)
+        n_rows += (uint64_t)logits_array_at(file, i)->n_documents * logits_array_at(file, i)->n_rows;
+    run->progress.total = run->summary.n_tokens_now + (uint64_t)((double)n_rows * run->share);
+}
+
+bool score_logits_input(score_run *run, const char *path, trouble *trouble) {
+    logits_file *file = logits_open(strcmp(path, "-") == 0 ? "/dev/stdin" : path, trouble);
+    int64_t *targets = NULL;
+    if (file == NULL)
+        return false;
+    bool ok = read_targets(run, file, &targets, trouble) &&
+              (logits_n_arrays(file) > 0 ||
+               trouble_set(trouble, "%s: there is no array of floating-point numbers in it", score_input_name(path)));
+    expect_rows(run, file);
+    logits_job job = {.run = run, .path = path, .targets = targets};
+    for (size_t i = 0; ok && i < logits_n_arrays(file); i++) {
+        job.array = logits_array_at(file, i);
+        advise(job.array->data, array_bytes(job.array), MADV_SEQUENTIAL);
+        ok = score_array(&job, trouble);
+    }
+    buffer_free(&job.id);
+    free(targets);
+    logits_close(file);
+    return ok;
+}

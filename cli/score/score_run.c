@@ -1,0 +1,79 @@
+/* What happens to every document: chosen or not, had already or not, counted, written. */
+#include "score_run.h"
+
+#include <stdlib.h>
+
+/* Output of cheap documents is flushed once this much has gathered. */
+#define FLUSH_BYTES ((uint64_t)1 << 20)
+
+/* SplitMix64's output function (Steele, Lea and Flood 2014): every bit of the result depends on every bit of x. */
+static uint64_t mix(uint64_t x) {
+    x += UINT64_C(0x9e3779b97f4a7c15);
+    x = (x ^ (x >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    x = (x ^ (x >> 27)) * UINT64_C(0x94d049bb133111eb);
+    return x ^ (x >> 31);
+}
+
+bool score_run_chooses(score_run *run) {
+    uint64_t number = run->n_seen++;
+    double uniform = (double)(mix((uint64_t)run->seed ^ mix(number)) >> 11) * 0x1p-53;
+    bool chosen = uniform < run->share;
+    run->n_chosen += chosen;
+    return chosen;
+}
+
+int score_run_has(score_run *run, uint64_t hash, const char *where, trouble *trouble) {
+    size_t index = run->n_chosen - 1;
+    if (index >= score_journal_n_done(run->journal))
+        return 0;
+    if (score_journal_matches(run->journal, index, hash))
+        return 1;
+    trouble_set(trouble,
+                "--resume: %s is document %zu, and another one stood there when %s.part was written: the input has "
+                "changed. Give the same, or begin anew without --resume",
+                where, index + 1, run->journal_path);
+    return -1;
+}
+
+scorer *score_run_scorer(score_run *run, trouble *trouble) {
+    if (run->scorer != NULL)
+        return run->scorer;
+    double start = monotonic_seconds();
+    run->scorer = scorer_open(&run->settings, run->context, false, trouble);
+    run->seconds_loading += monotonic_seconds() - start;
+    return run->scorer;
+}
+
+static bool flush(score_run *run, trouble *trouble) {
+    run->n_flushed = run->n_bytes;
+    return output_flush(run->output, trouble) && (run->journal == NULL || score_journal_flush(run->journal, trouble));
+}
+
+static bool write_line(score_run *run, document *document, const score_totals *totals, trouble *trouble) {
+    bool sample = run->settings.sample_level;
+    if (sample && !score_sample_fields(run->context, document, totals, trouble))
+        return false;
+    score_columns_drop(document, &run->settings, sample);
+    buffer_clear(&run->line);
+    record_write(&run->line, document);
+    if (run->line.failed)
+        return trouble_set(trouble, "out of memory for a line of output");
+    run->n_bytes += run->line.size;
+    return output_write(run->output, run->line.data, run->line.size, trouble);
+}
+
+bool score_run_emit(score_run *run, document *document, uint64_t hash, const entrol_diagnosis *bad, bool durable,
+                    trouble *trouble) {
+    float *entropies = NULL; /* taken before the columns go */
+    size_t n_entropies = 0;
+    score_totals totals = score_totals_of(document, bad);
+    bool ok = score_entropies(document, &entropies, &n_entropies) || trouble_set(trouble, "out of memory");
+    ok = ok && write_line(run, document, &totals, trouble);
+    ok = ok &&
+         (score_summary_add(&run->summary, &totals, entropies, n_entropies) || trouble_set(trouble, "out of memory"));
+    if (ok && run->journal != NULL)
+        ok = score_journal_add(run->journal, run->n_bytes, hash, &totals, entropies, n_entropies, trouble);
+    free(entropies);
+    run->summary.n_tokens_now += totals.n_tokens;
+    return ok && ((!durable && run->n_bytes - run->n_flushed < FLUSH_BYTES) || flush(run, trouble));
+}

@@ -1,0 +1,62 @@
+/* One run of `entrol score`: its flags, its inputs, and where each scored document goes. */
+#ifndef CLI_SCORE_SCORE_RUN_H
+#define CLI_SCORE_SCORE_RUN_H
+
+#include "../progress.h"
+#include "score.h"
+
+typedef struct score_run {
+    /* The flags. */
+    score_settings settings;
+    const char *columns, *level, *output_path, *targets, *sample, *unit;
+    char *journal_path; /* the file behind output_path; NULL where the output is a stream, with no journal and no
+                           manifest */
+    bool resume, dry_run, renyi_given;
+    int64_t seed;
+    double share; /* of --sample */
+    char **inputs;
+    int n_inputs;
+    /* What is open. */
+    entrol_context *context;
+    scorer *scorer; /* NULL until the first text */
+    output *output;
+    score_journal *journal; /* NULL on a stream */
+    json_t *settings_json;
+    progress progress;
+    buffer line;
+    /* What has been done. */
+    score_summary summary;
+    scorer_perplexity perplexity; /* --compat */
+    uint64_t n_seen;              /* documents, chosen by --sample or not */
+    size_t n_chosen;
+    uint64_t n_bytes, n_flushed;            /* of output: written, and safe */
+    uint64_t input_bytes, input_bytes_done; /* to guess how far the run is; 0: unknown */
+    double seconds_loading;
+} score_run;
+
+/* What a path holds. A pipe is text; standard input from a .npy file is logits. */
+bool score_is_logits(const char *path, bool *is_logits, trouble *trouble);
+/* How messages and ids call it. */
+const char *score_input_name(const char *path);
+
+bool score_texts_input(score_run *run, const char *path, trouble *trouble);
+bool score_logits_input(score_run *run, const char *path, trouble *trouble);
+
+/* --sample: whether the next document is in the share. It depends on --seed and the document's number only. */
+bool score_run_chooses(score_run *run);
+/* 1 if the interrupted run has this document already, 0 if not, -1 if it had another one there. */
+int score_run_has(score_run *run, uint64_t hash, const char *where, trouble *trouble);
+/* The model, loaded at first use; NULL for trouble. */
+scorer *score_run_scorer(score_run *run, trouble *trouble);
+/* Adds a scored document to the totals and writes its line. `durable`: it cost so much that it is flushed at once. */
+bool score_run_emit(score_run *run, document *document, uint64_t hash, const entrol_diagnosis *bad, bool durable,
+                    trouble *trouble);
+
+/* --dry-run: what there is, how long it would take, and how much it would write. */
+bool score_estimate(score_run *run, trouble *trouble);
+
+/* The settings that decide the output's bytes, as JSON: for the journal and the manifest. NULL for trouble. */
+json_t *score_run_settings(const score_run *run, trouble *trouble);
+bool score_run_write_manifest(const score_run *run, int argc, char **argv, trouble *trouble);
+
+#endif

@@ -1,0 +1,206 @@
+/* The flags that score and filter share, the choice of columns, and where the default model lies. */
+#include "score.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define DEFAULT_MODEL "gemma-3-270m-q4_k_m.gguf"
+
+void score_model_options(option *rows, score_settings *settings) {
+    const option table[SCORE_MODEL_OPTIONS] = {
+        {.letter = 'm',
+         .name = "model",
+         .type = OPTION_STRING,
+         .value = &settings->model,
+         .metavar = "FILE",
+         .help = "The model, a GGUF file. Default: " DEFAULT_MODEL " in the cache directory."},
+        {.letter = 'c',
+         .name = "ctx-size",
+         .type = OPTION_INTEGER,
+         .value = &settings->n_ctx,
+         .metavar = "N",
+         .help = "Tokens of context. Default: 2048, or the model's own if less; as llama-perplexity 512.",
+         .minimum = 8,
+         .maximum = 1 << 24},
+        {.letter = 'b',
+         .name = "batch-size",
+         .type = OPTION_INTEGER,
+         .value = &settings->n_batch,
+         .metavar = "N",
+         .help = "Tokens of one decode; logits exist for these only. Default: 256, as llama-perplexity 2048.",
+         .minimum = 1,
+         .maximum = 1 << 20},
+        {.name = "ubatch-size",
+         .short_name = "ub",
+         .type = OPTION_INTEGER,
+         .value = &settings->n_ubatch,
+         .metavar = "N",
+         .help = "Tokens of one micro-batch. Default: the batch, as llama-perplexity 512.",
+         .minimum = 1,
+         .maximum = 1 << 20},
+        {.letter = 't',
+         .name = "threads",
+         .type = OPTION_INTEGER,
+         .value = &settings->n_threads,
+         .metavar = "N",
+         .help = "Threads. Default: one for each processor. Results do not depend on it.",
+         .minimum = 1,
+         .maximum = 4096},
+        {.name = "n-gpu-layers",
+         .short_name = "ngl",
+         .type = OPTION_INTEGER,
+         .value = &settings->n_gpu_layers,
+         .metavar = "N",
+         .help = "Layers that a GPU computes. Default: 0.",
+         .minimum = 0,
+         .maximum = 1 << 16},
+        {.name = "flash-attn",
+         .short_name = "fa",
+         .type = OPTION_CHOICE,
+         .value = &settings->flash_attention,
+         .metavar = "on|off|auto",
+         .help = "Flash attention. Default: auto.",
+         .choices = "on|off|auto"},
+        {.name = "min-context",
+         .type = OPTION_INTEGER,
+         .value = &settings->min_context,
+         .metavar = "N",
+         .help = "Documents longer than the context are scored in windows; no token after the first window has fewer "
+                 "tokens before it than this. Default: half the context.",
+         .minimum = 1,
+         .maximum = 1 << 24},
+        {.name = "temperature",
+         .type = OPTION_REAL,
+         .value = &settings->temperature,
+         .metavar = "T",
+         .help = "Divide the logits by this. Default: 1.",
+         .minimum = 1e-6,
+         .maximum = 1e6},
+        {.name = "field",
+         .type = OPTION_STRING,
+         .value = &settings->texts.field,
+         .metavar = "NAME",
+         .help = "JSON Lines: the field that holds the text. Default: text, prompt and completion, instruction, or "
+                 "messages, whichever is there."},
+        {.name = "plain",
+         .type = OPTION_FLAG,
+         .value = &settings->texts.plain,
+         .help = "Read every file as plain text, one document a file."},
+        {.name = "chat-template",
+         .type = OPTION_STRING,
+         .value = &settings->chat_template,
+         .metavar = "NAME",
+         .help =
+             "Conversations: a template that llama.cpp knows, such as gemma, chatml or llama3. Default: the model's."},
+        {.name = "score-role",
+         .type = OPTION_STRING,
+         .value = &settings->score_role,
+         .metavar = "ROLE",
+         .help = "Conversations: score the messages of this role, or of all. Default: assistant."},
+        {.name = "skip-bad",
+         .type = OPTION_FLAG,
+         .value = &settings->texts.skip_bad,
+         .help = "Go on after a bad line, and count it."},
+        {.name = "verbose",
+         .type = OPTION_FLAG,
+         .value = &settings->verbose,
+         .help = "Say more: llama.cpp's warnings, and where the time went."},
+    };
+    memcpy(rows, table, sizeof(table));
+}
+
+/* Columns that come from elsewhere: bounds from recorded log-probabilities, marks from select. */
+static bool can_score(column_id id) {
+    return id != COLUMN_ENTROPY_LOWER && id != COLUMN_ENTROPY_UPPER && id != COLUMN_KEEP && id != COLUMN_WEIGHT;
+}
+
+static bool needs_top(column_id id) {
+    return id == COLUMN_TAIL_MASS || id == COLUMN_MEAN_TOPK_LOGPROB || id == COLUMN_TOP_ID || id == COLUMN_TOP_TOKEN ||
+           id == COLUMN_TOP_LOGPROB;
+}
+
+static void want_all(score_settings *settings) {
+    for (int id = 0; id < COLUMN_COUNT; id++)
+        settings->wanted[id] = can_score((column_id)id) && (settings->n_top > 0 || !needs_top((column_id)id));
+}
+
+static bool unknown_column(const char *name, size_t n_bytes, trouble *trouble) {
+    buffer known = {0};
+    for (int id = 0; id < COLUMN_COUNT; id++)
+        if (can_score((column_id)id))
+            buffer_append_format(&known, "%s%s", known.size ? ", " : "", record_columns[id].name);
+    trouble_set(trouble, "--columns: \"%.*s\" is not a column that score can write; it is one of %s", (int)n_bytes,
+                name, known.failed ? "those in --help" : known.data);
+    buffer_free(&known);
+    return false;
+}
+
+static bool want_named(score_settings *settings, const char *list, trouble *trouble) {
+    for (const char *name = list;;) {
+        size_t n_bytes = strcspn(name, ",");
+        column_id id = record_find_column(name, n_bytes);
+        if (id == COLUMN_COUNT || !can_score(id))
+            return unknown_column(name, n_bytes, trouble);
+        if (needs_top(id) && settings->n_top == 0)
+            return trouble_set(trouble, "--columns: %s needs --top N, the number of most probable tokens to look at",
+                               record_columns[id].name);
+        settings->wanted[id] = settings->named[id] = true;
+        if (name[n_bytes] == '\0')
+            return true;
+        name += n_bytes + 1;
+    }
+}
+
+bool score_settings_columns(score_settings *settings, const char *list, bool renyi_given, trouble *trouble) {
+    if (list == NULL)
+        for (int id = 0; id < COLUMN_COUNT; id++)
+            settings->wanted[id] = record_columns[id].by_default;
+    else if (strcmp(list, "all") == 0)
+        want_all(settings);
+    else if (!want_named(settings, list, trouble))
+        return false;
+    if (settings->n_top > 0)
+        settings->wanted[COLUMN_TOP_ID] = settings->wanted[COLUMN_TOP_TOKEN] = settings->wanted[COLUMN_TOP_LOGPROB] =
+            true;
+    if (renyi_given)
+        settings->wanted[COLUMN_RENYI] = true;
+    return true;
+}
+
+/* ${ENTROL_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/entrol}/models/... ; scripts/build puts the model there. */
+static void default_model_path(buffer *path) {
+    const char *entrol = getenv("ENTROL_CACHE"), *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    if (entrol != NULL && *entrol != '\0')
+        buffer_append_string(path, entrol);
+    else if (cache != NULL && *cache != '\0')
+        buffer_append_format(path, "%s/entrol", cache);
+    else
+        buffer_append_format(path, "%s/.cache/entrol", home != NULL ? home : "");
+    buffer_append_string(path, "/models/" DEFAULT_MODEL);
+}
+
+bool score_settings_model(score_settings *settings, trouble *trouble) {
+    struct stat status;
+    if (settings->model != NULL) {
+        if (stat(settings->model, &status) != 0)
+            return trouble_set(trouble, "%s: cannot read the model: %s", settings->model, strerror(errno));
+        if (S_ISDIR(status.st_mode))
+            return trouble_set(trouble, "%s: a directory, where a model (a GGUF file) was expected", settings->model);
+        return true;
+    }
+    static buffer path; /* lives as long as the settings may */
+    buffer_clear(&path);
+    default_model_path(&path);
+    if (path.failed)
+        return trouble_set(trouble, "out of memory");
+    if (access(path.data, R_OK) != 0)
+        return trouble_set(trouble,
+                           "no model: there is none at %s. Give one with -m FILE (any GGUF), or run scripts/build, "
+                           "which gets the default model",
+                           path.data);
+    settings->model = path.data;
+    return true;
+}

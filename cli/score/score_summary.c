@@ -1,0 +1,126 @@
+/* Totals over tokens, and the closing summary on standard error.
+ *
+ * Sums are exact (entrol_sum), so an interrupted and resumed run has the same totals as an undisturbed one. */
+#include "score.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool has_value(const column *column, size_t row) {
+    return column->is_present && column->valid[row] != 0;
+}
+
+score_totals score_totals_of(const document *document, const entrol_diagnosis *bad) {
+    const column *entropy = &document->columns[COLUMN_ENTROPY], *logprob = &document->columns[COLUMN_LOGPROB];
+    const column *start = &document->columns[COLUMN_BYTE_START], *end = &document->columns[COLUMN_BYTE_END];
+    score_totals totals = {.n_tokens = document->n_tokens, .n_bad = bad != NULL ? bad->n_bad : 0};
+    for (size_t row = 0; row < document->n_tokens; row++) {
+        if (has_value(entropy, row) && isfinite(entropy->reals[row]))
+            entrol_sum_add(&totals.entropy, (double)entropy->reals[row]);
+        if (!has_value(logprob, row) || isnan(logprob->reals[row]))
+            continue;
+        entrol_sum_add(&totals.surprisal, -(double)logprob->reals[row]);
+        if (start->is_present && end->is_present)
+            totals.n_bytes += (uint64_t)(end->integers[row] - start->integers[row]);
+    }
+    return totals;
+}
+
+void score_totals_merge(score_totals *totals, const score_totals *other) {
+    totals->n_tokens += other->n_tokens;
+    totals->n_bad += other->n_bad;
+    totals->n_bytes += other->n_bytes;
+    entrol_sum_merge(&totals->entropy, &other->entropy);
+    entrol_sum_merge(&totals->surprisal, &other->surprisal);
+}
+
+bool score_entropies(const document *document, float **entropies, size_t *n_entropies) {
+    const column *entropy = &document->columns[COLUMN_ENTROPY];
+    *n_entropies = 0;
+    *entropies = malloc((document->n_tokens + 1) * sizeof(**entropies));
+    if (*entropies == NULL)
+        return false;
+    for (size_t row = 0; row < document->n_tokens; row++)
+        if (has_value(entropy, row) && isfinite(entropy->reals[row]))
+            (*entropies)[(*n_entropies)++] = entropy->reals[row];
+    return true;
+}
+
+bool score_summary_add(score_summary *summary, const score_totals *totals, const float *entropies, size_t n_entropies) {
+    score_totals_merge(&summary->totals, totals);
+    summary->n_documents++;
+    if (summary->n_entropies + n_entropies > summary->capacity) {
+        size_t capacity = 2 * summary->capacity + n_entropies + 1024;
+        float *larger = realloc(summary->entropies, capacity * sizeof(*larger));
+        if (larger == NULL)
+            return false;
+        summary->entropies = larger;
+        summary->capacity = capacity;
+    }
+    if (n_entropies > 0)
+        memcpy(summary->entropies + summary->n_entropies, entropies, n_entropies * sizeof(*entropies));
+    summary->n_entropies += n_entropies;
+    return true;
+}
+
+void score_summary_bad_row(score_summary *summary, const char *where, const char *row_word,
+                           const entrol_diagnosis *diagnosis) {
+    if (diagnosis->n_bad == 0 || summary->first_bad[0] != '\0')
+        return;
+    const char *reason = entrol_reason_string(diagnosis->reason);
+    if (diagnosis->reason == ENTROL_REASON_EMPTY_SUPPORT || diagnosis->reason == ENTROL_REASON_TARGET)
+        snprintf(summary->first_bad, sizeof(summary->first_bad), "%s, %s %zu: %s", where, row_word,
+                 diagnosis->first_row, reason);
+    else
+        snprintf(summary->first_bad, sizeof(summary->first_bad), "%s, %s %zu, column %zu: %s", where, row_word,
+                 diagnosis->first_row, diagnosis->first_column, reason);
+}
+
+static void print_entropy(const score_summary *summary, entrol_context *context, const char *unit) {
+    if (summary->totals.entropy.n == 0)
+        return;
+    double scale = strcmp(unit, "bits") == 0 ? 1 / log(2) : 1;
+    const double shares[2] = {0.5, 0.95};
+    double quantiles[2] = {NAN, NAN};
+    entrol_quantile(context, quantiles, NULL, summary->entropies, NULL, summary->n_entropies, shares, 2);
+    double mean = entrol_sum_value(&summary->totals.entropy) / (double)summary->totals.entropy.n;
+    fprintf(stderr, "entropy     mean %.4f  median %.4f  p95 %.4f  %s\n", mean * scale, quantiles[0] * scale,
+            quantiles[1] * scale, unit);
+}
+
+static void print_surprisal(const score_summary *summary) {
+    const entrol_sum *surprisal = &summary->totals.surprisal;
+    if (surprisal->n_bad > 0) {
+        fprintf(stderr, "perplexity  infinite: %" PRIu64 " tokens have probability 0\n", surprisal->n_bad);
+        return;
+    }
+    if (surprisal->n == 0)
+        return;
+    double total = entrol_sum_value(surprisal);
+    fprintf(stderr, "perplexity  %.4f", exp(total / (double)surprisal->n));
+    if (summary->totals.n_bytes > 0)
+        fprintf(stderr, "  bits per byte %.4f", total / log(2) / (double)summary->totals.n_bytes);
+    fputc('\n', stderr);
+}
+
+void score_summary_print(const score_summary *summary, entrol_context *context, const char *unit) {
+    fprintf(stderr, "documents   %" PRIu64 "\ntokens      %" PRIu64, summary->n_documents, summary->totals.n_tokens);
+    if (summary->seconds > 0 && summary->n_tokens_now > 0)
+        fprintf(stderr, "  (%.1f tokens/s)", (double)summary->n_tokens_now / summary->seconds);
+    fputc('\n', stderr);
+    print_entropy(summary, context, unit);
+    print_surprisal(summary);
+    if (summary->totals.n_bad > 0)
+        fprintf(stderr, "bad rows    %" PRIu64 "; the first: %s\n", summary->totals.n_bad,
+                summary->first_bad[0] != '\0' ? summary->first_bad : "in a document scored before the interruption");
+    if (summary->n_skipped > 0)
+        fprintf(stderr, "skipped     %" PRIu64 " bad lines\n", summary->n_skipped);
+}
+
+void score_summary_free(score_summary *summary) {
+    free(summary->entropies);
+    *summary = (score_summary){0};
+}

@@ -1,0 +1,337 @@
+"""entrol score on texts with a real model. ENTROL_MODEL names the GGUF file."""
+import gzip
+import json
+import math
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import time
+import unittest
+
+from scoring import ENTROL, MODEL, ScoreCase, np, reals, records, run
+
+SEED = 20250611
+# What a window of 64 tokens is enough for. The sentences are short, so that the tests are.
+SENTENCES = [f"{a} {b} {c}." for a in ("The cat", "A river", "My brother", "Nobody here", "The old clock")
+             for b in ("sleeps", "remembers", "runs slowly", "is made of glass", "knows")
+             for c in ("at night", "in the rain")]
+LONG = " ".join(SENTENCES[:40])
+
+
+@unittest.skipUnless(MODEL, "ENTROL_MODEL is not set")
+class ModelCase(ScoreCase):
+    def flags(self):
+        return ["-m", MODEL, "-t", "1"]  # a second thread waits busily, which a busy machine pays for twice
+
+    def lines(self, name, documents):
+        return self.write(name, "".join(json.dumps(document, ensure_ascii=False) + "\n" for document in documents))
+
+    def score(self, *arguments, **more):
+        return super().score(*self.flags(), *arguments, **more)
+
+    def refused(self, *arguments, **more):
+        return super().refused(*self.flags(), *arguments, **more)
+
+    def check_offsets(self, record):
+        """The pieces give the text back."""
+        text = record["text"].encode()
+        ends = [record["byte_start"][0], *record["byte_end"]]
+        self.assertEqual(record["byte_start"], ends[:-1])
+        self.assertEqual(ends[-1], len(text))
+
+
+class Records(ModelCase):
+    def test_a_plain_text_is_one_document(self):
+        text = "It was the best of times, it was the worst of times.\nSo they say — 他们这么说。\n"
+        path = self.write("a.txt", text)
+        [record] = self.score(path)
+        self.assertEqual(list(record), ["id", "text", "token_id", "byte_start", "byte_end", "logprob", "entropy", "rank"])
+        self.assertEqual((record["id"], record["text"]), (path, text))
+        self.assertEqual(record["byte_start"][0], 0)
+        self.check_offsets(record)
+        entropy, logprob = reals(record["entropy"]), reals(record["logprob"])
+        self.assertTrue(np.all((entropy >= 0) & (entropy <= math.log(262144))))
+        self.assertTrue(np.all(logprob <= 0))
+        self.assertTrue(all(rank >= 1 for rank in record["rank"]))
+        # the commonest continuation of a famous line
+        times = [i for i, start in enumerate(record["byte_start"]) if text.encode()[start:].startswith(b" times.")]
+        self.assertEqual(record["rank"][times[0]], 1)
+
+    def test_every_column_is_consistent(self):
+        [record] = self.score(self.write("a.txt", SENTENCES[3]), "--columns", "all", "--top", 3)
+        text = record["text"].encode()
+        for i, (start, end) in enumerate(zip(record["byte_start"], record["byte_end"])):
+            self.assertEqual(record["token"][i], text[start:end].decode())
+            self.assertEqual(len(record["top_token"][i]), 3)
+            p = math.exp(record["top_logprob"][i][0])
+            self.assertAlmostEqual(record["top_prob"][i], p, 5)
+            self.assertAlmostEqual(record["margin"][i], p - math.exp(record["top_logprob"][i][1]), 5)
+            if record["rank"][i] <= 3:
+                j = record["rank"][i] - 1
+                self.assertEqual(record["top_id"][i][j], record["token_id"][i])
+                self.assertEqual(record["top_token"][i][j], record["token"][i])
+                self.assertAlmostEqual(record["top_logprob"][i][j], record["logprob"][i], 5)
+
+    def test_a_document_depends_on_itself_alone(self):
+        documents = [{"id": i, "text": text} for i, text in enumerate(SENTENCES[:6])]
+        together = self.score(self.lines("all.jsonl", documents), "-t", 2)
+        backwards = self.score(self.lines("back.jsonl", documents[::-1]))
+        self.assertEqual(together, backwards[::-1])
+        [alone] = self.score(self.lines("one.jsonl", documents[4:5]))
+        self.assertEqual(together[4], alone)
+
+    def test_fields_are_kept_and_ids_made(self):
+        path = self.lines("a.jsonl", [{"label": [1, {"x": None}], "text": "One."}, {"id": "own", "text": "Two.", "n": 2}])
+        first, second = self.score(path, "--columns", "entropy")
+        self.assertEqual(list(first), ["id", "label", "text", "entropy"])
+        self.assertEqual((first["id"], first["label"]), (f"{path}:1", [1, {"x": None}]))
+        self.assertEqual((second["id"], second["n"]), ("own", 2))
+
+    def test_a_named_field(self):
+        [record] = self.score(self.lines("a.jsonl", [{"text": "no", "body": "This one."}]), "--field", "body")
+        self.assertEqual(record["text"], "This one.")
+        self.check_offsets(record)
+
+    def test_a_prompt_is_context_only(self):
+        prompt, completion = "Question: what is the capital of France?\nAnswer:", " Paris, of course."
+        [whole] = self.score(self.lines("a.jsonl", [{"text": prompt + completion}]))
+        [record] = self.score(self.lines("b.jsonl", [{"prompt": prompt, "completion": completion, "source": "x"}]))
+        self.assertEqual(record["text"], prompt + completion)
+        self.assertEqual((record["prompt"], record["completion"], record["source"]), (prompt, completion, "x"))
+        self.assertGreaterEqual(record["byte_start"][0], len(prompt))
+        first = whole["byte_start"].index(record["byte_start"][0])
+        self.assertEqual(record["entropy"], whole["entropy"][first:])
+        self.assertEqual(record["rank"], whole["rank"][first:])
+        self.check_offsets(record)
+
+    def test_a_token_across_the_border_belongs_to_the_prompt(self):
+        [record] = self.score(self.lines("a.jsonl", [{"prompt": "The dog is wag", "completion": "ging its tail."}]))
+        [whole] = self.score(self.lines("b.jsonl", [{"text": "The dog is wagging its tail."}]))
+        expected = [start for start in whole["byte_start"] if start >= len("The dog is wag")]
+        self.assertEqual(record["byte_start"], expected)
+
+    def test_messages_by_role(self):
+        messages = [{"role": "user", "content": "Name a colour."}, {"role": "assistant", "content": "Blue."},
+                    {"role": "user", "content": "And a fruit."}, {"role": "assistant", "content": "A ripe pear."}]
+        path = self.lines("a.jsonl", [{"messages": messages}])
+        for role, contents in (("assistant", ["Blue.", "A ripe pear."]), ("user", ["Name a colour.", "And a fruit."]),
+                               ("all", [message["content"] for message in messages]), ("tool", [])):
+            [record] = self.score(path, "--score-role", role, "--chat-template", "gemma")
+            text = record["text"].encode()
+            scored = b"".join(text[a:b] for a, b in zip(record["byte_start"], record["byte_end"])).decode()
+            self.assertEqual(scored, "".join(contents))
+            self.assertEqual(record["messages"], messages)
+            self.assertEqual(len(record["entropy"]), len(record["byte_start"]))
+        self.assertIn("<start_of_turn>user\nName a colour.", record["text"])
+
+    def test_a_template_that_does_not_exist(self):
+        path = self.lines("a.jsonl", [{"messages": [{"role": "user", "content": "Hello."}]}])
+        self.refused(path, "--chat-template", "nonsense", says=["a.jsonl:1", "--chat-template nonsense"])
+
+    def test_statistics_of_documents(self):
+        path = self.lines("a.jsonl", [{"text": SENTENCES[0]}, {"text": SENTENCES[9]}])
+        for tokens, sample in zip(self.score(path), self.score(path, "--level", "sample")):
+            h, surprisal = reals(tokens["entropy"]), -reals(tokens["logprob"]).mean()
+            self.assertEqual((sample["n_tokens"], sample["text"]), (len(h), tokens["text"]))
+            self.near([sample[f"entropy_{name}"] for name in ("mean", "median", "max", "p90")],
+                      [h.mean(), np.median(h), h.max(), np.quantile(h, 0.9)])
+            self.near([sample["surprisal_mean"], sample["perplexity"]], [surprisal, math.exp(surprisal)], 1e-5)
+
+    def test_temperature_flattens(self):
+        path = self.write("a.txt", SENTENCES[5])
+        cold, plain, hot = ([*reals(self.score(path, "--temperature", t)[0]["entropy"])] for t in (0.5, 1, 2))
+        self.assertTrue(all(a < b < c for a, b, c in zip(cold, plain, hot)))
+
+    def test_the_summary(self):
+        path = self.lines("a.jsonl", [{"text": SENTENCES[0]}, {"text": "Größe: 三"}])
+        done = run("score", *self.flags(), path, "--verbose")
+        found = records(done.stdout)
+        surprisal = -np.concatenate([reals(record["logprob"]) for record in found])
+        n_bytes = sum(len(record["text"].encode()) for record in found)
+        summary = done.stderr.decode()
+        self.assertIn(f"tokens      {len(surprisal)}", summary)
+        self.assertIn(f"perplexity  {math.exp(surprisal.mean()):.4f}", summary)
+        self.assertIn(f"bits per byte {surprisal.sum() / math.log(2) / n_bytes:.4f}", summary)
+        self.assertRegex(summary, r"in the model \d")
+
+    def test_standard_input_and_gzip(self):
+        text = json.dumps({"text": SENTENCES[1]}) + "\n"
+        [plain] = self.score("-", stdin=text.encode())
+        self.assertEqual(plain["id"], "stdin:1")
+        with gzip.open(self.path("a.jsonl.gz"), "wt") as file:
+            file.write(text)
+        [packed] = self.score(self.path("a.jsonl.gz"))
+        self.assertEqual(plain["entropy"], packed["entropy"])
+
+    def test_texts_and_logits_together(self):
+        path = self.npy("x.npy", np.zeros((2, 8), dtype=np.float32))
+        text, logits = self.score(self.write("a.txt", "Hello there."), path)
+        self.near(logits["entropy"], [math.log(8)] * 2)
+        self.assertEqual(text["text"], "Hello there.")
+
+    def test_hostile_text(self):
+        texts = ["</script><b>\u2028\u2029", "\x1b[31mred\x07\x7f\u202e", "<start_of_turn>user\n<eos><bos>", "é" * 9, "👩‍👩‍👧",
+                 "\ufeffmark", "  two  spaces ", "\r\n\t", "𝕏\U0010ffff", "a\u0300\u0301\u0302"]
+        found = self.score(self.lines("a.jsonl", [{"text": text} for text in texts]), "--columns", "all", "--top", 2)
+        for text, record in zip(texts, found):
+            self.assertEqual(record["text"], text)
+            self.check_offsets(record)
+            self.assertTrue(np.all(np.isfinite(reals(record["entropy"]))))
+
+    def test_an_empty_text_has_no_tokens(self):
+        [record] = self.score(self.lines("a.jsonl", [{"text": ""}]))
+        self.assertEqual((record["entropy"], record["token_id"]), ([], []))
+
+
+class Windows(ModelCase):
+    def test_every_token_once_and_never_without_context(self):
+        path = self.write("a.txt", LONG)
+        [whole] = self.score(path)
+        for more in ([], ["--min-context", "40"], ["--min-context", "1"]):
+            [record] = self.score(path, "-c", 64, *more)
+            self.check_offsets(record)
+            self.assertEqual(record["token_id"], whole["token_id"])
+            # the first window is the same text under the same model, and later ones are not
+            self.near(record["entropy"][:40], whole["entropy"][:40], 0.1)
+            self.assertNotEqual(record["entropy"][80:], whole["entropy"][80:])
+
+    def test_more_context_than_a_window_has(self):
+        self.refused(self.write("a.txt", LONG), "-c", 64, "--min-context", 63, says=["--min-context", "62"])
+
+    def test_batches_do_not_lose_tokens(self):
+        path = self.write("a.txt", LONG)
+        for batch in (7, 64):
+            [record] = self.score(path, "-c", 64, "-b", batch)
+            self.check_offsets(record)
+
+    def test_memory_does_not_grow_with_the_text(self):
+        def peak(n_times):
+            path = self.write("m.txt", " ".join([LONG] * n_times))
+            process = subprocess.Popen([ENTROL, "score", *self.flags(), path, "-c", "128", "-b", "128",
+                                        "-o", self.path("out")], stderr=subprocess.DEVNULL)
+            return os.wait4(process.pid, 0)[2].ru_maxrss
+
+        small, large = peak(1), peak(4)
+        self.assertLess(large, 1.05 * small)
+
+
+class Compat(ModelCase):
+    def test_its_perplexity_is_that_of_its_records(self):
+        path = self.write("a.txt", LONG + "\n")
+        done = run("score", *self.flags(), path, "-c", 64, "--compat", "llama-perplexity")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        [record] = records(done.stdout)
+        surprisal = -reals(record["logprob"])
+        n_chunks = len(surprisal) // 31  # the second half of 64 tokens, less the last
+        self.assertEqual(len(surprisal), 31 * n_chunks)
+        printed = re.search(rb"Final estimate: PPL = (\d+\.\d{4}) \+/- (\d+\.\d{5})\n", done.stderr)
+        self.assertAlmostEqual(float(printed[1]), math.exp(surprisal.mean()), 3)
+        error = math.exp(surprisal.mean()) * math.sqrt(surprisal.var() / (len(surprisal) - 1))
+        self.assertAlmostEqual(float(printed[2]), error, 3)
+        self.assertEqual(record["text"], LONG)
+        # records name the tokens they describe
+        [whole] = self.score(path)
+        place = dict(zip(whole["byte_start"], zip(whole["byte_end"], whole["token_id"])))
+        for start, end, token in zip(record["byte_start"], record["byte_end"], record["token_id"]):
+            self.assertEqual(place[start], (end, token))
+
+    def test_it_prints_what_llama_perplexity_prints(self):
+        peer = os.environ.get("LLAMA_PERPLEXITY") or shutil.which("llama-perplexity")
+        if not peer:
+            self.skipTest("llama-perplexity is not there (LLAMA_PERPLEXITY names it)")
+        path = self.write("a.txt", LONG + "\n")
+        pattern = rb"Final estimate: PPL = \S+ \+/- \S+"
+        for flags in (["-c", "64", "-b", "64"], ["-c", "64", "-b", "256"], ["-c", "96", "-b", "32"]):
+            theirs = subprocess.run([peer, "-m", MODEL, "-f", path, *flags], capture_output=True, timeout=300)
+            ours = run("score", *self.flags(), path, "--compat", "llama-perplexity", *flags)
+            said = re.search(pattern, theirs.stderr + theirs.stdout)
+            self.assertIsNotNone(said, theirs.stderr[-2000:])
+            self.assertEqual(re.search(pattern, ours.stderr)[0], said[0], flags)
+
+    def test_what_it_cannot_score(self):
+        path = self.write("a.txt", "too short")
+        self.refused(path, "--compat", "llama-perplexity", says=["a.txt", "twice"])
+        self.refused(path, path, "--compat", "llama-perplexity", says=["--compat"])
+
+
+class Runs(ModelCase):
+    def corpus(self):
+        return self.lines("corpus.jsonl", [{"text": text, "n": i} for i, text in enumerate(SENTENCES)])
+
+    def outputs(self):
+        return {name: open(self.path(name), "rb").read() for name in os.listdir(self.folder) if name != "corpus.jsonl"}
+
+    def test_killed_and_resumed_gives_the_same_bytes(self):
+        out = self.path("out")
+        arguments = [ENTROL, "score", *self.flags(), self.corpus(), "-o", out, "--top", "2"]
+        start = time.monotonic()
+        subprocess.run(arguments, check=True, capture_output=True)
+        whole = time.monotonic() - start
+        expected = self.outputs()
+        self.assertEqual(len(records(expected["out"])), 50)
+        generator = random.Random(SEED)
+        for _ in range(3):
+            for name in expected:
+                os.remove(self.path(name))
+            process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            time.sleep(generator.uniform(0.2, 0.9) * whole)
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            subprocess.run([*arguments, "--resume"], check=True, capture_output=True)
+            self.assertEqual(self.outputs(), expected)
+
+    def test_resume_notices_an_edited_line(self):
+        out = self.path("out")
+        process = subprocess.Popen([ENTROL, "score", *self.flags(), self.corpus(), "-o", out], stderr=subprocess.DEVNULL)
+        while process.poll() is None and not (os.path.exists(out + ".part") and os.path.getsize(out + ".part")):
+            time.sleep(0.01)
+        process.kill()
+        process.wait()
+        self.lines("corpus.jsonl", [{"text": text + "!", "n": i} for i, text in enumerate(SENTENCES)])
+        self.refused(self.path("corpus.jsonl"), "-o", out, "--resume", says=["corpus.jsonl:1", "changed"])
+
+    def test_the_manifest(self):
+        self.score(self.corpus(), "-o", self.path("out"), "--sample", "10%", "-c", "128")
+        with open(self.path("out.manifest.json"), encoding="utf-8") as file:
+            manifest = json.load(file)
+        hashed = subprocess.run(["sha256sum", MODEL], capture_output=True, check=True).stdout.split()[0].decode()
+        self.assertEqual((manifest["model"], manifest["model_sha256"]), (MODEL, hashed))
+        self.assertEqual((manifest["context"], manifest["min_context"], manifest["temperature"]), (128, 64, 1.0))
+        self.assertGreater(manifest["tokenizer_size"], 0)
+        self.assertEqual(manifest["counts"]["documents"], len(records(open(self.path("out"), "rb").read())))
+
+    def test_dry_run_counts_what_a_run_writes(self):
+        done = run("score", *self.flags(), self.corpus(), "--dry-run")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        n_tokens = sum(len(record["entropy"]) for record in self.score(self.corpus()))
+        self.assertIn(f"documents   50\ntokens      {n_tokens}\n", done.stdout.decode())
+        self.assertRegex(done.stdout.decode(), r"speed .* tokens/s\ntime .*\noutput .* kB\n")
+
+    def test_skip_bad_goes_on_and_counts(self):
+        lines = [json.dumps({"text": text}) for text in SENTENCES[:10]]
+        lines[6] = '{"text": "torn'
+        path = self.write("a.jsonl", "\n".join(lines) + "\n")
+        done = run("score", *self.flags(), path, "--skip-bad")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual([record["id"] for record in records(done.stdout)],
+                         [f"{path}:{i}" for i in range(1, 11) if i != 7])
+        self.assertIn("skipped     1 bad line", done.stderr.decode())
+
+    def test_a_bad_line_leaves_earlier_output_whole(self):
+        lines = [json.dumps({"text": text}) for text in SENTENCES[:10]]
+        lines[6] = "{broken"
+        out = self.write("out", "what was there\n")
+        self.refused(self.write("a.jsonl", "\n".join(lines)), "-o", out, says=["a.jsonl", "7", "--resume"])
+        self.assertEqual(open(out).read(), "what was there\n")
+        # mended, and resumed
+        lines[6] = json.dumps({"text": SENTENCES[6]})
+        path = self.write("a.jsonl", "\n".join(lines))
+        self.assertEqual(run("score", *self.flags(), path, "-o", out, "--resume").returncode, 0)
+        self.assertEqual(records(open(out, "rb").read()), self.score(path))
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -88,13 +88,13 @@ class Runner(unittest.TestCase):
         self.assertEqual(self.shell("echo no such tool; exit 77", "check")[:3], (1, 1, ["here/suite: no such tool"]))
 
     def test_the_last_line(self):
-        self.total.add(5, ["here/a", "here/a"], ["here/b: why"])
+        self.total.add(5, ["here/a", "here/a"], ["here/b: test_x: why", "there/b: test_x: why"])
         with contextlib.redirect_stdout(io.StringIO()) as said:
             run.close(self.total, 1)
         lines = said.getvalue().splitlines()
-        self.assertEqual(lines[-1], "5 passed, 2 failed, 1 skipped")
-        self.assertIn("    here/b: why", lines)
-        self.assertIn("    here/a  (2 tests)", lines)
+        self.assertEqual(lines[-1], "5 passed, 2 failed, 2 skipped")
+        self.assertIn("    test_x: why: here/b, there/b", lines)
+        self.assertIn("    here/a (2 tests)", lines)
 
 
 if __name__ == "__main__":

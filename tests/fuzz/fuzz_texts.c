@@ -1,0 +1,33 @@
+/* Texts: the first byte chooses the options; what comes out is UTF-8 without NUL, or a conversation. */
+#include "fuzz.h"
+
+#include "formats/texts.h"
+
+static void check_document(const text_document *document) {
+    fuzz_require((document->text != NULL) != (document->messages != NULL));
+    if (!document->text)
+        return;
+    fuzz_require(document->context_size <= document->text_size);
+    fuzz_require(strlen(document->text) == document->text_size);
+    fuzz_require(utf8_valid(document->text, document->text_size, NULL));
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    if (size == 0)
+        return 0;
+    text_options options = {.field = data[0] & 4 ? "x" : NULL, .plain = data[0] & 2, .skip_bad = data[0] & 1};
+    trouble trouble = {""};
+    text_document document = {0};
+    input *input = input_open_memory("fuzz", data + 1, size - 1, &trouble);
+    texts *texts = input ? texts_open_input(input, &options, &trouble) : NULL;
+    int status = texts ? 1 : -1;
+    while (status == 1) {
+        status = texts_next(texts, &document, &trouble);
+        if (status == 1)
+            check_document(&document);
+    }
+    fuzz_require(status == 0 || trouble.text[0]);
+    text_document_free(&document);
+    texts_close(texts);
+    return 0;
+}

@@ -5,6 +5,7 @@
 #include "options.h"
 
 extern const command command_entropy;
+extern const command command_filter;
 extern const command command_inspect;
 extern const command command_report;
 extern const command command_score;

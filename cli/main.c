@@ -14,6 +14,7 @@
 static const command *const commands[] = {
     &command_score,
     &command_select,
+    &command_filter,
     &command_show,
     &command_report,
     &command_entropy,

@@ -59,7 +59,7 @@ static bool is_count(const select_settings *settings) {
 
 static void print_rest(const select_settings *settings, const select_outcome *outcome) {
     const select_tally *tally = outcome->tally;
-    if (tally->n_ties > 0)
+    if (tally->n_ties > tally->n_scopes) /* one is the threshold itself */
         fprintf(stderr, "%-12s%" PRIu64 " equal to a threshold%s\n", "ties", tally->n_ties,
                 is_count(settings) ? ", the earlier ones first" : "");
     if (outcome->values->n_missing > 0)

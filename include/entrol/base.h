@@ -158,7 +158,8 @@ ENTROL_API double entrol_sum_value(const entrol_sum *sum);
 /* The quantiles of n values: `quantiles[j]` is the linearly interpolated one at q[j] in [0, 1] (NumPy's
  * method "linear": rank q (n - 1) in f64, a + w (b - a) for w < 0.5, else b - (b - a)(1 - w)).
  * `valid` (bytes, NULL: all) says which values count; what an invalid one holds does not matter.
- * Exact and deterministic: three counting passes over the values a distinct q, no copy, O(1) memory.
+ * Beside an infinity, where that gives NaN, it is the infinity. Exact and deterministic: one pass over the values and
+ * three counting passes for each q, no copy, O(1) memory.
  * A NaN at a valid place, or no valid value, makes every quantile NaN and is diagnosed. */
 ENTROL_API entrol_status entrol_quantile(entrol_context *context, double *quantiles, entrol_diagnosis *diagnosis,
                                          const float *values, const uint8_t *valid, size_t n_values, const double *q,

@@ -12,7 +12,8 @@ extern "C" {
  *   low:80%    high:20%    the share with the lowest or highest values: everything at or beyond the
  *                          linearly interpolated quantile, so equal values are kept or dropped together
  *   low:1000   high:1000   exactly that many (or all, if there are fewer); of equal values the earlier
- *   ..2.5  2.5..  1..2     values up to, from, or between the numbers, ends included
+ *   ..2.5  2.5..  1..2     values up to, from, or between the numbers, ends included (an end is rounded to f32 as
+ *                          the values are, so that ..0.1 holds the value that prints as 0.1)
  *   p5..p95  ..p95  p5..   the same with percentiles for ends */
 typedef enum entrol_rule_kind {
     ENTROL_RULE_LOW_SHARE = 0,
@@ -30,8 +31,8 @@ typedef struct entrol_rule {
     double low, high; /* RANGE, PERCENTILES */
 } entrol_rule;
 
-/* Reads a rule from text. Error: ARGUMENT, and `n_read` (may be NULL) is then the offset of the first
- * byte that does not fit. */
+/* Reads a rule from text, the same in every locale. Error: ARGUMENT, and `n_read` (may be NULL) is then the offset of
+ * the first byte that does not fit. */
 ENTROL_API entrol_status entrol_rule_parse(entrol_rule *rule, size_t *n_read, const char *text);
 
 /* What a rule did. */
@@ -45,8 +46,8 @@ typedef struct entrol_selection {
 
 /* keep[i] = 1 where values[i] is valid and satisfies the rule, else 0. `valid` (bytes, NULL: all) says
  * which count; what an invalid value holds does not matter. With no valid value nothing is kept
- * and the thresholds are NaN. A NaN at a valid place keeps nothing and is diagnosed, by row.
- * Deterministic; for any number of threads the same. */
+ * and the thresholds are NaN, as is that of a count of 0. A NaN at a valid place keeps nothing and is diagnosed, by
+ * row. Deterministic; for any number of threads the same. */
 ENTROL_API entrol_status entrol_select(entrol_context *context, uint8_t *keep, entrol_selection *selection,
                                        entrol_diagnosis *diagnosis, const float *values, const uint8_t *valid,
                                        size_t n_values, const entrol_rule *rule);

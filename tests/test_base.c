@@ -425,7 +425,7 @@ static void use_without_threads(entrol_context *context) {
 /* Where the system refuses threads, the caller's does the work. */
 static void test_no_threads(void) {
     if (geteuid() != 0 || HAS_THREAD_SANITIZER) {
-        test_skip("needs root, to become a user who may start no thread");
+        test_skip("needs root, to become a user who may start no thread, and no ThreadSanitizer");
         return;
     }
     entrol_context *context = context_of(4);

@@ -113,6 +113,12 @@ static void test_neighbours(void) {
     }
 }
 
+/* Equal values have one form, whichever of them comes first. */
+static void test_no_minus_zero(void) {
+    static const float zeros[2] = {0.0f, -0.0f};
+    CHECK(!signbit(quantile_of(zeros, NULL, 2, 0)) && !signbit(quantile_of(zeros, NULL, 2, 1)));
+}
+
 /* Logprobs may be -inf. Between an infinity and a number lies the infinity, at the ends the value itself. */
 static void test_infinite_values(void) {
     static const float values[4] = {-INFINITY, -INFINITY, 1, INFINITY};
@@ -209,6 +215,7 @@ int main(int argc, char **argv) {
     TEST(test_known_quantiles);
     TEST(test_against_sort);
     TEST(test_neighbours);
+    TEST(test_no_minus_zero);
     TEST(test_infinite_values);
     TEST(test_trouble);
     TEST(test_bad_arguments);

@@ -150,6 +150,27 @@ static void test_rule_long_number(void) {
     CHECK_INT(n_read, 4);
 }
 
+/* Random text of the grammar's own bytes: nothing beyond its end is read, and only whole texts are taken. */
+static void test_rule_random_text(void) {
+    static const char *const words[] = {"low:", "high:", "..", "p", "-", ".", "e", "%", "0", "7", "99", "E+", " "};
+    int n_taken = 0;
+    for (int round = 0; round < 20000; round++) {
+        char text[64] = "";
+        for (size_t n = test_below(7); n > 0; n--)
+            strcat(text, words[test_below(sizeof words / sizeof *words)]);
+        const size_t length = strlen(text);
+        guarded memory = guarded_allocate(length + 1, true);
+        memcpy(memory.data, text, length + 1);
+        entrol_rule rule;
+        size_t n_read = SIZE_MAX;
+        const entrol_status status = entrol_rule_parse(&rule, &n_read, memory.data);
+        CHECK_SAY(status == ENTROL_OK ? n_read == length : n_read <= length, "\"%s\" stops at %zu", text, n_read);
+        n_taken += status == ENTROL_OK;
+        guarded_free(&memory);
+    }
+    CHECK(n_taken > 100);
+}
+
 static void test_rule_ignores_locale(void) {
     static const char *const names[] = {"de_DE.UTF-8", "fr_FR.UTF-8", "de_DE", "ru_RU.UTF-8"};
     size_t i = 0;
@@ -224,6 +245,10 @@ static void test_ranges(void) {
     kept("-1..2", values, NULL, 7, &selection);
     CHECK_INT(selection.n_ties, 2);
     CHECK_INT(selection.n_kept, 4);
+    kept("2..", values, NULL, 7, &selection); /* an open end is no threshold to tie with */
+    CHECK_INT(selection.n_ties, 1);
+    kept("..2", values, NULL, 7, &selection);
+    CHECK_INT(selection.n_ties, 1);
 }
 
 static void test_percentiles(void) {
@@ -351,6 +376,7 @@ int main(int argc, char **argv) {
     TEST(test_percent_is_nearest);
     TEST(test_rule_errors);
     TEST(test_rule_long_number);
+    TEST(test_rule_random_text);
     TEST(test_rule_ignores_locale);
     TEST(test_trl_vectors);
     TEST(test_share_keeps_ties);

@@ -74,11 +74,12 @@ static void test_rounding_of_terms(void) {
 
 static void test_value_is_correctly_rounded(void) {
     for (int round = 0; round < 20000; round++) {
-        const int width = (int)test_below(127);
-        int128 bits = (int128)(test_random() >> 1) << 63 | (int128)(test_random() >> 1);
-        bits = bits >> width;
-        if (round % 4 == 1) /* near a tie: the 53 leading bits, a half, and a little */
-            bits = (bits & ~(((int128)1 << 70) - 1)) | (int128)1 << 69;
+        int128 bits = ((int128)(test_random() >> 1) << 63 | (int128)(test_random() >> 1)) >> test_below(127);
+        if (round % 4 > 1) { /* a tie between two doubles, or a little above one */
+            const int shift = 2 + (int)test_below(72);
+            bits = (int128)(test_random() >> 11 | (uint64_t)1 << 52) << shift | (int128)1 << (shift - 1);
+            bits |= (int128)test_below(2) << test_below((size_t)shift - 1);
+        }
         if (round % 2)
             bits = -bits;
         const entrol_sum sum = {.low = (uint64_t)bits, .high = (int64_t)(bits >> 64)};

@@ -7,10 +7,14 @@
 #include <entrol/base.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
+/* One row a command. */
+/* clang-format off */
 static const command *const commands[] = {
     &command_score,
     &command_select,
@@ -21,6 +25,7 @@ static const command *const commands[] = {
     &command_inspect,
     &command_version,
 };
+/* clang-format on */
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
 
 static void print_help(void) {
@@ -81,7 +86,16 @@ static int run_command(int argc, char **argv) {
     return command ? command->run(command, argc - 1, argv + 1) : report_unknown(name);
 }
 
+/* A standard stream that is closed would be the next file that is opened. In its place comes one that cannot be used,
+ * so that using it is an error. */
+static void hold_standard_streams(void) {
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0)
+            (void)!open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+}
+
 int main(int argc, char **argv) {
+    hold_standard_streams();
     /* A reader that goes away is an error of write() like any other, so that no .part file is left behind. */
     signal(SIGPIPE, SIG_IGN);
     int exit_code = run_command(argc, argv);

@@ -90,6 +90,16 @@ static bool open_part(output *output, int flags, trouble *trouble) {
     return true;
 }
 
+/* What is gone on with must be there: ftruncate would fill up with zeros. */
+static bool check_part(const output *output, uint64_t n_bytes, trouble *trouble) {
+    struct stat status;
+    if (fstat(output->fd, &status) != 0)
+        return report_write(output, trouble);
+    return (uint64_t)status.st_size >= n_bytes ||
+           trouble_set(trouble, "cannot go on with %s: expected %llu bytes or more, found %lld", output->part,
+                       (unsigned long long)n_bytes, (long long)status.st_size);
+}
+
 static output *open_file(const char *path, uint64_t n_bytes, trouble *trouble) {
     output *made = output_new(path, trouble);
     bool is_plain;
@@ -97,7 +107,7 @@ static output *open_file(const char *path, uint64_t n_bytes, trouble *trouble) {
         return NULL;
     bool ok = look_at_target(made, &is_plain, trouble);
     if (ok && is_plain) {
-        ok = open_part(made, 0, trouble);
+        ok = open_part(made, 0, trouble) && check_part(made, n_bytes, trouble);
         if (ok && (ftruncate(made->fd, (off_t)n_bytes) != 0 || lseek(made->fd, 0, SEEK_END) != (off_t)n_bytes))
             ok = report_write(made, trouble);
     } else if (ok) {

@@ -291,6 +291,9 @@ static void test_output_goes_on(void) {
     CHECK(output_write(output, "line two\n", 9, &trouble));
     CHECK(output_commit(output, &trouble));
     CHECK(file_is(path_of("resumed"), "line one\nline two\n"));
+    CHECK(output_resume(path_of("resumed"), 9, &trouble) == NULL); /* its .part is gone: empty now */
+    CHECK_SAY(strstr(trouble.text, "expected 9 bytes or more, found 0") != NULL, "%s", trouble.text);
+    unlink(path_of("resumed.part"));
 }
 
 static void check_no_output(const char *path, const char *word) {

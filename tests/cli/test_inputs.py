@@ -78,6 +78,12 @@ class Output(unittest.TestCase):
             self.assertEqual(done.returncode, 2, arguments)
             self.assertEqual(done.stderr, b"entrol: cannot write standard output: No space left on device\n", arguments)
 
+    def test_closed_standard_streams(self):
+        for redirection, message in ((">&-", "cannot write standard output: Bad file descriptor"),
+                                     ("<&-", "cannot read standard input: Bad file descriptor")):
+            done = subprocess.run(["sh", "-c", f'exec "$0" entropy - {redirection}', ENTROL], input=b"ab", capture_output=True, timeout=60)
+            self.assertEqual((done.returncode, done.stdout, done.stderr), (2, b"", f"entrol: {message}\n".encode()))
+
     def test_nothing_but_the_result_on_standard_error(self):
         self.assertEqual(run("inspect", "-", data=b"text")[2], "")  # no progress where there is no terminal
 

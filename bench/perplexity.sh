@@ -53,9 +53,9 @@ for ((round = 1; round <= rounds; round++)); do
     # shellcheck disable=SC2086 # flags, not a file name
     seconds peer "$peer" -f "$text" $common
     # shellcheck disable=SC2086
-    seconds compat "$entrol" score --compat llama-perplexity -v $common "$text"
+    seconds compat "$entrol" score --compat llama-perplexity --verbose $common "$text"
     # shellcheck disable=SC2086
-    seconds plain "$entrol" score -v $common "$work/documents.jsonl"
+    seconds plain "$entrol" score --verbose $common "$work/documents.jsonl"
 done
 
 python3 - "$work" "$context" <<'PYTHON'

@@ -1,0 +1,47 @@
+"""entrol score on a real model's logits: the file against NumPy in float64, and the text against the file."""
+import os
+import subprocess
+import unittest
+
+from scoring import MODEL, ScoreCase, levels, np, reals, textbook
+
+TEXT = os.path.join(os.path.dirname(__file__), "..", "..", "examples", "alice.txt")
+DUMP = os.path.join(os.environ.get("BUILD", "build"), "llama_dump_logits")
+N_ROWS = 64
+STATISTICS = "entropy,varentropy,logsumexp,top_prob,margin,sum_p_squared,logprob,rank"
+
+
+@unittest.skipUnless(MODEL, "ENTROL_MODEL names no model")
+@unittest.skipUnless(os.path.exists(DUMP), "built without llama.cpp")
+class RealLogits(ScoreCase):
+    def setUp(self):
+        super().setUp()
+        self.logits, self.targets = self.path("logits.npy"), self.path("targets.npy")
+        subprocess.run([DUMP, MODEL, TEXT, str(N_ROWS), self.logits, self.targets], check=True)
+
+    def test_equals_numpy_at_every_level_and_number_of_threads(self):
+        expected = textbook(np.load(self.logits), np.load(self.targets))
+        for level in levels():
+            lines = []
+            for threads in (1, 2):
+                [record] = self.score(self.logits, "--targets", self.targets, "--columns", STATISTICS, "-t", threads,
+                                      environment={"ENTROL_CPU": level})
+                lines.append(record)
+            self.assertEqual(lines[0], lines[1], level)
+            for name in STATISTICS.split(","):
+                self.near(reals(lines[0][name]), expected[name], relative=1e-3 if name in ("entropy", "varentropy") else None)
+
+    def test_a_text_gives_what_its_logits_give(self):
+        # the same tokens in one decode of the same size: the same logits, so the same numbers to the last digit
+        text = open(TEXT, encoding="utf-8").read()
+        path = self.path("text.txt")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+        [scored] = self.score("-m", MODEL, "-c", N_ROWS, "-b", N_ROWS, "--columns", STATISTICS, path)
+        [record] = self.score(self.logits, "--targets", self.targets, "--columns", STATISTICS)
+        for name in STATISTICS.split(","):
+            self.assertEqual(scored[name][:N_ROWS], record[name], name)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -171,6 +171,8 @@ size_t score_journal_n_done(const score_journal *journal);
 bool score_journal_matches(const score_journal *journal, size_t index, uint64_t hash);
 bool score_journal_add(score_journal *journal, uint64_t end_offset, uint64_t hash, const score_totals *totals,
                        const float *entropies, size_t n_entropies, trouble *trouble);
+/* A document that --skip-bad passed over after its line was read: nothing of it is in PATH.part. */
+bool score_journal_skip(score_journal *journal, uint64_t end_offset, uint64_t hash, trouble *trouble);
 bool score_journal_flush(score_journal *journal, trouble *trouble);
 /* Closes it; `remove` when the output is whole. NULL is allowed. */
 void score_journal_close(score_journal *journal, bool remove);

@@ -14,6 +14,7 @@
 /* Text kept from the first documents for timing: more than any machine scores in that time. */
 #define TIMED_BYTES ((size_t)1 << 20)
 #define MAX_TIMED 256
+#define TIMED_ROW_BYTES ((size_t)256 << 20)
 
 typedef struct estimate {
     score_run *run;
@@ -68,14 +69,16 @@ static bool count_texts(estimate *estimate, const char *path, trouble *trouble) 
 
 /* The speed of measuring an array's first rows, and the size of what they become. */
 static bool time_rows(estimate *estimate, const logits_array *array, trouble *trouble) {
-    size_t n = array->n_rows < 4096 ? array->n_rows : 4096;
+    size_t row_bytes = array->n_columns * entrol_dtype_size(array->dtype), n = TIMED_ROW_BYTES / row_bytes + 1;
+    n = n < array->n_rows ? n : array->n_rows;
     document result = {.n_tokens = n, .fields = json_object()};
     score_columns columns;
     entrol_matrix matrix = {array->data, array->dtype, n, array->n_columns, (ptrdiff_t)array->n_columns};
-    bool ok = score_columns_begin(&columns, &result, &estimate->run->settings, (score_source){false, false},
+    int64_t *targets = estimate->run->targets != NULL ? calloc(n, sizeof(*targets)) : NULL; /* column 0 will do */
+    bool ok = score_columns_begin(&columns, &result, &estimate->run->settings, (score_source){targets != NULL, false},
                                   "--dry-run", trouble);
     double start = monotonic_seconds();
-    if (ok && entrol_measure_rows(estimate->run->context, &columns.record, NULL, &matrix, NULL, NULL) == ENTROL_OK) {
+    if (ok && entrol_measure_rows(estimate->run->context, &columns.record, NULL, &matrix, targets, NULL) == ENTROL_OK) {
         buffer line = {0};
         score_columns_end(&columns, &result);
         score_columns_drop(&result, &estimate->run->settings, estimate->run->settings.sample_level);
@@ -86,6 +89,7 @@ static bool time_rows(estimate *estimate, const logits_array *array, trouble *tr
     }
     score_columns_free(&columns);
     document_free(&result);
+    free(targets);
     return ok;
 }
 

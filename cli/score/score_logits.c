@@ -53,8 +53,11 @@ bool score_is_logits(const char *path, bool *is_logits, trouble *trouble) {
     if (*is_logits)
         return true;
     bool is_stdin = strcmp(path, "-") == 0;
-    int fd = is_stdin ? STDIN_FILENO : open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-    *is_logits = fd >= 0 && starts_as_npy(fd); /* a pipe cannot be looked into at a place */
+    struct stat status;
+    if ((is_stdin ? fstat(STDIN_FILENO, &status) : stat(path, &status)) != 0 || !S_ISREG(status.st_mode))
+        return true; /* a pipe can only be read once, and opening it may already be too much */
+    int fd = is_stdin ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
+    *is_logits = fd >= 0 && starts_as_npy(fd);
     if (fd >= 0 && !is_stdin)
         close(fd);
     return true;
@@ -66,7 +69,7 @@ static void advise(const unsigned char *from, size_t n_bytes, int advice) {
     uintptr_t first = advice == MADV_DONTNEED ? (start + page - 1) / page * page : start / page * page;
     uintptr_t last = advice == MADV_DONTNEED ? end / page * page : end;
     if (first < last)
-        madvise((unsigned char *)from - (start - first), last - first, advice);
+        madvise((void *)first, last - first, advice);
 }
 
 static size_t array_bytes(const logits_array *array) {

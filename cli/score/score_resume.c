@@ -18,6 +18,7 @@
 
 typedef struct entry {
     uint64_t magic, end_offset, hash, n_entropies;
+    uint64_t was_skipped; /* 1: a document that could not be scored, and has no line */
     score_totals totals;
 } entry;
 
@@ -144,22 +145,36 @@ static bool ends_line(FILE *part, uint64_t end_offset) {
     return end_offset > 0 && fseeko(part, (off_t)end_offset - 1, SEEK_SET) == 0 && fgetc(part) == '\n';
 }
 
+/* Whether the entry can follow one that ended at n_bytes. */
+static bool is_plausible(const entry *entry, uint64_t n_bytes) {
+    if (entry->magic != ENTRY_MAGIC)
+        return false;
+    if (entry->was_skipped != 0)
+        return entry->end_offset == n_bytes && entry->n_entropies == 0;
+    return entry->end_offset > n_bytes && entry->n_entropies == entry->totals.entropy.n &&
+           entry->n_entropies <= entry->totals.n_tokens && entry->totals.n_tokens <= entry->end_offset;
+}
+
+static bool take_entry(score_journal *journal, const entry *entry, const float *entropies, score_summary *summary) {
+    if (!remember_hash(journal, entry->hash))
+        return false;
+    summary->n_skipped += entry->was_skipped;
+    return entry->was_skipped != 0 || score_summary_add(summary, &entry->totals, entropies, (size_t)entry->n_entropies);
+}
+
 /* 1: an entry, 0: no more whole ones, -1: out of memory. */
 static int read_entry(score_journal *journal, FILE *part, score_summary *summary, uint64_t *n_bytes) {
     entry entry;
-    if (fread(&entry, sizeof(entry), 1, journal->file) != 1 || entry.magic != ENTRY_MAGIC ||
-        entry.end_offset <= *n_bytes || entry.n_entropies != entry.totals.entropy.n ||
-        entry.n_entropies > entry.totals.n_tokens || entry.totals.n_tokens > entry.end_offset)
+    if (fread(&entry, sizeof(entry), 1, journal->file) != 1 || !is_plausible(&entry, *n_bytes))
         return 0;
     float *entropies = malloc(((size_t)entry.n_entropies + 1) * sizeof(*entropies));
     if (entropies == NULL)
         return -1;
-    size_t n_read = fread(entropies, sizeof(*entropies), (size_t)entry.n_entropies, journal->file);
     int result = 0;
-    if (n_read == entry.n_entropies && ends_line(part, entry.end_offset)) {
+    if (fread(entropies, sizeof(*entropies), (size_t)entry.n_entropies, journal->file) == entry.n_entropies &&
+        (entry.was_skipped != 0 || ends_line(part, entry.end_offset))) {
         *n_bytes = entry.end_offset;
-        result =
-            remember_hash(journal, entry.hash) && score_summary_add(summary, &entry.totals, entropies, n_read) ? 1 : -1;
+        result = take_entry(journal, &entry, entropies, summary) ? 1 : -1;
     }
     free(entropies);
     return result;
@@ -219,11 +234,16 @@ bool score_journal_matches(const score_journal *journal, size_t index, uint64_t 
 
 bool score_journal_add(score_journal *journal, uint64_t end_offset, uint64_t hash, const score_totals *totals,
                        const float *entropies, size_t n_entropies, trouble *trouble) {
-    entry entry = {ENTRY_MAGIC, end_offset, hash, n_entropies, *totals};
+    entry entry = {ENTRY_MAGIC, end_offset, hash, n_entropies, 0, *totals};
     if (fwrite(&entry, sizeof(entry), 1, journal->file) != 1 ||
         fwrite(entropies, sizeof(*entropies), n_entropies, journal->file) != n_entropies)
         return journal_trouble(journal, trouble);
     return true;
+}
+
+bool score_journal_skip(score_journal *journal, uint64_t end_offset, uint64_t hash, trouble *trouble) {
+    entry entry = {.magic = ENTRY_MAGIC, .end_offset = end_offset, .hash = hash, .was_skipped = 1};
+    return fwrite(&entry, sizeof(entry), 1, journal->file) == 1 || journal_trouble(journal, trouble);
 }
 
 bool score_journal_flush(score_journal *journal, trouble *trouble) {

@@ -272,6 +272,14 @@ static bool score_compat(scorer *scorer, document *result, scorer_perplexity *pe
     return ok;
 }
 
+/* llama-perplexity has no diagnosis to compare with; a row in trouble is one without an entropy. */
+static void diagnose_nans(entrol_diagnosis *diagnosis, const column *entropy, size_t n_rows) {
+    for (size_t row = n_rows; row-- > 0;)
+        if (isnan(entropy->reals[row]))
+            *diagnosis = (entrol_diagnosis){
+                .n_bad = diagnosis->n_bad + 1, .first_row = row, .reason = ENTROL_REASON_EMPTY_SUPPORT};
+}
+
 int scorer_compat(scorer *scorer, document *result, scorer_perplexity *perplexity, entrol_diagnosis *diagnosis,
                   const text_document *text, const char *default_id, trouble *trouble) {
     scored_text scored = {0};
@@ -283,8 +291,8 @@ int scorer_compat(scorer *scorer, document *result, scorer_perplexity *perplexit
              trouble_set(trouble, "%s: out of memory", default_id);
     ok = ok && (set_top_tokens(scorer, result) || trouble_set(trouble, "%s: out of memory", default_id)) &&
          set_fields(result, text, &scored, default_id, trouble);
-    for (size_t row = 0; ok && row < result->n_tokens; row++)
-        diagnosis->n_bad += isnan(result->columns[COLUMN_ENTROPY].reals[row]) ? 1 : 0;
+    if (ok)
+        diagnose_nans(diagnosis, &result->columns[COLUMN_ENTROPY], result->n_tokens);
     scored_text_free(&scored);
     return ok ? 1 : -1;
 }

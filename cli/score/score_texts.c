@@ -58,8 +58,7 @@ static bool score_and_emit(text_job *job, const text_document *text, uint64_t ha
     bool ok = scored == 1;
     if (scored == 0 && run->settings.texts.skip_bad) {
         run->summary.n_skipped++;
-        run->n_chosen--; /* it has no line in the output */
-        ok = true;
+        ok = run->journal == NULL || score_journal_skip(run->journal, run->n_bytes, hash, trouble);
     } else if (ok) {
         score_summary_bad_row(&run->summary, job->id.data, "token", &diagnosis);
         ok = score_run_emit(run, &result, hash, &diagnosis, true, trouble);

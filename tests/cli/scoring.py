@@ -22,6 +22,10 @@ def run(*arguments, stdin=b"", environment=None, **more):
                           env=dict(os.environ, **(environment or {})), **given, **more)
 
 
+def have_llama():
+    return b"not in this build" not in run("version").stdout
+
+
 def records(output):
     return [json.loads(line) for line in output.splitlines()]
 

@@ -9,7 +9,7 @@ import struct
 import subprocess
 import unittest
 
-from scoring import ENTROL, MODEL, ScoreCase, np, records, run
+from scoring import ENTROL, MODEL, ScoreCase, have_llama, np, records, run
 
 
 def npy_header(text, version=(1, 0), length=None):
@@ -75,11 +75,13 @@ class Logits(ScoreCase):
             with self.subTest(name):
                 self.refused(self.write(f"{name}.safetensors", content), says=[f"{name}.safetensors"])
 
+    @unittest.skipUnless(have_llama(), "this build has no llama.cpp")
     def test_a_pipe_with_logits(self):
         data = open(self.npy("x.npy", np.zeros((2, 3))), "rb").read()
         self.refused("-", "-m", self.write("m.gguf", "x"), stdin=data, says=["standard input"])
 
 
+@unittest.skipUnless(have_llama(), "this build has no llama.cpp")
 class Texts(ScoreCase):
     """Wrong before a model is needed: the model here is a file of one byte."""
 
@@ -140,6 +142,7 @@ class Texts(ScoreCase):
         self.refused(path, "-o", self.path("other-name"), says=["other-name"])
 
 
+@unittest.skipUnless(have_llama(), "this build has no llama.cpp")
 class Models(ScoreCase):
     def refused(self, *arguments, **more):
         return super().refused(self.write("a.txt", "Hello."), *arguments, **more)
@@ -163,6 +166,12 @@ class Models(ScoreCase):
         message = self.refused(environment={"ENTROL_CACHE": self.folder, "HOME": self.folder})
         for words in ("-m", "scripts/build", self.folder):
             self.assertIn(words, message)
+
+
+class WithoutLlama(ScoreCase):
+    @unittest.skipIf(have_llama(), "this build has llama.cpp")
+    def test_texts_are_refused(self):
+        self.refused(self.write("a.txt", "Hello."), says=["without llama.cpp"])
 
 
 class Outputs(ScoreCase):

@@ -298,6 +298,12 @@ class Runs(ScoreCase):
             self.assertIn(words, text)
         self.assertEqual(os.listdir(self.folder), ["x.npy"])
 
+    def test_dry_run_with_targets(self):
+        x, y = self.npy("x.npy", np.zeros((50, 20), dtype=np.float32)), self.npy("y.npy", np.zeros(50, dtype=np.int64))
+        done = run("score", x, "--targets", y, "--columns", "logprob", "--dry-run")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn(b"rows/s", done.stdout)
+
     def test_killed_and_resumed_gives_the_same_bytes(self):
         path, out = self.big(), self.path("out")
         arguments = [ENTROL, "score", path, "--columns", "all", "--renyi", "3", "-o", out]

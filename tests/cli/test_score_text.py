@@ -11,7 +11,7 @@ import subprocess
 import time
 import unittest
 
-from scoring import ENTROL, MODEL, ScoreCase, np, reals, records, run
+from scoring import ENTROL, MODEL, ScoreCase, have_llama, np, reals, records, run
 
 SEED = 20250611
 # What a window of 64 tokens is enough for. The sentences are short, so that the tests are.
@@ -21,7 +21,7 @@ SENTENCES = [f"{a} {b} {c}." for a in ("The cat", "A river", "My brother", "Nobo
 LONG = " ".join(SENTENCES[:40])
 
 
-@unittest.skipUnless(MODEL, "ENTROL_MODEL is not set")
+@unittest.skipUnless(MODEL and have_llama(), "ENTROL_MODEL is not set, or this build has no llama.cpp")
 class ModelCase(ScoreCase):
     def flags(self):
         return ["-m", MODEL, "-t", "1"]  # a second thread waits busily, which a busy machine pays for twice

@@ -32,6 +32,10 @@ bool scored_text_prepare(scored_text *scored, scorer *scorer, const text_documen
                          trouble *trouble);
 /* Puts a control token before the text; it stands at the empty span [0, 0). */
 bool scored_text_prepend(scored_text *scored, int32_t token);
+/* Adds "context_ids" to a record's fields: [[row, [id, ...]], ...], the ids that stand before record `row` and are no
+ * records themselves, first of all the start token (negative: none); row = the number of records for those at the end.
+ */
+bool scored_text_context(json_t *fields, const scored_text *scored, int32_t bos);
 void scored_text_free(scored_text *scored);
 
 #endif

@@ -119,6 +119,16 @@ static bool set_fields(document *result, const text_document *text, const scored
     return ok || trouble_set(trouble, "%s: out of memory", default_id);
 }
 
+/* With the ids of the scored tokens go those of the others. */
+static bool set_context(const scorer *scorer, document *result, const scored_text *scored, const char *where,
+                        trouble *trouble) {
+    const score_settings *settings = scorer->settings;
+    if (!settings->wanted[COLUMN_TOKEN_ID] || settings->sample_level)
+        return true;
+    int32_t bos = entrol_llama_wants_bos(scorer->llama) ? entrol_llama_bos(scorer->llama) : -1;
+    return scored_text_context(result->fields, scored, bos) || trouble_set(trouble, "%s: out of memory", where);
+}
+
 /* A token's own columns: what it is and where it stands. */
 static bool set_token(document *result, size_t row, const scored_text *scored, const entrol_llama_token *token) {
     column *columns = result->columns;
@@ -214,7 +224,8 @@ int scorer_document(scorer *scorer, document *result, entrol_diagnosis *diagnosi
     if (scored_text_prepare(&scored, scorer, text, default_id, trouble))
         ok = score_tokens(scorer, result, diagnosis, &scored, default_id, trouble) &&
                      set_tokens(scorer, result, &scored, default_id, trouble) &&
-                     set_fields(result, text, &scored, default_id, trouble)
+                     set_fields(result, text, &scored, default_id, trouble) &&
+                     set_context(scorer, result, &scored, default_id, trouble)
                  ? 1
                  : -1;
     scored_text_free(&scored);

@@ -48,7 +48,8 @@ class Records(ModelCase):
         text = "It was the best of times, it was the worst of times.\nSo they say — 他们这么说。\n"
         path = self.write("a.txt", text)
         [record] = self.score(path)
-        self.assertEqual(list(record), ["id", "text", "token_id", "byte_start", "byte_end", "logprob", "entropy", "rank"])
+        self.assertEqual(list(record), ["id", "text", "context_ids", "token_id", "byte_start", "byte_end", "logprob", "entropy",
+                                        "rank"])
         self.assertEqual((record["id"], record["text"]), (path, text))
         self.assertEqual(record["byte_start"][0], 0)
         self.check_offsets(record)

@@ -3,8 +3,8 @@
 #
 #   bench/perplexity.sh LLAMA_BIN TEXT MODEL [THREADS [CONTEXT [BATCH [ROUNDS]]]]
 #
-# LLAMA_BIN is the folder of llama-perplexity (or the program), built from the llama.cpp that Entrol is linked with;
-# scripts/check --perplexity and others make one. THREADS is 2, CONTEXT 512, BATCH CONTEXT, ROUNDS 3 by default. BATCH is
+# LLAMA_BIN is the folder of llama-perplexity (or the program), built from the llama.cpp that Entrol is linked with; - builds
+# one from that source into the cache (minutes, once). MODEL may be -: the default model. THREADS is 2, CONTEXT 512, BATCH CONTEXT, ROUNDS 3 by default. BATCH is
 # -b and -ub of all three. The command is build/entrol, or $ENTROL. Each program runs ROUNDS times, by turns, so that
 # whatever else the machine does falls on all alike; the table has the median and the least seconds of each.
 #
@@ -15,6 +15,16 @@ set -eu
 if [ $# -lt 3 ]; then
     sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0" >&2
     exit 2
+fi
+. "$(dirname "$0")/../scripts/setup.sh"
+if [ "$1" = - ]; then
+    setup_packages build
+    setup_llama_perplexity
+    set -- "$LLAMA_PERPLEXITY" "${@:2}"
+fi
+if [ "$3" = - ]; then
+    setup_model
+    set -- "$1" "$2" "$ENTROL_MODEL" "${@:4}"
 fi
 peer=$1 text=$2 model=$3 threads=${4:-2} context=${5:-512} batch=${6:-${5:-512}} rounds=${7:-3}
 [ -d "$peer" ] && peer=$peer/llama-perplexity

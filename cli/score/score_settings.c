@@ -170,7 +170,7 @@ bool score_settings_columns(score_settings *settings, const char *list, bool ren
     return true;
 }
 
-/* ${ENTROL_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/entrol}/models/... ; scripts/build puts the model there. */
+/* ${ENTROL_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/entrol}/models/... ; scripts/demo puts the model there. */
 static void default_model_path(buffer *path) {
     const char *entrol = getenv("ENTROL_CACHE"), *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
     if (entrol != NULL && *entrol != '\0')
@@ -203,7 +203,7 @@ bool score_settings_model(score_settings *settings, trouble *trouble) {
         return trouble_set(trouble, "out of memory");
     if (access(path.data, R_OK) != 0)
         return trouble_set(trouble,
-                           "no model: there is none at %s. Give one with -m FILE (any GGUF), or run scripts/build, "
+                           "no model: there is none at %s. Give one with -m FILE (any GGUF), or run scripts/demo, "
                            "which gets the default model",
                            path.data);
     settings->model = path.data;

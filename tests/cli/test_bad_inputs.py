@@ -164,7 +164,7 @@ class Models(ScoreCase):
 
     def test_without_a_model(self):
         message = self.refused(environment={"ENTROL_CACHE": self.folder, "HOME": self.folder})
-        for words in ("-m", "scripts/build", self.folder):
+        for words in ("-m", "scripts/demo", self.folder):
             self.assertIn(words, message)
 
 

@@ -80,7 +80,7 @@ class Links(unittest.TestCase):
 
     def test_named_files_exist(self):
         for document in ("README.md", "README.zh-CN.md", "CONTRIBUTING.md"):
-            for path in re.findall(r"\b(?:scripts|tests|docs|man|bench|examples|cmake)/[\w./-]*\w", read(document)):
+            for path in re.findall(r"\b(?:src|scripts|tests|docs|man|bench|examples|cmake)/[\w./-]*\w", read(document)):
                 with self.subTest(document=document, path=path):
                     self.assertTrue(glob.glob(os.path.join(ROOT, path)) or "NAME" in path)
 

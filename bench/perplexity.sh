@@ -4,9 +4,10 @@
 #   bench/perplexity.sh LLAMA_BIN TEXT MODEL [THREADS [CONTEXT [BATCH [ROUNDS]]]]
 #
 # LLAMA_BIN is the folder of llama-perplexity (or the program), built from the llama.cpp that Entrol is linked with; - builds
-# one from that source into the cache (minutes, once). MODEL may be -: the default model. THREADS is 2, CONTEXT 512, BATCH CONTEXT, ROUNDS 3 by default. BATCH is
-# -b and -ub of all three. The command is build/entrol, or $ENTROL. Each program runs ROUNDS times, by turns, so that
-# whatever else the machine does falls on all alike; the table has the median and the least seconds of each.
+# one from that source into the cache (minutes, once). MODEL may be -: the default model. THREADS is 2, CONTEXT 512, BATCH
+# CONTEXT, ROUNDS 3 by default. BATCH is -b and -ub of all three. The command is build/entrol, or $ENTROL. Each program runs
+# ROUNDS times, by turns, so that whatever else the machine does falls on all alike; the table has the median and the least
+# seconds of each.
 #
 # Scored tokens: llama-perplexity and --compat count the second half of each chunk; plain score counts every token. Its
 # text is cut into documents no longer than the context, since the comparison is at the same context.

@@ -6,6 +6,7 @@
 
 #ifdef ENTROL_HAVE_LLAMA
 
+#include "../abort_message.h"
 #include "score_llama.h"
 
 #include <math.h>
@@ -58,7 +59,9 @@ scorer *scorer_open(const score_settings *settings, entrol_context *context, boo
     scorer->context = context;
     entrol_llama_options options = llama_options(settings, vocabulary_only);
     char error[768] = "";
+    abort_message_begin(options.model_path, "llama.cpp gave up while it read the model: the file is damaged");
     entrol_status status = entrol_llama_open(&scorer->llama, error, sizeof(error), &options);
+    abort_message_end();
     if (status != ENTROL_OK) {
         trouble_set(trouble, "%s", error[0] != '\0' ? error : entrol_status_string(status));
         free(scorer);

@@ -98,6 +98,7 @@ scorer *scorer_open(const score_settings *settings, entrol_context *context, boo
 void scorer_close(scorer *scorer);
 void scorer_on_progress(scorer *scorer, scorer_progress progress, void *user);
 scorer_about scorer_describe(const scorer *scorer);
+size_t scorer_n_tokens(const scorer *scorer);         /* to score in the document at hand */
 double scorer_seconds_in_model(const scorer *scorer); /* so far */
 
 /* Scores a document into `result` (document_free it): every column that score_columns_begin adds, byte offsets, and the

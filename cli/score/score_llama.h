@@ -12,6 +12,7 @@ struct scorer {
     entrol_llama *llama;
     scorer_progress progress;
     void *progress_user;
+    size_t n_tokens; /* to score in the document at hand */
     double seconds_in_model;
 };
 

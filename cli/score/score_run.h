@@ -29,8 +29,9 @@ typedef struct score_run {
     scorer_perplexity perplexity; /* --compat */
     uint64_t n_seen;              /* documents, chosen by --sample or not */
     size_t n_chosen;
-    uint64_t n_bytes, n_flushed;            /* of output: written, and safe */
-    uint64_t input_bytes, input_bytes_done; /* to guess how far the run is; 0: unknown */
+    uint64_t n_bytes, n_flushed; /* of output: written, and safe */
+    /* To guess how far the run is. The first is 0 where it is unknown; the last is what an interrupted run had done. */
+    uint64_t input_bytes, input_bytes_done, input_bytes_had;
     double seconds_loading;
 } score_run;
 

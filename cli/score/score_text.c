@@ -102,6 +102,10 @@ scorer_about scorer_describe(const scorer *scorer) {
     };
 }
 
+size_t scorer_n_tokens(const scorer *scorer) {
+    return scorer->n_tokens;
+}
+
 double scorer_seconds_in_model(const scorer *scorer) {
     return scorer->seconds_in_model;
 }
@@ -190,7 +194,7 @@ static bool score_tokens(scorer *scorer, document *result, entrol_diagnosis *dia
     score_columns columns;
     entrol_measure_options measure = measure_options(scorer->settings);
     entrol_llama_score_options options = score_options(scorer, &measure);
-    result->n_tokens = scored->n_tokens - scored->first;
+    result->n_tokens = scorer->n_tokens = scored->n_tokens - scored->first;
     bool ok = score_columns_begin(&columns, result, scorer->settings, (score_source){true, true}, where, trouble);
     if (ok) {
         entrol_status status = entrol_llama_score(scorer->llama, scorer->context, &columns.record, diagnosis,
@@ -268,7 +272,7 @@ static bool score_compat(scorer *scorer, document *result, scorer_perplexity *pe
     entrol_measure_options measure = measure_options(scorer->settings);
     entrol_llama_score_options options = score_options(scorer, &measure);
     size_t n_ctx = entrol_llama_n_ctx(scorer->llama);
-    result->n_tokens = scored->n_tokens / n_ctx * (n_ctx - 1 - n_ctx / 2);
+    result->n_tokens = scorer->n_tokens = scored->n_tokens / n_ctx * (n_ctx - 1 - n_ctx / 2);
     scored->n_rows = result->n_tokens;
     scored->rows = calloc(scored->n_rows + 1, sizeof(*scored->rows));
     bool ok = score_columns_begin(&columns, result, scorer->settings, (score_source){true, true}, where, trouble) &&
@@ -331,6 +335,11 @@ void scorer_on_progress(scorer *scorer, scorer_progress progress, void *user) {
 scorer_about scorer_describe(const scorer *scorer) {
     (void)scorer;
     return (scorer_about){0};
+}
+
+size_t scorer_n_tokens(const scorer *scorer) {
+    (void)scorer;
+    return 0;
 }
 
 double scorer_seconds_in_model(const scorer *scorer) {

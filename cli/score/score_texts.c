@@ -2,6 +2,7 @@
 #include "score_run.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,13 +13,17 @@ typedef struct text_job {
     buffer id;
 } text_job;
 
+/* A guess at all tokens: as many for each byte of input that is left as there were for each byte so far. */
+static void guess_total(score_run *run, uint64_t n_tokens) {
+    uint64_t done = run->input_bytes_done - run->input_bytes_had, all = run->input_bytes - run->input_bytes_had;
+    if (run->input_bytes > run->input_bytes_had && done > 0)
+        run->progress.total = (uint64_t)((double)n_tokens * fmax(1, (double)all / (double)done));
+}
+
 static int on_progress(void *user, size_t n_scored) {
     text_job *job = user;
-    score_run *run = job->run;
-    if (run->input_bytes_done > 0 && run->input_bytes > 0 && job->done_before > 0)
-        run->progress.total =
-            (uint64_t)((double)job->done_before * (double)run->input_bytes / (double)run->input_bytes_done);
-    progress_update(&run->progress, job->done_before + n_scored);
+    guess_total(job->run, job->done_before + scorer_n_tokens(job->run->scorer));
+    progress_update(&job->run->progress, job->done_before + n_scored);
     return score_stop_signal();
 }
 
@@ -83,8 +88,10 @@ static bool one_document(text_job *job, const text_document *text, trouble *trou
     if (!score_run_chooses(run))
         return true;
     int has = score_run_has(run, hash, job->id.data, trouble);
-    if (has != 0)
+    if (has != 0) {
+        run->input_bytes_had += n_bytes;
         return has == 1;
+    }
     return score_and_emit(job, text, hash, trouble);
 }
 

@@ -7,6 +7,7 @@ import random
 import re
 import shutil
 import signal
+import struct
 import subprocess
 import time
 import unittest
@@ -172,6 +173,29 @@ class Records(ModelCase):
         text, logits = self.score(self.write("a.txt", "Hello there."), path)
         self.near(logits["entropy"], [math.log(8)] * 2)
         self.assertEqual(text["text"], "Hello there.")
+
+    def test_without_a_bos_the_first_token_has_no_distribution(self):
+        with open(MODEL, "rb") as file:
+            head = file.read(32 << 20)
+        flag = b"tokenizer.ggml.add_bos_token" + struct.pack("<I", 7) + b"\1"  # type 7: bool
+        if flag not in head:
+            self.skipTest("the model has no flag to turn off")
+        model = self.path("nobos.gguf")
+        shutil.copyfile(MODEL, model)
+        with open(model, "r+b") as file:
+            file.seek(head.index(flag) + len(flag) - 1)
+            file.write(b"\0")
+        path = self.write("a.txt", "The cat sleeps.")
+        done = run("score", "-m", model, "-t", "1", path, "--columns", "all", "--top", "2")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        [record] = records(done.stdout)
+        self.check_offsets(record)
+        for name in ("entropy", "logprob", "rank", "varentropy", "top_prob"):
+            self.assertEqual([value is None for value in record[name]], [True] + [False] * (len(record["token"]) - 1), name)
+        self.assertEqual(record["top_id"][0], [None, None])
+        self.assertNotIn(b"bad rows", done.stderr)
+        [sample] = records(run("score", "-m", model, "-t", "1", path, "--level", "sample").stdout)
+        self.near([sample["surprisal_mean"]], [-reals(record["logprob"])[1:].mean()])
 
     def test_hostile_text(self):
         texts = ["</script><b>\u2028\u2029", "\x1b[31mred\x07\x7f\u202e", "<start_of_turn>user\n<eos><bos>", "é" * 9, "👩‍👩‍👧",

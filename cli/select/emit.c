@@ -10,7 +10,6 @@
 #include <string.h>
 
 bool select_emit_line(select_emitter *emitter, const char *line, size_t n_bytes, trouble *trouble) {
-    emitter->n_written++;
     return output_write(emitter->output, line, n_bytes, trouble) && output_write(emitter->output, "\n", 1, trouble);
 }
 
@@ -27,7 +26,6 @@ bool emit_trouble(const input *input, const document *document, trouble *trouble
 static bool write_line(select_emitter *emitter, trouble *trouble) {
     if (emitter->line.failed)
         return trouble_set(trouble, "out of memory for a line of output");
-    emitter->n_written++;
     return output_write(emitter->output, emitter->line.data, emitter->line.size, trouble);
 }
 
@@ -95,7 +93,6 @@ bool select_emit(select_emitter *emitter, const input *input, document *document
                  const uint8_t *valid, trouble *trouble) {
     const char *emit = emitter->settings->emit;
     buffer_clear(&emitter->line);
-    emitter->n_documents++;
     if (strcmp(emit, "spans") == 0)
         return emit_spans(emitter, input, document, keep, trouble);
     if (strcmp(emit, "labels") == 0 || strcmp(emit, "trl") == 0)

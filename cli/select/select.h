@@ -115,8 +115,6 @@ typedef struct select_emitter {
     const select_settings *settings;
     output *output;
     buffer line;
-    uint64_t n_documents; /* given */
-    uint64_t n_written;   /* lines */
     uint64_t n_untrained; /* left out: labels and trl, with no token to train on */
 } select_emitter;
 

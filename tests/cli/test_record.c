@@ -160,6 +160,7 @@ static void test_one_column_set(void) {
     check_with_keep(" { } \r", " { \"keep\": []} \r\n");
     check_with_keep("{\"entropy\":[1.50,2e0] }", "{\"entropy\":[1.50,2e0] , \"keep\": [true,false]}\n");
     check_with_keep("{\"keep\" : [ null ] , \"x\":\"}\\\"\"}", "{\"keep\" : [true] , \"x\":\"}\\\"\"}\n");
+    check_with_keep("{\"x\":\"}\\\"\", \"keep\":[null]}", "{\"x\":\"}\\\"\", \"keep\":[true]}\n");
     check_with_keep("{\"a\":{\"keep\":[1]},\"entropy\":[1],\"k\\u0065ep\":[false]}",
                     "{\"a\":{\"keep\":[1]},\"entropy\":[1],\"k\\u0065ep\":[true]}\n");
     check_with_keep("{\"keep\": true, \"rank\": [1]}", "{\"keep\": [true], \"rank\": [1]}\n");

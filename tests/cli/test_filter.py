@@ -159,9 +159,9 @@ class Texts(Case):
         self.assertIn("empty", self.refused("-m", MODEL, "--keep=low:1", self.write("in.jsonl", b"")))
 
     def test_interrupted_writes_nothing(self):
-        path, out = self.write("in.jsonl", b"\n".join(LINES * 200)), self.write("out.jsonl", b"earlier")
+        path, out = self.write("in.jsonl", b"\n".join(LINES * 20000)), self.write("out.jsonl", b"earlier")
         process = subprocess.Popen([ENTROL, "filter", "-m", MODEL, "--keep=low:1", path, "-o", out], stderr=subprocess.PIPE)
-        time.sleep(3)
+        time.sleep(1)
         process.send_signal(signal.SIGINT)
         self.assertIn(b"nothing was written", process.stderr.read())
         process.stderr.close()

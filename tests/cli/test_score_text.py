@@ -1,4 +1,4 @@
-"""entrol score on texts with a real model. ENTROL_MODEL names the GGUF file."""
+"""entrol score on texts with a model, any model: ENTROL_MODEL names the GGUF file."""
 import gzip
 import json
 import math
@@ -58,9 +58,6 @@ class Records(ModelCase):
         self.assertTrue(np.all((entropy >= 0) & (entropy <= math.log(262144))))
         self.assertTrue(np.all(logprob <= 0))
         self.assertTrue(all(rank >= 1 for rank in record["rank"]))
-        # the commonest continuation of a famous line
-        times = [i for i, start in enumerate(record["byte_start"]) if text.encode()[start:].startswith(b" times.")]
-        self.assertEqual(record["rank"][times[0]], 1)
 
     def test_every_column_is_consistent(self):
         [record] = self.score(self.write("a.txt", SENTENCES[3]), "--columns", "all", "--top", 3)

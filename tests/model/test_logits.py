@@ -1,8 +1,10 @@
 """entrol score on a real model's logits: the file against NumPy in float64, and the text against the file."""
 import os
 import subprocess
+import sys
 import unittest
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "cli"))
 from scoring import MODEL, ScoreCase, levels, np, reals, textbook
 
 TEXT = os.path.join(os.path.dirname(__file__), "..", "..", "examples", "alice.txt")
@@ -41,6 +43,16 @@ class RealLogits(ScoreCase):
         [record] = self.score(self.logits, "--targets", self.targets, "--columns", STATISTICS)
         for name in STATISTICS.split(","):
             self.assertEqual(scored[name][:N_ROWS], record[name], name)
+
+    def test_the_model_knows_a_famous_line(self):
+        text = "It was the best of times, it was the worst of times.\n"
+        path = self.path("famous.txt")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+        [record] = self.score("-m", MODEL, path)
+        ranks = {text.encode()[start:end]: rank
+                 for start, end, rank in zip(record["byte_start"], record["byte_end"], record["rank"])}
+        self.assertEqual(ranks[b" worst"], 1)
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ target_link_libraries(with_static entrol::entrol_static)
 add_executable(from_cxx main.cc)
 target_link_libraries(from_cxx entrol::entrol)
 PROJECT
-cmake -S "$folder/consumer" -B "$folder/consumer/build" -DCMAKE_PREFIX_PATH="$folder/prefix" >"$folder/configure.log"
+cmake -G Ninja -S "$folder/consumer" -B "$folder/consumer/build" -DCMAKE_PREFIX_PATH="$folder/prefix" >"$folder/configure.log"
 cmake --build "$folder/consumer/build" >"$folder/build.log"
 expect_answers "$folder/consumer/build/with_shared"
 expect_answers "$folder/consumer/build/with_static"

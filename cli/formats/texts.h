@@ -31,7 +31,8 @@ texts *texts_open(const char *path, const text_options *options, trouble *troubl
 /* From an input that is already open (tests, fuzzing); it belongs to the texts from here on, also on failure. */
 texts *texts_open_input(input *input, const text_options *options, trouble *trouble);
 void texts_close(texts *texts);
-/* Frees what the document held before. 1, 0 at the end, -1 for trouble naming file and line. Text is valid UTF-8 without NUL. */
+/* Frees what the document held before. 1, 0 at the end, -1 for trouble naming file and line. Text is valid UTF-8
+ * without NUL. */
 int texts_next(texts *texts, text_document *document, trouble *trouble);
 uint64_t texts_n_bad(const texts *texts); /* lines skipped so far */
 void text_document_free(text_document *document);

@@ -166,10 +166,13 @@ make_llama_perplexity() {
         mv build/bin part
 }
 
+# With --if-made it is not built: $LLAMA_PERPLEXITY is set only where it already lies in the cache.
 setup_llama_perplexity() {
     llama_name=llama-perplexity-$(version_of llama)-$(llama_key make_llama_perplexity)
-    [ -e "$entrol_cache/$llama_name" ] ||
+    if ! [ -e "$entrol_cache/$llama_name" ]; then
+        [ "${1:-}" != --if-made ] || return 0
         say "building llama-perplexity into $entrol_cache (once; about 6 minutes on two cores)"
+    fi
     in_cache "$llama_name" make_llama_perplexity
     export LLAMA_PERPLEXITY=$entrol_cache/$llama_name/llama-perplexity
 }

@@ -13,7 +13,7 @@ command -v debootstrap >/dev/null || { echo "debian.sh: needs debootstrap" >&2; 
 logs=$PWD/build/debian
 system=$(mktemp -d "${TMPDIR:-/tmp}/entrol-debian.XXXXXX")
 clean_up() {
-    umount "$system/proc" "$system/dev/shm" "$system/dev" 2>/dev/null || true
+    umount "$system/proc" "$system/dev/shm" "$system/dev/pts" "$system/dev" 2>/dev/null || true
     # Never through a mount that would not go.
     if [ -n "${ENTROL_KEEP:-}" ] || mountpoint -q "$system/dev"; then
         echo "left in $system"
@@ -33,6 +33,7 @@ for path in /etc/apt/apt.conf.d /etc/pip.conf /etc/resolv.conf /usr/local/share/
 done
 mount -t proc proc "$system/proc"
 mount --bind /dev "$system/dev"
+mount -t devpts devpts "$system/dev/pts"
 mkdir -p "$system/dev/shm"
 mount -t tmpfs tmpfs "$system/dev/shm"
 

@@ -25,8 +25,11 @@ static int run_child(char *said, size_t size, bool guarded) {
         abort();
     }
     close(ends[1]);
-    const ssize_t n = read(ends[0], said, size - 1);
-    said[n > 0 ? n : 0] = 0;
+    size_t n_said = 0; /* the message comes in pieces */
+    ssize_t n = 0;
+    while ((n = read(ends[0], said + n_said, size - 1 - n_said)) > 0)
+        n_said += (size_t)n;
+    said[n_said] = 0;
     close(ends[0]);
     waitpid(child, &status, 0);
     return status;

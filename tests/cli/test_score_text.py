@@ -229,16 +229,6 @@ class Windows(ModelCase):
             [record] = self.score(path, "-c", 64, "-b", batch)
             self.check_offsets(record)
 
-    def test_memory_does_not_grow_with_the_text(self):
-        def peak(n_times):
-            path = self.write("m.txt", " ".join([LONG] * n_times))
-            process = subprocess.Popen([ENTROL, "score", *self.flags(), path, "-c", "128", "-b", "128",
-                                        "-o", self.path("out")], stderr=subprocess.DEVNULL)
-            return os.wait4(process.pid, 0)[2].ru_maxrss
-
-        small, large = peak(1), peak(4)
-        self.assertLess(large, 1.05 * small)
-
 
 class Compat(ModelCase):
     def test_its_perplexity_is_that_of_its_records(self):

@@ -1,11 +1,11 @@
-"""entrol score on a real model's logits: the file against NumPy in float64, and the text against the file."""
+"""What only a real model shows: its logits against NumPy in float64, a text against its logits, memory."""
 import os
 import subprocess
 import sys
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "cli"))
-from scoring import MODEL, ScoreCase, levels, np, reals, textbook
+from scoring import ENTROL, MODEL, ScoreCase, levels, np, reals, textbook
 
 TEXT = os.path.join(os.path.dirname(__file__), "..", "..", "examples", "alice.txt")
 DUMP = os.path.join(os.environ.get("BUILD", "build"), "llama_dump_logits")
@@ -53,6 +53,24 @@ class RealLogits(ScoreCase):
         ranks = {text.encode()[start:end]: rank
                  for start, end, rank in zip(record["byte_start"], record["byte_end"], record["rank"])}
         self.assertEqual(ranks[b" worst"], 1)
+
+
+@unittest.skipUnless(MODEL, "ENTROL_MODEL names no model")
+class Memory(ScoreCase):
+    def test_it_does_not_grow_with_the_text(self):
+        text = open(TEXT, encoding="utf-8").read()
+
+        def peak(n_times):
+            path = self.path("long.txt")
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(text * n_times)
+            process = subprocess.Popen([ENTROL, "score", "-m", MODEL, "-c", "512", "-o", self.path("out"), path],
+                                       stderr=subprocess.DEVNULL)
+            _, status, usage = os.wait4(process.pid, 0)
+            self.assertEqual(status, 0)
+            return usage.ru_maxrss
+
+        self.assertLess(peak(6), 1.05 * peak(1))  # about 300 and 1,900 tokens
 
 
 if __name__ == "__main__":

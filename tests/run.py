@@ -199,7 +199,7 @@ def sanitized(stage, environment, wrapper=(), *options):
     if configure_and_build(stage, stage.name, "-DENTROL_BUILD_BENCH=OFF", *options):
         folder = folder_of(stage.name)
         c_tests(stage, folder, wrapper, environment)
-        command_tests(stage, folder, environment)
+        command_tests(stage, folder, dict(environment, ENTROL_SANITIZED="1"))
 
 
 def stage_neon(stage):

@@ -236,7 +236,7 @@ bool score_journal_add(score_journal *journal, uint64_t end_offset, uint64_t has
                        const float *entropies, size_t n_entropies, trouble *trouble) {
     entry entry = {ENTRY_MAGIC, end_offset, hash, n_entropies, 0, *totals};
     if (fwrite(&entry, sizeof(entry), 1, journal->file) != 1 ||
-        fwrite(entropies, sizeof(*entropies), n_entropies, journal->file) != n_entropies)
+        (n_entropies > 0 && fwrite(entropies, sizeof(*entropies), n_entropies, journal->file) != n_entropies))
         return journal_trouble(journal, trouble);
     return true;
 }

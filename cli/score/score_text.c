@@ -59,7 +59,8 @@ scorer *scorer_open(const score_settings *settings, entrol_context *context, boo
     scorer->context = context;
     entrol_llama_options options = llama_options(settings, vocabulary_only);
     char error[768] = "";
-    abort_message_begin(options.model_path, "llama.cpp gave up while it read the model: the file is damaged");
+    abort_message_begin(options.model_path,
+                        "llama.cpp gave up while it loaded the model: not enough memory, or the file is damaged");
     entrol_status status = entrol_llama_open(&scorer->llama, error, sizeof(error), &options);
     abort_message_end();
     if (status != ENTROL_OK) {

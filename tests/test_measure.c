@@ -201,9 +201,16 @@ static void check_sheet(const sheet *sheet, double temperature, double order, co
     }
 }
 
+/* ENTROL_QUICK: under an emulator, where the oracle's long double is software, only every seventh large row. */
+static bool is_left_out(int kind, size_t n) {
+    return getenv("ENTROL_QUICK") && n > 60000 && ((size_t)kind + n) % 7 != 0;
+}
+
 static void check_kinds(size_t n, entrol_dtype dtype) {
     static const double temperatures[] = {1, 0.7, 3}, orders[] = {2, 0.5, INFINITY, 0, 1, 3};
     for (int kind = 0; kind < N_KINDS; kind++) {
+        if (is_left_out(kind, n))
+            continue;
         sheet sheet = sheet_make(1, n, dtype);
         for (size_t j = 0; j < n; j++)
             put(&sheet, 0, j, kind_value(kind, j, n));

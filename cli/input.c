@@ -143,7 +143,11 @@ ssize_t input_read(input *input, void *bytes, size_t n_bytes, trouble *trouble) 
 }
 
 bool input_peek(input *input, const char **bytes, size_t *n_bytes, trouble *trouble) {
-    while (input->end - input->start < PEEK_SIZE && !input->at_end)
+    return input_peek_least(input, PEEK_SIZE, bytes, n_bytes, trouble);
+}
+
+bool input_peek_least(input *input, size_t least, const char **bytes, size_t *n_bytes, trouble *trouble) {
+    while (input->end - input->start < least && !input->at_end)
         if (!read_more(input, trouble))
             return false;
     size_t n = input->end - input->start;

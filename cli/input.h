@@ -30,6 +30,8 @@ ssize_t input_read(input *input, void *bytes, size_t n_bytes, trouble *trouble);
 
 /* Looks at the next bytes without taking them (at most 64 KiB); *n_bytes says how many there are. */
 bool input_peek(input *input, const char **bytes, size_t *n_bytes, trouble *trouble);
+/* The same without waiting for more than `least` of them, which a slow pipe may take long to send. */
+bool input_peek_least(input *input, size_t least, const char **bytes, size_t *n_bytes, trouble *trouble);
 
 /* The next line without its newline: 1, 0 at the end, -1 for trouble. *line is NUL-terminated and lives until the next
  * call. A last line without a newline is a line too. */

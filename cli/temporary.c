@@ -28,6 +28,11 @@ int temporary_open(trouble *trouble) {
     return fd;
 }
 
+bool temporary_trouble(trouble *trouble) {
+    return trouble_set(trouble, "cannot write a temporary file in %.200s (TMPDIR says where): %s", folder(),
+                       strerror(errno));
+}
+
 bool temporary_write(int fd, const void *bytes, size_t n_bytes, trouble *trouble) {
     const char *next = bytes;
     while (n_bytes > 0) {
@@ -35,8 +40,7 @@ bool temporary_write(int fd, const void *bytes, size_t n_bytes, trouble *trouble
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            return trouble_set(trouble, "cannot write a temporary file in %.200s (TMPDIR says where): %s", folder(),
-                               strerror(errno));
+            return temporary_trouble(trouble);
         next += n;
         n_bytes -= (size_t)n;
     }

@@ -8,6 +8,8 @@
 
 /* In TMPDIR, else /tmp: a descriptor, or -1 with trouble. */
 int temporary_open(trouble *trouble);
+/* "cannot write a temporary file in FOLDER ...: " and errno's words; always false. */
+bool temporary_trouble(trouble *trouble);
 bool temporary_write(int fd, const void *bytes, size_t n_bytes, trouble *trouble);
 
 #endif

@@ -1,5 +1,6 @@
 /* The floating-point arrays of a file as rows of logits, and integer arrays as targets. */
 #include "logits.h"
+#include "container.h"
 #include "tensor.h"
 
 #include <inttypes.h>
@@ -40,6 +41,8 @@ static logits_array array_of(const tensor *tensor) {
 
 static bool collect(logits_file *file, trouble *trouble) {
     const tensor_file *tensors = file->tensors;
+    if (container_holds_records(tensors))
+        return trouble_set(trouble, "%s: expected logits, found token records", tensors->name);
     file->arrays = malloc((tensors->n_tensors + 1) * sizeof *file->arrays);
     if (!file->arrays)
         return trouble_set(trouble, "%s: out of memory", tensors->name);

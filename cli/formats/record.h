@@ -71,18 +71,18 @@ typedef struct column {
 typedef struct document {
     size_t n_tokens;
     column columns[COLUMN_COUNT];
-    json_t *fields;   /* the whole line as an object, columns included, in its order */
+    json_t *fields;   /* the whole line as an object, columns included, in its order; without them where no line is */
     const char *id;   /* as text: the "id" field, else "document N" with N the line number; owned */
     const char *text; /* the "text" field; NULL if absent; owned by fields */
     size_t text_size;
-    const char *line; /* the line as it stands in the file; lives until the next read */
+    const char *line; /* the line as it stands in the file, until the next read; NULL: it comes from no line */
     size_t line_size;
-    uint64_t line_number;
+    uint64_t line_number; /* of a document that comes from no line: its number in the file, from 1 */
 } document;
 
-/* Reads the next document: 1, 0 at the end, -1 for trouble that names file, line and column. Checks that every
- * column is an array of the same length and type, that byte offsets are in order, and where there is a text, that they
- * lie inside it. Frees what the struct held before. */
+/* Reads the next line (records.h reads any container): 1, 0 at the end, -1 for trouble that names file, line and
+ * column. Checks that every column is an array of the same length and type, that byte offsets are in order, and where
+ * there is a text, that they lie inside it. Frees what the struct held before. */
 int record_read(input *input, document *document, trouble *trouble);
 /* The same from one line of text. */
 bool record_parse(const char *name, uint64_t line_number, const char *line, size_t n_bytes, document *document,
@@ -101,7 +101,7 @@ bool document_values(const document *document, const char *by, float **values, u
 void record_write(buffer *buffer, const document *document);
 
 /* Appends `line` with column `id` of the document set: added before the closing brace, or in place of the one that is
- * there; every other byte of the line stays as it is. */
+ * there; every other byte of the line stays as it is. Without a line, it is record_write. */
 void record_write_with_column(buffer *buffer, const document *document, column_id id);
 
 #endif

@@ -160,8 +160,7 @@ static bool read_columns(place *place, document *document) {
     return true;
 }
 
-/* Offsets never go back, and stay inside the text if there is one. */
-static bool check_offsets(const place *place, const document *document) {
+bool record_check_offsets(const char *name, const document *document, trouble *trouble) {
     const column *start = &document->columns[COLUMN_BYTE_START], *end = &document->columns[COLUMN_BYTE_END];
     if (!start->is_present || !end->is_present)
         return true;
@@ -172,18 +171,18 @@ static bool check_offsets(const place *place, const document *document) {
             continue;
         int64_t from = start->integers[i], to = end->integers[i];
         if (from < last_start || to < last_end || from > to)
-            return trouble_set(place->trouble, "%s:%llu: token %zu: bytes %lld to %lld are not in order", place->name,
-                               (unsigned long long)place->line_number, i, (long long)from, (long long)to);
+            return trouble_set(trouble, "%s:%llu: token %zu: bytes %lld to %lld are not in order", name,
+                               (unsigned long long)document->line_number, i, (long long)from, (long long)to);
         if (to > limit)
-            return trouble_set(place->trouble, "%s:%llu: token %zu ends at byte %lld, but the text has %lld",
-                               place->name, (unsigned long long)place->line_number, i, (long long)to, (long long)limit);
+            return trouble_set(trouble, "%s:%llu: token %zu ends at byte %lld, but the text has %lld", name,
+                               (unsigned long long)document->line_number, i, (long long)to, (long long)limit);
         last_start = from;
         last_end = to;
     }
     return true;
 }
 
-static bool read_id(const place *place, document *document) {
+static bool read_id(const char *name, document *document, trouble *trouble) {
     const json_t *id = json_object_get(document->fields, "id");
     buffer text = {0};
     if (json_is_string(id))
@@ -191,9 +190,17 @@ static bool read_id(const place *place, document *document) {
     else if (id && !json_is_null(id))
         json_append(&text, id);
     else
-        buffer_append_format(&text, "document %llu", (unsigned long long)place->line_number);
+        buffer_append_format(&text, "document %llu", (unsigned long long)document->line_number);
     document->id = text.data;
-    return !text.failed || trouble_set(place->trouble, "%s: out of memory", place->name);
+    return !text.failed || trouble_set(trouble, "%s: out of memory", name);
+}
+
+bool record_take_fields(const char *name, document *document, json_t *fields, trouble *trouble) {
+    const json_t *text = json_object_get(fields, "text");
+    document->fields = fields;
+    document->text = json_string_value(text);
+    document->text_size = json_string_length(text);
+    return read_id(name, document, trouble);
 }
 
 bool record_parse(const char *name, uint64_t line_number, const char *line, size_t n_bytes, document *document,
@@ -203,16 +210,12 @@ bool record_parse(const char *name, uint64_t line_number, const char *line, size
     document->line = line;
     document->line_size = n_bytes;
     document->line_number = line_number;
-    document->fields = json_read_object(name, line_number, line, n_bytes, trouble);
-    if (!document->fields)
-        return false;
-    const json_t *text = json_object_get(document->fields, "text");
-    document->text = json_string_value(text);
-    document->text_size = json_string_length(text);
-    return read_id(&place, document) && read_columns(&place, document) && check_offsets(&place, document);
+    json_t *fields = json_read_object(name, line_number, line, n_bytes, trouble);
+    return fields && record_take_fields(name, document, fields, trouble) && read_columns(&place, document) &&
+           record_check_offsets(name, document, trouble);
 }
 
-static bool is_blank(const char *line, size_t n_bytes) {
+bool record_is_blank(const char *line, size_t n_bytes) {
     return strspn(line, " \t\r") == n_bytes;
 }
 
@@ -225,7 +228,7 @@ int record_read(input *input, document *document, trouble *trouble) {
             document_free(document);
             return status;
         }
-    } while (is_blank(line, n_bytes));
+    } while (record_is_blank(line, n_bytes));
     bool ok = record_parse(input_name(input), input_line_number(input), line, n_bytes, document, trouble);
     return ok ? 1 : -1;
 }

@@ -53,8 +53,7 @@ static void append_name(buffer *buffer, const char **separator, const char *name
     *separator = ", ";
 }
 
-/* Whether a member of the input line is written as it was: not if it is a column, or stands in the way of one. */
-static bool is_other_field(const document *document, const char *key, const json_t *value) {
+bool record_keeps_field(const document *document, const char *key, const json_t *value) {
     column_id id = record_find_column(key, strlen(key));
     return id == COLUMN_COUNT || (!json_is_array(value) && !document->columns[id].is_present);
 }
@@ -63,7 +62,7 @@ void record_write(buffer *buffer, const document *document) {
     const char *separator = "{", *key;
     json_t *value;
     json_object_foreach(document->fields, key, value) {
-        if (!is_other_field(document, key, value))
+        if (!record_keeps_field(document, key, value))
             continue;
         append_name(buffer, &separator, key);
         json_append(buffer, value);
@@ -147,6 +146,10 @@ static bool find_member(const char *line, size_t n, const char *name, size_t *st
 void record_write_with_column(buffer *buffer, const document *document, column_id id) {
     size_t start, end;
     bool is_empty;
+    if (!document->line) {
+        record_write(buffer, document);
+        return;
+    }
     bool found = find_member(document->line, document->line_size, record_columns[id].name, &start, &end, &is_empty);
     buffer_append(buffer, document->line, start);
     if (!found) {

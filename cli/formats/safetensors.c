@@ -141,9 +141,10 @@ bool safetensors_read(tensor_file *file, trouble *trouble) {
     json_t *root = json_read_object(file->name, 0, (const char *)file->bytes + 8, (size_t)header, trouble);
     if (!root)
         return false;
-    const char *name;
+    const char *name, *kind = json_string_value(json_object_get(json_object_get(root, "__metadata__"), "format"));
     json_t *entry;
     bool ok = true;
+    snprintf(file->kind, sizeof file->kind, "%s", kind ? kind : "");
     json_object_foreach(root, name, entry) {
         if (ok && strcmp(name, "__metadata__") != 0)
             ok = read_tensor(file, name, entry, data, n_data, trouble);

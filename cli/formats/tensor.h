@@ -45,6 +45,7 @@ typedef struct tensor_file {
     const unsigned char *bytes;
     size_t n_bytes;
     void *mapping; /* NULL: the bytes are the caller's */
+    char kind[32]; /* safetensors: "format" of its __metadata__, "" where there is none */
     tensor *tensors;
     size_t n_tensors;
 } tensor_file;

@@ -1,0 +1,26 @@
+/* One tensor on its way into a container: an unlinked temporary file that grows at its end. */
+#ifndef CLI_FORMATS_CONTAINER_SPOOL_H
+#define CLI_FORMATS_CONTAINER_SPOOL_H
+
+#include "../message.h"
+#include "../output.h"
+
+#include <stdint.h>
+#include <stdio.h>
+
+typedef struct spool {
+    FILE *file; /* NULL: not begun */
+    uint64_t n_bytes;
+} spool;
+
+bool spool_begin(spool *spool, trouble *trouble);
+void spool_close(spool *spool);
+bool spool_append(spool *spool, const void *bytes, size_t n_bytes, trouble *trouble);
+/* The same element n times. */
+bool spool_fill(spool *spool, const void *element, size_t size, uint64_t n, trouble *trouble);
+/* Rows of `from` elements become rows of `to` >= from: `pad` follows each, or where it is NULL, its last element. */
+bool spool_widen(spool *spool, size_t size, size_t from, size_t to, const void *pad, trouble *trouble);
+/* Copies all of it; `narrow`: I64 as I32. */
+bool spool_copy(spool *spool, output *output, bool narrow, trouble *trouble);
+
+#endif

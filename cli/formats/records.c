@@ -1,0 +1,133 @@
+/* One interface over the containers of records. */
+#include "records.h"
+#include "container.h"
+#include "record_parts.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+struct records {
+    char *name;
+    input *input; /* of lines */
+    bool owns_input;
+    container *container; /* NULL: lines */
+    document document;    /* of records_next_line */
+    buffer line;
+};
+
+static records *records_new(const char *name, trouble *trouble) {
+    records *made = calloc(1, sizeof *made);
+    if (made)
+        made->name = strdup(name);
+    if (made && made->name)
+        return made;
+    free(made);
+    trouble_set(trouble, "%s: out of memory", name);
+    return NULL;
+}
+
+void records_close(records *records) {
+    if (!records)
+        return;
+    document_free(&records->document);
+    buffer_free(&records->line);
+    container_close(records->container);
+    if (records->owns_input)
+        input_close(records->input);
+    free(records->name);
+    free(records);
+}
+
+records *records_open_tensors(tensor_file *file, trouble *trouble) {
+    records *made = records_new(file->name, trouble);
+    if (!made) {
+        tensors_close(file);
+        return NULL;
+    }
+    made->container = container_open(file, trouble);
+    if (made->container)
+        return made;
+    records_close(made);
+    return NULL;
+}
+
+static records *open_lines(input *input, trouble *trouble) {
+    records *made = records_new(input_name(input), trouble);
+    if (made)
+        made->input = input;
+    return made;
+}
+
+records *records_open_input(input *input, const char *path, trouble *trouble) {
+    enum { N_TOLD = 9 }; /* a header's length and its brace */
+    const char *bytes;
+    size_t n;
+    if (!input_peek_least(input, N_TOLD, &bytes, &n, trouble))
+        return NULL;
+    if (tensor_detect((const unsigned char *)bytes, n) != TENSOR_FORMAT_SAFETENSORS)
+        return open_lines(input, trouble);
+    tensor_file *file = path ? tensors_open(path, trouble) : tensors_open_input(input, trouble);
+    return file ? records_open_tensors(file, trouble) : NULL;
+}
+
+static bool is_plain(const char *path) {
+    struct stat status;
+    return strcmp(path, "-") != 0 && stat(path, &status) == 0 && S_ISREG(status.st_mode);
+}
+
+records *records_open(const char *path, trouble *trouble) {
+    input *input = input_open(path, trouble);
+    records *made = input ? records_open_input(input, is_plain(path) ? path : NULL, trouble) : NULL;
+    if (made && made->input)
+        made->owns_input = true;
+    else
+        input_close(input);
+    return made;
+}
+
+const char *records_name(const records *records) {
+    return records->name;
+}
+
+bool records_are_flat(const records *records) {
+    return records->container != NULL;
+}
+
+int records_next(records *records, document *document, trouble *trouble) {
+    return records->container ? container_next(records->container, document, trouble)
+                              : record_read(records->input, document, trouble);
+}
+
+static int next_as_line(records *records, trouble *trouble) {
+    int more = container_next(records->container, &records->document, trouble);
+    if (more != 1)
+        return more;
+    buffer_clear(&records->line);
+    record_write(&records->line, &records->document);
+    if (!records->line.failed)
+        return 1;
+    trouble_set(trouble, "%s: out of memory", records->name);
+    return -1;
+}
+
+int records_next_line(records *records, const char **line, size_t *n_bytes, trouble *trouble) {
+    int more;
+    if (records->container) {
+        more = next_as_line(records, trouble);
+        *line = records->line.data;
+        *n_bytes = more == 1 ? records->line.size - 1 : 0;
+        return more;
+    }
+    do
+        more = input_line(records->input, line, n_bytes, trouble);
+    while (more == 1 && record_is_blank(*line, *n_bytes));
+    return more;
+}
+
+bool records_rewind(records *records, trouble *trouble) {
+    if (!records->container)
+        return input_rewind(records->input, trouble);
+    container_rewind(records->container);
+    return true;
+}

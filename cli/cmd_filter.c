@@ -5,6 +5,7 @@
 #include "select/filter.h"
 
 #include <string.h>
+#include <sys/stat.h>
 
 enum { N_OPTIONS = SELECT_RULE_OPTIONS + SCORE_MODEL_OPTIONS + 2 };
 
@@ -29,11 +30,11 @@ static void fill_options(option *rows, select_settings *settings, score_settings
 }
 
 /* Whether the first line has what score writes: columns, or statistics. */
-static bool starts_with_record(input *input) {
+static bool starts_with_record(records *records) {
     document document = {0};
     trouble unreadable; /* no JSON: a text */
     bool is_record = false;
-    if (record_read(input, &document, &unreadable) == 1)
+    if (records_next(records, &document, &unreadable) == 1)
         is_record = document.columns[COLUMN_ENTROPY].is_present || document.columns[COLUMN_LOGPROB].is_present ||
                     (json_is_integer(json_object_get(document.fields, "n_tokens")) &&
                      json_object_get(document.fields, "entropy_mean") != NULL);
@@ -41,18 +42,33 @@ static bool starts_with_record(input *input) {
     return is_record;
 }
 
+/* Whether a plain file is a container of records, and not one of logits. */
+static bool is_container(const char *path) {
+    struct stat status;
+    trouble unreadable;
+    if (strcmp(path, "-") == 0 || stat(path, &status) != 0 || !S_ISREG(status.st_mode))
+        return false;
+    records *records = records_open(path, &unreadable);
+    bool is_flat = records != NULL && records_are_flat(records);
+    records_close(records);
+    return is_flat;
+}
+
 static bool look_at_input(bool *is_record, select_inputs *inputs, int index, trouble *trouble) {
     bool is_logits;
     const char *path = inputs->paths[index];
+    *is_record = is_container(path);
+    if (*is_record)
+        return true;
     if (!score_is_logits(path, &is_logits, trouble))
         return false;
     if (is_logits)
         return trouble_set(trouble, "%s: filter keeps lines or files of text; score logits, and select from that",
                            path);
-    input *input = select_inputs_read(inputs, index, trouble);
-    if (input == NULL)
+    records *records = select_inputs_records(inputs, index, trouble);
+    if (records == NULL)
         return false;
-    *is_record = starts_with_record(input);
+    *is_record = records_are_flat(records) || starts_with_record(records);
     select_inputs_leave(inputs, index);
     return true;
 }
@@ -78,6 +94,9 @@ static int filter(const select_settings *settings, score_settings *scoring, sele
         return message_trouble(&trouble);
     if (are_records)
         return select_records(settings, inputs, argc, argv);
+    if (container_is_path(settings->output_path))
+        return message_error("-o %s: the kept lines of text are no token records; give the file another name",
+                             settings->output_path);
     if (sample_statistic_exists(settings->by))
         return filter_texts(settings, scoring, inputs, argc, argv);
     buffer names = {0};

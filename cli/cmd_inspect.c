@@ -50,6 +50,13 @@ static bool detect(kind *kind, input *input, trouble *trouble) {
     return true;
 }
 
+static bool inspect_lines(buffer *text, input *input, trouble *trouble) {
+    records *records = records_open_input(input, NULL, trouble);
+    bool ok = records && inspect_records(text, records, trouble);
+    records_close(records);
+    return ok;
+}
+
 static bool inspect(buffer *text, const char *path, trouble *trouble) {
     char name[4096];
     kind kind;
@@ -64,7 +71,7 @@ static bool inspect(buffer *text, const char *path, trouble *trouble) {
     buffer_append_format(text, "%s\n", name);
     if (kind == KIND_TEXTS)
         return inspect_texts(text, input, trouble);
-    bool ok = kind == KIND_RECORDS    ? inspect_records(text, input, trouble)
+    bool ok = kind == KIND_RECORDS    ? inspect_lines(text, input, trouble)
               : kind == KIND_TENSORS  ? inspect_tensors(text, path, input, trouble)
               : kind == KIND_MANIFEST ? inspect_manifest(text, input, trouble)
                                       : inspect_gguf(text, input, trouble);

@@ -1,7 +1,7 @@
 /* entrol report: records as one HTML file that loads nothing. */
 #include "commands.h"
 #include "formats/manifest.h"
-#include "formats/record.h"
+#include "formats/records.h"
 #include "message.h"
 #include "options.h"
 #include "output.h"
@@ -25,16 +25,16 @@ static bool has_measures(const document *document, trouble *trouble) {
 }
 
 static bool add_file(html_report *report, const char *path, trouble *trouble) {
-    input *input = input_open(path, trouble);
-    if (!input)
+    records *records = records_open(path, trouble);
+    if (!records)
         return false;
     document document = {0};
     int more = 0;
     bool ok = true;
-    while (ok && (more = record_read(input, &document, trouble)) > 0)
+    while (ok && (more = records_next(records, &document, trouble)) > 0)
         ok = has_measures(&document, trouble) && html_document(report, &document, trouble);
     document_free(&document);
-    input_close(input);
+    records_close(records);
     return ok && more >= 0;
 }
 
@@ -145,7 +145,8 @@ const command command_report = {
     .summary = "records as one HTML file that needs no network",
     .usage = "[options] [FILE...]",
     .description =
-        "Writes token records (JSON Lines, also .gz and .zst; standard input without a FILE) as one HTML page: "
+        "Writes token records (JSON Lines or .safetensors, also .gz and .zst; standard input without a FILE) as one "
+        "HTML page: "
         "the text as a heat map, distributions, the worst documents, spans and tokens, and how it was made "
         "(from FILE.manifest.json). The page loads nothing and runs nothing but its own script.",
     .examples = "  entrol report -o report.html records.jsonl            the page\n"

@@ -23,7 +23,8 @@ static void fill_options(option *rows, score_run *run) {
          .type = OPTION_STRING,
          .value = &run->output_path,
          .metavar = "FILE",
-         .help = "Write the records here, and FILE.manifest.json beside them. Default: standard output."},
+         .help = "Write the records here, and FILE.manifest.json beside them: to FILE.safetensors as one file of flat "
+                 "columns, else as JSON Lines. Default: standard output."},
         {.name = "columns",
          .type = OPTION_STRING,
          .value = &run->columns,
@@ -73,7 +74,7 @@ static void fill_options(option *rows, score_run *run) {
         {.name = "resume",
          .type = OPTION_FLAG,
          .value = &run->resume,
-         .help = "Go on where an interrupted run with the same settings stopped; needs -o."},
+         .help = "Go on where an interrupted run with the same settings stopped; needs -o, and not .safetensors."},
         {.name = "dry-run",
          .type = OPTION_FLAG,
          .value = &run->dry_run,
@@ -114,6 +115,10 @@ static bool check_flags(score_run *run, trouble *trouble) {
         return trouble_set(trouble, "--renyi: the order is a number from 0 to infinity");
     if (run->resume && run->output_path == NULL)
         return trouble_set(trouble, "--resume needs -o FILE: standard output cannot be gone on with");
+    if (run->resume && container_is_path(run->output_path))
+        return trouble_set(trouble,
+                           "--resume: a .safetensors file is made when all is scored; use JSON Lines (any other "
+                           "name), and make one of them with entrol select");
     if (run->settings.compat != NULL)
         run->settings.texts.plain = true; /* a file is one text there */
     return read_share(run, trouble) && score_settings_columns(&run->settings, run->columns, run->renyi_given, trouble);
@@ -186,6 +191,8 @@ static bool resume_output(score_run *run, trouble *trouble) {
 
 static bool begin_output(score_run *run, trouble *trouble) {
     run->output = output_open(run->output_path, trouble);
+    if (run->output != NULL && container_is_path(run->output_path))
+        return (run->container = container_writer_open(trouble)) != NULL;
     if (run->output == NULL || run->journal_path == NULL)
         return run->output != NULL;
     run->journal = score_journal_begin(run->journal_path, run->settings_json, trouble);
@@ -223,6 +230,8 @@ static bool finish(score_run *run, int argc, char **argv, trouble *trouble) {
     if (run->journal_path != NULL && run->settings.model != NULL && score_run_scorer(run, trouble) == NULL)
         return false;
     output *output = run->output;
+    if (run->container != NULL && !container_writer_finish(run->container, output, trouble))
+        return false;
     run->output = NULL;
     if (!output_commit(output, trouble))
         return false;
@@ -302,6 +311,7 @@ static bool create_context(score_run *run, trouble *trouble) {
 
 static void close_run(score_run *run) {
     scorer_close(run->scorer);
+    container_writer_close(run->container);
     json_decref(run->settings_json);
     free(run->journal_path);
     buffer_free(&run->line);

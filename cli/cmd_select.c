@@ -44,7 +44,8 @@ static void fill_options(option *rows, select_settings *settings) {
          .type = OPTION_STRING,
          .value = &settings->output_path,
          .metavar = "FILE",
-         .help = "Write here, and FILE.manifest.json beside it. Default: standard output."},
+         .help = "Write here, and FILE.manifest.json beside it; records and samples to FILE.safetensors as one file of "
+                 "flat columns. Default: standard output."},
     };
     select_rule_options(rows, settings);
     memcpy(rows + SELECT_RULE_OPTIONS, table, sizeof(table));
@@ -71,7 +72,8 @@ const command command_select = {
     .summary = "which tokens or documents to keep, by a rule",
     .usage = "--keep RULE | --mask RULE [options] FILE...",
     .description =
-        "Reads token records, as entrol score writes them (- is standard input), and keeps tokens by their entropy or "
+        "Reads token records, as entrol score writes them (JSON Lines or .safetensors; - is standard input), and keeps "
+        "tokens by their entropy or "
         "another column. A token without a value is null in keep and is never kept. Exit 1 if nothing was kept. The "
         "closing summary says how much was kept, the thresholds and the ties.",
     .examples = "  entrol select a.jsonl --keep low:80%                       keep the sure four fifths\n"

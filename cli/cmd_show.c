@@ -1,6 +1,6 @@
 /* entrol show: records as a heat map in the terminal, and a table of the worst tokens. */
 #include "commands.h"
-#include "formats/record.h"
+#include "formats/records.h"
 #include "message.h"
 #include "options.h"
 #include "output.h"
@@ -138,17 +138,17 @@ static bool show_document(show *show, const document *document, trouble *trouble
 }
 
 static bool show_file(show *show, const char *path, trouble *trouble) {
-    input *input = input_open(path, trouble);
-    if (!input)
+    records *records = records_open(path, trouble);
+    if (!records)
         return false;
     document document = {0};
     int more = 0;
     bool ok = true;
-    while (ok && !is_done(show) && (more = record_read(input, &document, trouble)) > 0)
+    while (ok && !is_done(show) && (more = records_next(records, &document, trouble)) > 0)
         if (is_wanted(show, &document))
             ok = show_document(show, &document, trouble);
     document_free(&document);
-    input_close(input);
+    records_close(records);
     return ok && more >= 0;
 }
 
@@ -287,7 +287,8 @@ const command command_show = {
     .summary = "records as a heat map in the terminal",
     .usage = "[options] [FILE...]",
     .description =
-        "Prints the text of token records (JSON Lines, also .gz and .zst; standard input without a FILE) with "
+        "Prints the text of token records (JSON Lines or .safetensors, also .gz and .zst; standard input without a "
+        "FILE) with "
         "each token coloured by its entropy or another column. Without colour a line of blocks below the "
         "text says the same. Tokens that end inside a character are joined until it is whole and count as "
         "the worst of them. Characters that would disturb the terminal are written as <U+XXXX>.",

@@ -3,13 +3,14 @@
 #define CLI_INSPECT_H
 
 #include "buffer.h"
+#include "formats/records.h"
 #include "input.h"
 
-bool inspect_records(buffer *text, input *input, trouble *trouble);
+bool inspect_records(buffer *text, records *records, trouble *trouble);
 /* Takes the input, also on failure. */
 bool inspect_texts(buffer *text, input *input, trouble *trouble);
 bool inspect_gguf(buffer *text, input *input, trouble *trouble);
-/* .npy or .safetensors, memory-mapped where `path` can be. */
+/* .npy or .safetensors, memory-mapped where `path` can be: arrays, or records. */
 bool inspect_tensors(buffer *text, const char *path, input *input, trouble *trouble);
 bool inspect_manifest(buffer *text, input *input, trouble *trouble);
 

@@ -1,5 +1,6 @@
 /* Texts, arrays, models and manifests, each in a few lines. */
 #include "inspect.h"
+#include "formats/container.h"
 #include "formats/gguf.h"
 #include "formats/tensor.h"
 #include "formats/texts.h"
@@ -86,11 +87,21 @@ static void describe_tensor(buffer *text, const tensor *tensor, bool has_name) {
     }
 }
 
+/* Takes the file. */
+static bool inspect_container(buffer *text, tensor_file *file, trouble *trouble) {
+    records *records = records_open_tensors(file, trouble);
+    bool ok = records && inspect_records(text, records, trouble);
+    records_close(records);
+    return ok;
+}
+
 bool inspect_tensors(buffer *text, const char *path, input *input, trouble *trouble) {
     bool is_standard = strcmp(path, "-") == 0;
     tensor_file *file = is_standard ? tensors_open_input(input, trouble) : tensors_open(path, trouble);
     if (!file)
         return false;
+    if (container_holds_records(file))
+        return inspect_container(text, file, trouble);
     bool is_npy = file->format == TENSOR_FORMAT_NPY;
     inspect_line(text, "kind", "%s", is_npy ? ".npy array" : ".safetensors arrays");
     if (!is_npy)

@@ -1,6 +1,5 @@
 /* Token records: how many, which columns, and what range each column has. */
 #include "inspect.h"
-#include "formats/record.h"
 
 #include <math.h>
 
@@ -71,16 +70,16 @@ static void describe_column(buffer *text, const summary *all, column_id id) {
     buffer_append_string(text, "\n");
 }
 
-bool inspect_records(buffer *text, input *input, trouble *trouble) {
+bool inspect_records(buffer *text, records *records, trouble *trouble) {
     summary summary = {0};
     document document = {0};
     int status;
-    while ((status = record_read(input, &document, trouble)) == 1)
+    while ((status = records_next(records, &document, trouble)) == 1)
         add_document(&summary, &document);
     document_free(&document);
     if (status < 0)
         return false;
-    inspect_line(text, "kind", "token records, JSON Lines");
+    inspect_line(text, "kind", "token records, %s", records_are_flat(records) ? "safetensors" : "JSON Lines");
     inspect_line(text, "documents", "%llu", (unsigned long long)summary.n_documents);
     inspect_line(text, "tokens", "%llu", (unsigned long long)summary.n_tokens);
     if (summary.n_text_bytes > 0)

@@ -67,6 +67,17 @@ static bool count_texts(estimate *estimate, const char *path, trouble *trouble) 
     return ok && more >= 0;
 }
 
+/* The bytes that a document becomes in the output. */
+static size_t output_size(const estimate *estimate, const document *document) {
+    if (container_is_path(estimate->run->output_path))
+        return container_size_of(document);
+    buffer line = {0};
+    record_write(&line, document);
+    size_t size = line.size;
+    buffer_free(&line);
+    return size;
+}
+
 /* The speed of measuring an array's first rows, and the size of what they become. */
 static bool time_rows(estimate *estimate, const logits_array *array, trouble *trouble) {
     size_t row_bytes = array->n_columns * entrol_dtype_size(array->dtype), n = TIMED_ROW_BYTES / row_bytes + 1;
@@ -79,13 +90,10 @@ static bool time_rows(estimate *estimate, const logits_array *array, trouble *tr
                                   "--dry-run", trouble);
     double start = monotonic_seconds();
     if (ok && entrol_measure_rows(estimate->run->context, &columns.record, NULL, &matrix, targets, NULL) == ENTROL_OK) {
-        buffer line = {0};
         score_columns_end(&columns, &result);
         score_columns_drop(&result, &estimate->run->settings, estimate->run->settings.sample_level);
-        record_write(&line, &result);
+        estimate->bytes_per_row = (double)output_size(estimate, &result) / (double)n;
         estimate->rows_per_second = (double)n / fmax(monotonic_seconds() - start, 1e-9);
-        estimate->bytes_per_row = (double)line.size / (double)n;
-        buffer_free(&line);
     }
     score_columns_free(&columns);
     document_free(&result);
@@ -119,7 +127,7 @@ static int out_of_time(void *user, size_t n_scored) {
 }
 
 /* Scores one document, as far as the time allows. */
-static double time_document(estimate *estimate, scorer *scorer, const text_document *text, buffer *line,
+static double time_document(estimate *estimate, scorer *scorer, const text_document *text, size_t *n_bytes,
                             size_t *n_tokens, trouble *trouble) {
     document result = {0};
     entrol_diagnosis diagnosis = {0};
@@ -128,7 +136,7 @@ static double time_document(estimate *estimate, scorer *scorer, const text_docum
     double seconds = monotonic_seconds() - start;
     if (scored == 1) {
         score_columns_drop(&result, &estimate->run->settings, estimate->run->settings.sample_level);
-        record_write(line, &result);
+        *n_bytes += output_size(estimate, &result);
         *n_tokens = result.n_tokens;
     }
     document_free(&result);
@@ -154,22 +162,20 @@ static bool time_texts(estimate *estimate, trouble *trouble) {
     if (scorer == NULL)
         return false;
     estimate->deadline = monotonic_seconds() + TIMED_SECONDS;
-    buffer line = {0};
-    size_t n_tokens = 0, n_written = 0;
+    size_t n_tokens = 0, n_written = 0, n_bytes = 0;
     double seconds = 0;
     for (size_t i = 0; i < estimate->n_timed && monotonic_seconds() < estimate->deadline; i++) {
         stopwatch watch = {estimate, 0, monotonic_seconds(), 0};
         size_t n = 0;
         scorer_on_progress(scorer, on_timed, &watch);
-        double whole = time_document(estimate, scorer, &estimate->timed[i], &line, &n, trouble);
+        double whole = time_document(estimate, scorer, &estimate->timed[i], &n_bytes, &n, trouble);
         n_written += n;
         n_tokens += whole > 0 ? n : watch.n_scored;
         seconds += whole > 0 ? whole : watch.seconds;
     }
     estimate->tokens_per_second = seconds > 0 ? (double)n_tokens / seconds : 0;
     /* Where not one document was finished: about 60 bytes a token in the default columns. */
-    estimate->bytes_per_token = n_written > 0 ? (double)line.size / (double)n_written : 60;
-    buffer_free(&line);
+    estimate->bytes_per_token = n_written > 0 ? (double)n_bytes / (double)n_written : 60;
     return score_stop_signal() == 0;
 }
 

@@ -49,11 +49,13 @@ static bool flush(score_run *run, trouble *trouble) {
     return output_flush(run->output, trouble) && (run->journal == NULL || score_journal_flush(run->journal, trouble));
 }
 
-static bool write_line(score_run *run, document *document, const score_totals *totals, trouble *trouble) {
+static bool write_document(score_run *run, document *document, const score_totals *totals, trouble *trouble) {
     bool sample = run->settings.sample_level;
     if (sample && !score_sample_fields(run->context, document, totals, trouble))
         return false;
     score_columns_drop(document, &run->settings, sample);
+    if (run->container != NULL)
+        return container_writer_add(run->container, document, trouble);
     buffer_clear(&run->line);
     record_write(&run->line, document);
     if (run->line.failed)
@@ -68,7 +70,7 @@ bool score_run_emit(score_run *run, document *document, uint64_t hash, const ent
     size_t n_entropies = 0;
     score_totals totals = score_totals_of(document, bad);
     bool ok = score_entropies(document, &entropies, &n_entropies) || trouble_set(trouble, "out of memory");
-    ok = ok && write_line(run, document, &totals, trouble);
+    ok = ok && write_document(run, document, &totals, trouble);
     ok = ok &&
          (score_summary_add(&run->summary, &totals, entropies, n_entropies) || trouble_set(trouble, "out of memory"));
     if (ok && run->journal != NULL)

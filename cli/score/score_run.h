@@ -2,6 +2,7 @@
 #ifndef CLI_SCORE_SCORE_RUN_H
 #define CLI_SCORE_SCORE_RUN_H
 
+#include "../formats/container.h"
 #include "../progress.h"
 #include "score.h"
 
@@ -20,7 +21,8 @@ typedef struct score_run {
     entrol_context *context;
     scorer *scorer; /* NULL until the first text */
     output *output;
-    score_journal *journal; /* NULL on a stream */
+    container_writer *container; /* NULL: lines */
+    score_journal *journal;      /* NULL on a stream and with a container */
     json_t *settings_json;
     progress progress;
     buffer line;
@@ -49,7 +51,7 @@ bool score_run_chooses(score_run *run);
 int score_run_has(score_run *run, uint64_t hash, const char *where, trouble *trouble);
 /* The model, loaded at first use; NULL for trouble. */
 scorer *score_run_scorer(score_run *run, trouble *trouble);
-/* Adds a scored document to the totals and writes its line. `durable`: it cost so much that it is flushed at once. */
+/* Adds a scored document to the totals and writes it. `durable`: it cost so much that it is flushed at once. */
 bool score_run_emit(score_run *run, document *document, uint64_t hash, const entrol_diagnosis *bad, bool durable,
                     trouble *trouble);
 

@@ -13,13 +13,13 @@ bool select_emit_line(select_emitter *emitter, const char *line, size_t n_bytes,
     return output_write(emitter->output, line, n_bytes, trouble) && output_write(emitter->output, "\n", 1, trouble);
 }
 
-bool emit_trouble(const input *input, const document *document, trouble *trouble, const char *format, ...) {
+bool emit_trouble(const records *records, const document *document, trouble *trouble, const char *format, ...) {
     char what[512];
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(what, sizeof(what), format, arguments);
     va_end(arguments);
-    return trouble_set(trouble, "%s:%" PRIu64 " (%s): %s", input_name(input), document->line_number, document->id,
+    return trouble_set(trouble, "%s:%" PRIu64 " (%s): %s", records_name(records), document->line_number, document->id,
                        what);
 }
 
@@ -27,6 +27,15 @@ static bool write_line(select_emitter *emitter, trouble *trouble) {
     if (emitter->line.failed)
         return trouble_set(trouble, "out of memory for a line of output");
     return output_write(emitter->output, emitter->line.data, emitter->line.size, trouble);
+}
+
+bool select_emit_document(select_emitter *emitter, const document *document, trouble *trouble) {
+    if (emitter->container != NULL)
+        return container_writer_add(emitter->container, document, trouble);
+    if (document->line != NULL)
+        return select_emit_line(emitter, document->line, document->line_size, trouble);
+    record_write(&emitter->line, document);
+    return write_line(emitter, trouble);
 }
 
 /* The line with a keep of its own; null where there was no value. */
@@ -39,6 +48,8 @@ static bool emit_record(select_emitter *emitter, document *document, const uint8
         column->integers[i] = keep[i];
         column->valid[i] = valid[i];
     }
+    if (emitter->container != NULL)
+        return container_writer_add(emitter->container, document, trouble);
     record_write_with_column(&emitter->line, document, COLUMN_KEEP);
     return write_line(emitter, trouble);
 }
@@ -65,10 +76,10 @@ static void append_spans(buffer *line, const document *document, const uint8_t *
     }
 }
 
-static bool emit_spans(select_emitter *emitter, const input *input, const document *document, const uint8_t *keep,
+static bool emit_spans(select_emitter *emitter, const records *records, const document *document, const uint8_t *keep,
                        trouble *trouble) {
     if (!document->columns[COLUMN_BYTE_START].is_present || !document->columns[COLUMN_BYTE_END].is_present)
-        return emit_trouble(input, document, trouble, "--emit spans needs the columns byte_start and byte_end");
+        return emit_trouble(records, document, trouble, "--emit spans needs the columns byte_start and byte_end");
     buffer *line = &emitter->line;
     buffer_append_string(line, "{\"id\": ");
     buffer_append_json_string(line, document->id, strlen(document->id));
@@ -78,10 +89,10 @@ static bool emit_spans(select_emitter *emitter, const input *input, const docume
     return write_line(emitter, trouble);
 }
 
-static bool emit_for_trainer(select_emitter *emitter, const input *input, const document *document, const uint8_t *keep,
-                             trouble *trouble) {
+static bool emit_for_trainer(select_emitter *emitter, const records *records, const document *document,
+                             const uint8_t *keep, trouble *trouble) {
     bool trains = false, for_trl = strcmp(emitter->settings->emit, "trl") == 0;
-    if (!emit_training_line(&emitter->line, &trains, input, document, keep, for_trl, trouble))
+    if (!emit_training_line(&emitter->line, &trains, records, document, keep, for_trl, trouble))
         return false;
     if (trains)
         return write_line(emitter, trouble);
@@ -89,16 +100,16 @@ static bool emit_for_trainer(select_emitter *emitter, const input *input, const 
     return true;
 }
 
-bool select_emit(select_emitter *emitter, const input *input, document *document, const uint8_t *keep,
+bool select_emit(select_emitter *emitter, const records *records, document *document, const uint8_t *keep,
                  const uint8_t *valid, trouble *trouble) {
     const char *emit = emitter->settings->emit;
     buffer_clear(&emitter->line);
     if (strcmp(emit, "spans") == 0)
-        return emit_spans(emitter, input, document, keep, trouble);
+        return emit_spans(emitter, records, document, keep, trouble);
     if (strcmp(emit, "labels") == 0 || strcmp(emit, "trl") == 0)
-        return emit_for_trainer(emitter, input, document, keep, trouble);
+        return emit_for_trainer(emitter, records, document, keep, trouble);
     if (strcmp(emit, "records") == 0)
         return emit_record(emitter, document, keep, valid, trouble);
     bool any = document->n_tokens > 0 && memchr(keep, 1, document->n_tokens) != NULL;
-    return !any || select_emit_line(emitter, document->line, document->line_size, trouble);
+    return !any || select_emit_document(emitter, document, trouble);
 }

@@ -5,12 +5,12 @@
 #include "select.h"
 
 /* "FILE:LINE (ID): ..."; always false. */
-bool emit_trouble(const input *input, const document *document, trouble *trouble, const char *format, ...)
+bool emit_trouble(const records *records, const document *document, trouble *trouble, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
 /* Appends a trainer's line: input_ids with labels, or with TRL's masks. *trains is false if no token after the first
  * one is kept: the first has nothing before it to be learnt from. */
-bool emit_training_line(buffer *line, bool *trains, const input *input, const document *document, const uint8_t *keep,
-                        bool for_trl, trouble *trouble);
+bool emit_training_line(buffer *line, bool *trains, const records *records, const document *document,
+                        const uint8_t *keep, bool for_trl, trouble *trouble);
 
 #endif

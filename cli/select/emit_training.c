@@ -74,7 +74,7 @@ static bool is_run(const json_t *item, json_int_t least, json_int_t n_tokens) {
 }
 
 /* The context, checked; its rows are in order. */
-static bool check_context(const input *input, const document *document, const json_t *context, trouble *trouble) {
+static bool check_context(const records *records, const document *document, const json_t *context, trouble *trouble) {
     json_int_t least = 0;
     bool ok = json_is_array(context);
     for (size_t i = 0; ok && i < json_array_size(context); i++) {
@@ -82,13 +82,13 @@ static bool check_context(const input *input, const document *document, const js
         ok = is_run(item, least, (json_int_t)document->n_tokens);
         least = json_integer_value(json_array_get(item, 0));
     }
-    return ok || emit_trouble(input, document, trouble,
+    return ok || emit_trouble(records, document, trouble,
                               "context_ids: expected [[row, [id, ...]], ...] with rows in order, from 0 to %zu",
                               document->n_tokens);
 }
 
 /* Without its prompt a completion would be learnt out of the blue, and nobody would notice. */
-static bool check_whole(const input *input, const document *document, trouble *trouble) {
+static bool check_whole(const records *records, const document *document, trouble *trouble) {
     const column *start = &document->columns[COLUMN_BYTE_START], *end = &document->columns[COLUMN_BYTE_END];
     if (document->text == NULL || !start->is_present || !end->is_present)
         return true;
@@ -97,7 +97,7 @@ static bool check_whole(const input *input, const document *document, trouble *t
         if (start->valid[i] == 0 || end->valid[i] == 0)
             continue;
         if (start->integers[i] > reached)
-            return emit_trouble(input, document, trouble,
+            return emit_trouble(records, document, trouble,
                                 "bytes %" PRId64 " to %" PRId64
                                 " of the text have no tokens here, so input_ids would lack them: they were context "
                                 "only. Use --emit spans",
@@ -107,13 +107,13 @@ static bool check_whole(const input *input, const document *document, trouble *t
     return true;
 }
 
-static bool check_ids(const input *input, const document *document, trouble *trouble) {
+static bool check_ids(const records *records, const document *document, trouble *trouble) {
     const column *ids = &document->columns[COLUMN_TOKEN_ID];
     if (!ids->is_present)
-        return emit_trouble(input, document, trouble, "--emit labels and --emit trl need the column token_id");
+        return emit_trouble(records, document, trouble, "--emit labels and --emit trl need the column token_id");
     for (size_t i = 0; i < document->n_tokens; i++)
         if (ids->valid[i] == 0)
-            return emit_trouble(input, document, trouble, "token %zu has no token_id", i);
+            return emit_trouble(records, document, trouble, "token %zu has no token_id", i);
     return true;
 }
 
@@ -127,13 +127,13 @@ static bool any_trained(const sequence *sequence) {
     return false;
 }
 
-bool emit_training_line(buffer *line, bool *trains, const input *input, const document *document, const uint8_t *keep,
-                        bool for_trl, trouble *trouble) {
+bool emit_training_line(buffer *line, bool *trains, const records *records, const document *document,
+                        const uint8_t *keep, bool for_trl, trouble *trouble) {
     sequence sequence = {document, json_object_get(document->fields, "context_ids"), keep};
-    if (!check_ids(input, document, trouble))
+    if (!check_ids(records, document, trouble))
         return false;
-    if (sequence.context != NULL ? !check_context(input, document, sequence.context, trouble)
-                                 : !check_whole(input, document, trouble))
+    if (sequence.context != NULL ? !check_context(records, document, sequence.context, trouble)
+                                 : !check_whole(records, document, trouble))
         return false;
     *trains = any_trained(&sequence);
     append_array(line, "input_ids", &sequence, as_id);

@@ -28,8 +28,11 @@ static bool look_at(select_inputs *inputs, int index, trouble *trouble) {
 }
 
 bool select_inputs_begin(select_inputs *inputs, char **paths, int n, trouble *trouble) {
-    *inputs = (select_inputs){paths, n, calloc((size_t)n, sizeof(input *)), calloc((size_t)n, sizeof(bool))};
-    if (inputs->open == NULL || inputs->is_stream == NULL)
+    *inputs = (select_inputs){.paths = paths, .n = n};
+    inputs->open = calloc((size_t)n, sizeof(input *));
+    inputs->records = calloc((size_t)n, sizeof(records *));
+    inputs->is_stream = calloc((size_t)n, sizeof(bool));
+    if (inputs->open == NULL || inputs->records == NULL || inputs->is_stream == NULL)
         return trouble_set(trouble, "out of memory");
     for (int i = 0; i < n; i++)
         if (!look_at(inputs, i, trouble))
@@ -46,18 +49,34 @@ input *select_inputs_read(select_inputs *inputs, int index, trouble *trouble) {
     return inputs->open[index];
 }
 
-void select_inputs_leave(select_inputs *inputs, int index) {
-    if (inputs->is_stream[index] || inputs->open[index] == NULL)
-        return;
+records *select_inputs_records(select_inputs *inputs, int index, trouble *trouble) {
+    records *records = inputs->records[index];
+    if (records != NULL)
+        return records_rewind(records, trouble) ? records : NULL;
+    input *input = select_inputs_read(inputs, index, trouble);
+    if (input != NULL)
+        inputs->records[index] =
+            records_open_input(input, inputs->is_stream[index] ? NULL : inputs->paths[index], trouble);
+    return inputs->records[index];
+}
+
+static void close_one(select_inputs *inputs, int index) {
+    records_close(inputs->records[index]);
     input_close(inputs->open[index]);
+    inputs->records[index] = NULL;
     inputs->open[index] = NULL;
 }
 
+void select_inputs_leave(select_inputs *inputs, int index) {
+    if (!inputs->is_stream[index])
+        close_one(inputs, index);
+}
+
 void select_inputs_end(select_inputs *inputs) {
-    for (int i = 0; inputs->open != NULL && i < inputs->n; i++)
-        if (inputs->open[i] != NULL)
-            input_close(inputs->open[i]);
+    for (int i = 0; inputs->is_stream != NULL && inputs->open != NULL && inputs->records != NULL && i < inputs->n; i++)
+        close_one(inputs, i);
     free(inputs->open);
+    free(inputs->records);
     free(inputs->is_stream);
     *inputs = (select_inputs){0};
 }

@@ -27,17 +27,17 @@ typedef struct select_run {
 } select_run;
 
 /* What to do with each document; false for trouble. */
-typedef bool (*visit)(select_run *run, input *input, document *document, trouble *trouble);
+typedef bool (*visit)(select_run *run, records *records, document *document, trouble *trouble);
 
 static bool each_document(select_run *run, visit visit, trouble *trouble) {
     document document = {0};
     bool ok = true;
     for (int i = 0; ok && i < run->inputs->n; i++) {
         int more = 0;
-        input *input = select_inputs_read(run->inputs, i, trouble);
-        ok = input != NULL;
-        while (ok && (more = record_read(input, &document, trouble)) == 1)
-            ok = visit(run, input, &document, trouble);
+        records *records = select_inputs_records(run->inputs, i, trouble);
+        ok = records != NULL;
+        while (ok && (more = records_next(records, &document, trouble)) == 1)
+            ok = visit(run, records, &document, trouble);
         ok = ok && more == 0;
         document_free(&document);
         select_inputs_leave(run->inputs, i);
@@ -56,41 +56,41 @@ static bool decide(select_run *run, trouble *trouble) {
     return select_decide(run->keep, &run->tally, run->context, run->settings, &run->values, trouble);
 }
 
-static bool changed(const input *input, trouble *trouble) {
-    return trouble_set(trouble, "%s has changed while it was being read", input_name(input));
+static bool changed(const records *records, trouble *trouble) {
+    return trouble_set(trouble, "%s has changed while it was being read", records_name(records));
 }
 
 /* Documents whose values start at `from`. */
-static bool write_document(select_run *run, input *input, document *document, size_t from, trouble *trouble) {
+static bool write_document(select_run *run, records *records, document *document, size_t from, trouble *trouble) {
     size_t n = document->n_tokens;
     if (n > run->values.n - from)
-        return changed(input, trouble);
+        return changed(records, trouble);
     run->n_documents_kept += n > 0 && memchr(run->keep + from, 1, n) != NULL;
-    return select_emit(&run->emitter, input, document, run->keep + from, run->values.valid + from, trouble);
+    return select_emit(&run->emitter, records, document, run->keep + from, run->values.valid + from, trouble);
 }
 
 /* --- Tokens, document by document --- */
 
-static bool select_document(select_run *run, input *input, document *document, trouble *trouble) {
+static bool select_document(select_run *run, records *records, document *document, trouble *trouble) {
     run->n_documents++;
     select_values_clear(&run->values);
-    if (!select_values_add_tokens(&run->values, run->settings, input, document, trouble) || !decide(run, trouble))
+    if (!select_values_add_tokens(&run->values, run->settings, records, document, trouble) || !decide(run, trouble))
         return false;
     run->n_decided += document->n_tokens;
     progress_update(&run->progress, run->n_decided);
-    return write_document(run, input, document, 0, trouble);
+    return write_document(run, records, document, 0, trouble);
 }
 
 /* --- Tokens, over the corpus --- */
 
-static bool gather_tokens(select_run *run, input *input, document *document, trouble *trouble) {
+static bool gather_tokens(select_run *run, records *records, document *document, trouble *trouble) {
     run->n_documents++;
     progress_update(&run->progress, run->values.n);
-    return select_values_add_tokens(&run->values, run->settings, input, document, trouble);
+    return select_values_add_tokens(&run->values, run->settings, records, document, trouble);
 }
 
-static bool write_tokens(select_run *run, input *input, document *document, trouble *trouble) {
-    if (!write_document(run, input, document, run->n_decided, trouble))
+static bool write_tokens(select_run *run, records *records, document *document, trouble *trouble) {
+    if (!write_document(run, records, document, run->n_decided, trouble))
         return false;
     run->n_decided += document->n_tokens;
     progress_update(&run->progress, run->n_decided);
@@ -99,40 +99,42 @@ static bool write_tokens(select_run *run, input *input, document *document, trou
 
 /* --- Samples --- */
 
-static bool gather_sample(select_run *run, input *input, document *document, trouble *trouble) {
+static bool gather_sample(select_run *run, records *records, document *document, trouble *trouble) {
     run->n_documents++;
     progress_update(&run->progress, run->values.n);
-    return select_values_add_sample(&run->values, run->context, run->settings, input, document, trouble);
+    return select_values_add_sample(&run->values, run->context, run->settings, records, document, trouble);
 }
 
 /* A kept document with every token kept: its columns are written in another form. */
-static bool write_sample_document(select_run *run, input *input, document *document, trouble *trouble) {
+static bool write_sample_document(select_run *run, records *records, document *document, trouble *trouble) {
     if (run->n_decided >= run->values.n)
-        return changed(input, trouble);
+        return changed(records, trouble);
     if (run->keep[run->n_decided++] == 0)
         return true;
     uint8_t *all = malloc(document->n_tokens + 1);
     if (all == NULL)
         return trouble_set(trouble, "out of memory");
     memset(all, 1, document->n_tokens + 1);
-    bool ok = select_emit(&run->emitter, input, document, all, all, trouble);
+    bool ok = select_emit(&run->emitter, records, document, all, all, trouble);
     free(all);
     return ok;
 }
 
-static bool is_blank(const char *line, size_t n_bytes) {
-    return strspn(line, " \t\r") == n_bytes; /* as record_read skips them */
+/* A kept document as it was, in a container. */
+static bool copy_document(select_run *run, records *records, document *document, trouble *trouble) {
+    if (run->n_decided >= run->values.n)
+        return changed(records, trouble);
+    return run->keep[run->n_decided++] == 0 || select_emit_document(&run->emitter, document, trouble);
 }
 
-static bool copy_lines(select_run *run, input *input, trouble *trouble) {
+/* The same as a line, which needs no parsing. */
+static bool copy_lines(select_run *run, records *records, trouble *trouble) {
     const char *line;
     size_t n_bytes;
     int more;
-    while ((more = input_line(input, &line, &n_bytes, trouble)) == 1) {
-        if (is_blank(line, n_bytes))
-            continue;
+    while ((more = records_next_line(records, &line, &n_bytes, trouble)) == 1) {
         if (run->n_decided >= run->values.n)
-            return changed(input, trouble);
+            return changed(records, trouble);
         if (run->keep[run->n_decided++] != 0 && !select_emit_line(&run->emitter, line, n_bytes, trouble))
             return false;
     }
@@ -142,8 +144,8 @@ static bool copy_lines(select_run *run, input *input, trouble *trouble) {
 static bool write_lines(select_run *run, trouble *trouble) {
     bool ok = true;
     for (int i = 0; ok && i < run->inputs->n; i++) {
-        input *input = select_inputs_read(run->inputs, i, trouble);
-        ok = input != NULL && copy_lines(run, input, trouble);
+        records *records = select_inputs_records(run->inputs, i, trouble);
+        ok = records != NULL && copy_lines(run, records, trouble);
         select_inputs_leave(run->inputs, i);
     }
     return ok;
@@ -153,7 +155,7 @@ static bool write_samples(select_run *run, trouble *trouble) {
     const char *emit = run->settings->emit;
     run->n_documents_kept = run->tally.n_kept;
     if (strcmp(emit, "records") == 0 || strcmp(emit, "samples") == 0)
-        return write_lines(run, trouble);
+        return run->emitter.container != NULL ? each_document(run, copy_document, trouble) : write_lines(run, trouble);
     return each_document(run, write_sample_document, trouble);
 }
 
@@ -176,7 +178,10 @@ static bool open_rest(select_run *run, trouble *trouble) {
     if (status != ENTROL_OK)
         return trouble_set(trouble, "%s", entrol_status_string(status));
     run->emitter.output = output_open(run->settings->output_path, trouble);
-    return run->emitter.output != NULL;
+    if (run->emitter.output == NULL || !container_is_path(run->settings->output_path))
+        return run->emitter.output != NULL;
+    run->emitter.container = container_writer_open(trouble);
+    return run->emitter.container != NULL;
 }
 
 static select_outcome outcome_of(const select_run *run) {
@@ -205,6 +210,8 @@ static bool write_manifest(const select_run *run, int argc, char **argv, trouble
 
 static bool finish(select_run *run, int argc, char **argv, trouble *trouble) {
     output *output = run->emitter.output;
+    if (run->emitter.container != NULL && !container_writer_finish(run->emitter.container, output, trouble))
+        return false;
     run->emitter.output = NULL;
     if (!output_commit(output, trouble))
         return false;
@@ -215,6 +222,7 @@ static void close_all(select_run *run) {
     free(run->keep);
     select_values_free(&run->values);
     buffer_free(&run->emitter.line);
+    container_writer_close(run->emitter.container);
     output_abandon(run->emitter.output, false);
     entrol_context_destroy(run->context);
 }

@@ -4,7 +4,8 @@
 #define CLI_SELECT_SELECT_H
 
 #include "../buffer.h"
-#include "../formats/record.h"
+#include "../formats/container.h"
+#include "../formats/records.h"
 #include "../message.h"
 #include "../options.h"
 #include "../output.h"
@@ -45,15 +46,18 @@ bool select_settings_check(select_settings *settings);
 typedef struct select_inputs {
     char **paths;
     int n;
-    input **open;    /* NULL: not open now */
-    bool *is_stream; /* no plain file: kept open, spooled */
+    input **open;      /* NULL: not open now */
+    records **records; /* over these; NULL: not begun */
+    bool *is_stream;   /* no plain file: kept open, spooled */
 } select_inputs;
 
 /* Looks at every path. select_inputs_end follows, also on failure. */
 bool select_inputs_begin(select_inputs *inputs, char **paths, int n, trouble *trouble);
 /* Input `index` at its start, any number of times; NULL for trouble. */
 input *select_inputs_read(select_inputs *inputs, int index, trouble *trouble);
-/* It is not needed until the next select_inputs_read. */
+/* Its documents from the first one on, any number of times. */
+records *select_inputs_records(select_inputs *inputs, int index, trouble *trouble);
+/* It is not needed until it is read again. */
 void select_inputs_leave(select_inputs *inputs, int index);
 void select_inputs_end(select_inputs *inputs);
 
@@ -70,11 +74,11 @@ typedef struct select_values {
 } select_values;
 
 /* Adds the values of a document's tokens under settings->by. */
-bool select_values_add_tokens(select_values *store, const select_settings *settings, const input *input,
+bool select_values_add_tokens(select_values *store, const select_settings *settings, const records *records,
                               const document *document, trouble *trouble);
 /* Adds the one value of a document. */
 bool select_values_add_sample(select_values *store, entrol_context *context, const select_settings *settings,
-                              const input *input, const document *document, trouble *trouble);
+                              const records *records, const document *document, trouble *trouble);
 /* Adds a value that is known; `where` is used if it is NaN. */
 bool select_values_add(select_values *store, double value, bool exists, const char *where, trouble *trouble);
 void select_values_clear(select_values *store); /* n is 0; the counts and the memory stay */
@@ -114,14 +118,17 @@ bool select_decide(uint8_t *keep, select_tally *tally, entrol_context *context, 
 typedef struct select_emitter {
     const select_settings *settings;
     output *output;
+    container_writer *container; /* NULL: lines, written as they come */
     buffer line;
     uint64_t n_untrained; /* left out: labels and trl, with no token to train on */
 } select_emitter;
 
 /* Writes what --emit asks for. keep and valid are as long as the document's tokens. */
-bool select_emit(select_emitter *emitter, const input *input, document *document, const uint8_t *keep,
+bool select_emit(select_emitter *emitter, const records *records, document *document, const uint8_t *keep,
                  const uint8_t *valid, trouble *trouble);
-/* Writes a line as it stands. */
+/* Writes the document as it is. */
+bool select_emit_document(select_emitter *emitter, const document *document, trouble *trouble);
+/* Writes a line as it stands; not into a container. */
 bool select_emit_line(select_emitter *emitter, const char *line, size_t n_bytes, trouble *trouble);
 
 /* --- What is said --- */

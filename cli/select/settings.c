@@ -126,6 +126,16 @@ static bool check_by(select_settings *settings) {
     return true;
 }
 
+/* A container holds records. */
+static bool check_output(const select_settings *settings) {
+    const char *emit = settings->emit;
+    if (!container_is_path(settings->output_path) || strcmp(emit, "records") == 0 || strcmp(emit, "samples") == 0)
+        return true;
+    message_error("-o %s: --emit %s writes lines of JSON; .safetensors is for --emit records and samples",
+                  settings->output_path, emit);
+    return false;
+}
+
 bool select_settings_check(select_settings *settings) {
     if (settings->purpose != NULL)
         return answer_later("--for", settings->purpose, purposes, sizeof(purposes) / sizeof(purposes[0]));
@@ -147,5 +157,5 @@ bool select_settings_check(select_settings *settings) {
     }
     if (settings->output_path != NULL && strcmp(settings->output_path, "-") == 0)
         settings->output_path = NULL;
-    return check_by(settings) && parse_rule(settings);
+    return check_output(settings) && check_by(settings) && parse_rule(settings);
 }

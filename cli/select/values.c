@@ -85,7 +85,7 @@ static void list_fields(buffer *names, const document *document) {
     }
 }
 
-static bool report_missing(const select_settings *settings, const input *input, const document *document,
+static bool report_missing(const select_settings *settings, const records *records, const document *document,
                            trouble *trouble) {
     buffer names = {0};
     if (settings->of_samples)
@@ -94,7 +94,7 @@ static bool report_missing(const select_settings *settings, const input *input, 
         list_columns(&names, document);
     column_id id = record_find_column(settings->by, strlen(settings->by));
     bool can_score = !settings->of_samples && id < COLUMN_COUNT && id != COLUMN_KEEP && id != COLUMN_WEIGHT;
-    trouble_set(trouble, "%s:%" PRIu64 " (%s): no %s \"%s\"; %s%s%s%s%s", input_name(input), document->line_number,
+    trouble_set(trouble, "%s:%" PRIu64 " (%s): no %s \"%s\"; %s%s%s%s%s", records_name(records), document->line_number,
                 document->id, settings->of_samples ? "number" : "column", settings->by,
                 names.size > 0 ? "there are " : "the line has none at all: is it a line of records (entrol score)?",
                 names.size > 0 && !names.failed ? names.data : "", can_score ? "; entrol score --columns " : "",
@@ -111,23 +111,23 @@ static bool has_column(const document *document, const char *by) {
     return id < COLUMN_COUNT && document->columns[id].is_present;
 }
 
-static void note_nan(select_values *store, const input *input, const document *document, size_t token) {
-    snprintf(store->first_nan, sizeof(store->first_nan), "%s:%" PRIu64 " (%.100s), token %zu", input_name(input),
+static void note_nan(select_values *store, const records *records, const document *document, size_t token) {
+    snprintf(store->first_nan, sizeof(store->first_nan), "%s:%" PRIu64 " (%.100s), token %zu", records_name(records),
              document->line_number, document->id, token);
 }
 
-bool select_values_add_tokens(select_values *store, const select_settings *settings, const input *input,
+bool select_values_add_tokens(select_values *store, const select_settings *settings, const records *records,
                               const document *document, trouble *trouble) {
     float *values = NULL;
     uint8_t *valid = NULL;
     if (!has_column(document, settings->by))
-        return report_missing(settings, input, document, trouble);
+        return report_missing(settings, records, document, trouble);
     if (!document_values(document, settings->by, &values, &valid, trouble))
         return false;
     bool ok = make_room(store, document->n_tokens) || out_of_memory(store, trouble);
     for (size_t i = 0; ok && i < document->n_tokens; i++) {
         if (valid[i] != 0 && isnan(values[i]) && store->first_nan[0] == '\0')
-            note_nan(store, input, document, i);
+            note_nan(store, records, document, i);
         append(store, values[i], valid[i] != 0);
     }
     free(values);
@@ -152,7 +152,7 @@ static bool read_field(const document *document, const char *name, double *value
 }
 
 bool select_values_add_sample(select_values *store, entrol_context *context, const select_settings *settings,
-                              const input *input, const document *document, trouble *trouble) {
+                              const records *records, const document *document, trouble *trouble) {
     double value;
     bool exists;
     const char *by = settings->by;
@@ -162,9 +162,10 @@ bool select_values_add_sample(select_values *store, entrol_context *context, con
         if (!sample_statistic(&value, &exists, context, document, by, trouble))
             return false;
     } else if (!read_field(document, by, &value, &exists)) {
-        return report_missing(settings, input, document, trouble);
+        return report_missing(settings, records, document, trouble);
     }
     char where[256];
-    snprintf(where, sizeof(where), "%s:%" PRIu64 " (%.100s)", input_name(input), document->line_number, document->id);
+    snprintf(where, sizeof(where), "%s:%" PRIu64 " (%.100s)", records_name(records), document->line_number,
+             document->id);
     return select_values_add(store, value, exists, where, trouble);
 }

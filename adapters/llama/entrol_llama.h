@@ -21,8 +21,9 @@ typedef struct entrol_llama_options {
     uint32_t n_batch;        /* tokens of one decode; 0: 128. Logits exist for these only: n_batch *
                                 vocabulary floats */
     uint32_t n_ubatch;       /* as llama.cpp's -ub; 0: n_batch. More than n_batch counts as n_batch */
-    uint32_t n_seq_max;      /* sequences that one decode may pack (compat only, where llama-perplexity
-                                packs n_batch / n_ctx); 0: 1. With 1, n_batch is at most n_ctx */
+    uint32_t n_seq_max;      /* sequences that one decode may pack (entrol_llama_score_packed; compat, where
+                                llama-perplexity packs n_batch / n_ctx); 0: 1. n_batch is at most
+                                n_seq_max * n_ctx, and the model's memory holds as many tokens */
     uint32_t n_threads;      /* 0: one per processor this process may use */
     int32_t n_gpu_layers;    /* as llama.cpp's -ngl */
     int32_t flash_attention; /* -1: llama.cpp decides, 0: off, 1: on */
@@ -101,6 +102,26 @@ typedef struct entrol_llama_score_options {
 entrol_status entrol_llama_score(entrol_llama *llama, entrol_context *context, const entrol_record *record,
                                  entrol_diagnosis *diagnosis, const int32_t *tokens, size_t n_tokens, size_t first,
                                  entrol_llama_score_options *options);
+
+/* One of several documents that are scored together: what entrol_llama_score takes of it. */
+typedef struct entrol_llama_document {
+    const entrol_record *record;
+    entrol_diagnosis *diagnosis; /* may be NULL */
+    const int32_t *tokens;
+    size_t n_tokens, first;
+} entrol_llama_document;
+
+/* The positions of a batch that a document of so many tokens takes. */
+size_t entrol_llama_n_positions(const entrol_llama *llama, size_t n_tokens);
+
+/* Scores whole documents as the sequences of one decode, which is faster where a decode costs much whatever it holds:
+ * on a GPU, or for very short documents. Unlike after entrol_llama_score, a document's numbers then depend on those
+ * that it was packed with: llama.cpp sums in another order. At most n_seq_max documents, each of at most n_ctx
+ * positions, all together of at most n_batch; else ARGUMENT, and the diagnosis of the first that does not fit names
+ * "documents". */
+entrol_status entrol_llama_score_packed(entrol_llama *llama, entrol_context *context,
+                                        const entrol_llama_document *documents, size_t n_documents,
+                                        entrol_llama_score_options *options);
 
 /* What llama.cpp's own llama-perplexity computes for a text: consecutive chunks of n_ctx tokens, each begun
  * with the BOS, of which the second half counts. Records are rows for the counted tokens only. */

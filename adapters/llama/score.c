@@ -1,4 +1,4 @@
-/* Scoring a document in windows, one micro-batch of logits at a time. */
+/* Scoring documents: one by one in windows, a micro-batch of logits at a time, or several short ones in one decode. */
 #include "internal.h"
 #include "windows.h"
 
@@ -39,22 +39,38 @@ static void no_distribution(const entrol_record *record) {
     }
 }
 
-/* Fills the batch with the window's positions [from, to). Position p predicts the token `begin + p + 1 - n_bos`.
- * Returns how many of them are scored; they are the last ones. */
-static size_t fill(const scoring *job, const ent_window *window, size_t from, size_t to) {
-    entrol_llama *llama = job->llama;
-    const size_t n_bos = llama->bos >= 0 ? 1 : 0;
-    size_t n_rows = 0;
+/* The tokens that positions [from, to) of a window predict and that it scores are [begin, end). Position p predicts the
+ * token `window->begin + p + 1 - n_bos`; those that are scored come last. */
+typedef struct aim {
+    size_t begin, end;
+} aim;
+
+static aim aim_at(const scoring *job, const ent_window *window, size_t from, size_t to) {
+    const size_t shift = window->begin + 1 - (job->llama->bos >= 0 ? 1 : 0);
+    const size_t first = from + shift > window->first_scored ? from + shift : window->first_scored;
+    return (aim){first, to + shift > first ? to + shift : first};
+}
+
+/* Appends the window's positions [from, to) to the batch. */
+static void fill(const scoring *job, const ent_window *window, size_t from, size_t to, size_t sequence) {
+    const size_t n_bos = job->llama->bos >= 0 ? 1 : 0;
     for (size_t position = from; position < to; position++) {
         const size_t predicted = window->begin + position + 1 - n_bos;
-        const bool scored = predicted >= window->first_scored;
-        const int32_t token = position < n_bos ? llama->bos : job->tokens[predicted - 1];
-        ent_llama_push(llama, token, position, 0, scored);
-        if (scored) {
-            llama->targets[n_rows++] = job->tokens[predicted];
-        }
+        const int32_t token = position < n_bos ? job->llama->bos : job->tokens[predicted - 1];
+        ent_llama_push(job->llama, token, position, sequence, predicted >= window->first_scored);
     }
-    return n_rows;
+}
+
+/* Measures the rows that the batch gave for these tokens. */
+static entrol_status reduce(const scoring *job, aim aim, const float *logits) {
+    for (size_t token = aim.begin; token < aim.end; token++) {
+        job->llama->targets[token - aim.begin] = job->tokens[token];
+    }
+    if (aim.begin == aim.end) {
+        return ENTROL_OK;
+    }
+    return ent_llama_reduce(job->llama, job->context, job->record, aim.begin - job->first, job->diagnosis, logits,
+                            aim.end - aim.begin);
 }
 
 static entrol_status report(scoring *job, size_t n_rows) {
@@ -68,31 +84,34 @@ static entrol_status report(scoring *job, size_t n_rows) {
 static entrol_status score_window(scoring *job, const ent_window *window) {
     entrol_llama *llama = job->llama;
     const size_t n_positions = window->end - 1 - window->begin + (llama->bos >= 0 ? 1 : 0);
-    size_t row = window->first_scored - job->first;
     ent_llama_clear(llama);
     for (size_t from = 0; from < n_positions; from += llama->n_batch) {
         const size_t to = from + llama->n_batch < n_positions ? from + llama->n_batch : n_positions;
-        const size_t n_rows = fill(job, window, from, to);
+        const aim aim = aim_at(job, window, from, to);
         const float *logits;
+        fill(job, window, from, to, 0);
         entrol_status status = ent_llama_decode(llama, &logits);
-        if (status == ENTROL_OK && n_rows > 0) {
-            status = ent_llama_reduce(llama, job->context, job->record, row, job->diagnosis, logits, n_rows);
+        if (status == ENTROL_OK) {
+            status = reduce(job, aim, logits);
         }
         if (status == ENTROL_OK) {
-            status = report(job, n_rows);
+            status = report(job, aim.end - aim.begin);
         }
         if (status != ENTROL_OK) {
             return status;
         }
-        row += n_rows;
     }
     return ENTROL_OK;
 }
 
-static entrol_status score_windows(scoring *job, size_t n_tokens) {
+static ent_window_plan plan_of(const scoring *job, size_t n_tokens) {
     const entrol_llama *llama = job->llama;
     const size_t min_context = job->options.min_context == 0 ? llama->n_ctx / 2 : job->options.min_context;
-    const ent_window_plan plan = {n_tokens, job->first, llama->n_ctx, min_context, llama->bos >= 0};
+    return (ent_window_plan){n_tokens, job->first, llama->n_ctx, min_context, llama->bos >= 0};
+}
+
+static entrol_status score_windows(scoring *job, size_t n_tokens) {
+    const ent_window_plan plan = plan_of(job, n_tokens);
     if (!plan.has_bos && job->first == 0 && n_tokens > 0) {
         no_distribution(job->record);
     }
@@ -127,23 +146,125 @@ static entrol_status check(const scoring *job, size_t n_tokens) {
     return ent_llama_check_tokens(job->llama, job->diagnosis, job->tokens, n_tokens);
 }
 
+static entrol_status begin(scoring *job, size_t n_tokens, const entrol_llama_score_options *options) {
+    job->options = (entrol_llama_score_options){.size = sizeof job->options};
+    if (options != NULL) {
+        job->options = *options;
+    }
+    if (job->diagnosis != NULL) {
+        *job->diagnosis = (entrol_diagnosis){0};
+    }
+    return check(job, n_tokens);
+}
+
 entrol_status entrol_llama_score(entrol_llama *llama, entrol_context *context, const entrol_record *record,
                                  entrol_diagnosis *diagnosis, const int32_t *tokens, size_t n_tokens, size_t first,
                                  entrol_llama_score_options *options) {
-    scoring job = {llama, context, record, diagnosis, tokens, first, 0, {.size = sizeof job.options}};
-    if (options != NULL) {
-        job.options = *options;
-    }
-    if (diagnosis != NULL) {
-        *diagnosis = (entrol_diagnosis){0};
-    }
-    entrol_status status = check(&job, n_tokens);
+    scoring job = {
+        .llama = llama, .context = context, .record = record, .diagnosis = diagnosis, .tokens = tokens, .first = first};
+    entrol_status status = begin(&job, n_tokens, options);
     if (status != ENTROL_OK) {
         return status;
     }
     llama->seconds = 0;
     llama->measure = job.options.measure;
     status = score_windows(&job, n_tokens);
+    if (options != NULL) {
+        options->seconds_in_model = llama->seconds;
+    }
+    return status;
+}
+
+/* --- Several documents in one decode --- */
+
+size_t entrol_llama_n_positions(const entrol_llama *llama, size_t n_tokens) {
+    return n_tokens == 0 ? 0 : n_tokens - 1 + (llama->bos >= 0 ? 1 : 0);
+}
+
+static scoring scoring_of(entrol_llama *llama, entrol_context *context, const entrol_llama_document *document) {
+    return (scoring){.llama = llama,
+                     .context = context,
+                     .record = document->record,
+                     .diagnosis = document->diagnosis,
+                     .tokens = document->tokens,
+                     .first = document->first};
+}
+
+/* Every document must be one window, and all of them one batch. */
+static entrol_status check_packed(entrol_llama *llama, entrol_context *context, const entrol_llama_document *documents,
+                                  size_t n_documents, const entrol_llama_score_options *options) {
+    size_t n_positions = 0;
+    for (size_t i = 0; i < n_documents; i++) {
+        scoring job = scoring_of(llama, context, &documents[i]);
+        const entrol_status status = begin(&job, documents[i].n_tokens, options);
+        if (status != ENTROL_OK) {
+            return status;
+        }
+        const size_t n = entrol_llama_n_positions(llama, documents[i].n_tokens);
+        if (n > llama->n_ctx || n > llama->n_batch - n_positions || i >= llama->n_seq_max) {
+            return ent_llama_bad(job.diagnosis, "documents");
+        }
+        n_positions += n;
+    }
+    return ENTROL_OK;
+}
+
+/* Whether the document has something to score; its window then. */
+static bool only_window(ent_window *window, const scoring *job, size_t n_tokens) {
+    const ent_window_plan plan = plan_of(job, n_tokens);
+    return ent_window_at(window, &plan, 0);
+}
+
+/* Decodes the filled batch and measures each document's share of the rows. */
+static entrol_status reduce_all(scoring *total, const entrol_llama_document *documents, size_t n_documents) {
+    const float *logits;
+    entrol_status status = ent_llama_decode(total->llama, &logits);
+    for (size_t i = 0; status == ENTROL_OK && i < n_documents; i++) {
+        scoring job = scoring_of(total->llama, total->context, &documents[i]);
+        ent_window window;
+        if (only_window(&window, &job, documents[i].n_tokens)) {
+            const aim aim = {window.first_scored, window.end};
+            status = reduce(&job, aim, logits);
+            logits += (aim.end - aim.begin) * total->llama->n_vocab;
+            total->n_scored += aim.end - aim.begin;
+        }
+    }
+    return status == ENTROL_OK ? report(total, 0) : status;
+}
+
+static entrol_status score_packed(scoring *total, const entrol_llama_document *documents, size_t n_documents) {
+    entrol_llama *llama = total->llama;
+    ent_llama_clear(llama);
+    for (size_t i = 0; i < n_documents; i++) {
+        const scoring job = scoring_of(llama, total->context, &documents[i]);
+        ent_window window;
+        if (llama->bos < 0 && job.first == 0 && documents[i].n_tokens > 0) {
+            no_distribution(job.record);
+        }
+        if (only_window(&window, &job, documents[i].n_tokens)) {
+            fill(&job, &window, 0, entrol_llama_n_positions(llama, documents[i].n_tokens), i);
+        }
+    }
+    return llama->batch.n_tokens == 0 ? ENTROL_OK : reduce_all(total, documents, n_documents);
+}
+
+entrol_status entrol_llama_score_packed(entrol_llama *llama, entrol_context *context,
+                                        const entrol_llama_document *documents, size_t n_documents,
+                                        entrol_llama_score_options *options) {
+    if (documents == NULL && n_documents > 0) {
+        return ENTROL_ERROR_ARGUMENT;
+    }
+    entrol_status status = check_packed(llama, context, documents, n_documents, options);
+    if (status != ENTROL_OK || n_documents == 0) {
+        return status;
+    }
+    scoring total = {.llama = llama, .context = context};
+    if (options != NULL) {
+        total.options = *options;
+    }
+    llama->seconds = 0;
+    llama->measure = total.options.measure;
+    status = score_packed(&total, documents, n_documents);
     if (options != NULL) {
         options->seconds_in_model = llama->seconds;
     }

@@ -297,6 +297,127 @@ static void test_progress_can_stop(void) {
     entrol_llama_close(llama);
 }
 
+/* Documents for one decode: text that follows `first` tokens of context, of random tokens. */
+typedef struct packed {
+    int32_t tokens[80]; /* the BOS stands before them, for check_plain_decode */
+    size_t n, first;
+    columns *columns;
+    entrol_record record;
+    entrol_diagnosis diagnosis;
+} packed;
+
+static entrol_llama_document pack(packed *p, size_t n, size_t first) {
+    p->tokens[0] = TINY_BOS;
+    random_tokens(p->tokens + 1, n);
+    p->n = n;
+    p->first = first;
+    p->columns = malloc(sizeof *p->columns);
+    memset(p->columns, 0x5a, sizeof *p->columns);
+    p->record = record_of(p->columns);
+    return (entrol_llama_document){&p->record, &p->diagnosis, p->tokens + 1, n, first};
+}
+
+/* Each document of a pack has the rows of its own plain decode, whatever lies beside it. */
+static void test_packed_documents_equal_plain_decodes(void) {
+    static const size_t sizes[][2] = {{5, 0}, {0, 0}, {31, 7}, {1, 0}, {17, 17}, {12, 3}};
+    for (int wants_bos = 0; wants_bos < 2; wants_bos++) {
+        const char *path = tiny_model_write(&(tiny_model){.wants_bos = wants_bos != 0});
+        entrol_llama_options options = options_for(path, 32, 100);
+        options.n_seq_max = 6;
+        entrol_llama *llama = open_with(&options);
+        entrol_context *context = new_context(2);
+        packed p[6];
+        entrol_llama_document documents[6];
+        for (size_t i = 0; i < 6; i++)
+            documents[i] = pack(&p[i], sizes[i][0], sizes[i][1]);
+        size_t seen = 0;
+        entrol_llama_score_options score_options = {
+            .size = sizeof score_options, .progress = stop_after_ten, .progress_user = &seen};
+        CHECK(entrol_llama_score_packed(llama, context, documents, 6, &score_options) == ENTROL_ERROR_SYSTEM);
+        CHECK_INT(seen, wants_bos ? 5 + 24 + 1 + 9 : 4 + 24 + 9);
+        score_options.progress = NULL;
+        CHECK(entrol_llama_score_packed(llama, context, documents, 6, &score_options) == ENTROL_OK);
+        CHECK(score_options.seconds_in_model > 0);
+        for (size_t i = 0; i < 6; i++) {
+            const size_t skip = p[i].first, n_bos = (size_t)wants_bos;
+            const size_t row = skip == 0 && !wants_bos ? 1 : 0;
+            CHECK(is_untouched(p[i].columns, p[i].n - skip));
+            CHECK(row == 0 || p[i].n == 0 || (isnan(p[i].columns->entropy[0]) && p[i].columns->rank[0] == 0));
+            check_plain_decode(path, p[i].columns, row, p[i].tokens + 1 - n_bos, p[i].n + n_bos,
+                               skip + row + n_bos > 0 ? skip + row + n_bos - 1 : 0, 64, 2e-6 * 6);
+            free(p[i].columns);
+        }
+        entrol_context_destroy(context);
+        entrol_llama_close(llama);
+    }
+}
+
+/* A row in trouble stays in its document's rows and diagnosis, and in this decode. */
+static void test_trouble_in_a_pack(void) {
+    entrol_llama_options options =
+        options_for(tiny_model_write(&(tiny_model){.wants_bos = true, .has_nan_token = true}), 32, 64);
+    options.n_seq_max = 3;
+    options.flash_attention = 0; /* it skips masked cells; plain attention reads them */
+    entrol_llama *llama = open_with(&options);
+    entrol_context *context = new_context(1);
+    packed p[3];
+    entrol_llama_document documents[3];
+    for (size_t i = 0; i < 3; i++)
+        documents[i] = pack(&p[i], 10 + i, 0);
+    const int32_t good = p[1].tokens[5];
+    p[1].tokens[5] = TINY_NAN_TOKEN; /* document 1's token 4 */
+    CHECK(entrol_llama_score_packed(llama, context, documents, 3, NULL) == ENTROL_OK);
+    CHECK(p[0].diagnosis.n_bad == 0 && p[2].diagnosis.n_bad == 0);
+    CHECK(p[1].diagnosis.n_bad >= 6 && p[1].diagnosis.reason == ENTROL_REASON_NAN); /* tokens 5 to 10 at least */
+    CHECK(isfinite(p[0].columns->entropy[9]) && isfinite(p[2].columns->entropy[11]));
+    p[1].tokens[5] = good;
+    CHECK(entrol_llama_score_packed(llama, context, documents, 3, NULL) == ENTROL_OK);
+    CHECK(p[1].diagnosis.n_bad == 0 && isfinite(p[1].columns->entropy[10]));
+    for (size_t i = 0; i < 3; i++)
+        free(p[i].columns);
+    entrol_context_destroy(context);
+    entrol_llama_close(llama);
+}
+
+/* What does not fit is refused before anything is written. */
+static void check_pack_refused(entrol_llama *llama, const size_t *sizes, size_t n, const char *argument) {
+    entrol_context *context = new_context(1);
+    packed p[4];
+    entrol_llama_document documents[4];
+    for (size_t i = 0; i < n; i++)
+        documents[i] = pack(&p[i], sizes[i], 0);
+    CHECK(entrol_llama_score_packed(llama, context, documents, n, NULL) == ENTROL_ERROR_ARGUMENT);
+    const entrol_diagnosis *last = &p[n - 1].diagnosis; /* every case here fails at its last document */
+    CHECK_STRING(last->argument != NULL ? last->argument : "nothing", argument);
+    for (size_t i = 0; i < n; i++) {
+        CHECK(is_untouched(p[i].columns, 0));
+        free(p[i].columns);
+    }
+    entrol_context_destroy(context);
+}
+
+static void test_packs_that_do_not_fit(void) {
+    entrol_llama_options options = options_for(tiny_model_write(&(tiny_model){.wants_bos = true}), 32, 48);
+    options.n_seq_max = 3;
+    entrol_llama *llama = open_with(&options);
+    entrol_context *context = new_context(1);
+    check_pack_refused(llama, (size_t[]){4, 4, 4, 4}, 4, "documents"); /* sequences */
+    check_pack_refused(llama, (size_t[]){4, 33}, 2, "documents");      /* one window */
+    check_pack_refused(llama, (size_t[]){30, 19}, 2, "documents");     /* one batch */
+    packed p[2];
+    entrol_llama_document fits[2] = {pack(&p[0], 30, 0), pack(&p[1], 18, 0)};
+    CHECK(entrol_llama_score_packed(llama, context, fits, 2, NULL) == ENTROL_OK);
+    fits[1].first = 19;
+    CHECK(entrol_llama_score_packed(llama, context, fits, 2, NULL) == ENTROL_ERROR_ARGUMENT);
+    CHECK_STRING(p[1].diagnosis.argument, "first");
+    CHECK(entrol_llama_score_packed(llama, context, NULL, 2, NULL) == ENTROL_ERROR_ARGUMENT);
+    CHECK(entrol_llama_score_packed(llama, context, NULL, 0, NULL) == ENTROL_OK);
+    for (size_t i = 0; i < 2; i++)
+        free(p[i].columns);
+    entrol_context_destroy(context);
+    entrol_llama_close(llama);
+}
+
 static void check_refused(entrol_llama *llama, const int32_t *tokens, size_t n, size_t first,
                           entrol_llama_score_options *options, const char *argument) {
     entrol_context *context = new_context(1);
@@ -399,6 +520,9 @@ int main(int argc, char **argv) {
     TEST(test_trouble_does_not_spread);
     TEST(test_diagnosis_counts_over_the_document);
     TEST(test_progress_can_stop);
+    TEST(test_packed_documents_equal_plain_decodes);
+    TEST(test_trouble_in_a_pack);
+    TEST(test_packs_that_do_not_fit);
     TEST(test_bad_arguments);
     TEST(test_vocabulary_alone_scores_nothing);
     TEST(test_temperature);

@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define N_OPTIONS (SCORE_MODEL_OPTIONS + 12)
+#define N_OPTIONS (SCORE_MODEL_OPTIONS + 13)
 
 static void fill_options(option *rows, score_run *run) {
     const option table[N_OPTIONS - SCORE_MODEL_OPTIONS] = {
@@ -71,6 +71,15 @@ static void fill_options(option *rows, score_run *run) {
          .metavar = "llama-perplexity",
          .choices = "llama-perplexity",
          .help = "Score plain text as that program does, the second half of each chunk, and print what it prints."},
+        {.name = "pack",
+         .type = OPTION_INTEGER,
+         .value = &run->settings.n_pack,
+         .metavar = "N",
+         .help = "Let up to N short documents share a decode, as far as the batch holds them: faster on a GPU. A "
+                 "document's numbers then depend on its neighbours. Takes the memory of N contexts. Default: 1, each "
+                 "document by itself.",
+         .minimum = 1,
+         .maximum = 256},
         {.name = "resume",
          .type = OPTION_FLAG,
          .value = &run->resume,
@@ -119,6 +128,12 @@ static bool check_flags(score_run *run, trouble *trouble) {
         return trouble_set(trouble,
                            "--resume: a .safetensors file is made when all is scored; use JSON Lines (any other "
                            "name), and make one of them with entrol select");
+    if (run->resume && run->settings.n_pack > 1)
+        return trouble_set(trouble,
+                           "--resume does not go with --pack: where a run stopped would decide which documents are "
+                           "packed together, and so their numbers");
+    if (run->settings.compat != NULL && run->settings.n_pack > 1)
+        return trouble_set(trouble, "--pack does not go with --compat llama-perplexity, which packs as that does");
     if (run->settings.compat != NULL)
         run->settings.texts.plain = true; /* a file is one text there */
     return read_share(run, trouble) && score_settings_columns(&run->settings, run->columns, run->renyi_given, trouble);
@@ -193,7 +208,7 @@ static bool begin_output(score_run *run, trouble *trouble) {
     run->output = output_open(run->output_path, trouble);
     if (run->output != NULL && container_is_path(run->output_path))
         return (run->container = container_writer_open(trouble)) != NULL;
-    if (run->output == NULL || run->journal_path == NULL)
+    if (run->output == NULL || run->journal_path == NULL || run->settings.n_pack > 1) /* no --resume, no journal */
         return run->output != NULL;
     run->journal = score_journal_begin(run->journal_path, run->settings_json, trouble);
     return run->journal != NULL;
@@ -218,11 +233,11 @@ static bool score_inputs(score_run *run, trouble *trouble) {
         bool is_logits;
         if (score_stop_signal() != 0 || !score_is_logits(run->inputs[i], &is_logits, trouble))
             return false;
-        if (!(is_logits ? score_logits_input(run, run->inputs[i], trouble)
+        if (!(is_logits ? score_texts_flush(run, trouble) && score_logits_input(run, run->inputs[i], trouble)
                         : score_texts_input(run, run->inputs[i], trouble)))
             return false;
     }
-    return score_stop_signal() == 0;
+    return score_stop_signal() == 0 && score_texts_flush(run, trouble) && score_stop_signal() == 0;
 }
 
 /* The manifest describes the model, also where nothing was left to score. */
@@ -310,6 +325,7 @@ static bool create_context(score_run *run, trouble *trouble) {
 }
 
 static void close_run(score_run *run) {
+    score_texts_free(run);
     scorer_close(run->scorer);
     container_writer_close(run->container);
     json_decref(run->settings_json);

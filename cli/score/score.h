@@ -22,6 +22,7 @@ typedef struct score_settings {
     const char *model;
     const char *flash_attention; /* "on", "off", "auto" */
     int64_t n_ctx, n_batch, n_ubatch, n_threads, n_gpu_layers, min_context;
+    int64_t n_pack;            /* documents that one decode may hold; 1: each has its own */
     const char *compat;        /* NULL, or "llama-perplexity" */
     const char *chat_template; /* NULL: the model's own */
     const char *score_role;    /* of messages: the role that is scored, or "all" */
@@ -36,7 +37,7 @@ typedef struct score_settings {
 } score_settings;
 
 #define SCORE_SETTINGS_INIT                                                                                            \
-    { .flash_attention = "auto", .score_role = "assistant", .temperature = 1.0, .renyi_order = 2.0 }
+    { .flash_attention = "auto", .score_role = "assistant", .n_pack = 1, .temperature = 1.0, .renyi_order = 2.0 }
 
 #define SCORE_MODEL_OPTIONS 15
 /* Fills SCORE_MODEL_OPTIONS rows of an option table: the flags that say which model and how it reads texts (-m, -c,
@@ -98,12 +99,23 @@ scorer *scorer_open(const score_settings *settings, entrol_context *context, boo
 void scorer_close(scorer *scorer);
 void scorer_on_progress(scorer *scorer, scorer_progress progress, void *user);
 scorer_about scorer_describe(const scorer *scorer);
-size_t scorer_n_tokens(const scorer *scorer);         /* to score in the document at hand */
+size_t scorer_n_tokens(const scorer *scorer);         /* to score in the documents at hand */
 double scorer_seconds_in_model(const scorer *scorer); /* so far */
 
-/* Scores a document into `result` (document_free it): every column that score_columns_begin adds, byte offsets, and the
- * fields: the line's own, "id" (own or default_id), and "text", exactly what was scored. default_id also names it in
- * messages. Returns 1; 0 if this document cannot be scored but others may (--skip-bad); -1 for trouble. */
+/* A document to score. `result` (document_free it) gets every column that score_columns_begin adds, byte offsets, and
+ * the fields: the line's own, "id" (own or default_id), and "text", exactly what was scored. */
+typedef struct scorer_job {
+    const text_document *text;
+    const char *default_id; /* also names it in messages */
+    document result;
+    entrol_diagnosis diagnosis;
+    bool is_scored; /* false: it cannot be, for the reason in `trouble`, but others may (--skip-bad) */
+    trouble trouble;
+} scorer_job;
+
+/* Scores documents. With n_pack of 2 and more, those that follow each other share decodes as far as they fit. */
+bool scorer_documents(scorer *scorer, scorer_job *jobs, size_t n_jobs, trouble *trouble);
+/* One of them: 1; 0 if this document cannot be scored but others may; -1 for trouble. */
 int scorer_document(scorer *scorer, document *result, entrol_diagnosis *diagnosis, const text_document *text,
                     const char *default_id, trouble *trouble);
 /* The tokens that scoring it would write; returns as scorer_document. */

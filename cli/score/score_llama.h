@@ -12,7 +12,8 @@ struct scorer {
     entrol_llama *llama;
     scorer_progress progress;
     void *progress_user;
-    size_t n_tokens; /* to score in the document at hand */
+    size_t n_tokens; /* to score in the documents at hand */
+    size_t n_done;   /* of them */
     double seconds_in_model;
 };
 
@@ -38,5 +39,18 @@ bool scored_text_prepend(scored_text *scored, int32_t token);
  */
 bool scored_text_context(json_t *fields, const scored_text *scored, int32_t bos);
 void scored_text_free(scored_text *scored);
+
+/* Around the model's work on a document: the columns that it fills, and what is made of them. */
+bool scored_text_begin(document *result, score_columns *columns, scorer *scorer, const scored_text *scored,
+                       const char *where, trouble *trouble);
+bool scored_text_end(document *result, score_columns *columns, scorer *scorer, const scored_text *scored,
+                     const text_document *text, const char *where, trouble *trouble);
+
+entrol_measure_options scorer_measure_options(const scorer *scorer);
+/* `measure` must outlive them. */
+entrol_llama_score_options scorer_options(scorer *scorer, const entrol_measure_options *measure);
+/* Says why the adapter could not score a document; false. */
+bool scorer_failed(scorer *scorer, entrol_status status, const entrol_diagnosis *diagnosis, const char *where,
+                   trouble *trouble);
 
 #endif

@@ -34,6 +34,7 @@ static void set_model(json_t *settings, const score_settings *flags) {
     json_object_set_new(settings, "batch", json_integer(flags->n_batch));
     json_object_set_new(settings, "micro_batch", json_integer(flags->n_ubatch));
     json_object_set_new(settings, "min_context", json_integer(flags->min_context));
+    json_object_set_new(settings, "pack", json_integer(flags->n_pack));
     json_object_set_new(settings, "gpu_layers", json_integer(flags->n_gpu_layers));
     json_object_set_new(settings, "flash_attention", json_string(flags->flash_attention));
     json_object_set_new(settings, "compat", string_or_null(flags->compat));

@@ -6,6 +6,13 @@
 #include "../progress.h"
 #include "score.h"
 
+/* A text that waits until enough of them have come to be scored together: one, or with --pack several. */
+typedef struct score_waiting {
+    text_document text;
+    buffer id;
+    uint64_t hash;
+} score_waiting;
+
 typedef struct score_run {
     /* The flags. */
     score_settings settings;
@@ -22,10 +29,12 @@ typedef struct score_run {
     scorer *scorer; /* NULL until the first text */
     output *output;
     container_writer *container; /* NULL: lines */
-    score_journal *journal;      /* NULL on a stream and with a container */
+    score_journal *journal;      /* NULL on a stream, with a container and with --pack */
     json_t *settings_json;
     progress progress;
     buffer line;
+    score_waiting *waiting; /* room for settings.n_pack */
+    size_t n_waiting;
     /* What has been done. */
     score_summary summary;
     scorer_perplexity perplexity; /* --compat */
@@ -43,6 +52,9 @@ bool score_is_logits(const char *path, bool *is_logits, trouble *trouble);
 const char *score_input_name(const char *path);
 
 bool score_texts_input(score_run *run, const char *path, trouble *trouble);
+/* Scores the texts that still wait: before other inputs, and at the end. */
+bool score_texts_flush(score_run *run, trouble *trouble);
+void score_texts_free(score_run *run);
 bool score_logits_input(score_run *run, const char *path, trouble *trouble);
 
 /* --sample: whether the next document is in the share. It depends on --seed and the document's number only. */

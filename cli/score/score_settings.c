@@ -30,7 +30,7 @@ void score_model_options(option *rows, score_settings *settings) {
          .type = OPTION_INTEGER,
          .value = &settings->n_batch,
          .metavar = "N",
-         .help = "Tokens of one decode; logits exist for these only. Default: 256, as llama-perplexity 2048.",
+         .help = "Tokens of one decode; logits exist for these only. Default: 128, as llama-perplexity 2048.",
          .minimum = 1,
          .maximum = 1 << 20},
         {.name = "ubatch-size",

@@ -1,4 +1,4 @@
-/* Texts under a model, through adapters/llama: one document in, its columns and fields out. */
+/* Texts under a model, through adapters/llama: opening it, and what becomes of what it says about a document. */
 #include "score.h"
 
 #include <stdlib.h>
@@ -44,6 +44,7 @@ static entrol_llama_options llama_options(const score_settings *settings, bool v
     options.vocabulary_only = vocabulary_only;
     options.chat_template = settings->chat_template;
     options.log = settings->verbose ? show_log : NULL;
+    options.n_seq_max = (uint32_t)settings->n_pack;
     if (settings->compat != NULL)
         compat_options(&options);
     return options;
@@ -164,7 +165,7 @@ static bool set_top_tokens(scorer *scorer, document *result) {
     return true;
 }
 
-static bool failed(scorer *scorer, entrol_status status, const entrol_diagnosis *diagnosis, const char *where,
+bool scorer_failed(scorer *scorer, entrol_status status, const entrol_diagnosis *diagnosis, const char *where,
                    trouble *trouble) {
     const char *said = entrol_llama_error(scorer->llama);
     return trouble_set(trouble, "%s: could not be scored: %s%s%s%s%s", where, entrol_status_string(status),
@@ -172,41 +173,32 @@ static bool failed(scorer *scorer, entrol_status status, const entrol_diagnosis 
                        said[0] != '\0' ? ": " : "", said);
 }
 
-static entrol_llama_score_options score_options(const scorer *scorer, const entrol_measure_options *measure) {
+static int on_progress(void *user, size_t n_scored) {
+    const scorer *scorer = user;
+    return scorer->progress(scorer->progress_user, scorer->n_done + n_scored);
+}
+
+entrol_llama_score_options scorer_options(scorer *scorer, const entrol_measure_options *measure) {
     return (entrol_llama_score_options){
         .size = sizeof(entrol_llama_score_options),
         .min_context = (uint32_t)scorer->settings->min_context,
-        .progress = scorer->progress,
-        .progress_user = scorer->progress_user,
+        .progress = scorer->progress != NULL ? on_progress : NULL,
+        .progress_user = scorer,
         .measure = measure,
     };
 }
 
-static entrol_measure_options measure_options(const score_settings *settings) {
+entrol_measure_options scorer_measure_options(const scorer *scorer) {
     entrol_measure_options measure = ENTROL_MEASURE_OPTIONS_INIT;
-    measure.temperature = settings->temperature;
-    measure.renyi_order = settings->renyi_order;
+    measure.temperature = scorer->settings->temperature;
+    measure.renyi_order = scorer->settings->renyi_order;
     return measure;
 }
 
-/* Runs the model over the text from its first scored token on. */
-static bool score_tokens(scorer *scorer, document *result, entrol_diagnosis *diagnosis, const scored_text *scored,
-                         const char *where, trouble *trouble) {
-    score_columns columns;
-    entrol_measure_options measure = measure_options(scorer->settings);
-    entrol_llama_score_options options = score_options(scorer, &measure);
-    result->n_tokens = scorer->n_tokens = scored->n_tokens - scored->first;
-    bool ok = score_columns_begin(&columns, result, scorer->settings, (score_source){true, true}, where, trouble);
-    if (ok) {
-        entrol_status status = entrol_llama_score(scorer->llama, scorer->context, &columns.record, diagnosis,
-                                                  scored->ids, scored->n_tokens, scored->first, &options);
-        scorer->seconds_in_model += options.seconds_in_model;
-        ok = status == ENTROL_OK || failed(scorer, status, diagnosis, where, trouble);
-    }
-    if (ok)
-        score_columns_end(&columns, result);
-    score_columns_free(&columns);
-    return ok;
+bool scored_text_begin(document *result, score_columns *columns, scorer *scorer, const scored_text *scored,
+                       const char *where, trouble *trouble) {
+    result->n_tokens = scored->n_tokens - scored->first;
+    return score_columns_begin(columns, result, scorer->settings, (score_source){true, true}, where, trouble);
 }
 
 static bool set_tokens(scorer *scorer, document *result, const scored_text *scored, const char *where,
@@ -224,20 +216,11 @@ static bool set_tokens(scorer *scorer, document *result, const scored_text *scor
     return true;
 }
 
-int scorer_document(scorer *scorer, document *result, entrol_diagnosis *diagnosis, const text_document *text,
-                    const char *default_id, trouble *trouble) {
-    scored_text scored = {0};
-    *diagnosis = (entrol_diagnosis){0};
-    int ok = 0;
-    if (scored_text_prepare(&scored, scorer, text, default_id, trouble))
-        ok = score_tokens(scorer, result, diagnosis, &scored, default_id, trouble) &&
-                     set_tokens(scorer, result, &scored, default_id, trouble) &&
-                     set_fields(result, text, &scored, default_id, trouble) &&
-                     set_context(scorer, result, &scored, default_id, trouble)
-                 ? 1
-                 : -1;
-    scored_text_free(&scored);
-    return ok;
+bool scored_text_end(document *result, score_columns *columns, scorer *scorer, const scored_text *scored,
+                     const text_document *text, const char *where, trouble *trouble) {
+    score_columns_end(columns, result);
+    return set_tokens(scorer, result, scored, where, trouble) && set_fields(result, text, scored, where, trouble) &&
+           set_context(scorer, result, scored, where, trouble);
 }
 
 int scorer_count(scorer *scorer, size_t *n_tokens, const text_document *text, const char *where, trouble *trouble) {
@@ -270,10 +253,11 @@ static bool score_compat(scorer *scorer, document *result, scorer_perplexity *pe
                          const char *where, trouble *trouble) {
     score_columns columns;
     entrol_llama_perplexity estimate = {0};
-    entrol_measure_options measure = measure_options(scorer->settings);
-    entrol_llama_score_options options = score_options(scorer, &measure);
+    entrol_measure_options measure = scorer_measure_options(scorer);
+    entrol_llama_score_options options = scorer_options(scorer, &measure);
     size_t n_ctx = entrol_llama_n_ctx(scorer->llama);
     result->n_tokens = scorer->n_tokens = scored->n_tokens / n_ctx * (n_ctx - 1 - n_ctx / 2);
+    scorer->n_done = 0;
     scored->n_rows = result->n_tokens;
     scored->rows = calloc(scored->n_rows + 1, sizeof(*scored->rows));
     bool ok = score_columns_begin(&columns, result, scorer->settings, (score_source){true, true}, where, trouble) &&
@@ -282,7 +266,7 @@ static bool score_compat(scorer *scorer, document *result, scorer_perplexity *pe
         entrol_status status = entrol_llama_score_compat(scorer->llama, scorer->context, &columns.record, scored->rows,
                                                          &estimate, scored->ids, scored->n_tokens, &options);
         scorer->seconds_in_model += options.seconds_in_model;
-        ok = status == ENTROL_OK || failed(scorer, status, &(entrol_diagnosis){0}, where, trouble);
+        ok = status == ENTROL_OK || scorer_failed(scorer, status, &(entrol_diagnosis){0}, where, trouble);
     }
     if (ok)
         score_columns_end(&columns, result);
@@ -351,6 +335,11 @@ double scorer_seconds_in_model(const scorer *scorer) {
 static int no_llama(trouble *trouble) {
     trouble_set(trouble, "this entrol was built without llama.cpp");
     return -1;
+}
+
+bool scorer_documents(scorer *scorer, scorer_job *jobs, size_t n_jobs, trouble *trouble) {
+    (void)scorer, (void)jobs, (void)n_jobs;
+    return no_llama(trouble) == 1;
 }
 
 int scorer_document(scorer *scorer, document *result, entrol_diagnosis *diagnosis, const text_document *text,

@@ -1,17 +1,11 @@
-/* Texts as inputs of a run: each document is read, scored and written before the next one is read. */
+/* Texts as inputs of a run: each document is read, scored and written before the next one is read, or with --pack as
+ * many as may share a decode. */
 #include "score_run.h"
 
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-typedef struct text_job {
-    score_run *run;
-    const char *path;
-    uint64_t done_before; /* tokens scored before this document */
-    buffer id;
-} text_job;
 
 /* A guess at all tokens: as many for each byte of input that is left as there were for each byte so far. */
 static void guess_total(score_run *run, uint64_t n_tokens) {
@@ -21,9 +15,10 @@ static void guess_total(score_run *run, uint64_t n_tokens) {
 }
 
 static int on_progress(void *user, size_t n_scored) {
-    text_job *job = user;
-    guess_total(job->run, job->done_before + scorer_n_tokens(job->run->scorer));
-    progress_update(&job->run->progress, job->done_before + n_scored);
+    score_run *run = user;
+    uint64_t n_before = run->summary.n_tokens_now; /* written, and not of the documents at hand */
+    guess_total(run, n_before + scorer_n_tokens(run->scorer));
+    progress_update(&run->progress, n_before + n_scored);
     return score_stop_signal();
 }
 
@@ -42,44 +37,81 @@ static bool hash_source(uint64_t *hash, size_t *n_bytes, const text_document *te
     return true;
 }
 
-static int score_one(text_job *job, document *result, entrol_diagnosis *diagnosis, const text_document *text,
-                     trouble *trouble) {
-    score_run *run = job->run;
+static bool score_waiting_texts(score_run *run, scorer_job *jobs, trouble *trouble) {
     scorer *scorer = score_run_scorer(run, trouble);
     if (scorer == NULL)
-        return -1;
-    job->done_before = run->summary.n_tokens_now;
-    scorer_on_progress(scorer, on_progress, job);
-    if (run->settings.compat != NULL)
-        return scorer_compat(scorer, result, &run->perplexity, diagnosis, text, job->id.data, trouble);
-    return scorer_document(scorer, result, diagnosis, text, job->id.data, trouble);
+        return false;
+    for (size_t i = 0; i < run->n_waiting; i++)
+        jobs[i] = (scorer_job){.text = &run->waiting[i].text, .default_id = run->waiting[i].id.data};
+    scorer_on_progress(scorer, on_progress, run);
+    if (run->settings.compat == NULL)
+        return scorer_documents(scorer, jobs, run->n_waiting, trouble);
+    int done =
+        scorer_compat(scorer, &jobs->result, &run->perplexity, &jobs->diagnosis, jobs->text, jobs->default_id, trouble);
+    jobs->is_scored = done == 1;
+    jobs->trouble = *trouble;
+    return done >= 0;
 }
 
-static bool score_and_emit(text_job *job, const text_document *text, uint64_t hash, trouble *trouble) {
-    score_run *run = job->run;
-    document result = {0};
-    entrol_diagnosis diagnosis = {0};
-    int scored = score_one(job, &result, &diagnosis, text, trouble);
-    bool ok = scored == 1;
-    if (scored == 0 && run->settings.texts.skip_bad) {
-        run->summary.n_skipped++;
-        ok = run->journal == NULL || score_journal_skip(run->journal, run->n_bytes, hash, trouble);
-    } else if (ok) {
-        score_summary_bad_row(&run->summary, job->id.data, "token", &diagnosis);
-        ok = score_run_emit(run, &result, hash, &diagnosis, true, trouble);
+/* Writes a scored document; one that could not be is passed over or ends the run. */
+static bool emit(score_run *run, scorer_job *job, uint64_t hash, trouble *trouble) {
+    if (job->is_scored) {
+        score_summary_bad_row(&run->summary, job->default_id, "token", &job->diagnosis);
+        return score_run_emit(run, &job->result, hash, &job->diagnosis, true, trouble);
     }
-    document_free(&result);
+    if (!run->settings.texts.skip_bad) {
+        *trouble = job->trouble;
+        return false;
+    }
+    run->summary.n_skipped++;
+    return run->journal == NULL || score_journal_skip(run->journal, run->n_bytes, hash, trouble);
+}
+
+static void free_waiting(score_waiting *waiting) {
+    text_document_free(&waiting->text);
+    buffer_free(&waiting->id);
+}
+
+bool score_texts_flush(score_run *run, trouble *trouble) {
+    if (run->n_waiting == 0)
+        return true;
+    scorer_job *jobs = calloc(run->n_waiting, sizeof(*jobs));
+    if (jobs == NULL)
+        return trouble_set(trouble, "out of memory");
+    bool ok = score_waiting_texts(run, jobs, trouble);
+    for (size_t i = 0; i < run->n_waiting; i++) {
+        ok = ok && emit(run, &jobs[i], run->waiting[i].hash, trouble);
+        document_free(&jobs[i].result);
+        free_waiting(&run->waiting[i]);
+    }
+    free(jobs);
+    run->n_waiting = 0;
     return ok;
 }
 
-static bool one_document(text_job *job, const text_document *text, trouble *trouble) {
-    score_run *run = job->run;
-    buffer_clear(&job->id);
-    buffer_append_string(&job->id, score_input_name(job->path));
-    if (text->line_number > 0)
-        buffer_append_format(&job->id, ":%" PRIu64, text->line_number);
-    if (job->id.failed)
+void score_texts_free(score_run *run) {
+    for (size_t i = 0; i < run->n_waiting; i++)
+        free_waiting(&run->waiting[i]);
+    free(run->waiting);
+    run->waiting = NULL;
+    run->n_waiting = 0;
+}
+
+/* Takes the text. */
+static bool wait_or_score(score_run *run, text_document *text, buffer *id, uint64_t hash, trouble *trouble) {
+    size_t capacity = (size_t)run->settings.n_pack;
+    if (run->waiting == NULL)
+        run->waiting = calloc(capacity, sizeof(*run->waiting));
+    if (run->waiting == NULL)
         return trouble_set(trouble, "out of memory");
+    run->waiting[run->n_waiting++] = (score_waiting){*text, *id, hash};
+    *text = (text_document){0};
+    *id = (buffer){0};
+    return run->n_waiting < capacity || score_texts_flush(run, trouble);
+}
+
+/* Takes the text where it is to be scored. */
+static bool one_document(score_run *run, const char *path, text_document *text, trouble *trouble) {
     uint64_t hash;
     size_t n_bytes;
     if (!hash_source(&hash, &n_bytes, text, trouble))
@@ -87,16 +119,21 @@ static bool one_document(text_job *job, const text_document *text, trouble *trou
     run->input_bytes_done += n_bytes;
     if (!score_run_chooses(run))
         return true;
-    int has = score_run_has(run, hash, job->id.data, trouble);
-    if (has != 0) {
+    buffer id = {0};
+    buffer_append_string(&id, score_input_name(path));
+    if (text->line_number > 0)
+        buffer_append_format(&id, ":%" PRIu64, text->line_number);
+    if (id.failed)
+        return trouble_set(trouble, "out of memory");
+    int has = score_run_has(run, hash, id.data, trouble);
+    if (has == 1)
         run->input_bytes_had += n_bytes;
-        return has == 1;
-    }
-    return score_and_emit(job, text, hash, trouble);
+    bool ok = has == 0 ? wait_or_score(run, text, &id, hash, trouble) : has == 1;
+    buffer_free(&id);
+    return ok;
 }
 
 bool score_texts_input(score_run *run, const char *path, trouble *trouble) {
-    text_job job = {run, path, 0, {0}};
     texts *texts = texts_open(path, &run->settings.texts, trouble);
     if (texts == NULL)
         return false;
@@ -108,13 +145,12 @@ bool score_texts_input(score_run *run, const char *path, trouble *trouble) {
         more = texts_next(texts, &text, trouble);
         if (more != 1)
             break;
-        ok = one_document(&job, &text, trouble);
+        ok = one_document(run, path, &text, trouble);
         text_document_free(&text);
     }
     run->summary.n_skipped += texts_n_bad(texts);
     if (ok && more == 0 && run->n_seen == n_before && texts_n_bad(texts) == 0)
         ok = trouble_set(trouble, "%s: empty: there is no text to score", score_input_name(path));
     texts_close(texts);
-    buffer_free(&job.id);
     return ok && more >= 0;
 }

@@ -230,6 +230,56 @@ class Windows(ModelCase):
             self.check_offsets(record)
 
 
+class Packs(ModelCase):
+    """--pack: the same records in the same order, but for what packing changes in the numbers."""
+
+    def compare(self, *arguments):
+        alone, packed = self.score(*arguments), self.score(*arguments, "--pack", 4, "-b", 40)
+        self.assertEqual([list(record) for record in packed], [list(record) for record in alone])
+        for one, other in zip(alone, packed):
+            for name in one:
+                if name in ("entropy", "logprob"):  # 0.3 nats were seen with a real model, 1e-6 with a tiny one
+                    np.testing.assert_allclose(reals(other[name]), reals(one[name]), atol=0.5)
+                elif name != "rank":
+                    self.assertEqual(other[name], one[name])
+        return packed
+
+    def test_documents_short_long_and_empty(self):
+        texts = [*SENTENCES[:6], LONG, "", *SENTENCES[6:9], LONG[:70]]
+        path = self.lines("a.jsonl", [{"id": i, "text": text} for i, text in enumerate(texts)])
+        self.assertEqual(len(self.compare(path)), 12)
+        self.compare(self.lines("b.jsonl", [{"prompt": "The cat", "completion": f" {text}"} for text in SENTENCES[:7]]))
+
+    def test_files_keep_their_order(self):
+        texts = [self.write(f"{i}.txt", SENTENCES[i]) for i in range(3)]
+        logits = self.npy("x.npy", np.zeros((2, 8), dtype=np.float32))
+        packed = self.compare(texts[0], texts[1], logits, texts[2])
+        self.assertEqual([record["id"] for record in packed], [*texts[:2], logits, texts[2]])
+
+    def test_a_document_that_cannot_be_scored(self):
+        documents = [{"text": text} for text in SENTENCES[:6]]
+        documents[2] = {"messages": [{"role": "user"}]}
+        path, out = self.lines("a.jsonl", documents), self.path("out")
+        done = run("score", *self.flags(), path, "--pack", 6, "--skip-bad")
+        self.assertEqual([record["id"] for record in records(done.stdout)], [f"{path}:{i}" for i in (1, 2, 4, 5, 6)])
+        self.assertIn(b"skipped     1 bad line", done.stderr)
+        message = self.refused(path, "--pack", 6, "-o", out, says=["a.jsonl:3"])
+        self.assertNotIn("--resume", message)
+        self.assertEqual(os.listdir(self.folder), ["a.jsonl"])
+
+    def test_the_manifest_says_so(self):
+        path = self.lines("a.jsonl", [{"text": text} for text in SENTENCES[:3]])
+        for flags, n in ([], 1), (["--pack", 2], 2):
+            self.score(path, "-o", self.path("out"), *flags)
+            with open(self.path("out.manifest.json"), encoding="utf-8") as file:
+                self.assertEqual(json.load(file)["pack"], n)
+
+    def test_what_it_does_not_go_with(self):
+        path = self.write("a.txt", LONG)
+        self.refused(path, "--pack", 2, "-o", self.path("out"), "--resume", says=["--resume", "--pack"])
+        self.refused(path, "--pack", 2, "--compat", "llama-perplexity", says=["--compat", "--pack"])
+
+
 class Compat(ModelCase):
     def test_its_perplexity_is_that_of_its_records(self):
         path = self.write("a.txt", LONG + "\n")
@@ -317,6 +367,8 @@ class Runs(ModelCase):
         hashed = subprocess.run(["sha256sum", MODEL], capture_output=True, check=True).stdout.split()[0].decode()
         self.assertEqual((manifest["model"], manifest["model_sha256"]), (MODEL, hashed))
         self.assertEqual((manifest["context"], manifest["min_context"], manifest["temperature"]), (128, 64, 1.0))
+        said = re.search(r"--batch-size.*?Default: (\d+)", run("score", "--help").stdout.decode(), re.DOTALL)
+        self.assertEqual(manifest["batch"], int(said[1]))
         self.assertGreater(manifest["tokenizer_size"], 0)
         self.assertEqual(manifest["counts"]["documents"], len(records(open(self.path("out"), "rb").read())))
 

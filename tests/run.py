@@ -8,6 +8,7 @@ kept in build/check/STAGE/SUITE.log, and shown when something failed. The last l
 "N passed, N failed, N skipped".
 """
 import argparse
+import concurrent.futures
 import glob
 import json
 import os
@@ -21,6 +22,7 @@ LOGS = "build/check"
 LEVELS = ("scalar", "avx2", "avx512", "neon")
 FUZZ_SECONDS = 60  # of all targets together
 SUITE_SECONDS = 900
+SIDE_BY_SIDE = concurrent.futures.ThreadPoolExecutor(os.cpu_count())
 SHOWN_LINES = 400  # of a failure's output; a failed build can print thousands
 CLOSING = re.compile(r"^\S+: (\d+) passed, (\d+) failed(?:, (\d+) skipped)?$")
 SKIPPED = re.compile(r"^\s*skip(?:ped)?\b:?\s*(.*)", re.IGNORECASE)
@@ -41,10 +43,11 @@ class Total:
 
 
 class Stage:
-    """Runs the suites of one stage and prints a line for each."""
+    """Runs the suites of one stage, as many side by side as there are processors, and prints a line for each in order."""
 
     def __init__(self, name, total):
         self.name, self.total = name, total
+        self.started = []
         self.folder = f"{LOGS}/{name}"
         os.makedirs(self.folder, exist_ok=True)
 
@@ -63,9 +66,25 @@ class Stage:
             log.write(output)
         return status, output.decode(errors="replace"), time.monotonic() - start
 
+    def start(self, judge, suite, command, environment=None):
+        """Runs a command beside others; judge(suite, status, output, seconds) is called by finish()."""
+        self.started.append((judge, suite, SIDE_BY_SIDE.submit(self.execute, suite, command, environment)))
+
+    def finish(self):
+        """Waits for what was started and judges it, in order; what comes after needs it, or the machine for itself."""
+        results = [judge(suite, *execution.result()) for judge, suite, execution in self.started]
+        self.started = []
+        return results
+
     def run(self, suite, command, environment=None):
         """A suite that prints its own closing line."""
-        status, output, seconds = self.execute(suite, command, environment)
+        self.start(self.judge_suite, suite, command, environment)
+
+    def check(self, suite, command, environment=None):
+        """One test that passes when the command does; exit status 77 skips it, for the reason on the last line."""
+        self.start(self.judge_check, suite, command, environment)
+
+    def judge_suite(self, suite, status, output, seconds):
         lines = output.rstrip().splitlines()
         closing = CLOSING.match(lines[-1]) if lines else None
         passed, failed, n_skipped = (int(n or 0) for n in closing.groups()) if closing else (0, 0, 0)
@@ -76,9 +95,7 @@ class Stage:
         reasons += ["no reason given"] * (n_skipped - len(reasons))
         self.say(suite, passed, failed, [f"{self.name}/{suite}: {reason}" for reason in reasons], seconds, output)
 
-    def check(self, suite, command, environment=None):
-        """One test that passes when the command does; exit status 77 skips it, for the reason on the last line."""
-        status, output, seconds = self.execute(suite, command, environment)
+    def judge_check(self, suite, status, output, seconds):
         if status == 77:
             reason = (output.strip().splitlines() or ["no reason given"])[-1]
             self.say(suite, 0, 0, [f"{self.name}/{suite}: {reason}"], seconds, "")
@@ -87,6 +104,7 @@ class Stage:
         return status == 0
 
     def skip(self, suite, reason):
+        self.finish()
         self.say(suite, 0, 0, [f"{self.name}/{suite}: {reason}"], 0, "")
 
     def say(self, suite, passed, failed, skipped, seconds, output):
@@ -104,9 +122,12 @@ class Stage:
 
 def configure_and_build(stage, preset, *options):
     """True if it built. pkg-config's earlier answers are forgotten: the llama.cpp in the cache may be another one."""
-    configured = stage.check("configure", ["cmake", "--preset", preset, "-U", "__pkg_config_*", "-U", "pkgcfg_lib_*",
-                                           "-DENTROL_WERROR=ON", *options])
-    return configured and stage.check("build", ["cmake", "--build", folder_of(preset)])
+    stage.check("configure", ["cmake", "--preset", preset, "-U", "__pkg_config_*", "-U", "pkgcfg_lib_*",
+                              "-DENTROL_WERROR=ON", *options])
+    if not all(stage.finish()):
+        return False
+    stage.check("build", ["cmake", "--build", folder_of(preset)])
+    return all(stage.finish())
 
 
 def folder_of(preset):
@@ -150,6 +171,7 @@ def stage_release(stage):
     if configure_and_build(stage, "release"):
         c_tests(stage, "build")
         command_tests(stage, "build")
+        stage.finish()  # the real model takes every processor
         python_tests(stage, "tests/model/test_*.py", "build")
 
 
@@ -243,7 +265,9 @@ def main():
     for i, name in enumerate(wanted):
         function = STAGES[names.index(name)]
         print(f"[{i + 1}/{len(wanted)}] {name}: {function.__doc__}  ({time.monotonic() - start:.0f} s so far)", flush=True)
-        function(Stage(name, total))
+        stage = Stage(name, total)
+        function(stage)
+        stage.finish()
     close(total, time.monotonic() - start)
     return 1 if total.failed else 0
 

@@ -60,6 +60,7 @@ class Runner(unittest.TestCase):
     def shell(self, script, method="run"):
         with contextlib.redirect_stdout(io.StringIO()) as said:
             getattr(self.stage, method)("suite", ["sh", "-c", script])
+            self.stage.finish()
         return self.total.passed, len(self.total.failed), self.total.skipped, said.getvalue()
 
     def test_adds_up(self):
@@ -80,12 +81,22 @@ class Runner(unittest.TestCase):
     def test_a_program_that_is_not_there_fails(self):
         with contextlib.redirect_stdout(io.StringIO()):
             self.stage.run("suite", ["/no/such/program"])
+            self.stage.finish()
         self.assertEqual(len(self.total.failed), 1)
 
     def test_a_check_passes_fails_or_is_skipped(self):
         self.assertEqual(self.shell("true", "check")[:2], (1, 0))
         self.assertEqual(self.shell("false", "check")[:2], (1, 1))
         self.assertEqual(self.shell("echo no such tool; exit 77", "check")[:3], (1, 1, ["here/suite: no such tool"]))
+
+    def test_results_come_in_order(self):
+        with contextlib.redirect_stdout(io.StringIO()) as said:
+            self.stage.check("slow", ["sleep", "0.2"])
+            self.stage.check("quick", ["false"])
+            self.assertEqual(self.stage.finish(), [True, False])
+        self.assertLess(said.getvalue().index("slow"), said.getvalue().index("quick"))
+        self.assertEqual(self.total.failed, ["here/quick"])
+        self.assertEqual(self.stage.finish(), [])
 
     def test_the_last_line(self):
         self.total.add(5, ["here/a", "here/a"], ["here/b: test_x: why", "there/b: test_x: why"])

@@ -3,7 +3,7 @@
 include(CMakePackageConfigHelpers)
 
 set(package_folder ${CMAKE_INSTALL_LIBDIR}/cmake/entrol)
-install(TARGETS entrol entrol_static EXPORT entrolTargets)
+install(TARGETS entrol_shared entrol_static EXPORT entrolTargets)
 install(EXPORT entrolTargets NAMESPACE entrol:: DESTINATION ${package_folder})
 configure_package_config_file(${CMAKE_CURRENT_LIST_DIR}/entrolConfig.cmake.in ${PROJECT_BINARY_DIR}/entrolConfig.cmake
   INSTALL_DESTINATION ${package_folder})

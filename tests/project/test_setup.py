@@ -1,5 +1,6 @@
 """scripts/setup.sh: what is missing is named, parts appear whole or not at all, two set-ups wait for each other."""
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -80,6 +81,17 @@ class Setup(unittest.TestCase):
         with open(f"{self.cache}/count", encoding="utf-8") as count:
             self.assertEqual(count.read(), "made\n")
         self.assertIn("waiting for another set-up", errors)
+
+    def test_the_build_leaves_what_it_says(self):
+        """Where nothing was built before: no other target may have made the files."""
+        tree = f"{self.folder.name}/tree"
+        shutil.copytree(ROOT, tree, ignore=lambda folder, _: ("build", ".git") if folder == ROOT else ())
+        done = subprocess.run([f"{tree}/scripts/build", "--no-llama"], env=dict(os.environ, ENTROL_CACHE=self.cache),
+                              capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        for name in ("entrol", "libentrol.so", "libentrol.a"):
+            self.assertTrue(os.path.exists(f"{tree}/build/{name}"), name)
+            self.assertIn(f"build/{name}", done.stderr)
 
     def test_an_unreadable_model_is_named(self):
         status, _, err = self.run_script("ENTROL_MODEL=/no/such.gguf setup_model")

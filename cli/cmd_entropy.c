@@ -164,7 +164,7 @@ static int print_result(const settings *settings, const result *result, const ch
     output *output = output_open("-", &trouble);
     bool ok = output && (!text.failed || trouble_set(&trouble, "out of memory")) &&
               output_write(output, text.data, text.size, &trouble);
-    ok = output && output_commit(output, &trouble) && ok;
+    ok = output && output_commit(output, false, &trouble) && ok;
     buffer_free(&text);
     return ok ? EXIT_DONE : message_trouble(&trouble);
 }

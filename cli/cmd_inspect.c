@@ -89,7 +89,7 @@ static int run_file(const char *path) {
     output *output = ok ? output_open("-", &trouble) : NULL;
     ok = output && output_write(output, text.data, text.size, &trouble);
     if (output && ok)
-        ok = output_commit(output, &trouble);
+        ok = output_commit(output, false, &trouble);
     else
         output_abandon(output, false);
     buffer_free(&text);

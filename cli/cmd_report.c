@@ -95,7 +95,7 @@ static int run_report(const settings *settings) {
         output_abandon(output, false);
         return message_trouble(&trouble);
     }
-    return output_commit(output, &trouble) ? EXIT_DONE : message_trouble(&trouble);
+    return output_commit(output, false, &trouble) ? EXIT_DONE : message_trouble(&trouble);
 }
 
 static const char *default_title(const settings *settings) {

@@ -240,6 +240,11 @@ static bool score_inputs(score_run *run, trouble *trouble) {
     return score_stop_signal() == 0 && score_texts_flush(run, trouble) && score_stop_signal() == 0;
 }
 
+/* Whether an end before the end leaves something that --resume can go on from. */
+static bool can_go_on(const score_run *run) {
+    return run->journal != NULL && run->summary.n_documents > 0;
+}
+
 /* The manifest describes the model, also where nothing was left to score. */
 static bool finish(score_run *run, int argc, char **argv, trouble *trouble) {
     if (run->journal_path != NULL && run->settings.model != NULL && score_run_scorer(run, trouble) == NULL)
@@ -248,11 +253,14 @@ static bool finish(score_run *run, int argc, char **argv, trouble *trouble) {
     if (run->container != NULL && !container_writer_finish(run->container, output, trouble))
         return false;
     run->output = NULL;
-    if (!output_commit(output, trouble))
+    if (!output_commit(output, can_go_on(run), trouble))
         return false;
-    if (run->journal_path == NULL)
+    score_journal_close(run->journal, true);
+    run->journal = NULL;
+    if (run->journal_path == NULL || score_run_write_manifest(run, argc, argv, trouble))
         return true;
-    return score_run_write_manifest(run, argc, argv, trouble);
+    message_warning("%s itself is whole", run->output_path);
+    return false;
 }
 
 static void print_times(const score_run *run) {
@@ -276,7 +284,7 @@ static void print_summary(const score_run *run) {
 /* What is left after a stop or an error, and how to go on from it. */
 static int end_early(score_run *run, const trouble *trouble) {
     int number = score_stop_signal();
-    bool keep = run->journal != NULL && run->summary.n_documents > 0;
+    bool keep = can_go_on(run);
     output_abandon(run->output, keep);
     run->output = NULL;
     score_journal_close(run->journal, !keep);
@@ -303,8 +311,6 @@ static int score(score_run *run, int argc, char **argv) {
     if (!ok)
         return end_early(run, &trouble);
     progress_end(&run->progress);
-    score_journal_close(run->journal, true);
-    run->journal = NULL;
     if (run->dry_run)
         return EXIT_DONE;
     print_summary(run);

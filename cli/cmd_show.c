@@ -189,7 +189,7 @@ static int run_show(show *show, const operands *operands) {
     bool ok = worst_make(&show->worst, (size_t)settings->n_top) || trouble_set(&trouble, "not enough memory");
     ok = ok && (show->output = output_open("-", &trouble)) && show_files(show, operands, &trouble);
     if (ok) {
-        ok = output_commit(show->output, &trouble);
+        ok = output_commit(show->output, false, &trouble);
     } else {
         output_abandon(show->output, false);
     }

@@ -53,6 +53,8 @@ static output *output_new(const char *path, trouble *trouble) {
 static bool look_at_target(output *output, bool *is_plain, trouble *trouble) {
     struct stat status;
     *is_plain = true;
+    if (output->path[0] == '\0')
+        return trouble_set(trouble, "cannot write \"\": expected the name of a file");
     if (stat(output->path, &status) != 0)
         return true;
     if (S_ISDIR(status.st_mode))
@@ -197,11 +199,11 @@ static bool put_into_place(output *output, trouble *trouble) {
     return true;
 }
 
-bool output_commit(output *output, trouble *trouble) {
+bool output_commit(output *output, bool keep_part, trouble *trouble) {
     bool ok = output_flush(output, trouble);
     if (ok && output->part)
         ok = put_into_place(output, trouble);
-    if (!ok && output->part)
+    if (!ok && output->part && !keep_part)
         unlink(output->part);
     output_free(output);
     return ok;

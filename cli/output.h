@@ -19,8 +19,9 @@ output *output_resume(const char *path, uint64_t n_bytes, trouble *trouble);
 bool output_write(output *output, const void *bytes, size_t n_bytes, trouble *trouble);
 /* Makes what was written survive the end of the process (flush). */
 bool output_flush(output *output, trouble *trouble);
-/* Flushes, syncs, renames into place and closes. The output is gone afterwards, whatever is returned. */
-bool output_commit(output *output, trouble *trouble);
+/* Flushes, syncs, renames into place and closes. The output is gone afterwards, whatever is returned; where it fails,
+ * keep_part leaves PATH.part for --resume. */
+bool output_commit(output *output, bool keep_part, trouble *trouble);
 /* Closes and removes the .part file; keep_part leaves it for --resume. NULL is allowed. */
 void output_abandon(output *output, bool keep_part);
 

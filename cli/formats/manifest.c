@@ -110,7 +110,7 @@ bool manifest_write(const json_t *manifest, const char *path, trouble *trouble) 
         output_abandon(output, false);
         ok = false;
     } else if (ok) {
-        ok = output_commit(output, trouble);
+        ok = output_commit(output, false, trouble);
     }
     buffer_free(&text);
     free(name);

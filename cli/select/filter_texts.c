@@ -214,7 +214,7 @@ static bool write_manifest(const filter_run *run, int argc, char **argv, trouble
 static bool finish(filter_run *run, int argc, char **argv, trouble *trouble) {
     output *output = run->output;
     run->output = NULL;
-    if (!output_commit(output, trouble))
+    if (!output_commit(output, false, trouble))
         return false;
     return run->settings->output_path == NULL || write_manifest(run, argc, argv, trouble);
 }

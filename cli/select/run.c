@@ -213,7 +213,7 @@ static bool finish(select_run *run, int argc, char **argv, trouble *trouble) {
     if (run->emitter.container != NULL && !container_writer_finish(run->emitter.container, output, trouble))
         return false;
     run->emitter.output = NULL;
-    if (!output_commit(output, trouble))
+    if (!output_commit(output, false, trouble))
         return false;
     return run->settings->output_path == NULL || write_manifest(run, argc, argv, trouble);
 }

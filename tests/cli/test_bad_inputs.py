@@ -207,6 +207,25 @@ class Outputs(ScoreCase):
         self.assertEqual(run("score", logits, "-o", out, "--resume").returncode, 0)
         self.assertEqual(open(out, "rb").read(), run("score", logits).stdout)
 
+    def test_a_full_disk_at_the_last_byte_keeps_what_can_be_resumed(self):
+        logits, out = self.npy("x.npy", np.zeros((3, 200, 8), dtype=np.float32)), self.path("out")
+        done = run("score", logits, "-o", out,  # less than what is buffered: nothing is written before the end
+                   preexec_fn=lambda: (signal.signal(signal.SIGXFSZ, signal.SIG_IGN),
+                                       resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000))))
+        self.assertEqual(done.returncode, 2)
+        self.assertIn(b"--resume", done.stderr)
+        self.assertTrue(os.path.exists(out + ".part"))
+        self.assertEqual(run("score", logits, "-o", out, "--resume").returncode, 0)
+        self.assertEqual(open(out, "rb").read(), run("score", logits).stdout)
+
+    def test_a_manifest_that_cannot_be_written(self):
+        out = self.path("out")
+        os.mkdir(out + ".manifest.json")
+        message = self.refused(self.logits(), "-o", out, says=["out.manifest.json", "out itself is whole"])
+        self.assertNotIn("--resume", message)
+        self.assertEqual(open(out, "rb").read(), run("score", self.logits()).stdout)
+        self.assertEqual(sorted(os.listdir(self.folder)), ["out", "out.manifest.json", "x.npy"])
+
     def test_a_closed_pipe(self):
         process = subprocess.Popen([ENTROL, "score", self.logits()], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         process.stdout.read(10)
@@ -218,6 +237,7 @@ class Outputs(ScoreCase):
 
     def test_places_that_cannot_be_written(self):
         self.refused(self.logits(), "-o", self.folder, says=["directory"])
+        self.refused(self.logits(), "-o", "", says=['""', "name of a file"])
         self.refused(self.logits(), "-o", self.path("none/out"), says=["none/out"])
         self.refused(self.logits(), "-o", os.path.join(self.logits(), "out"), says=["x.npy/out"])
 

@@ -269,7 +269,7 @@ static void test_output_appears_whole(void) {
     CHECK(output_flush(output, &trouble));
     CHECK(file_is(path, "before"));
     CHECK(file_is(path_of("out.part"), "after"));
-    CHECK(output_commit(output, &trouble));
+    CHECK(output_commit(output, false, &trouble));
     CHECK(file_is(path, "after"));
     CHECK(access(path_of("out.part"), F_OK) != 0);
     struct stat status;
@@ -289,7 +289,7 @@ static void test_output_goes_on(void) {
     output_abandon(output, true);
     output = output_resume(path_of("resumed"), 9, &trouble);
     CHECK(output_write(output, "line two\n", 9, &trouble));
-    CHECK(output_commit(output, &trouble));
+    CHECK(output_commit(output, false, &trouble));
     CHECK(file_is(path_of("resumed"), "line one\nline two\n"));
     CHECK(output_resume(path_of("resumed"), 9, &trouble) == NULL); /* its .part is gone: empty now */
     CHECK_SAY(strstr(trouble.text, "expected 9 bytes or more, found 0") != NULL, "%s", trouble.text);

@@ -5,7 +5,7 @@
 A suite is a program, a script or a file of unittest cases that ends with "NAME: N passed, N failed, N skipped"
 (tests/harness.h, tests/suite.py). A suite that ends in another way is one failed test. What a suite printed is
 kept in build/check/STAGE/SUITE.log, and shown when something failed. The last line is the total:
-"N passed, N failed, N skipped".
+"N passed, N failed".
 """
 import argparse
 import concurrent.futures
@@ -275,9 +275,8 @@ def main():
 def close(total, seconds):
     show("skipped", [test.split(": ", 1) for test in total.skipped])
     show("failed", [(suite, "") for suite in total.failed])
-    print(f"{seconds:.0f} s; logs in {LOGS}")
-    print(f"{total.passed} passed, {len(total.failed)} failed" +
-          (f", {len(total.skipped)} skipped" if total.skipped else ""))
+    print(f"{seconds:.0f} s; logs in {LOGS}; {len(total.skipped)} skipped")
+    print(f"{total.passed} passed, {len(total.failed)} failed")
 
 
 def show(title, tests):

@@ -192,10 +192,9 @@ static bool find_journal_path(score_run *run, trouble *trouble) {
     struct stat status;
     if (run->output_path == NULL)
         return true;
-    bool exists = stat(run->output_path, &status) == 0;
-    if (exists && !S_ISREG(status.st_mode))
+    if (stat(run->output_path, &status) == 0 && !S_ISREG(status.st_mode))
         return !run->resume || trouble_set(trouble, "--resume: %s is no plain file", run->output_path);
-    run->journal_path = exists ? realpath(run->output_path, NULL) : strdup(run->output_path);
+    run->journal_path = output_real_path(run->output_path);
     return run->journal_path != NULL || trouble_set(trouble, "%s: %s", run->output_path, strerror(errno));
 }
 

@@ -1,10 +1,12 @@
 /* PATH.part, renamed to PATH when everything is written and on the disk. What is no plain file (a terminal, a pipe,
  * /dev/null) is written directly. */
 #include "output.h"
+#include "buffer.h"
 #include "open_files.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,23 +51,39 @@ static output *output_new(const char *path, trouble *trouble) {
     return NULL;
 }
 
+char *output_real_path(const char *path) {
+    char *real = realpath(path, NULL);
+    if (real || errno != ENOENT)
+        return real;
+    char target[PATH_MAX];
+    ssize_t n = readlink(path, target, sizeof target - 1);
+    if (n < 0)
+        return strdup(path);
+    target[n] = 0;
+    const char *slash = target[0] != '/' ? strrchr(path, '/') : NULL;
+    buffer next = {0};
+    buffer_append(&next, path, slash ? (size_t)(slash - path) + 1 : 0);
+    buffer_append_string(&next, target);
+    real = next.failed ? NULL : output_real_path(next.data); /* a circle of links is ELOOP above */
+    buffer_free(&next);
+    return real;
+}
+
 /* Refuses what cannot be replaced; follows a link, so that the file behind it is replaced and not the link. */
 static bool look_at_target(output *output, bool *is_plain, trouble *trouble) {
-    struct stat status;
-    *is_plain = true;
+    struct stat status = {0};
     if (output->path[0] == '\0')
         return trouble_set(trouble, "cannot write \"\": expected the name of a file");
-    if (stat(output->path, &status) != 0)
-        return true;
-    if (S_ISDIR(status.st_mode))
+    bool exists = stat(output->path, &status) == 0;
+    if (exists && S_ISDIR(status.st_mode))
         return trouble_set(trouble, "cannot write %s: it is a directory", output->path);
-    if (open_files_is_input(&status))
+    if (exists && open_files_is_input(&status))
         return trouble_set(trouble, "cannot write %s: it is being read", output->path);
-    *is_plain = S_ISREG(status.st_mode);
+    *is_plain = !exists || S_ISREG(status.st_mode);
     if (!*is_plain)
         return true;
     output->mode = status.st_mode & 07777;
-    char *real = realpath(output->path, NULL);
+    char *real = output_real_path(output->path);
     if (!real)
         return report_write(output, trouble);
     free(output->path);
@@ -104,7 +122,7 @@ static bool check_part(const output *output, uint64_t n_bytes, trouble *trouble)
 
 static output *open_file(const char *path, uint64_t n_bytes, trouble *trouble) {
     output *made = output_new(path, trouble);
-    bool is_plain;
+    bool is_plain = false;
     if (!made)
         return NULL;
     bool ok = look_at_target(made, &is_plain, trouble);

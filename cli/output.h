@@ -11,6 +11,9 @@
 
 typedef struct output output;
 
+/* The file that PATH leads to through links, whether it is there or not, malloc'd; NULL with errno. */
+char *output_real_path(const char *path);
+
 /* Refuses a PATH that is one of the inputs (the same file), a directory, or in no writable directory. */
 output *output_open(const char *path, trouble *trouble);
 /* Opens PATH.part to go on after its first n_bytes, dropping the rest. */

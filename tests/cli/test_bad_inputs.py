@@ -263,6 +263,17 @@ class Outputs(ScoreCase):
         self.assertEqual(len(records(open(real, "rb").read())), 200)
         self.assertFalse([name for name in os.listdir(self.folder) if ".part" in name])
 
+    def test_a_link_to_a_file_that_is_not_there_yet(self):
+        os.mkdir(self.path("folder"))
+        os.symlink(self.path("folder/middle"), self.path("link"))
+        os.symlink("real", self.path("folder/middle"))
+        self.assertEqual(run("score", self.logits(), "-o", self.path("link")).returncode, 0)
+        self.assertTrue(os.path.islink(self.path("link")) and os.path.islink(self.path("folder/middle")))
+        self.assertEqual(len(records(open(self.path("folder/real"), "rb").read())), 200)
+        os.symlink("circle", self.path("circle"))
+        self.refused(self.logits(), "-o", self.path("circle"), says=["circle", "symbolic links"])
+        self.assertTrue(os.path.islink(self.path("circle")))
+
 
 class Flags(ScoreCase):
     def test_flags_that_are_wrong(self):

@@ -16,6 +16,7 @@ struct input {
     char *window; /* decompressed bytes not yet taken: [start, end), room for a NUL behind */
     size_t start, end, capacity;
     bool at_end;
+    bool in_long_line; /* that was refused */
     uint64_t line_number;
 };
 
@@ -90,7 +91,7 @@ input *input_open_memory(const char *name, const void *bytes, size_t n_bytes, tr
 bool input_rewind(input *input, trouble *trouble) {
     decoder_close(&input->decoder);
     input->start = input->end = 0;
-    input->at_end = false;
+    input->at_end = input->in_long_line = false;
     input->line_number = 0;
     return source_rewind(&input->source, trouble) && decoder_open(&input->decoder, &input->source, trouble);
 }
@@ -156,17 +157,37 @@ bool input_peek_least(input *input, size_t least, const char **bytes, size_t *n_
     return true;
 }
 
+static int refuse_long_line(input *input, trouble *trouble) {
+    input->in_long_line = true;
+    input->line_number++;
+    trouble_set(trouble, "%s:%llu: the line is longer than %zu MiB", input->name,
+                (unsigned long long)input->line_number, INPUT_MAX_LINE >> 20);
+    return INPUT_LONG_LINE;
+}
+
+/* Goes past what is left of a line that was refused, holding none of it. */
+static bool pass_long_line(input *input, trouble *trouble) {
+    while (input->in_long_line) {
+        size_t n = input->end - input->start;
+        const char *newline = n > 0 ? memchr(input->window + input->start, '\n', n) : NULL;
+        input->start = newline ? (size_t)(newline - input->window) + 1 : input->end;
+        input->in_long_line = !newline && !input->at_end;
+        if (input->in_long_line && !read_more(input, trouble))
+            return false;
+    }
+    return true;
+}
+
 int input_line(input *input, const char **line, size_t *n_bytes, trouble *trouble) {
     size_t searched = 0;
+    if (!pass_long_line(input, trouble))
+        return -1;
     for (;;) {
         size_t n = input->end - input->start;
         const char *newline = n > searched ? memchr(input->window + input->start + searched, '\n', n - searched) : NULL;
         size_t length = newline ? (size_t)(newline - (input->window + input->start)) : n;
-        if (length > INPUT_MAX_LINE) {
-            trouble_set(trouble, "%s:%llu: the line is longer than %zu MiB", input->name,
-                        (unsigned long long)input->line_number + 1, INPUT_MAX_LINE >> 20);
-            return -1;
-        }
+        if (length > INPUT_MAX_LINE)
+            return refuse_long_line(input, trouble);
         if (newline || (input->at_end && n > 0)) {
             *line = input->window + input->start;
             *n_bytes = length;

@@ -33,8 +33,10 @@ bool input_peek(input *input, const char **bytes, size_t *n_bytes, trouble *trou
 /* The same without waiting for more than `least` of them, which a slow pipe may take long to send. */
 bool input_peek_least(input *input, size_t least, const char **bytes, size_t *n_bytes, trouble *trouble);
 
-/* The next line without its newline: 1, 0 at the end, -1 for trouble. *line is NUL-terminated and lives until the next
- * call. A last line without a newline is a line too. */
+/* The next line without its newline: 1, 0 at the end, -1 for trouble, INPUT_LONG_LINE for trouble with this line alone:
+ * the next call goes on behind it. *line is NUL-terminated and lives until the next call. A last line without a newline
+ * is a line too. */
+enum { INPUT_LONG_LINE = -2 };
 int input_line(input *input, const char **line, size_t *n_bytes, trouble *trouble);
 uint64_t input_line_number(const input *input); /* of the line last returned, from 1 */
 

@@ -226,7 +226,7 @@ int record_read(input *input, document *document, trouble *trouble) {
         int status = input_line(input, &line, &n_bytes, trouble);
         if (status <= 0) {
             document_free(document);
-            return status;
+            return status < 0 ? -1 : 0;
         }
     } while (record_is_blank(line, n_bytes));
     bool ok = record_parse(input_name(input), input_line_number(input), line, n_bytes, document, trouble);

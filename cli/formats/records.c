@@ -122,7 +122,7 @@ int records_next_line(records *records, const char **line, size_t *n_bytes, trou
     do
         more = input_line(records->input, line, n_bytes, trouble);
     while (more == 1 && record_is_blank(*line, *n_bytes));
-    return more;
+    return more < 0 ? -1 : more;
 }
 
 bool records_rewind(records *records, trouble *trouble) {

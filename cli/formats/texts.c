@@ -267,10 +267,10 @@ static int next_line(texts *texts, text_document *document, trouble *trouble) {
     const char *bytes;
     size_t n;
     int status;
-    while ((status = input_line(texts->input, &bytes, &n, trouble)) == 1) {
-        if (skip_blanks(bytes, n, 0) == n)
+    while ((status = input_line(texts->input, &bytes, &n, trouble)) == 1 || status == INPUT_LONG_LINE) {
+        if (status == 1 && skip_blanks(bytes, n, 0) == n)
             continue;
-        if (parse_line(texts, bytes, n, document, trouble))
+        if (status == 1 && parse_line(texts, bytes, n, document, trouble))
             return 1;
         text_document_free(document);
         if (!texts->options.skip_bad)

@@ -143,9 +143,9 @@ static bool copy_lines(filter_run *run, input *input, size_t next, size_t end, t
     const char *line;
     size_t n_bytes;
     int more = 1;
-    while (next < end && (more = input_line(input, &line, &n_bytes, trouble)) == 1) {
-        if (input_line_number(input) != run->lines[next])
-            continue;
+    while (next < end && (more = input_line(input, &line, &n_bytes, trouble)) != 0 && more != -1) {
+        if (more == INPUT_LONG_LINE || input_line_number(input) != run->lines[next])
+            continue; /* it had no document */
         if (run->keep[next++] != 0 && !write_line(run, line, n_bytes, trouble))
             return false;
     }

@@ -140,6 +140,14 @@ class Texts(Case):
         self.assertEqual(done.stdout.splitlines(), DOCUMENTS)
         self.assertIn(b"skipped     1 bad", done.stderr)
 
+    def test_a_line_that_is_too_long(self):
+        path = self.write("in.jsonl", b"\n".join([LINES[0], b'{"text": "%s"}' % (b"a" * (64 << 20)), *LINES[1:]]))
+        self.assertIn(f"{path}:2: the line is longer than 64 MiB", self.refused("-m", MODEL, "--keep=low:9", path))
+        for done in (self.texts("--skip-bad", "--keep=low:9", path),
+                     self.texts("--skip-bad", "--keep=low:9", stdin=open(path, "rb").read())):
+            self.assertEqual(done.stdout.splitlines(), DOCUMENTS)
+            self.assertIn(b"skipped     1 bad", done.stderr)
+
     def test_output_and_manifest(self):
         path, out = self.write("in.jsonl", b"\n".join(LINES)), self.path("out.jsonl")
         self.texts("--keep=p10..p90", path, "-o", out)

@@ -206,8 +206,28 @@ static void test_long_line(void) {
     text[n] = 'a';
     input = input_open_memory("test", text, n + 1, &trouble);
     CHECK_INT(input_line(input, &line, &length, &trouble), 1);
-    CHECK_INT(input_line(input, &line, &length, &trouble), -1);
+    CHECK_INT(input_line(input, &line, &length, &trouble), INPUT_LONG_LINE);
     CHECK_STRING(trouble.text, "test:2: the line is longer than 64 MiB");
+    CHECK_INT(input_line(input, &line, &length, &trouble), 0);
+    input_close(input);
+    free(text);
+}
+
+/* What stands behind a line that is too long can be read, and has the right number. */
+static void test_after_a_long_line(void) {
+    size_t n = (size_t)100 << 20;
+    char *text = malloc(n);
+    memset(text, 'a', n);
+    text[n - 5] = text[n - 1] = '\n';
+    trouble trouble = {""};
+    const char *line;
+    size_t length;
+    input *input = input_open_memory("test", text, n, &trouble);
+    CHECK_INT(input_line(input, &line, &length, &trouble), INPUT_LONG_LINE);
+    CHECK_INT(input_line(input, &line, &length, &trouble), 1);
+    CHECK_STRING(line, "aaa");
+    CHECK_INT(input_line_number(input), 2);
+    CHECK_INT(input_line(input, &line, &length, &trouble), 0);
     input_close(input);
     free(text);
 }
@@ -365,6 +385,7 @@ int main(int argc, char **argv) {
     TEST(test_compressed_and_cut);
     TEST(test_bomb);
     TEST(test_long_line);
+    TEST(test_after_a_long_line);
     TEST(test_peek_and_rewind);
     TEST(test_spooled_pipe);
     TEST(test_output_appears_whole);

@@ -9,6 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* U+FFFD, which stands for what is not UTF-8. */
+#define REPLACEMENT "\xEF\xBF\xBD"
+
 /* Room for n more bytes and a NUL. */
 static bool reserve(buffer *buffer, size_t n_bytes) {
     if (buffer->failed || n_bytes > SIZE_MAX / 2 - buffer->size - 1) {
@@ -160,6 +163,21 @@ void buffer_append_float(buffer *buffer, float value) {
     append_decimal(buffer, &decimal);
 }
 
+void buffer_append_utf8(buffer *buffer, const char *string, size_t n_bytes) {
+    size_t plain = 0, i = 0; /* [plain, i) is copied as it is */
+    while (i < n_bytes) {
+        uint32_t code;
+        size_t length = utf8_next(string + i, n_bytes - i, &code);
+        if (code == UTF8_BROKEN) {
+            buffer_append(buffer, string + plain, i - plain);
+            buffer_append_string(buffer, REPLACEMENT);
+            plain = i + length;
+        }
+        i += length;
+    }
+    buffer_append(buffer, string + plain, n_bytes - plain);
+}
+
 static void append_escape(buffer *buffer, uint32_t code) {
     switch (code) {
     case '"':
@@ -178,7 +196,7 @@ static void append_escape(buffer *buffer, uint32_t code) {
         buffer_append(buffer, "\\t", 2);
         break;
     case UTF8_BROKEN:
-        buffer_append(buffer, "\xEF\xBF\xBD", 3);
+        buffer_append_string(buffer, REPLACEMENT);
         break;
     default:
         buffer_append_format(buffer, "\\u%04x", (unsigned)code);

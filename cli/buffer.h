@@ -17,6 +17,8 @@ void buffer_append_format(buffer *buffer, const char *format, ...) __attribute__
 /* The shortest decimal that reads back as the same float. NaN and infinities: "NaN", "Infinity", "-Infinity" in quotes.
  */
 void buffer_append_float(buffer *buffer, float value);
+/* A string that may hold any bytes, as UTF-8: what is broken becomes U+FFFD. */
+void buffer_append_utf8(buffer *buffer, const char *string, size_t n_bytes);
 /* A JSON string, quoted and escaped; broken UTF-8 becomes U+FFFD. */
 void buffer_append_json_string(buffer *buffer, const char *string, size_t n_bytes);
 void buffer_clear(buffer *buffer); /* size 0, memory kept */

@@ -51,6 +51,14 @@ json_t *json_read_object(const char *name, uint64_t line_number, const char *tex
     return NULL;
 }
 
+json_t *json_string_of(const char *bytes) {
+    buffer text = {0};
+    buffer_append_utf8(&text, bytes, strlen(bytes));
+    json_t *string = text.failed ? NULL : json_stringn(text.data, text.size);
+    buffer_free(&text);
+    return string;
+}
+
 static void append_real(buffer *buffer, double value) {
     char text[40];
     for (int n = 15; n <= 17; n++) {

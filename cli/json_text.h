@@ -12,6 +12,9 @@
  * \u0000, broken UTF-8, numbers that do not fit, and nesting deeper than jansson's own cap (2048). */
 json_t *json_read_object(const char *name, uint64_t line_number, const char *text, size_t n_bytes, trouble *trouble);
 
+/* A string of what may hold any bytes, such as a file's name: what is not UTF-8 becomes U+FFFD. NULL: out of memory. */
+json_t *json_string_of(const char *bytes);
+
 /* Appends a value without white space. A real is the shortest decimal that reads back as the same double. */
 void json_append(buffer *buffer, const json_t *value);
 

@@ -5,7 +5,6 @@
 #include "container_spool.h"
 #include "record_parts.h"
 #include "../json_text.h"
-#include "../utf8.h"
 
 #include <entrol/base.h>
 
@@ -113,29 +112,10 @@ static bool widen(container_writer *writer, int id, size_t width, trouble *troub
 
 /* --- One document --- */
 
-/* UTF-8, whatever the string is: what is broken becomes U+FFFD, as it does in JSON. */
-static void append_utf8(buffer *buffer, const char *string) {
-    size_t n = strlen(string);
-    if (utf8_valid(string, n, NULL)) {
-        buffer_append(buffer, string, n);
-        return;
-    }
-    while (n > 0) {
-        uint32_t code;
-        size_t length = utf8_next(string, n, &code);
-        if (code == UTF8_BROKEN)
-            buffer_append_string(buffer, "\xEF\xBF\xBD");
-        else
-            buffer_append(buffer, string, length);
-        string += length;
-        n -= length;
-    }
-}
-
 static bool append_string(container_writer *writer, int id, const char *string, trouble *trouble) {
     spool *values = &writer->stored[id].parts[PART_VALUES];
     buffer_clear(&writer->scratch);
-    append_utf8(&writer->scratch, string);
+    buffer_append_utf8(&writer->scratch, string, strlen(string));
     if (writer->scratch.failed)
         return trouble_set(trouble, "out of memory");
     if (writer->scratch.size > 0 && !spool_append(values, writer->scratch.data, writer->scratch.size, trouble))

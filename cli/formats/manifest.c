@@ -17,19 +17,10 @@
 static const char SUFFIX[] = ".manifest.json";
 static const size_t MAX_SIZE = (size_t)16 << 20;
 
-/* Arguments may hold any bytes; JSON holds characters. */
-static json_t *string_of(const char *bytes) {
-    buffer text = {0};
-    buffer_append_json_string(&text, bytes, strlen(bytes));
-    json_t *string = text.failed ? NULL : json_loadb(text.data, text.size, JSON_DECODE_ANY, NULL);
-    buffer_free(&text);
-    return string;
-}
-
 json_t *manifest_new(int argc, char **argv) {
     json_t *manifest = json_object(), *command = json_array();
     for (int i = 0; i < argc; i++)
-        json_array_append_new(command, string_of(argv[i]));
+        json_array_append_new(command, json_string_of(argv[i]));
     json_object_set_new(manifest, "entrol", json_string(entrol_version()));
     json_object_set_new(manifest, "command", command);
     json_object_set_new(manifest, "unit", json_string("nat"));

@@ -3,6 +3,7 @@
 #include "score_run.h"
 
 #include "../formats/logits.h"
+#include "../json_text.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
@@ -160,8 +161,8 @@ static bool score_and_emit(logits_job *job, uint64_t hash, trouble *trouble) {
     entrol_diagnosis diagnosis = {0};
     document result = {.n_tokens = job->array->n_rows, .fields = json_object()};
     bool ok = measure(job, &result, &diagnosis, trouble);
-    if (ok && json_object_set_new(result.fields, "id", json_string(job->id.data)) != 0)
-        ok = trouble_set(trouble, "%s: out of memory, or a name that is not UTF-8", job->id.data);
+    if (ok && json_object_set_new(result.fields, "id", json_string_of(job->id.data)) != 0)
+        ok = trouble_set(trouble, "%s: out of memory", job->id.data);
     if (ok) {
         set_targets(&result, job->targets != NULL ? job->targets + job->index * result.n_tokens : NULL);
         score_summary_bad_row(&run->summary, job->id.data, "row", &diagnosis);

@@ -4,6 +4,7 @@
 #include "score_run.h"
 
 #include "../formats/manifest.h"
+#include "../json_text.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +12,7 @@
 static json_t *inputs_json(const score_run *run) {
     json_t *inputs = json_array();
     for (int i = 0; i < run->n_inputs; i++)
-        json_array_append_new(inputs, json_string(run->inputs[i]));
+        json_array_append_new(inputs, json_string_of(run->inputs[i]));
     return inputs;
 }
 
@@ -24,7 +25,7 @@ static json_t *columns_json(const score_settings *settings) {
 }
 
 static json_t *string_or_null(const char *string) {
-    return string != NULL ? json_string(string) : json_null();
+    return string != NULL ? json_string_of(string) : json_null();
 }
 
 static void set_model(json_t *settings, const score_settings *flags) {
@@ -39,7 +40,7 @@ static void set_model(json_t *settings, const score_settings *flags) {
     json_object_set_new(settings, "flash_attention", json_string(flags->flash_attention));
     json_object_set_new(settings, "compat", string_or_null(flags->compat));
     json_object_set_new(settings, "chat_template", string_or_null(flags->chat_template));
-    json_object_set_new(settings, "score_role", json_string(flags->score_role));
+    json_object_set_new(settings, "score_role", json_string_of(flags->score_role));
     json_object_set_new(settings, "field", string_or_null(flags->texts.field));
     json_object_set_new(settings, "plain", json_boolean(flags->texts.plain));
     json_object_set_new(settings, "skip_bad", json_boolean(flags->texts.skip_bad));

@@ -7,6 +7,7 @@
 #ifdef ENTROL_HAVE_LLAMA
 
 #include "../abort_message.h"
+#include "../json_text.h"
 #include "score_llama.h"
 
 #include <math.h>
@@ -118,7 +119,7 @@ static bool set_fields(document *result, const text_document *text, const scored
     json_t *fields = json_object(), *id = json_object_get(text->fields, "id");
     bool ok = fields != NULL;
     if (id == NULL || json_is_null(id))
-        ok = ok && json_object_set_new(fields, "id", json_string(default_id)) == 0;
+        ok = ok && json_object_set_new(fields, "id", json_string_of(default_id)) == 0;
     const char *key;
     json_t *value;
     json_object_foreach(text->fields, key, value) if (!json_is_null(value) || strcmp(key, "id") != 0) ok =

@@ -2,6 +2,7 @@
 #include "select.h"
 
 #include "../formats/manifest.h"
+#include "../json_text.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -143,7 +144,7 @@ static bool add_input(json_t *list, const select_inputs *inputs, int index, trou
     if (!is_stream && !manifest_hash_file(hex, path, trouble))
         return false;
     json_t *item = json_object(), *beside = is_stream ? NULL : manifest_read(path, trouble);
-    json_object_set_new(item, "path", json_string(path));
+    json_object_set_new(item, "path", json_string_of(path));
     json_object_set_new(item, "sha256", is_stream ? json_null() : json_string(hex));
     json_object_set_new(item, "manifest", beside != NULL ? beside : json_null());
     json_array_append_new(list, item);

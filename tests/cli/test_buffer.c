@@ -91,6 +91,16 @@ static void test_floats_as_people_write_them(void) {
     buffer_free(&buffer);
 }
 
+static void test_strings_of_any_bytes(void) {
+    buffer buffer = {0};
+    buffer_append_utf8(&buffer, "caf\xE9.txt \xC3\xA9\xF0\x9F\x98", 14);
+    CHECK_STRING(buffer.data, "caf\xEF\xBF\xBD.txt \xC3\xA9\xEF\xBF\xBD"); /* as Python's decode with "replace" */
+    buffer_clear(&buffer);
+    buffer_append_utf8(&buffer, "", 0);
+    CHECK_STRING(buffer.data, "");
+    buffer_free(&buffer);
+}
+
 static void test_json_strings(void) {
     buffer buffer = {0};
     static const char text[] = "a\"b\\c\n\t\x01\0\xC3\xA9\xF0\x9F\x98\x80\xFF\xE2\x82z\xED\xA0\x80";
@@ -149,6 +159,7 @@ int main(int argc, char **argv) {
     TEST(test_floats_read_back_and_are_short);
     TEST(test_floats_at_the_edges);
     TEST(test_floats_as_people_write_them);
+    TEST(test_strings_of_any_bytes);
     TEST(test_json_strings);
     TEST(test_utf8_of_every_code_point);
     TEST(test_utf8_where_it_breaks);

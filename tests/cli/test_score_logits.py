@@ -278,6 +278,15 @@ class Runs(ScoreCase):
         self.assertIn("formula", manifest)
         self.assertEqual(sorted(os.listdir(self.folder)), ["out.jsonl", "out.jsonl.manifest.json", "x.npy"])
 
+    def test_a_name_that_is_not_utf8(self):
+        path = self.npy("caf\udce9.npy", np.zeros((1, 7), dtype=np.float32))  # the byte e9, as Python has it
+        shown = path.replace("\udce9", "\ufffd")
+        self.assertEqual([record["id"] for record in self.score(path)], [shown])
+        run("score", path, "-o", self.path("out.jsonl"))
+        with open(self.path("out.jsonl.manifest.json"), encoding="utf-8") as file:
+            manifest = json.load(file)
+        self.assertEqual((manifest["inputs"], manifest["command"][-1]), ([shown], shown))
+
     def test_a_share_depends_on_seed_and_number_only(self):
         path = self.big()
         ids = lambda *more: [record["id"] for record in self.score(path, "--level", "sample", *more)]

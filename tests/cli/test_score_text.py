@@ -165,6 +165,10 @@ class Records(ModelCase):
         [packed] = self.score(self.path("a.jsonl.gz"))
         self.assertEqual(plain["entropy"], packed["entropy"])
 
+    def test_a_name_that_is_not_utf8(self):
+        [record] = self.score(self.write("caf\udce9.txt", SENTENCES[1]))
+        self.assertEqual(record["id"], self.path("caf\ufffd.txt"))
+
     def test_texts_and_logits_together(self):
         path = self.npy("x.npy", np.zeros((2, 8), dtype=np.float32))
         text, logits = self.score(self.write("a.txt", "Hello there."), path)

@@ -602,6 +602,12 @@ class Manifest(Files):
         self.assertEqual(manifest["command"], ["select", "--keep", "low:1", "--scope=corpus", "-o", self.path("out.jsonl"),
                                                path])
 
+    def test_a_name_that_is_not_utf8(self):
+        path = self.write("caf\udce9.jsonl", [{"entropy": [1.0]}])
+        manifest, shown = self.manifest(path, "--keep", "low:1"), path.replace("\udce9", "\ufffd")
+        self.assertEqual(manifest["inputs"][0]["path"], shown)
+        self.assertEqual(manifest["command"], ["select", "--keep", "low:1", "-o", self.path("out.jsonl"), shown])
+
     def test_nothing_selected_is_written_and_said(self):
         path = self.write("in.jsonl", [{"entropy": [1.0]}])
         self.assertEqual(self.manifest("--keep", "5..", path, code=1)["counts"]["kept"], 0)

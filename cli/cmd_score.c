@@ -276,6 +276,10 @@ static void print_summary(const score_run *run) {
         fprintf(stderr, "Unexpected negative standard deviation of log(prob)\n");
     else if (run->settings.compat != NULL)
         fprintf(stderr, "Final estimate: PPL = %.4f +/- %.5f\n", run->perplexity.perplexity, run->perplexity.error);
+    if (run->summary.n_empty > 0)
+        message_warning("nothing was scored in %" PRIu64 " of %" PRIu64
+                        " documents: no text, or no message of the role \"%s\" (--score-role)",
+                        run->summary.n_empty, run->summary.n_documents, run->settings.score_role);
     if (run->settings.verbose)
         print_times(run);
 }

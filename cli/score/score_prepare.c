@@ -27,10 +27,15 @@ static bool tokenize(scored_text *scored, scorer *scorer, int special, const cha
     return true;
 }
 
-/* A token that straddles the border between context and completion belongs to the side where it starts. */
+/* Whether a token comes before what is scored from this byte on: it holds no byte of that. One that straddles the
+ * border does, and one without bytes belongs to the side where it stands. */
+static bool comes_before(const entrol_llama_token *token, size_t byte) {
+    return token->byte_start < byte && token->byte_end <= byte;
+}
+
 static size_t first_from(const scored_text *scored, size_t byte) {
     size_t first = 0;
-    while (first < scored->n_tokens && scored->tokens[first].byte_start < byte)
+    while (first < scored->n_tokens && comes_before(&scored->tokens[first], byte))
         first++;
     return first;
 }
@@ -46,7 +51,7 @@ static bool read_messages(entrol_llama_message *messages, const json_t *array, c
     return true;
 }
 
-/* The tokens that start inside a message of the role. */
+/* The tokens that hold a byte of a message of the role. */
 static bool choose_rows(scored_text *scored, const entrol_llama_message *messages, const entrol_llama_span *spans,
                         size_t n_messages, const char *role) {
     scored->rows = malloc((scored->n_tokens + 1) * sizeof(*scored->rows));
@@ -55,9 +60,10 @@ static bool choose_rows(scored_text *scored, const entrol_llama_message *message
     size_t token = 0;
     scored->first = scored->n_tokens;
     for (size_t i = 0; i < n_messages; i++) {
-        if (strcmp(role, "all") != 0 && strcmp(role, messages[i].role) != 0)
+        bool is_chosen = strcmp(role, "all") == 0 || strcmp(role, messages[i].role) == 0;
+        if (!is_chosen || spans[i].byte_start == spans[i].byte_end)
             continue;
-        while (token < scored->n_tokens && scored->tokens[token].byte_start < spans[i].byte_start)
+        while (token < scored->n_tokens && comes_before(&scored->tokens[token], spans[i].byte_start))
             token++;
         for (; token < scored->n_tokens && scored->tokens[token].byte_start < spans[i].byte_end; token++) {
             if (scored->n_rows == 0)

@@ -52,6 +52,7 @@ bool score_entropies(const document *document, float **entropies, size_t *n_entr
 bool score_summary_add(score_summary *summary, const score_totals *totals, const float *entropies, size_t n_entropies) {
     score_totals_merge(&summary->totals, totals);
     summary->n_documents++;
+    summary->n_empty += totals->n_tokens == 0;
     if (summary->n_entropies + n_entropies > summary->capacity) {
         size_t capacity = 2 * summary->capacity + n_entropies + 1024;
         float *larger = realloc(summary->entropies, capacity * sizeof(*larger));

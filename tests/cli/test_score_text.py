@@ -106,11 +106,42 @@ class Records(ModelCase):
         self.assertEqual(record["rank"], whole["rank"][first:])
         self.check_offsets(record)
 
-    def test_a_token_across_the_border_belongs_to_the_prompt(self):
-        [record] = self.score(self.lines("a.jsonl", [{"prompt": "The dog is wag", "completion": "ging its tail."}]))
-        [whole] = self.score(self.lines("b.jsonl", [{"text": "The dog is wagging its tail."}]))
-        expected = [start for start in whole["byte_start"] if start >= len("The dog is wag")]
-        self.assertEqual(record["byte_start"], expected)
+    def test_a_token_across_the_border_belongs_to_the_completion(self):
+        # In the tiny vocabulary, and in most others, " the", " and" and "the" are one token each.
+        for prompt, completion in (("the cat ", "the end"), ("a dog", " and the cat"), ("one, th", "e two"), (" ", "the"),
+                                   ("", "the")):
+            text = prompt + completion
+            [whole] = self.score(self.lines("a.jsonl", [{"text": text}]))
+            [record] = self.score(self.lines("b.jsonl", [{"prompt": prompt, "completion": completion}]))
+            expected = [start for start, end in zip(whole["byte_start"], whole["byte_end"]) if end > len(prompt)]
+            self.assertEqual(record["byte_start"], expected)
+            self.assertEqual(record["byte_end"][-1], len(text))
+            self.assertEqual(record["entropy"], whole["entropy"][-len(expected):])
+
+    def test_a_completion_in_one_token_with_its_prompts_space(self):
+        [record] = self.score(self.lines("a.jsonl", [{"prompt": "and ", "completion": "the"}]))
+        self.assertEqual((record["byte_start"], record["byte_end"]), ([3], [7]))
+        self.assertEqual([row for row, _ in record["context_ids"]], [0])
+
+    def test_a_message_in_one_token_with_the_templates_space(self):
+        messages = [{"role": "user", "content": "the cat"}, {"role": "assistant", "content": "the end"}]
+        path = self.lines("a.jsonl", [{"messages": messages}])
+        for role, contents in (("user", ["the cat"]), ("all", ["the cat", "the end"])):
+            [record] = self.score(path, "--score-role", role, "--chat-template", "vicuna")  # "USER: the cat\nASSISTANT: "
+            starts = [record["text"].index(content) - 1 for content in contents]
+            self.assertEqual(record["byte_start"], sorted(set(record["byte_start"])))
+            for start in starts:
+                self.assertEqual(record["byte_end"][record["byte_start"].index(start)], start + len(" the"))
+
+    def test_where_nothing_is_scored_a_warning_says_so(self):
+        message = {"messages": [{"role": "user", "content": "a cat"}]}
+        path = self.lines("a.jsonl", [message, {"text": "a cat"}, {"text": ""}])
+        for role, n in (("nobody", 2), ("user", 1)):
+            done = run("score", *self.flags(), path, "--score-role", role, "--chat-template", "gemma")
+            self.assertIn(f"nothing was scored in {n} of 3 documents: no text, or no message of the role \"{role}\"",
+                          done.stderr.decode())
+        done = run("score", *self.flags(), self.lines("b.jsonl", [{"text": "a cat"}]))
+        self.assertNotIn(b"nothing was scored", done.stderr)
 
     def test_messages_by_role(self):
         messages = [{"role": "user", "content": "Name a colour."}, {"role": "assistant", "content": "Blue."},

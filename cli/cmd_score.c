@@ -280,6 +280,11 @@ static void print_summary(const score_run *run) {
         message_warning("nothing was scored in %" PRIu64 " of %" PRIu64
                         " documents: no text, or no message of the role \"%s\" (--score-role)",
                         run->summary.n_empty, run->summary.n_documents, run->settings.score_role);
+    if (run->summary.n_replaced > 0)
+        message_warning("%" PRIu64 " of %" PRIu64
+                        " documents lost a field whose name is a column's or that of another part of the records; the "
+                        "first: %s",
+                        run->summary.n_replaced, run->summary.n_documents, run->summary.first_replaced);
     if (run->settings.verbose)
         print_times(run);
 }

@@ -30,8 +30,16 @@ const char *json_kind(const json_t *value) {
 /* jansson's sentence ends with "near '...'", which quotes up to 20 bytes of what it found. */
 static void report_broken(const char *name, uint64_t line_number, const json_error_t *error, trouble *trouble) {
     unsigned long long line = line_number ? line_number : (unsigned long long)(error->line > 0 ? error->line : 1);
+    int column = error->column > 0 ? error->column : 1;
+    if (json_error_code(error) == json_error_numeric_overflow) {
+        trouble_set(trouble,
+                    "%s:%llu: the number that ends at column %d does not fit: whole numbers have 64 bits, others the "
+                    "range of a double; a string keeps every digit",
+                    name, line, column);
+        return;
+    }
     bool is_nul = strstr(error->text, "\\u0000") != NULL; /* jansson names its own flag there */
-    trouble_set(trouble, "%s:%llu: broken JSON at column %d: %s", name, line, error->column > 0 ? error->column : 1,
+    trouble_set(trouble, "%s:%llu: broken JSON at column %d: %s", name, line, column,
                 is_nul ? "\\u0000 is not allowed" : error->text);
 }
 

@@ -96,6 +96,9 @@ bool document_add_column(document *document, column_id id, size_t width);
  * a REAL or INTEGER column, or the derived "surprisal" and "position". Values and valid are malloc'd, n_tokens long. */
 bool document_values(const document *document, const char *by, float **values, uint8_t **valid, trouble *trouble);
 
+/* Whether a member of the fields is written as it is: not if it is a column, or stands in the way of one. */
+bool record_keeps_field(const document *document, const char *key, const json_t *value);
+
 /* Appends the document's line, with its newline: first the fields that are not columns, in their order (taken from
  * `fields`, which may be NULL), then the present columns in the table's order. */
 void record_write(buffer *buffer, const document *document);

@@ -16,7 +16,5 @@ bool record_is_blank(const char *line, size_t n_bytes);
 bool record_take_fields(const char *name, document *document, json_t *fields, trouble *trouble);
 /* Byte offsets never go back, and stay inside the text if there is one. */
 bool record_check_offsets(const char *name, const document *document, trouble *trouble);
-/* Whether a member of the fields is kept as it was: not if it is a column, or stands in the way of one. */
-bool record_keeps_field(const document *document, const char *key, const json_t *value);
 
 #endif

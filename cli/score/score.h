@@ -148,7 +148,9 @@ typedef struct score_summary {
     /* The entropies, for the median and p95: the one thing that grows with the text, by 4 bytes a token. */
     float *entropies;
     size_t n_entropies, capacity;
-    char first_bad[512];   /* which row was the first in trouble, and why */
+    char first_bad[512]; /* which row was the first in trouble, and why */
+    uint64_t n_replaced; /* documents that lost a field: the records have something of that name */
+    char first_replaced[512];
     uint64_t n_tokens_now; /* scored by this run, for the rate */
     double seconds;        /* that it took */
 } score_summary;

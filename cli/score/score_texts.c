@@ -4,6 +4,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -53,11 +54,27 @@ static bool score_waiting_texts(score_run *run, scorer_job *jobs, trouble *troub
     return done >= 0;
 }
 
+/* Notes a field of the line that is not in the record as it was. */
+static void note_replaced(score_summary *summary, const char *where, const json_t *line, const document *result) {
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)line, key, value) {
+        json_t *written = json_object_get(result->fields, key);
+        if (json_is_null(value) || (json_equal(written, value) && record_keeps_field(result, key, value)))
+            continue;
+        if (summary->n_replaced++ == 0)
+            snprintf(summary->first_replaced, sizeof(summary->first_replaced), "%s, \"%s\"", where, key);
+        return;
+    }
+}
+
 /* Writes a scored document; one that could not be is passed over or ends the run. */
 static bool emit(score_run *run, scorer_job *job, uint64_t hash, trouble *trouble) {
     if (job->is_scored) {
         score_summary_bad_row(&run->summary, job->default_id, "token", &job->diagnosis);
-        return score_run_emit(run, &job->result, hash, &job->diagnosis, true, trouble);
+        bool ok = score_run_emit(run, &job->result, hash, &job->diagnosis, true, trouble);
+        note_replaced(&run->summary, job->default_id, job->text->fields, &job->result);
+        return ok;
     }
     if (!run->settings.texts.skip_bad) {
         *trouble = job->trouble;

@@ -89,6 +89,32 @@ class Records(ModelCase):
         self.assertEqual((first["id"], first["label"]), (f"{path}:1", [1, {"x": None}]))
         self.assertEqual((second["id"], second["n"]), ("own", 2))
 
+    def test_fields_in_the_way_of_the_records(self):
+        clash = {"text": "a cat", "entropy": "high", "rank": 3, "weight": [1], "keep": "this", "n": 1e5}
+        path = self.lines("a.jsonl", [{"text": "a cat", "n": 1}, clash])
+        done = run("score", *self.flags(), path)
+        record = records(done.stdout)[1]
+        self.assertEqual((record["keep"], record["n"]), ("this", 1e5))  # no column of that name is written
+        self.assertNotIn("weight", record)  # a reader would take it for the column
+        self.assertEqual(len(record["entropy"]), len(record["rank"]))
+        self.assertIn(f"1 of 2 documents lost a field whose name is a column's or that of another part of the records; "
+                      f"the first: {path}:2, \"entropy\"", done.stderr.decode())
+        self.assertEqual(run("select", "--keep=low:1", "-", stdin=done.stdout).returncode, 0)
+        done = run("score", *self.flags(), path, "--columns", "logprob")
+        self.assertEqual((records(done.stdout)[1]["entropy"], records(done.stdout)[1]["rank"]), ("high", 3))
+        for field in ("entropy_mean", "text"):
+            path = self.lines("b.jsonl", [{"body": "a cat", field: "mine"}])
+            done = run("score", *self.flags(), path, "--field", "body", "--level", "sample")
+            self.assertIn(f"{path}:1, \"{field}\"", done.stderr.decode())
+
+    def test_numbers_that_do_not_fit(self):
+        for number in ("18446744073709551615", "-9223372036854775809", "1e400"):
+            path = self.write("a.jsonl", '{"text": "a"}\n{"text": "a", "id": %s}\n' % number)
+            self.refused(path, says=[f"a.jsonl:2: the number that ends at column {20 + len(number)} does not fit", "64 bits"])
+        path = self.write("a.jsonl", '{"text": "a", "id": 9223372036854775807, "x": -1.7976931348623157e308}\n')
+        [record] = self.score(path)
+        self.assertEqual((record["id"], record["x"]), (9223372036854775807, -1.7976931348623157e308))
+
     def test_a_named_field(self):
         [record] = self.score(self.lines("a.jsonl", [{"text": "no", "body": "This one."}]), "--field", "body")
         self.assertEqual(record["text"], "This one.")

@@ -64,8 +64,8 @@ typedef struct entrol_llama_token {
 } entrol_llama_token;
 
 /* Splits UTF-8 text into tokens, without a BOS. `special` 1 reads "<start_of_turn>" and its like as
- * control tokens (chat templates), 0 as plain text (documents). On success *tokens is malloc'd, free()
- * it. UNSUPPORTED if this tokenizer's pieces do not give the text back. */
+ * control tokens (for conversations: entrol_llama_tokenize_chat), 0 as plain text (documents). On success *tokens is
+ * malloc'd, free() it. UNSUPPORTED if this tokenizer's pieces do not give the text back. */
 entrol_status entrol_llama_tokenize(entrol_llama *llama, entrol_llama_token **tokens, size_t *n_tokens,
                                     const char *text, size_t text_size, int special);
 
@@ -83,6 +83,13 @@ typedef struct entrol_llama_span {
 } entrol_llama_span;
 entrol_status entrol_llama_apply_template(entrol_llama *llama, char **text, entrol_llama_span *spans,
                                           const entrol_llama_message *messages, size_t n_messages);
+
+/* Splits a conversation that a template wrote: control tokens are those that the template put there. What reads like
+ * one inside the contents (the spans from entrol_llama_apply_template) is plain text there; without such, the tokens
+ * are those of entrol_llama_tokenize with `special` 1. Contents must lie in the text, in order. Errors as there. */
+entrol_status entrol_llama_tokenize_chat(entrol_llama *llama, entrol_llama_token **tokens, size_t *n_tokens,
+                                         const char *text, size_t text_size, const entrol_llama_span *contents,
+                                         size_t n_contents);
 
 typedef struct entrol_llama_score_options {
     size_t size;

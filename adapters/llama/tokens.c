@@ -283,6 +283,92 @@ entrol_status entrol_llama_tokenize(entrol_llama *llama, entrol_llama_token **to
     return ENTROL_OK;
 }
 
+/* Whether a control token stands in one of the contents, of which those before *next end before it. What counts is
+ * where its own text starts, behind the whitespace that it swallowed. */
+static bool is_in_content(const entrol_llama_token *token, const char *text, const entrol_llama_span *contents,
+                          size_t n_contents, size_t *next) {
+    const size_t at = skip_whitespace(text, token->byte_start, token->byte_end);
+    while (*next < n_contents && contents[*next].byte_end <= at) {
+        ++*next;
+    }
+    return *next < n_contents && contents[*next].byte_start <= at;
+}
+
+/* Tokens in an array of their own. */
+typedef struct token_list {
+    entrol_llama_token *tokens;
+    size_t n;
+} token_list;
+
+/* Reads the text under the tokens [from, *to) again, as plain text. */
+static entrol_status read_as_plain(entrol_llama *llama, token_list *list, size_t from, size_t *to, const char *text) {
+    const size_t start = list->tokens[from].byte_start, end = list->tokens[*to - 1].byte_end;
+    entrol_llama_token *plain;
+    size_t n_plain;
+    const entrol_status status = entrol_llama_tokenize(llama, &plain, &n_plain, text + start, end - start, 0);
+    if (status != ENTROL_OK) {
+        return status;
+    }
+    entrol_llama_token *grown = realloc(list->tokens, (list->n + n_plain) * sizeof *grown);
+    if (grown == NULL) {
+        free(plain);
+        return ENTROL_ERROR_MEMORY;
+    }
+    memmove(grown + from + n_plain, grown + *to, (list->n - *to) * sizeof *grown);
+    for (size_t i = 0; i < n_plain; i++) {
+        grown[from + i] = (entrol_llama_token){plain[i].id, start + plain[i].byte_start, start + plain[i].byte_end};
+    }
+    free(plain);
+    list->tokens = grown;
+    list->n += from + n_plain - *to;
+    *to = from + n_plain;
+    return ENTROL_OK;
+}
+
+/* llama.cpp takes control tokens out of a text and splits what is between them each by itself. So a stretch between the
+ * template's own ones can be read apart, and is where a content holds what reads like one. */
+static entrol_status unforge(entrol_llama *llama, token_list *list, const char *text, const entrol_llama_span *contents,
+                             size_t n_contents) {
+    entrol_status status = ENTROL_OK;
+    size_t from = 0, next = 0; /* the stretch's first token; the content to look at */
+    bool is_forged = false;
+    for (size_t i = 0; i <= list->n && status == ENTROL_OK; i++) {
+        const bool is_control = i < list->n && has_attribute(llama, list->tokens[i].id,
+                                                             LLAMA_TOKEN_ATTR_CONTROL | LLAMA_TOKEN_ATTR_UNKNOWN);
+        const bool in_content = is_control && is_in_content(&list->tokens[i], text, contents, n_contents, &next);
+        is_forged |= in_content;
+        if (i < list->n && (!is_control || in_content)) {
+            continue;
+        }
+        if (is_forged) {
+            status = read_as_plain(llama, list, from, &i, text);
+        }
+        from = i + 1;
+        is_forged = false;
+    }
+    return status;
+}
+
+entrol_status entrol_llama_tokenize_chat(entrol_llama *llama, entrol_llama_token **tokens, size_t *n_tokens,
+                                         const char *text, size_t text_size, const entrol_llama_span *contents,
+                                         size_t n_contents) {
+    if (tokens == NULL || n_tokens == NULL || (contents == NULL && n_contents > 0)) {
+        return ENTROL_ERROR_ARGUMENT;
+    }
+    token_list list = {NULL, 0};
+    entrol_status status = entrol_llama_tokenize(llama, &list.tokens, &list.n, text, text_size, 1);
+    if (status == ENTROL_OK) {
+        status = unforge(llama, &list, text, contents, n_contents);
+    }
+    if (status != ENTROL_OK) {
+        free(list.tokens);
+        return status;
+    }
+    *tokens = list.tokens;
+    *n_tokens = list.n;
+    return ENTROL_OK;
+}
+
 entrol_status entrol_llama_piece(entrol_llama *llama, char **piece, size_t *piece_size, int32_t token) {
     if (llama == NULL || piece == NULL || token < 0 || (size_t)token >= llama->n_vocab) {
         return ENTROL_ERROR_ARGUMENT;

@@ -9,9 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool tokenize(scored_text *scored, scorer *scorer, int special, const char *where, trouble *trouble) {
-    entrol_status status = entrol_llama_tokenize(scorer->llama, &scored->tokens, &scored->n_tokens, scored->text,
-                                                 scored->text_size, special);
+/* What became of splitting the text: its ids, or why it could not be split. */
+static bool take_tokens(scored_text *scored, entrol_status status, const char *where, trouble *trouble) {
     if (status == ENTROL_ERROR_UNSUPPORTED)
         return trouble_set(trouble,
                            "%s: the pieces of the model's tokens do not give the text back, so they have no "
@@ -25,6 +24,19 @@ static bool tokenize(scored_text *scored, scorer *scorer, int special, const cha
     for (size_t i = 0; i < scored->n_tokens; i++)
         scored->ids[i] = scored->tokens[i].id;
     return true;
+}
+
+static bool tokenize(scored_text *scored, scorer *scorer, const char *where, trouble *trouble) {
+    entrol_status status =
+        entrol_llama_tokenize(scorer->llama, &scored->tokens, &scored->n_tokens, scored->text, scored->text_size, 0);
+    return take_tokens(scored, status, where, trouble);
+}
+
+static bool tokenize_chat(scored_text *scored, scorer *scorer, const entrol_llama_span *contents, size_t n_contents,
+                          const char *where, trouble *trouble) {
+    entrol_status status = entrol_llama_tokenize_chat(scorer->llama, &scored->tokens, &scored->n_tokens, scored->text,
+                                                      scored->text_size, contents, n_contents);
+    return take_tokens(scored, status, where, trouble);
 }
 
 /* Whether a token comes before what is scored from this byte on: it holds no byte of that. One that straddles the
@@ -103,7 +115,7 @@ static bool prepare_messages(scored_text *scored, scorer *scorer, const json_t *
         trouble_set(trouble, "%s: out of memory", where);
     ok = ok && read_messages(messages, array, where, trouble) &&
          apply_template(scored, scorer, messages, spans, n, where, trouble) &&
-         tokenize(scored, scorer, 1, where, trouble);
+         tokenize_chat(scored, scorer, spans, n, where, trouble);
     if (ok && !choose_rows(scored, messages, spans, n, scorer->settings->score_role))
         ok = trouble_set(trouble, "%s: out of memory", where);
     free(messages);
@@ -117,7 +129,7 @@ bool scored_text_prepare(scored_text *scored, scorer *scorer, const text_documen
         return prepare_messages(scored, scorer, text->messages, where, trouble);
     scored->text = text->text;
     scored->text_size = text->text_size;
-    if (!tokenize(scored, scorer, 0, where, trouble))
+    if (!tokenize(scored, scorer, where, trouble))
         return false;
     scored->first = first_from(scored, text->context_size);
     return true;

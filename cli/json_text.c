@@ -45,6 +45,12 @@ static void report_broken(const char *name, uint64_t line_number, const json_err
 
 json_t *json_read_object(const char *name, uint64_t line_number, const char *text, size_t n_bytes, trouble *trouble) {
     json_error_t error;
+    const char *nul = memchr(text, 0, n_bytes); /* jansson overlooks one behind a number, true, false or null */
+    if (nul) {
+        trouble_set(trouble, "%s:%llu: broken JSON at column %td: a NUL", name,
+                    (unsigned long long)(line_number ? line_number : 1), nul - text + 1);
+        return NULL;
+    }
     /* JSON_ALLOW_NUL stays off: what is read here may be used as a C string. */
     json_t *value = json_loadb(text, n_bytes, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
     if (!value) {

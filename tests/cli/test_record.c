@@ -70,6 +70,23 @@ static void test_ids(void) {
     document_free(&document);
 }
 
+/* A NUL wherever it can stand; behind a literal or a number jansson itself overlooks it. */
+static void test_nuls(void) {
+    static const char line[] = "{\"entropy\": [1], \"n\": 12, \"keep\": true , \"id\": \"x\"}";
+    char torn[sizeof line + 1];
+    for (size_t at = 0; at < sizeof line; at++) {
+        trouble trouble = {""};
+        document document = {0};
+        memcpy(torn, line, at);
+        torn[at] = 0;
+        memcpy(torn + at + 1, line + at, sizeof line - at);
+        CHECK(!record_parse("a.jsonl", 7, torn, sizeof line, &document, &trouble));
+        CHECK_SAY(strstr(trouble.text, "a.jsonl:7: broken JSON at column ") && strstr(trouble.text, "a NUL"), "%s",
+                  trouble.text);
+        document_free(&document);
+    }
+}
+
 static void test_refused(void) {
     check_refused("", "broken JSON");
     check_refused("[1]", "expected a JSON object, found an array");
@@ -216,6 +233,7 @@ int main(int argc, char **argv) {
     test_begin(argc, argv);
     TEST(test_a_document);
     TEST(test_ids);
+    TEST(test_nuls);
     TEST(test_refused);
     TEST(test_width_is_capped);
     TEST(test_deep_nesting);

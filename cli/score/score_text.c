@@ -31,13 +31,15 @@ static void compat_options(entrol_llama_options *options) {
     options->n_seq_max = options->n_batch > options->n_ctx ? options->n_batch / options->n_ctx : 1;
 }
 
-static entrol_llama_options llama_options(const score_settings *settings, bool vocabulary_only) {
+/* The model gets as many threads as the context: what -t says, else ENTROL_THREADS, else the processors. */
+static entrol_llama_options llama_options(const score_settings *settings, const entrol_context *context,
+                                          bool vocabulary_only) {
     entrol_llama_options options = ENTROL_LLAMA_OPTIONS_INIT;
     options.model_path = settings->model;
     options.n_ctx = (uint32_t)settings->n_ctx;
     options.n_batch = (uint32_t)settings->n_batch;
     options.n_ubatch = (uint32_t)settings->n_ubatch;
-    options.n_threads = (uint32_t)settings->n_threads;
+    options.n_threads = (uint32_t)entrol_context_n_threads(context);
     options.n_gpu_layers = (int32_t)settings->n_gpu_layers;
     options.flash_attention = strcmp(settings->flash_attention, "auto") == 0 ? -1
                               : strcmp(settings->flash_attention, "on") == 0 ? 1
@@ -59,7 +61,7 @@ scorer *scorer_open(const score_settings *settings, entrol_context *context, boo
     }
     scorer->settings = settings;
     scorer->context = context;
-    entrol_llama_options options = llama_options(settings, vocabulary_only);
+    entrol_llama_options options = llama_options(settings, context, vocabulary_only);
     char error[768] = "";
     abort_message_begin(options.model_path,
                         "llama.cpp gave up while it loaded the model: not enough memory, or the file is damaged");

@@ -448,6 +448,15 @@ class Runs(ModelCase):
         self.assertIn(f"documents   50\ntokens      {n_tokens}\n", done.stdout.decode())
         self.assertRegex(done.stdout.decode(), r"speed .* tokens/s\ntime .*\noutput .* kB\n")
 
+    def test_the_number_of_threads_from_the_environment(self):
+        process = subprocess.Popen([ENTROL, "score", "-m", MODEL, self.write("a.txt", LONG * 5)], stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.DEVNULL, env=dict(os.environ, ENTROL_THREADS="1"))
+        most = 0
+        while process.poll() is None:
+            most = max(most, len(os.listdir(f"/proc/{process.pid}/task")))
+            time.sleep(0.001)
+        self.assertEqual((process.returncode, most), (0, 1))
+
     def test_skip_bad_goes_on_and_counts(self):
         lines = [json.dumps({"text": text}) for text in SENTENCES[:10]]
         lines[6] = '{"text": "torn'

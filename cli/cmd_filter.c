@@ -118,6 +118,9 @@ static int run(const command *command, int argc, char **argv) {
     fill_options(options, &settings, &scoring);
     if (!options_parse(command, options, N_OPTIONS, argc, argv, &operands, &exit_code))
         return exit_code;
+    trouble trouble;
+    if (!score_settings_check(&scoring, &trouble))
+        return message_trouble(&trouble);
     if (!select_settings_check(&settings) || !select_take_inputs(&inputs, &operands, command->name))
         return EXIT_ERROR;
     exit_code = filter(&settings, &scoring, &inputs, argc, argv);

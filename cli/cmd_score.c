@@ -41,7 +41,10 @@ static void fill_options(option *rows, score_run *run) {
          .type = OPTION_REAL,
          .value = &run->settings.renyi_order,
          .metavar = "ORDER",
-         .help = "Add the Renyi entropy of this order. The column renyi has order 2 without it.",
+         .help =
+             "Add the Renyi entropy of this order: 0, 1e-6 to 1e6, or inf. The column renyi has order 2 without it.",
+         .minimum = 0,
+         .maximum = INFINITY,
          .was_given = &run->renyi_given},
         {.name = "level",
          .type = OPTION_CHOICE,
@@ -120,8 +123,9 @@ static bool check_flags(score_run *run, trouble *trouble) {
     if (run->output_path != NULL && strcmp(run->output_path, "-") == 0)
         run->output_path = NULL;
     run->settings.sample_level = strcmp(run->level, "sample") == 0;
-    if (run->renyi_given && (isnan(run->settings.renyi_order) || run->settings.renyi_order < 0))
-        return trouble_set(trouble, "--renyi: the order is a number from 0 to infinity");
+    double order = run->settings.renyi_order;
+    if (order != 0 && !isinf(order) && (order < 1e-6 || order > 1e6))
+        return trouble_set(trouble, "--renyi %g: expected 0, a number from 1e-06 to 1e+06, or inf", order);
     if (run->resume && run->output_path == NULL)
         return trouble_set(trouble, "--resume needs -o FILE: standard output cannot be gone on with");
     if (run->resume && container_is_path(run->output_path))
@@ -132,11 +136,8 @@ static bool check_flags(score_run *run, trouble *trouble) {
         return trouble_set(trouble,
                            "--resume does not go with --pack: where a run stopped would decide which documents are "
                            "packed together, and so their numbers");
-    if (run->settings.compat != NULL && run->settings.n_pack > 1)
-        return trouble_set(trouble, "--pack does not go with --compat llama-perplexity, which packs as that does");
-    if (run->settings.compat != NULL)
-        run->settings.texts.plain = true; /* a file is one text there */
-    return read_share(run, trouble) && score_settings_columns(&run->settings, run->columns, run->renyi_given, trouble);
+    return score_settings_check(&run->settings, trouble) && read_share(run, trouble) &&
+           score_settings_columns(&run->settings, run->columns, run->renyi_given, trouble);
 }
 
 /* Says what is wrong with a path before hours are spent on the ones before it. */
@@ -272,9 +273,10 @@ static void print_times(const score_run *run) {
 
 static void print_summary(const score_run *run) {
     score_summary_print(&run->summary, run->context, run->unit);
-    if (run->settings.compat != NULL && isnan(run->perplexity.error))
+    bool is_compat = run->settings.compat != NULL && run->perplexity.n_chunks > 0; /* else --sample chose nothing */
+    if (is_compat && isnan(run->perplexity.error))
         fprintf(stderr, "Unexpected negative standard deviation of log(prob)\n");
-    else if (run->settings.compat != NULL)
+    else if (is_compat)
         fprintf(stderr, "Final estimate: PPL = %.4f +/- %.5f\n", run->perplexity.perplexity, run->perplexity.error);
     if (run->summary.n_empty > 0)
         message_warning("nothing was scored in %" PRIu64 " of %" PRIu64

@@ -47,6 +47,9 @@ void score_model_options(option *rows, score_settings *settings);
 /* --columns LIST|all (NULL: the defaults), with what --top and --renyi add. */
 bool score_settings_columns(score_settings *settings, const char *list, bool renyi_given, trouble *trouble);
 
+/* Refuses flags that another one would make meaningless, and settles what --compat implies. */
+bool score_settings_check(score_settings *settings, trouble *trouble);
+
 /* The model file: settings->model, or the default model in the cache directory, which must exist. */
 bool score_settings_model(score_settings *settings, trouble *trouble);
 

@@ -112,6 +112,26 @@ void score_model_options(option *rows, score_settings *settings) {
     memcpy(rows, table, sizeof(table));
 }
 
+/* The first flag that says what --compat decides itself, or NULL. */
+static const char *against_compat(const score_settings *settings) {
+    return settings->n_pack > 1            ? "--pack"
+           : settings->min_context > 0     ? "--min-context"
+           : settings->temperature != 1    ? "--temperature"
+           : settings->texts.field != NULL ? "--field"
+                                           : NULL;
+}
+
+bool score_settings_check(score_settings *settings, trouble *trouble) {
+    const char *flag = against_compat(settings);
+    if (settings->compat != NULL && flag != NULL)
+        return trouble_set(trouble, "%s does not go with --compat llama-perplexity, which scores as that program does",
+                           flag);
+    if (settings->texts.plain && settings->texts.field != NULL)
+        return trouble_set(trouble, "--field does not go with --plain, which reads a file as one text without fields");
+    settings->texts.plain |= settings->compat != NULL; /* a file is one text there */
+    return true;
+}
+
 /* Columns that come from elsewhere: bounds from recorded log-probabilities, marks from select. */
 static bool can_score(column_id id) {
     return id != COLUMN_ENTROPY_LOWER && id != COLUMN_ENTROPY_UPPER && id != COLUMN_KEEP && id != COLUMN_WEIGHT;

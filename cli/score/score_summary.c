@@ -118,7 +118,7 @@ void score_summary_print(const score_summary *summary, entrol_context *context, 
         fprintf(stderr, "bad rows    %" PRIu64 "; the first: %s\n", summary->totals.n_bad,
                 summary->first_bad[0] != '\0' ? summary->first_bad : "in a document scored before the interruption");
     if (summary->n_skipped > 0)
-        fprintf(stderr, "skipped     %" PRIu64 " bad lines\n", summary->n_skipped);
+        fprintf(stderr, "skipped     %" PRIu64 " bad line%s\n", summary->n_skipped, summary->n_skipped == 1 ? "" : "s");
 }
 
 void score_summary_free(score_summary *summary) {

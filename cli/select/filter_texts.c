@@ -257,7 +257,7 @@ static void print_summary(const filter_run *run) {
     fputc('\n', stderr);
     select_summary_print(run->settings, &outcome);
     if (run->n_skipped > 0)
-        fprintf(stderr, "%-12s%" PRIu64 " bad lines\n", "skipped", run->n_skipped);
+        fprintf(stderr, "%-12s%" PRIu64 " bad line%s\n", "skipped", run->n_skipped, run->n_skipped == 1 ? "" : "s");
 }
 
 static void close_all(filter_run *run) {

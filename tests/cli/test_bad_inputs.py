@@ -285,6 +285,12 @@ class Flags(ScoreCase):
             with self.subTest(flags):
                 self.refused(path, *flags, says=[words])
 
+    def test_flags_that_contradict(self):
+        for command in (["score"], ["filter", "--keep", "low:1"]):
+            done = run(*command, "--plain", "--field", "text", self.write("a.txt", "Hello."))
+            self.assertEqual(done.returncode, 2)
+            self.assertIn(b"--field does not go with --plain", done.stderr)
+
     def test_help(self):
         done = run("score", "--help")
         self.assertEqual(done.returncode, 0)

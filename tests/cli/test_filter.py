@@ -138,7 +138,7 @@ class Texts(Case):
         self.assertIn(f"{path}:3", self.refused("-m", MODEL, "--keep=low:9", path))
         done = self.texts("--skip-bad", "--keep=low:9", path)
         self.assertEqual(done.stdout.splitlines(), DOCUMENTS)
-        self.assertIn(b"skipped     1 bad", done.stderr)
+        self.assertIn(b"skipped     1 bad line\n", done.stderr)
 
     def test_a_line_that_is_too_long(self):
         path = self.write("in.jsonl", b"\n".join([LINES[0], b'{"text": "%s"}' % (b"a" * (64 << 20)), *LINES[1:]]))

@@ -331,7 +331,7 @@ class Packs(ModelCase):
         path, out = self.lines("a.jsonl", documents), self.path("out")
         done = run("score", *self.flags(), path, "--pack", 6, "--skip-bad")
         self.assertEqual([record["id"] for record in records(done.stdout)], [f"{path}:{i}" for i in (1, 2, 4, 5, 6)])
-        self.assertIn(b"skipped     1 bad line", done.stderr)
+        self.assertIn(b"skipped     1 bad line\n", done.stderr)
         message = self.refused(path, "--pack", 6, "-o", out, says=["a.jsonl:3"])
         self.assertNotIn("--resume", message)
         self.assertEqual(os.listdir(self.folder), ["a.jsonl"])
@@ -391,6 +391,13 @@ class Compat(ModelCase):
         path = self.write("a.txt", "too short")
         self.refused(path, "--compat", "llama-perplexity", says=["a.txt", "twice"])
         self.refused(path, path, "--compat", "llama-perplexity", says=["--compat"])
+        for flag, value in ("--temperature", 2), ("--min-context", 8), ("--field", "text"):
+            self.refused(path, "--compat", "llama-perplexity", flag, value, says=["--compat", flag])
+
+    def test_no_perplexity_of_nothing(self):
+        done = run("score", *self.flags(), self.write("a.txt", LONG), "-c", 64, "--compat", "llama-perplexity", "--sample", "1e-9")
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertNotIn(b"PPL", done.stderr)
 
 
 class Runs(ModelCase):
@@ -465,7 +472,7 @@ class Runs(ModelCase):
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertEqual([record["id"] for record in records(done.stdout)],
                          [f"{path}:{i}" for i in range(1, 11) if i != 7])
-        self.assertIn("skipped     1 bad line", done.stderr.decode())
+        self.assertIn("skipped     1 bad line\n", done.stderr.decode())
 
     def test_a_bad_line_leaves_earlier_output_whole(self):
         lines = [json.dumps({"text": text}) for text in SENTENCES[:10]]

@@ -1,6 +1,7 @@
 /* Reading with clear messages, writing that keeps numbers short. */
 #include "json_text.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -110,6 +111,14 @@ static void append_array(buffer *buffer, const json_t *array) {
         json_append(buffer, json_array_get(array, i));
     }
     buffer_append_string(buffer, "]");
+}
+
+json_t *json_of_real(double value) {
+    if (isnan(value))
+        return json_string("NaN");
+    if (isinf(value))
+        return json_string(value > 0 ? "Infinity" : "-Infinity");
+    return json_real(value);
 }
 
 /* Recursion is as deep as jansson let the text be. */

@@ -18,6 +18,9 @@ json_t *json_string_of(const char *bytes);
 /* Appends a value without white space. A real is the shortest decimal that reads back as the same double. */
 void json_append(buffer *buffer, const json_t *value);
 
+/* JSON has no NaN and no infinity: they are the strings "NaN", "Infinity" and "-Infinity". */
+json_t *json_of_real(double value);
+
 /* "a string", "a number", "an array", ... for messages. */
 const char *json_kind(const json_t *value);
 

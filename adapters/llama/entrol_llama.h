@@ -46,6 +46,7 @@ void entrol_llama_close(entrol_llama *llama);
 size_t entrol_llama_n_vocab(const entrol_llama *llama);
 size_t entrol_llama_n_ctx(const entrol_llama *llama);
 size_t entrol_llama_n_batch(const entrol_llama *llama);
+size_t entrol_llama_n_ubatch(const entrol_llama *llama);
 int entrol_llama_wants_bos(const entrol_llama *llama);
 /* The token that the model wants before every text; -1 if it wants none. */
 int32_t entrol_llama_bos(const entrol_llama *llama);

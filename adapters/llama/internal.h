@@ -25,7 +25,7 @@ struct entrol_llama {
     struct llama_batch batch;      /* room for n_batch tokens */
     int64_t *targets;              /* n_batch of them */
     float *logprob;                /* n_batch, where the caller wants none but we do */
-    size_t n_vocab, n_ctx, n_batch, n_seq_max;
+    size_t n_vocab, n_ctx, n_batch, n_ubatch, n_seq_max;
     int32_t bos;                           /* -1: the model wants none */
     bool space_prefix;                     /* the tokenizer puts a space before a text */
     bool cut_at_newline;                   /* it splits every text at its newlines: see ent_llama_study_tokenizer */

@@ -132,6 +132,7 @@ static struct llama_context_params context_parameters(entrol_llama *llama, const
     llama->n_ctx = n_ctx;
     llama->n_seq_max = n_seq;
     llama->n_batch = parameters.n_batch;
+    llama->n_ubatch = parameters.n_ubatch;
     return parameters;
 }
 
@@ -251,6 +252,10 @@ size_t entrol_llama_n_ctx(const entrol_llama *llama) {
 
 size_t entrol_llama_n_batch(const entrol_llama *llama) {
     return llama->n_batch;
+}
+
+size_t entrol_llama_n_ubatch(const entrol_llama *llama) {
+    return llama->n_ubatch;
 }
 
 int entrol_llama_wants_bos(const entrol_llama *llama) {

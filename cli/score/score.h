@@ -90,7 +90,7 @@ typedef struct scorer scorer;
 
 typedef struct scorer_about {
     const char *description, *llama_version;
-    size_t n_vocab, n_ctx, n_batch, min_context;
+    size_t n_vocab, n_ctx, n_batch, n_ubatch, min_context;
     bool wants_bos;
 } scorer_about;
 

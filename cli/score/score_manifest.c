@@ -50,7 +50,7 @@ static void set_measure(json_t *settings, const score_run *run) {
     const score_settings *flags = &run->settings;
     json_object_set_new(settings, "temperature", json_real(flags->temperature));
     json_object_set_new(settings, "renyi_order",
-                        flags->wanted[COLUMN_RENYI] ? json_real(flags->renyi_order) : json_null());
+                        flags->wanted[COLUMN_RENYI] ? json_of_real(flags->renyi_order) : json_null());
     json_object_set_new(settings, "columns", columns_json(flags));
     json_object_set_new(settings, "top", json_integer(flags->n_top));
     json_object_set_new(settings, "level", json_string(run->level));
@@ -76,8 +76,7 @@ json_t *score_run_settings(const score_run *run, trouble *trouble) {
     return settings;
 }
 
-/* Where a flag said "the default", the manifest says what that was. */
-static void set_scorer(json_t *manifest, const scorer *scorer) {
+void score_run_set_scorer(json_t *manifest, const scorer *scorer) {
     scorer_about about = scorer_describe(scorer);
     json_object_set_new(manifest, "model_description", json_string(about.description));
     json_object_set_new(manifest, "tokenizer_size", json_integer((json_int_t)about.n_vocab));
@@ -85,6 +84,7 @@ static void set_scorer(json_t *manifest, const scorer *scorer) {
     json_object_set_new(manifest, "llama_cpp", json_string(about.llama_version));
     json_object_set_new(manifest, "context", json_integer((json_int_t)about.n_ctx));
     json_object_set_new(manifest, "batch", json_integer((json_int_t)about.n_batch));
+    json_object_set_new(manifest, "micro_batch", json_integer((json_int_t)about.n_ubatch));
     json_object_set_new(manifest, "min_context", json_integer((json_int_t)about.min_context));
 }
 
@@ -119,7 +119,7 @@ bool score_run_write_manifest(const score_run *run, int argc, char **argv, troub
                         json_string("H = -sum p ln p over the whole vocabulary, p = softmax(logits / temperature)"));
     json_object_update(manifest, run->settings_json);
     if (run->scorer != NULL)
-        set_scorer(manifest, run->scorer);
+        score_run_set_scorer(manifest, run->scorer);
     json_object_set_new(manifest, "counts", counts_json(&run->summary));
     bool ok = manifest_write(manifest, run->output_path, trouble);
     json_decref(manifest);

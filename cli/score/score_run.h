@@ -72,6 +72,9 @@ bool score_estimate(score_run *run, trouble *trouble);
 
 /* The settings that decide the output's bytes, as JSON: for the journal and the manifest. NULL for trouble. */
 json_t *score_run_settings(const score_run *run, trouble *trouble);
+/* Where a flag said "the default", what that was, and which model it was. For the manifest: the journal compares flags.
+ */
+void score_run_set_scorer(json_t *manifest, const scorer *scorer);
 bool score_run_write_manifest(const score_run *run, int argc, char **argv, trouble *trouble);
 
 #endif

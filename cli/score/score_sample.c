@@ -1,21 +1,12 @@
 /* --level sample: one number a document instead of one a token, under the names that select --level sample knows. */
 #include "score.h"
 
+#include "../json_text.h"
+
 #include <math.h>
 
-/* JSON has no NaN and no infinity: strings, as in columns. `exists` false: null. */
-static json_t *real_or_string(double value, bool exists) {
-    if (!exists)
-        return json_null();
-    if (isnan(value))
-        return json_string("NaN");
-    if (isinf(value))
-        return json_string(value > 0 ? "Infinity" : "-Infinity");
-    return json_real(value);
-}
-
 static bool set_real(json_t *fields, const char *name, double value, bool exists) {
-    return json_object_set_new(fields, name, real_or_string(value, exists)) == 0;
+    return json_object_set_new(fields, name, exists ? json_of_real(value) : json_null()) == 0;
 }
 
 /* Over the tokens that have a distribution. A row in trouble makes them all NaN: a document is not better for that. */

@@ -102,6 +102,7 @@ scorer_about scorer_describe(const scorer *scorer) {
         .n_vocab = entrol_llama_n_vocab(scorer->llama),
         .n_ctx = n_ctx,
         .n_batch = entrol_llama_n_batch(scorer->llama),
+        .n_ubatch = entrol_llama_n_ubatch(scorer->llama),
         .min_context = min_context != 0 ? min_context : n_ctx / 2,
         .wants_bos = entrol_llama_wants_bos(scorer->llama) != 0,
     };

@@ -201,6 +201,7 @@ static bool write_manifest(const filter_run *run, int argc, char **argv, trouble
         json_decref(settings);
         return false;
     }
+    score_run_set_scorer(settings, run->scorer);
     json_t *manifest = manifest_new(argc, argv);
     select_outcome outcome = outcome_of(run);
     json_object_set_new(manifest, "score", settings);

@@ -162,6 +162,11 @@ class Texts(Case):
         self.assertAlmostEqual(manifest["threshold"]["low"], low, places=5)
         self.assertEqual(manifest["score"]["model"], MODEL)
         self.assertRegex(manifest["score"]["model_sha256"], "^[0-9a-f]{64}$")
+        subprocess.run([ENTROL, "score", "-m", MODEL, path, "-o", self.path("scored")], capture_output=True, check=True)
+        with open(self.path("scored.manifest.json"), encoding="utf-8") as file:
+            scored = json.load(file)
+        for name in ("context", "batch", "micro_batch", "min_context", "llama_cpp", "model_description", "starts_with_bos"):
+            self.assertEqual(manifest["score"][name], scored[name], name)
         self.assertEqual(manifest["inputs"][0]["path"], path)
 
     def test_an_empty_file(self):

@@ -269,11 +269,11 @@ class Runs(ScoreCase):
     def test_a_manifest_beside_the_output(self):
         logits = np.zeros((3, 7), dtype=np.float32)
         logits[1, 1] = np.nan
-        run("score", self.npy("x.npy", logits), "-o", self.path("out.jsonl"), "--temperature", "0.5")
+        run("score", self.npy("x.npy", logits), "-o", self.path("out.jsonl"), "--temperature", "0.5", "--renyi", "inf")
         with open(self.path("out.jsonl.manifest.json"), encoding="utf-8") as file:
             manifest = json.load(file)
         self.assertEqual(manifest["unit"], "nat")
-        self.assertEqual(manifest["temperature"], 0.5)
+        self.assertEqual((manifest["temperature"], manifest["renyi_order"]), (0.5, "Infinity"))
         self.assertEqual(manifest["inputs"], [self.path("x.npy")])
         self.assertEqual(manifest["counts"], {"documents": 1, "tokens": 3, "bad_rows": 1, "skipped_lines": 0})
         self.assertIn("formula", manifest)

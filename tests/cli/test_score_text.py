@@ -444,7 +444,7 @@ class Runs(ModelCase):
         self.assertEqual((manifest["model"], manifest["model_sha256"]), (MODEL, hashed))
         self.assertEqual((manifest["context"], manifest["min_context"], manifest["temperature"]), (128, 64, 1.0))
         said = re.search(r"--batch-size.*?Default: (\d+)", run("score", "--help").stdout.decode(), re.DOTALL)
-        self.assertEqual(manifest["batch"], int(said[1]))
+        self.assertEqual((manifest["batch"], manifest["micro_batch"]), (int(said[1]), int(said[1])))
         self.assertGreater(manifest["tokenizer_size"], 0)
         self.assertEqual(manifest["counts"]["documents"], len(records(open(self.path("out"), "rb").read())))
 

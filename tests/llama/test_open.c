@@ -115,6 +115,7 @@ static void test_defaults(void) {
     }
     CHECK_INT(entrol_llama_n_ctx(llama), 256); /* the model's own, less than 2048 */
     CHECK(entrol_llama_n_batch(llama) <= 256);
+    CHECK_INT(entrol_llama_n_ubatch(llama), entrol_llama_n_batch(llama));
     CHECK_INT(entrol_llama_wants_bos(llama), 1);
     CHECK_INT(entrol_llama_bos(llama), TINY_BOS);
     CHECK(strstr(entrol_llama_description(llama), "llama") != NULL);

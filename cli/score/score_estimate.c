@@ -67,23 +67,29 @@ static bool count_texts(estimate *estimate, const char *path, trouble *trouble) 
     return ok && more >= 0;
 }
 
-/* The bytes that a document becomes in the output. */
-static size_t output_size(const estimate *estimate, const document *document) {
-    if (container_is_path(estimate->run->output_path))
-        return container_size_of(document);
+/* Adds the bytes that a document becomes in the output. */
+static bool add_output_size(size_t *n_bytes, const estimate *estimate, document *document, trouble *trouble) {
+    score_totals totals = score_totals_of(document, NULL);
+    if (!score_run_shape(estimate->run, document, &totals, trouble))
+        return false;
     buffer line = {0};
-    record_write(&line, document);
-    size_t size = line.size;
+    if (container_is_path(estimate->run->output_path))
+        *n_bytes += container_size_of(document);
+    else
+        record_write(&line, document);
+    *n_bytes += line.size;
     buffer_free(&line);
-    return size;
+    return true;
 }
 
-/* The speed of measuring an array's first rows, and the size of what they become. */
-static bool time_rows(estimate *estimate, const logits_array *array, trouble *trouble) {
+/* The speed of measuring an array's first rows, and the size of what they become: at --level sample one line, however
+ * many rows the document has. */
+static bool time_rows(estimate *estimate, const logits_array *array, const char *path, trouble *trouble) {
     size_t row_bytes = array->n_columns * entrol_dtype_size(array->dtype), n = TIMED_ROW_BYTES / row_bytes + 1;
     n = n < array->n_rows ? n : array->n_rows;
-    document result = {.n_tokens = n, .fields = json_object()};
+    document result = {.n_tokens = n, .fields = json_pack("{s:s}", "id", path)};
     score_columns columns;
+    size_t n_bytes = 0;
     entrol_matrix matrix = {array->data, array->dtype, n, array->n_columns, (ptrdiff_t)array->n_columns};
     int64_t *targets = estimate->run->targets != NULL ? calloc(n, sizeof(*targets)) : NULL; /* column 0 will do */
     bool ok = score_columns_begin(&columns, &result, &estimate->run->settings, (score_source){targets != NULL, false},
@@ -91,9 +97,9 @@ static bool time_rows(estimate *estimate, const logits_array *array, trouble *tr
     double start = monotonic_seconds();
     if (ok && entrol_measure_rows(estimate->run->context, &columns.record, NULL, &matrix, targets, NULL) == ENTROL_OK) {
         score_columns_end(&columns, &result);
-        score_columns_drop(&result, &estimate->run->settings, estimate->run->settings.sample_level);
-        estimate->bytes_per_row = (double)output_size(estimate, &result) / (double)n;
         estimate->rows_per_second = (double)n / fmax(monotonic_seconds() - start, 1e-9);
+        ok = add_output_size(&n_bytes, estimate, &result, trouble);
+        estimate->bytes_per_row = (double)n_bytes / (double)(estimate->run->settings.sample_level ? array->n_rows : n);
     }
     score_columns_free(&columns);
     document_free(&result);
@@ -114,7 +120,7 @@ static bool count_logits(estimate *estimate, const char *path, trouble *trouble)
             estimate->n_documents += chosen;
         }
         if (ok && estimate->rows_per_second == 0 && array->n_documents > 0 && array->n_rows > 0)
-            ok = time_rows(estimate, array, trouble);
+            ok = time_rows(estimate, array, path, trouble);
     }
     logits_close(file);
     return ok;
@@ -131,16 +137,17 @@ static double time_document(estimate *estimate, scorer *scorer, const text_docum
                             size_t *n_tokens, trouble *trouble) {
     document result = {0};
     entrol_diagnosis diagnosis = {0};
+    scorer_perplexity perplexity;
+    bool is_compat = estimate->run->settings.compat != NULL;
     double start = monotonic_seconds();
-    int scored = scorer_document(scorer, &result, &diagnosis, text, "--dry-run", trouble);
+    bool scored = (is_compat ? scorer_compat(scorer, &result, &perplexity, &diagnosis, text, "--dry-run", trouble)
+                             : scorer_document(scorer, &result, &diagnosis, text, "--dry-run", trouble)) == 1;
     double seconds = monotonic_seconds() - start;
-    if (scored == 1) {
-        score_columns_drop(&result, &estimate->run->settings, estimate->run->settings.sample_level);
-        *n_bytes += output_size(estimate, &result);
-        *n_tokens = result.n_tokens;
-    }
+    size_t n = result.n_tokens;
+    scored = scored && add_output_size(n_bytes, estimate, &result, trouble);
+    *n_tokens = scored ? n : 0;
     document_free(&result);
-    return scored == 1 ? seconds : 0;
+    return scored ? seconds : 0;
 }
 
 typedef struct stopwatch {
@@ -174,8 +181,9 @@ static bool time_texts(estimate *estimate, trouble *trouble) {
         seconds += whole > 0 ? whole : watch.seconds;
     }
     estimate->tokens_per_second = seconds > 0 ? (double)n_tokens / seconds : 0;
-    /* Where not one document was finished: about 60 bytes a token in the default columns. */
-    estimate->bytes_per_token = n_written > 0 ? (double)n_bytes / (double)n_written : 60;
+    /* Where not one document was finished: about 60 bytes a token in the default columns, of which its text is 5. */
+    double guess = estimate->run->settings.sample_level ? 5 : 60;
+    estimate->bytes_per_token = n_written > 0 ? (double)n_bytes / (double)n_written : guess;
     return score_stop_signal() == 0;
 }
 

@@ -49,11 +49,17 @@ static bool flush(score_run *run, trouble *trouble) {
     return output_flush(run->output, trouble) && (run->journal == NULL || score_journal_flush(run->journal, trouble));
 }
 
-static bool write_document(score_run *run, document *document, const score_totals *totals, trouble *trouble) {
+bool score_run_shape(const score_run *run, document *document, const score_totals *totals, trouble *trouble) {
     bool sample = run->settings.sample_level;
     if (sample && !score_sample_fields(run->context, document, totals, trouble))
         return false;
     score_columns_drop(document, &run->settings, sample);
+    return true;
+}
+
+static bool write_document(score_run *run, document *document, const score_totals *totals, trouble *trouble) {
+    if (!score_run_shape(run, document, totals, trouble))
+        return false;
     if (run->container != NULL)
         return container_writer_add(run->container, document, trouble);
     buffer_clear(&run->line);

@@ -63,6 +63,8 @@ bool score_run_chooses(score_run *run);
 int score_run_has(score_run *run, uint64_t hash, const char *where, trouble *trouble);
 /* The model, loaded at first use; NULL for trouble. */
 scorer *score_run_scorer(score_run *run, trouble *trouble);
+/* Makes of a scored document what is written: the wanted columns, or at --level sample its statistics. */
+bool score_run_shape(const score_run *run, document *document, const score_totals *totals, trouble *trouble);
 /* Adds a scored document to the totals and writes it. `durable`: it cost so much that it is flushed at once. */
 bool score_run_emit(score_run *run, document *document, uint64_t hash, const entrol_diagnosis *bad, bool durable,
                     trouble *trouble);

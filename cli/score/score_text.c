@@ -21,9 +21,12 @@ static void show_log(void *user, int level, const char *text) {
 }
 
 /* llama-perplexity's own defaults, so that its numbers come out. */
-static void compat_options(entrol_llama_options *options) {
-    if (options->n_ctx == 0)
-        options->n_ctx = 512;
+static uint32_t compat_context(const score_settings *settings) {
+    return settings->n_ctx != 0 ? (uint32_t)settings->n_ctx : 512;
+}
+
+static void compat_options(entrol_llama_options *options, const score_settings *settings) {
+    options->n_ctx = compat_context(settings);
     if (options->n_batch == 0)
         options->n_batch = 2048;
     if (options->n_ubatch == 0)
@@ -49,7 +52,7 @@ static entrol_llama_options llama_options(const score_settings *settings, const 
     options.log = settings->verbose ? show_log : NULL;
     options.n_seq_max = (uint32_t)settings->n_pack;
     if (settings->compat != NULL)
-        compat_options(&options);
+        compat_options(&options, settings);
     return options;
 }
 
@@ -227,14 +230,6 @@ bool scored_text_end(document *result, score_columns *columns, scorer *scorer, c
            set_context(scorer, result, scored, where, trouble);
 }
 
-int scorer_count(scorer *scorer, size_t *n_tokens, const text_document *text, const char *where, trouble *trouble) {
-    scored_text scored = {0};
-    int ok = scored_text_prepare(&scored, scorer, text, where, trouble) ? 1 : 0;
-    *n_tokens = scored.rows != NULL ? scored.n_rows : scored.n_tokens - scored.first;
-    scored_text_free(&scored);
-    return ok;
-}
-
 /* llama-perplexity reads a file without its last newline, and puts the BOS before the text. */
 static bool prepare_compat(scored_text *scored, scorer *scorer, const text_document *text, const char *where,
                            trouble *trouble) {
@@ -243,7 +238,7 @@ static bool prepare_compat(scored_text *scored, scorer *scorer, const text_docum
         without_newline.text_size--;
     if (!scored_text_prepare(scored, scorer, &without_newline, where, trouble))
         return false;
-    size_t n_bos = entrol_llama_bos(scorer->llama) >= 0 ? 1 : 0, n_ctx = entrol_llama_n_ctx(scorer->llama);
+    size_t n_bos = entrol_llama_bos(scorer->llama) >= 0 ? 1 : 0, n_ctx = compat_context(scorer->settings);
     if (scored->n_tokens + n_bos < 2 * n_ctx)
         return trouble_set(trouble,
                            "%s: %zu tokens; --compat llama-perplexity needs twice the context of %zu (a smaller -c "
@@ -253,14 +248,31 @@ static bool prepare_compat(scored_text *scored, scorer *scorer, const text_docum
            trouble_set(trouble, "%s: out of memory", where);
 }
 
+/* Of each whole chunk the second half but for its last token, which predicts another chunk's. */
+static size_t compat_rows(const scorer *scorer, size_t n_tokens) {
+    size_t n_ctx = compat_context(scorer->settings);
+    return n_tokens / n_ctx * (n_ctx - 1 - n_ctx / 2);
+}
+
+int scorer_count(scorer *scorer, size_t *n_tokens, const text_document *text, const char *where, trouble *trouble) {
+    scored_text scored = {0};
+    bool is_compat = scorer->settings->compat != NULL;
+    bool ok = is_compat ? prepare_compat(&scored, scorer, text, where, trouble)
+                        : scored_text_prepare(&scored, scorer, text, where, trouble);
+    *n_tokens = is_compat             ? compat_rows(scorer, scored.n_tokens)
+                : scored.rows != NULL ? scored.n_rows
+                                      : scored.n_tokens - scored.first;
+    scored_text_free(&scored);
+    return ok ? 1 : is_compat ? -1 : 0;
+}
+
 static bool score_compat(scorer *scorer, document *result, scorer_perplexity *perplexity, scored_text *scored,
                          const char *where, trouble *trouble) {
     score_columns columns;
     entrol_llama_perplexity estimate = {0};
     entrol_measure_options measure = scorer_measure_options(scorer);
     entrol_llama_score_options options = scorer_options(scorer, &measure);
-    size_t n_ctx = entrol_llama_n_ctx(scorer->llama);
-    result->n_tokens = scorer->n_tokens = scored->n_tokens / n_ctx * (n_ctx - 1 - n_ctx / 2);
+    result->n_tokens = scorer->n_tokens = compat_rows(scorer, scored->n_tokens);
     scorer->n_done = 0;
     scored->n_rows = result->n_tokens;
     scored->rows = calloc(scored->n_rows + 1, sizeof(*scored->rows));

@@ -455,6 +455,28 @@ class Runs(ModelCase):
         self.assertIn(f"documents   50\ntokens      {n_tokens}\n", done.stdout.decode())
         self.assertRegex(done.stdout.decode(), r"speed .* tokens/s\ntime .*\noutput .* kB\n")
 
+    def dry_run(self, *arguments):
+        """The documents and tokens that it counts, and the bytes that it expects."""
+        done = run("score", *self.flags(), *arguments, "--dry-run")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        lines = {line.split()[0]: line.split()[1:] for line in done.stdout.decode().splitlines()}
+        unit = {"bytes": 1, "kB": 1000}[lines["output"][2]]
+        return int(lines["documents"][0]), int(lines["tokens"][0]), float(lines["output"][1]) * unit
+
+    def test_dry_run_at_the_level_of_samples(self):
+        for path in self.corpus(), self.npy("x.npy", np.random.default_rng(SEED).normal(0, 1, (3, 40, 8))):
+            size = len(run("score", *self.flags(), path, "--level", "sample").stdout)
+            self.assertAlmostEqual(self.dry_run(path, "--level", "sample")[2] / size, 1, delta=0.15)
+
+    def test_dry_run_as_llama_perplexity(self):
+        arguments = [self.write("a.txt", LONG), "-c", "64", "--compat", "llama-perplexity"]
+        [record] = self.score(*arguments)
+        n_documents, n_tokens, size = self.dry_run(*arguments)
+        self.assertEqual((n_documents, n_tokens), (1, len(record["entropy"])))
+        self.assertAlmostEqual(size / len(run("score", *self.flags(), *arguments).stdout), 1, delta=0.1)
+        short = self.write("b.txt", "too short")
+        self.refused(short, "--compat", "llama-perplexity", "--dry-run", "--skip-bad", says=["b.txt", "twice"])
+
     def test_the_number_of_threads_from_the_environment(self):
         process = subprocess.Popen([ENTROL, "score", "-m", MODEL, self.write("a.txt", LONG * 5)], stdout=subprocess.DEVNULL,
                                    stderr=subprocess.DEVNULL, env=dict(os.environ, ENTROL_THREADS="1"))

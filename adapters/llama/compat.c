@@ -123,10 +123,8 @@ entrol_status entrol_llama_score_compat(entrol_llama *llama, entrol_context *con
                                         size_t *positions, entrol_llama_perplexity *result, const int32_t *tokens,
                                         size_t n_tokens, entrol_llama_score_options *options) {
     compat job = {.llama = llama, .context = context, .record = record, .positions = positions, .tokens = tokens};
-    if (options != NULL) {
-        job.options = *options;
-    }
-    entrol_status status = check(&job, n_tokens);
+    entrol_status status =
+        ent_llama_take_options(&job.options, options) ? check(&job, n_tokens) : ENTROL_ERROR_ARGUMENT;
     if (status != ENTROL_OK) {
         return status;
     }
@@ -139,8 +137,6 @@ entrol_status entrol_llama_score_compat(entrol_llama *llama, entrol_context *con
     if (status == ENTROL_OK && result != NULL) {
         *result = estimate(&job, n_chunks);
     }
-    if (options != NULL) {
-        options->seconds_in_model = llama->seconds;
-    }
+    ent_llama_give_seconds(options, llama);
     return status;
 }

@@ -18,6 +18,28 @@ entrol_status ent_llama_bad(entrol_diagnosis *diagnosis, const char *argument) {
     return ENTROL_ERROR_ARGUMENT;
 }
 
+bool ent_llama_take(void *out, const void *in, size_t known_size) {
+    size_t size;
+    memcpy(&size, in, sizeof size);
+    if (size <= sizeof size) {
+        return false;
+    }
+    memcpy(out, in, size < known_size ? size : known_size);
+    return true;
+}
+
+bool ent_llama_take_options(entrol_llama_score_options *taken, const entrol_llama_score_options *given) {
+    *taken = (entrol_llama_score_options)ENTROL_LLAMA_SCORE_OPTIONS_INIT;
+    return given == NULL || ent_llama_take(taken, given, sizeof *taken);
+}
+
+void ent_llama_give_seconds(entrol_llama_score_options *given, const entrol_llama *llama) {
+    const size_t end = offsetof(entrol_llama_score_options, seconds_in_model) + sizeof given->seconds_in_model;
+    if (given != NULL && given->size >= end) {
+        given->seconds_in_model = llama->seconds;
+    }
+}
+
 entrol_status ent_llama_check_tokens(const entrol_llama *llama, entrol_diagnosis *diagnosis, const int32_t *tokens,
                                      size_t n_tokens) {
     if (tokens == NULL && n_tokens > 0) {

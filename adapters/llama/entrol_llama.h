@@ -1,7 +1,8 @@
 /* Entrol for llama.cpp: token records of text under any GGUF model, through libllama.
  *
  * A library of its own (libentrol_llama) on top of entrol.h. Nothing here prints or exits. The first model
- * opened takes over llama.cpp's message hook (llama_log_set), which is one for the whole process. */
+ * opened takes over llama.cpp's message hook (llama_log_set), which is one for the whole process. Options begin with
+ * their size: a shorter struct is an older one, whose missing members have their defaults; size 0 is ARGUMENT. */
 #ifndef ENTROL_LLAMA_H
 #define ENTROL_LLAMA_H
 
@@ -93,7 +94,7 @@ entrol_status entrol_llama_tokenize_chat(entrol_llama *llama, entrol_llama_token
                                          size_t n_contents);
 
 typedef struct entrol_llama_score_options {
-    size_t size;
+    size_t size;          /* sizeof(entrol_llama_score_options) */
     uint32_t min_context; /* tokens (BOS not counted) before every scored token after the first window;
                              0: half of n_ctx. Windows overlap by this much. At most n_ctx - 2 */
     int (*progress)(void *user, size_t n_scored); /* after each decode; not 0 stops with SYSTEM */
@@ -101,6 +102,9 @@ typedef struct entrol_llama_score_options {
     double seconds_in_model;               /* out: time spent inside libllama */
     const entrol_measure_options *measure; /* temperature and Renyi order; NULL: their defaults */
 } entrol_llama_score_options;
+
+#define ENTROL_LLAMA_SCORE_OPTIONS_INIT                                                                                \
+    { sizeof(entrol_llama_score_options), 0, NULL, NULL, 0, NULL }
 
 /* Scores one document: record row i describes tokens[first + i], for every token from `first` to the
  * end, each exactly once; tokens before `first` are context only. The

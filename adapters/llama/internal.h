@@ -37,6 +37,16 @@ struct entrol_llama {
     char description[128];
 };
 
+/* A struct that may be shorter or longer than this library's: what is there is taken, the rest keeps its default. False
+ * if it has no size. */
+bool ent_llama_take(void *out, const void *in, size_t known_size);
+
+/* The caller's options, which may be NULL, over the defaults; false as above. */
+bool ent_llama_take_options(entrol_llama_score_options *taken, const entrol_llama_score_options *given);
+
+/* Writes this call's seconds into the caller's options, where they have that member. */
+void ent_llama_give_seconds(entrol_llama_score_options *given, const entrol_llama *llama);
+
 /* Empties the model's memory between windows. */
 void ent_llama_clear(entrol_llama *llama);
 

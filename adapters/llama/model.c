@@ -201,10 +201,14 @@ static entrol_status open_model(entrol_llama *llama, const message *error, const
 entrol_status entrol_llama_open(entrol_llama **llama, char *error, size_t error_size,
                                 const entrol_llama_options *options) {
     const message sentence = {error, error_size};
-    if (llama == NULL || options == NULL || options->model_path == NULL) {
+    entrol_llama_options taken = ENTROL_LLAMA_OPTIONS_INIT;
+    if (options != NULL && !ent_llama_take(&taken, options, sizeof taken)) {
+        return fail(&sentence, ENTROL_ERROR_ARGUMENT, "the options have no size.");
+    }
+    if (llama == NULL || taken.model_path == NULL) {
         return fail(&sentence, ENTROL_ERROR_ARGUMENT, "no model was named.");
     }
-    entrol_status status = ent_gguf_check(error, error_size, options->model_path);
+    entrol_status status = ent_gguf_check(error, error_size, taken.model_path);
     if (status != ENTROL_OK) {
         return status;
     }
@@ -212,10 +216,10 @@ entrol_status entrol_llama_open(entrol_llama **llama, char *error, size_t error_
     if (opened == NULL) {
         return fail(&sentence, ENTROL_ERROR_MEMORY, "there is not enough memory.");
     }
-    if (options->chat_template != NULL && (opened->chat_template = strdup(options->chat_template)) == NULL) {
+    if (taken.chat_template != NULL && (opened->chat_template = strdup(taken.chat_template)) == NULL) {
         status = fail(&sentence, ENTROL_ERROR_MEMORY, "there is not enough memory.");
     } else {
-        status = open_model(opened, &sentence, options);
+        status = open_model(opened, &sentence, &taken);
     }
     if (status != ENTROL_OK) {
         entrol_llama_close(opened);

@@ -147,12 +147,11 @@ static entrol_status check(const scoring *job, size_t n_tokens) {
 }
 
 static entrol_status begin(scoring *job, size_t n_tokens, const entrol_llama_score_options *options) {
-    job->options = (entrol_llama_score_options){.size = sizeof job->options};
-    if (options != NULL) {
-        job->options = *options;
-    }
     if (job->diagnosis != NULL) {
         *job->diagnosis = (entrol_diagnosis){0};
+    }
+    if (!ent_llama_take_options(&job->options, options)) {
+        return ent_llama_bad(job->diagnosis, "options");
     }
     return check(job, n_tokens);
 }
@@ -169,9 +168,7 @@ entrol_status entrol_llama_score(entrol_llama *llama, entrol_context *context, c
     llama->seconds = 0;
     llama->measure = job.options.measure;
     status = score_windows(&job, n_tokens);
-    if (options != NULL) {
-        options->seconds_in_model = llama->seconds;
-    }
+    ent_llama_give_seconds(options, llama);
     return status;
 }
 
@@ -259,14 +256,10 @@ entrol_status entrol_llama_score_packed(entrol_llama *llama, entrol_context *con
         return status;
     }
     scoring total = {.llama = llama, .context = context};
-    if (options != NULL) {
-        total.options = *options;
-    }
+    ent_llama_take_options(&total.options, options); /* checked with each document */
     llama->seconds = 0;
     llama->measure = total.options.measure;
     status = score_packed(&total, documents, n_documents);
-    if (options != NULL) {
-        options->seconds_in_model = llama->seconds;
-    }
+    ent_llama_give_seconds(options, llama);
     return status;
 }

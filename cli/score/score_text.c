@@ -186,13 +186,12 @@ static int on_progress(void *user, size_t n_scored) {
 }
 
 entrol_llama_score_options scorer_options(scorer *scorer, const entrol_measure_options *measure) {
-    return (entrol_llama_score_options){
-        .size = sizeof(entrol_llama_score_options),
-        .min_context = (uint32_t)scorer->settings->min_context,
-        .progress = scorer->progress != NULL ? on_progress : NULL,
-        .progress_user = scorer,
-        .measure = measure,
-    };
+    entrol_llama_score_options options = ENTROL_LLAMA_SCORE_OPTIONS_INIT;
+    options.min_context = (uint32_t)scorer->settings->min_context;
+    options.progress = scorer->progress != NULL ? on_progress : NULL;
+    options.progress_user = scorer;
+    options.measure = measure;
+    return options;
 }
 
 entrol_measure_options scorer_measure_options(const scorer *scorer) {

@@ -139,6 +139,11 @@ static void test_what_llama_perplexity_cannot_do(void) {
     measure.temperature = 0.5;
     CHECK(entrol_llama_score_compat(llama, context, &record, NULL, &result, tokens, 2 * N_CTX, &options) ==
           ENTROL_ERROR_ARGUMENT);
+    options.size = offsetof(entrol_llama_score_options, measure); /* an older struct, without the temperature */
+    CHECK(entrol_llama_score_compat(llama, context, &record, NULL, &result, tokens, 2 * N_CTX, &options) == ENTROL_OK);
+    options.size = 0;
+    CHECK(entrol_llama_score_compat(llama, context, &record, NULL, &result, tokens, 2 * N_CTX, &options) ==
+          ENTROL_ERROR_ARGUMENT);
     entrol_context_destroy(context);
     entrol_llama_close(llama);
 }

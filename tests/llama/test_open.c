@@ -45,6 +45,25 @@ static void check_refusal(const char *path, entrol_status expected, const char *
     CHECK_SAY(error[0] != '\0' && error[strlen(error) - 1] == '.', "\"%s\" is no sentence", error);
 }
 
+/* A struct of an older version ends earlier: what follows is not read, and has its default. */
+static void test_options_of_another_size(void) {
+    char error[600] = "";
+    entrol_llama_options options = ENTROL_LLAMA_OPTIONS_INIT;
+    entrol_llama *llama = NULL;
+    options.model_path = tiny_model_write(&(tiny_model){.wants_bos = true});
+    options.n_ctx = 64;
+    options.n_batch = 7;
+    options.chat_template = (const char *)1; /* no address */
+    options.size = offsetof(entrol_llama_options, n_batch);
+    CHECK_INT(entrol_llama_open(&llama, error, sizeof error, &options), ENTROL_OK);
+    CHECK_INT(entrol_llama_n_ctx(llama), 64);
+    CHECK_INT(entrol_llama_n_batch(llama), 64); /* 128, but not more than the context */
+    entrol_llama_close(llama);
+    options.size = 0;
+    CHECK_INT(entrol_llama_open(&llama, error, sizeof error, &options), ENTROL_ERROR_ARGUMENT);
+    CHECK_STRING(error, "the options have no size.");
+}
+
 static void test_files_that_are_no_models(void) {
     check_refusal("/nonexistent/model.gguf", ENTROL_ERROR_SYSTEM, "No such file");
     check_refusal("/tmp", ENTROL_ERROR_ARGUMENT, "a directory");
@@ -251,6 +270,7 @@ int main(int argc, char **argv) {
     TEST(test_truncated_tiny_model);
     TEST(test_truncated_real_model);
     TEST(test_not_enough_memory);
+    TEST(test_options_of_another_size);
     TEST(test_files_that_are_no_models);
     TEST(test_file_without_permission);
     TEST(test_no_arguments);

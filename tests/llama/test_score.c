@@ -446,6 +446,32 @@ static void test_bad_arguments(void) {
     entrol_llama_close(llama);
 }
 
+/* A struct of an older version ends earlier: what follows is neither read nor written. */
+static void test_options_of_another_size(void) {
+    entrol_llama *llama = open_tiny(true, 16, 8);
+    int32_t tokens[40];
+    random_tokens(tokens, 40);
+    entrol_measure_options measure = ENTROL_MEASURE_OPTIONS_INIT;
+    measure.temperature = 1000;
+    entrol_llama_score_options options = ENTROL_LLAMA_SCORE_OPTIONS_INIT, plain = ENTROL_LLAMA_SCORE_OPTIONS_INIT;
+    plain.min_context = options.min_context = 4;
+    options.measure = &measure;
+    options.seconds_in_model = -1;
+    options.size = offsetof(entrol_llama_score_options, progress);
+    columns *shorter = score(llama, 1, tokens, 40, 0, &options), *whole = score(llama, 1, tokens, 40, 0, &plain);
+    CHECK(memcmp(shorter->entropy, whole->entropy, 40 * sizeof(float)) == 0);
+    CHECK(options.seconds_in_model == -1 && plain.seconds_in_model > 0);
+    options.size = sizeof options;
+    free(shorter);
+    shorter = score(llama, 1, tokens, 40, 0, &options);
+    CHECK(memcmp(shorter->entropy, whole->entropy, 40 * sizeof(float)) != 0);
+    options.size = 0;
+    check_refused(llama, tokens, 40, 0, &options, "options");
+    free(shorter);
+    free(whole);
+    entrol_llama_close(llama);
+}
+
 static void test_vocabulary_alone_scores_nothing(void) {
     entrol_llama_options options = options_for(tiny_model_write(&(tiny_model){.wants_bos = true}), 16, 8);
     options.vocabulary_only = 1;
@@ -524,6 +550,7 @@ int main(int argc, char **argv) {
     TEST(test_trouble_in_a_pack);
     TEST(test_packs_that_do_not_fit);
     TEST(test_bad_arguments);
+    TEST(test_options_of_another_size);
     TEST(test_vocabulary_alone_scores_nothing);
     TEST(test_temperature);
     TEST(test_real_model);

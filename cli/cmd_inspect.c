@@ -51,7 +51,7 @@ static bool detect(kind *kind, input *input, trouble *trouble) {
 }
 
 static bool inspect_lines(buffer *text, input *input, trouble *trouble) {
-    records *records = records_open_input(input, NULL, trouble);
+    records *records = records_open_input(input, trouble);
     bool ok = records && inspect_records(text, records, trouble);
     records_close(records);
     return ok;
@@ -72,7 +72,7 @@ static bool inspect(buffer *text, const char *path, trouble *trouble) {
     if (kind == KIND_TEXTS)
         return inspect_texts(text, input, trouble);
     bool ok = kind == KIND_RECORDS    ? inspect_lines(text, input, trouble)
-              : kind == KIND_TENSORS  ? inspect_tensors(text, path, input, trouble)
+              : kind == KIND_TENSORS  ? inspect_tensors(text, input, trouble)
               : kind == KIND_MANIFEST ? inspect_manifest(text, input, trouble)
                                       : inspect_gguf(text, input, trouble);
     input_close(input);

@@ -47,6 +47,14 @@ const char *input_name(const input *input) {
     return input->name;
 }
 
+int input_descriptor(const input *input) {
+    const source *source = &input->source;
+    struct stat status;
+    bool is_plain = source->fd >= 0 && source->first == 0 && input->decoder.compression == COMPRESSION_NONE &&
+                    fstat(source->fd, &status) == 0 && S_ISREG(status.st_mode);
+    return is_plain ? source->fd : -1;
+}
+
 uint64_t input_line_number(const input *input) {
     return input->line_number;
 }
@@ -86,6 +94,10 @@ input *input_open_memory(const char *name, const void *bytes, size_t n_bytes, tr
         return made;
     input_close(made);
     return NULL;
+}
+
+bool input_can_rewind(const input *input) {
+    return input->source.fd < 0 || input->source.first >= 0;
 }
 
 bool input_rewind(input *input, trouble *trouble) {

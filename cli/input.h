@@ -25,6 +25,10 @@ void input_close(input *input);
 /* The path as messages should show it: "standard input" for "-". */
 const char *input_name(const input *input);
 
+/* The descriptor of a plain file that is not packed and is read from its first byte, so that it can be mapped; else -1.
+ */
+int input_descriptor(const input *input);
+
 /* Up to n_bytes; 0 at the end, -1 for trouble. */
 ssize_t input_read(input *input, void *bytes, size_t n_bytes, trouble *trouble);
 
@@ -43,9 +47,10 @@ uint64_t input_line_number(const input *input); /* of the line last returned, fr
 /* Everything that is left, malloc'd and NUL-terminated; trouble if it is more than max_bytes. */
 bool input_all(input *input, char **bytes, size_t *n_bytes, size_t max_bytes, trouble *trouble);
 
-/* Back to the start. Only for an input that input_open_twice opened: a pipe is spooled to an unlinked temporary file.
- */
+/* Back to the start. Only for an input that can_rewind: no pipe, or one that input_open_twice spooled to an unlinked
+ * temporary file. */
 input *input_open_twice(const char *path, trouble *trouble);
+bool input_can_rewind(const input *input);
 bool input_rewind(input *input, trouble *trouble);
 
 /* The same as input_read's bytes for validity: true when the bytes are UTF-8, else *offset is where they stop being so.

@@ -10,8 +10,8 @@ bool inspect_records(buffer *text, records *records, trouble *trouble);
 /* Takes the input, also on failure. */
 bool inspect_texts(buffer *text, input *input, trouble *trouble);
 bool inspect_gguf(buffer *text, input *input, trouble *trouble);
-/* .npy or .safetensors, memory-mapped where `path` can be: arrays, or records. */
-bool inspect_tensors(buffer *text, const char *path, input *input, trouble *trouble);
+/* .npy or .safetensors: arrays, or records. */
+bool inspect_tensors(buffer *text, input *input, trouble *trouble);
 bool inspect_manifest(buffer *text, input *input, trouble *trouble);
 
 /* "  NAME: VALUE\n", escaped. */

@@ -95,9 +95,8 @@ static bool inspect_container(buffer *text, tensor_file *file, trouble *trouble)
     return ok;
 }
 
-bool inspect_tensors(buffer *text, const char *path, input *input, trouble *trouble) {
-    bool is_standard = strcmp(path, "-") == 0;
-    tensor_file *file = is_standard ? tensors_open_input(input, trouble) : tensors_open(path, trouble);
+bool inspect_tensors(buffer *text, input *input, trouble *trouble) {
+    tensor_file *file = tensors_open_input(input, trouble);
     if (!file)
         return false;
     if (container_holds_records(file))

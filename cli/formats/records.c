@@ -5,7 +5,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 struct records {
     char *name;
@@ -59,7 +58,7 @@ static records *open_lines(input *input, trouble *trouble) {
     return made;
 }
 
-records *records_open_input(input *input, const char *path, trouble *trouble) {
+records *records_open_input(input *input, trouble *trouble) {
     enum { N_TOLD = 9 }; /* a header's length and its brace */
     const char *bytes;
     size_t n;
@@ -67,18 +66,13 @@ records *records_open_input(input *input, const char *path, trouble *trouble) {
         return NULL;
     if (tensor_detect((const unsigned char *)bytes, n) != TENSOR_FORMAT_SAFETENSORS)
         return open_lines(input, trouble);
-    tensor_file *file = path ? tensors_open(path, trouble) : tensors_open_input(input, trouble);
+    tensor_file *file = tensors_open_input(input, trouble);
     return file ? records_open_tensors(file, trouble) : NULL;
-}
-
-static bool is_plain(const char *path) {
-    struct stat status;
-    return strcmp(path, "-") != 0 && stat(path, &status) == 0 && S_ISREG(status.st_mode);
 }
 
 records *records_open(const char *path, trouble *trouble) {
     input *input = input_open(path, trouble);
-    records *made = input ? records_open_input(input, is_plain(path) ? path : NULL, trouble) : NULL;
+    records *made = input ? records_open_input(input, trouble) : NULL;
     if (made && made->input)
         made->owns_input = true;
     else

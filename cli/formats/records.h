@@ -12,9 +12,8 @@ typedef struct records records;
 
 /* NULL with trouble where the path cannot be opened, or holds another kind of arrays. */
 records *records_open(const char *path, trouble *trouble);
-/* The same over an input at its start, which stays the caller's and must outlive it. `path`: the plain file that it
- * reads, which can be mapped; NULL: a container is unpacked to a temporary file. */
-records *records_open_input(input *input, const char *path, trouble *trouble);
+/* The same over an input at its start, which stays the caller's and must outlive it. */
+records *records_open_input(input *input, trouble *trouble);
 /* Takes the file, also on failure. */
 records *records_open_tensors(tensor_file *file, trouble *trouble);
 void records_close(records *records);

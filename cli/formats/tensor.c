@@ -1,6 +1,5 @@
 /* Opening, telling apart and closing files of arrays. */
 #include "tensor.h"
-#include "../open_files.h"
 #include "../temporary.h"
 
 #include <errno.h>
@@ -8,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static const struct {
@@ -155,12 +155,6 @@ static int unpack(input *input, trouble *trouble) {
     return -1;
 }
 
-static bool is_compressed(int fd) {
-    unsigned char magic[4] = {0};
-    ssize_t n = pread(fd, magic, sizeof magic, 0);
-    return n == 4 && ((magic[0] == 0x1F && magic[1] == 0x8B) || memcmp(magic, "\x28\xB5\x2F\xFD", 4) == 0);
-}
-
 static bool map(tensor_file *file, int fd, trouble *trouble) {
     struct stat status;
     if (fstat(fd, &status) != 0)
@@ -176,31 +170,21 @@ static bool map(tensor_file *file, int fd, trouble *trouble) {
     return true;
 }
 
-/* `fd` is closed. */
-static tensor_file *open_descriptor(const char *name, int fd, trouble *trouble) {
+tensor_file *tensors_open_input(input *input, trouble *trouble) {
+    int plain = input_descriptor(input), fd = plain >= 0 ? plain : unpack(input, trouble);
     if (fd < 0)
         return NULL;
-    tensor_file *made = file_new(name, trouble);
+    tensor_file *made = file_new(input_name(input), trouble);
     bool ok = made && map(made, fd, trouble) && read_tensors(made, trouble);
-    close(fd);
+    if (fd != plain)
+        close(fd);
     if (ok)
         return made;
     tensors_close(made);
     return NULL;
 }
 
-tensor_file *tensors_open_input(input *input, trouble *trouble) {
-    return open_descriptor(input_name(input), unpack(input, trouble), trouble);
-}
-
 tensor_file *tensors_open(const char *path, trouble *trouble) {
-    struct stat status;
-    if (strcmp(path, "-") != 0) {
-        int fd = open_files_read(path, &status, trouble);
-        if (fd < 0 || (S_ISREG(status.st_mode) && !is_compressed(fd)))
-            return open_descriptor(path, fd, trouble);
-        close(fd);
-    }
     input *input = input_open(path, trouble);
     tensor_file *made = input ? tensors_open_input(input, trouble) : NULL;
     input_close(input);

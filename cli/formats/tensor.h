@@ -55,7 +55,7 @@ tensor_format tensor_detect(const unsigned char *bytes, size_t n_bytes);
 
 /* What is compressed, or no plain file, is unpacked into an unlinked temporary file first. */
 tensor_file *tensors_open(const char *path, trouble *trouble);
-/* Unpacks what is left of an input, which stays the caller's. */
+/* The same of an input at its start, which stays the caller's. */
 tensor_file *tensors_open_input(input *input, trouble *trouble);
 tensor_file *tensors_open_memory(const char *name, const void *bytes, size_t n_bytes, trouble *trouble);
 void tensors_close(tensor_file *file);

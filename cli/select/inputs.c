@@ -55,8 +55,7 @@ records *select_inputs_records(select_inputs *inputs, int index, trouble *troubl
         return records_rewind(records, trouble) ? records : NULL;
     input *input = select_inputs_read(inputs, index, trouble);
     if (input != NULL)
-        inputs->records[index] =
-            records_open_input(input, inputs->is_stream[index] ? NULL : inputs->paths[index], trouble);
+        inputs->records[index] = records_open_input(input, trouble);
     return inputs->records[index];
 }
 

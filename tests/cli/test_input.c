@@ -279,6 +279,26 @@ static void test_spooled_pipe(void) {
     close(saved);
 }
 
+/* Only a plain file that is not packed can be mapped as it is. */
+static void test_descriptor(void) {
+    buffer gzip = {0};
+    append_gzip(&gzip, "one\n", 4);
+    write_file(path_of("lines.gz"), gzip.data, gzip.size);
+    write_file(path_of("lines"), "one\n", 4);
+    const struct {
+        const char *path;
+        bool can_map, can_rewind;
+    } cases[] = {{path_of("lines"), true, true}, {path_of("lines.gz"), false, true}, {"/dev/null", false, true}};
+    trouble trouble = {""};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        input *input = input_open(cases[i].path, &trouble);
+        CHECK_SAY((input_descriptor(input) >= 0) == cases[i].can_map, "%s", cases[i].path);
+        CHECK_SAY(input_can_rewind(input) == cases[i].can_rewind, "%s", cases[i].path);
+        input_close(input);
+    }
+    buffer_free(&gzip);
+}
+
 static void test_output_appears_whole(void) {
     trouble trouble = {""};
     const char *path = path_of("out");
@@ -388,6 +408,7 @@ int main(int argc, char **argv) {
     TEST(test_after_a_long_line);
     TEST(test_peek_and_rewind);
     TEST(test_spooled_pipe);
+    TEST(test_descriptor);
     TEST(test_output_appears_whole);
     TEST(test_output_goes_on);
     TEST(test_output_refuses);

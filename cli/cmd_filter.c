@@ -5,7 +5,6 @@
 #include "select/filter.h"
 
 #include <string.h>
-#include <sys/stat.h>
 
 enum { N_OPTIONS = SELECT_RULE_OPTIONS + SCORE_MODEL_OPTIONS + 2 };
 
@@ -42,33 +41,19 @@ static bool starts_with_record(records *records) {
     return is_record;
 }
 
-/* Whether a plain file is a container of records, and not one of logits. */
-static bool is_container(const char *path) {
-    struct stat status;
-    trouble unreadable;
-    if (strcmp(path, "-") == 0 || stat(path, &status) != 0 || !S_ISREG(status.st_mode))
-        return false;
-    records *records = records_open(path, &unreadable);
-    bool is_flat = records != NULL && records_are_flat(records);
-    records_close(records);
-    return is_flat;
-}
-
 static bool look_at_input(bool *is_record, select_inputs *inputs, int index, trouble *trouble) {
-    bool is_logits;
+    bool is_logits = false;
     const char *path = inputs->paths[index];
-    *is_record = is_container(path);
-    if (*is_record)
-        return true;
-    if (!score_is_logits(path, &is_logits, trouble))
+    records *records = select_inputs_records(inputs, index, trouble);
+    if (records == NULL)
+        return false;
+    *is_record = records_are_flat(records);
+    if (!*is_record && !score_is_logits(&is_logits, path, inputs->open[index], trouble))
         return false;
     if (is_logits)
         return trouble_set(trouble, "%s: filter keeps lines or files of text; score logits, and select from that",
                            path);
-    records *records = select_inputs_records(inputs, index, trouble);
-    if (records == NULL)
-        return false;
-    *is_record = records_are_flat(records) || starts_with_record(records);
+    *is_record = *is_record || starts_with_record(records);
     select_inputs_leave(inputs, index);
     return true;
 }

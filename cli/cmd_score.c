@@ -1,10 +1,8 @@
 /* entrol score: texts or logits in, token records out. */
 #include "commands.h"
-#include "open_files.h"
 #include "score/score_run.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
 #include <signal.h>
@@ -140,48 +138,14 @@ static bool check_flags(score_run *run, trouble *trouble) {
            score_settings_columns(&run->settings, run->columns, run->renyi_given, trouble);
 }
 
-/* Says what is wrong with a path before hours are spent on the ones before it. */
-static bool check_readable(const char *path, trouble *trouble) {
-    struct stat status;
-    if (strcmp(path, "-") == 0)
-        return true;
-    if (stat(path, &status) != 0)
-        return trouble_set(trouble, "%s: cannot read: %s", path, strerror(errno));
-    open_files_note(&status); /* so that the output cannot be this file */
-    if (S_ISDIR(status.st_mode))
-        return trouble_set(trouble, "%s: a directory, where a text or logits file was expected", path);
-    if (access(path, R_OK) != 0)
-        return trouble_set(trouble, "%s: cannot read: %s", path, strerror(errno));
-    return true;
-}
-
-/* The size of the inputs together; 0 where it says little about the text: pipes, packed files. */
-static void add_input_size(score_run *run, const char *path) {
-    struct stat status;
-    size_t n = strlen(path);
-    bool packed = (n > 3 && strcmp(path + n - 3, ".gz") == 0) || (n > 4 && strcmp(path + n - 4, ".zst") == 0);
-    if (stat(path, &status) == 0 && S_ISREG(status.st_mode) && !packed)
-        run->input_bytes += (uint64_t)status.st_size;
-    else
-        run->input_bytes = UINT64_MAX / 2; /* cleared by check_inputs */
-}
-
 static bool check_inputs(score_run *run, trouble *trouble) {
-    int n_logits = 0;
-    for (int i = 0; i < run->n_inputs; i++) {
-        bool is_logits;
-        if (!check_readable(run->inputs[i], trouble) || !score_is_logits(run->inputs[i], &is_logits, trouble))
-            return false;
-        n_logits += is_logits;
-        add_input_size(run, run->inputs[i]);
-    }
-    if (run->input_bytes >= UINT64_MAX / 2)
-        run->input_bytes = 0;
-    if (run->targets != NULL && (n_logits != 1 || run->n_inputs != 1))
+    if (!score_inputs_look(run, trouble))
+        return false;
+    if (run->targets != NULL && (run->n_logits != 1 || run->n_inputs != 1))
         return trouble_set(trouble, "--targets goes with one logits file");
-    if (run->settings.compat != NULL && (run->n_inputs != 1 || n_logits > 0))
+    if (run->settings.compat != NULL && (run->n_inputs != 1 || run->n_logits > 0))
         return trouble_set(trouble, "--compat llama-perplexity scores one text file");
-    if (n_logits == run->n_inputs) {
+    if (run->n_logits == run->n_inputs) {
         run->settings.model = NULL;
         return true;
     }
@@ -230,11 +194,10 @@ static bool open_output(score_run *run, trouble *trouble) {
 
 static bool score_inputs(score_run *run, trouble *trouble) {
     for (int i = 0; i < run->n_inputs; i++) {
-        bool is_logits;
-        if (score_stop_signal() != 0 || !score_is_logits(run->inputs[i], &is_logits, trouble))
+        if (score_stop_signal() != 0)
             return false;
-        if (!(is_logits ? score_texts_flush(run, trouble) && score_logits_input(run, run->inputs[i], trouble)
-                        : score_texts_input(run, run->inputs[i], trouble)))
+        if (!(run->looked[i].is_logits ? score_texts_flush(run, trouble) && score_logits_input(run, i, trouble)
+                                       : score_texts_input(run, i, trouble)))
             return false;
     }
     return score_stop_signal() == 0 && score_texts_flush(run, trouble) && score_stop_signal() == 0;
@@ -342,6 +305,7 @@ static bool create_context(score_run *run, trouble *trouble) {
 
 static void close_run(score_run *run) {
     score_texts_free(run);
+    score_inputs_free(run);
     scorer_close(run->scorer);
     container_writer_close(run->container);
     json_decref(run->settings_json);
@@ -394,7 +358,8 @@ const command command_score = {
         "Reads plain text (a file is one document), JSON Lines (text; prompt and completion; instruction, input and "
         "output; messages) and logits (.npy, .safetensors), packed with gzip or zstd or not, and writes one line of "
         "JSON for each document, with one array for each column, in nats. \"-\" is standard input. Texts need a model; "
-        "logits do not. A summary follows on standard error.",
+        "logits do not; packed ones, and those from a pipe, are first unpacked to a temporary file (in TMPDIR). A "
+        "summary follows on standard error.",
     .examples = "  entrol score book.txt -o book.jsonl          a text, with the default model\n"
                 "  entrol score -m model.gguf data.jsonl.gz     the lines of a corpus\n"
                 "  entrol score logits.npy --targets ids.npy    rows of logits, and what came\n"

@@ -80,8 +80,10 @@ static logits_file *make(tensor_file *tensors, trouble *trouble) {
     return NULL;
 }
 
-logits_file *logits_open(const char *path, trouble *trouble) {
-    return make(tensors_open(path, trouble), trouble);
+logits_file *logits_open_input(input *input, trouble *trouble) {
+    tensor_file *tensors = input ? tensors_open_input(input, trouble) : NULL;
+    input_close(input);
+    return make(tensors, trouble);
 }
 
 logits_file *logits_open_memory(const char *name, const void *bytes, size_t n_bytes, trouble *trouble) {

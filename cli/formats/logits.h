@@ -6,7 +6,7 @@
 #ifndef CLI_FORMATS_LOGITS_H
 #define CLI_FORMATS_LOGITS_H
 
-#include "../message.h"
+#include "../input.h"
 
 #include <entrol/base.h>
 
@@ -22,7 +22,8 @@ typedef struct logits_array {
     const void *data; /* mapped */
 } logits_array;
 
-logits_file *logits_open(const char *path, trouble *trouble);
+/* Takes an input at its start, also on failure; NULL gives NULL. */
+logits_file *logits_open_input(input *input, trouble *trouble);
 /* From memory (tests, fuzzing); the bytes must outlive it. */
 logits_file *logits_open_memory(const char *name, const void *bytes, size_t n_bytes, trouble *trouble);
 void logits_close(logits_file *file);

@@ -81,12 +81,9 @@ static bool detect(texts *texts, trouble *trouble) {
     return true;
 }
 
-texts *texts_open(const char *path, const text_options *options, trouble *trouble) {
-    input *input = input_open(path, trouble);
-    return input ? texts_open_input(input, options, trouble) : NULL;
-}
-
 texts *texts_open_input(input *input, const text_options *options, trouble *trouble) {
+    if (!input)
+        return NULL;
     texts *made = calloc(1, sizeof *made);
     if (!made) {
         input_close(input);

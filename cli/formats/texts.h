@@ -27,8 +27,7 @@ typedef struct text_document {
 
 typedef struct texts texts;
 
-texts *texts_open(const char *path, const text_options *options, trouble *trouble);
-/* From an input that is already open (tests, fuzzing); it belongs to the texts from here on, also on failure. */
+/* The input belongs to the texts from here on, also on failure; NULL gives NULL. */
 texts *texts_open_input(input *input, const text_options *options, trouble *trouble);
 void texts_close(texts *texts);
 /* Frees what the document held before. 1, 0 at the end, -1 for trouble naming file and line. Text is valid UTF-8

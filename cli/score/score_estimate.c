@@ -50,8 +50,9 @@ static bool count_text(estimate *estimate, text_document *text, const char *path
     return ok;
 }
 
-static bool count_texts(estimate *estimate, const char *path, trouble *trouble) {
-    texts *texts = texts_open(path, &estimate->run->settings.texts, trouble);
+static bool count_texts(estimate *estimate, int index, trouble *trouble) {
+    score_run *run = estimate->run;
+    texts *texts = texts_open_input(score_inputs_open(run, index, trouble), &run->settings.texts, trouble);
     if (texts == NULL)
         return false;
     bool ok = true;
@@ -61,7 +62,7 @@ static bool count_texts(estimate *estimate, const char *path, trouble *trouble) 
         more = texts_next(texts, &text, trouble);
         if (more != 1)
             break;
-        ok = count_text(estimate, &text, path, trouble);
+        ok = count_text(estimate, &text, run->inputs[index], trouble);
     }
     texts_close(texts);
     return ok && more >= 0;
@@ -84,10 +85,10 @@ static bool add_output_size(size_t *n_bytes, const estimate *estimate, document 
 
 /* The speed of measuring an array's first rows, and the size of what they become: at --level sample one line, however
  * many rows the document has. */
-static bool time_rows(estimate *estimate, const logits_array *array, const char *path, trouble *trouble) {
+static bool time_rows(estimate *estimate, const logits_array *array, const char *name, trouble *trouble) {
     size_t row_bytes = array->n_columns * entrol_dtype_size(array->dtype), n = TIMED_ROW_BYTES / row_bytes + 1;
     n = n < array->n_rows ? n : array->n_rows;
-    document result = {.n_tokens = n, .fields = json_pack("{s:s}", "id", path)};
+    document result = {.n_tokens = n, .fields = json_pack("{s:s}", "id", name)};
     score_columns columns;
     size_t n_bytes = 0;
     entrol_matrix matrix = {array->data, array->dtype, n, array->n_columns, (ptrdiff_t)array->n_columns};
@@ -107,8 +108,9 @@ static bool time_rows(estimate *estimate, const logits_array *array, const char 
     return ok;
 }
 
-static bool count_logits(estimate *estimate, const char *path, trouble *trouble) {
-    logits_file *file = logits_open(strcmp(path, "-") == 0 ? "/dev/stdin" : path, trouble);
+static bool count_logits(estimate *estimate, int index, trouble *trouble) {
+    const char *name = score_input_name(estimate->run->inputs[index]);
+    logits_file *file = logits_open_input(score_inputs_open(estimate->run, index, trouble), trouble);
     if (file == NULL)
         return false;
     bool ok = true;
@@ -120,7 +122,7 @@ static bool count_logits(estimate *estimate, const char *path, trouble *trouble)
             estimate->n_documents += chosen;
         }
         if (ok && estimate->rows_per_second == 0 && array->n_documents > 0 && array->n_rows > 0)
-            ok = time_rows(estimate, array, path, trouble);
+            ok = time_rows(estimate, array, name, trouble);
     }
     logits_close(file);
     return ok;
@@ -225,16 +227,13 @@ static void print_estimate(const estimate *estimate) {
 static bool count_inputs(estimate *estimate, trouble *trouble) {
     score_run *run = estimate->run;
     for (int i = 0; i < run->n_inputs && score_stop_signal() == 0; i++) {
-        bool is_logits;
-        if (!score_is_logits(run->inputs[i], &is_logits, trouble))
-            return false;
+        bool is_logits = run->looked[i].is_logits;
         if (!is_logits && estimate->counter == NULL) {
             estimate->counter = scorer_open(&run->settings, run->context, true, trouble);
             if (estimate->counter == NULL)
                 return false;
         }
-        if (!(is_logits ? count_logits(estimate, run->inputs[i], trouble)
-                        : count_texts(estimate, run->inputs[i], trouble)))
+        if (!(is_logits ? count_logits(estimate, i, trouble) : count_texts(estimate, i, trouble)))
             return false;
     }
     return true;

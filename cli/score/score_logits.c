@@ -5,13 +5,10 @@
 #include "../formats/logits.h"
 #include "../json_text.h"
 
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 /* Rows measured between two looks at the progress. Large enough to feed every thread, small enough that what has been
@@ -27,42 +24,6 @@ typedef struct logits_job {
     size_t index; /* of the document in its array */
     buffer id;
 } logits_job;
-
-const char *score_input_name(const char *path) {
-    return strcmp(path, "-") == 0 ? "stdin" : path;
-}
-
-static bool ends_with(const char *path, const char *ending) {
-    size_t n = strlen(path), n_ending = strlen(ending);
-    return n >= n_ending && strcasecmp(path + n - n_ending, ending) == 0;
-}
-
-static bool starts_as_npy(int fd) {
-    char head[6];
-    return pread(fd, head, sizeof(head), 0) == (ssize_t)sizeof(head) && memcmp(head, "\x93NUMPY", 6) == 0;
-}
-
-bool score_is_logits(const char *path, bool *is_logits, trouble *trouble) {
-    static const char *const packed[] = {".npy.gz", ".npy.zst", ".safetensors.gz", ".safetensors.zst", ".npz"};
-    for (size_t i = 0; i < sizeof(packed) / sizeof(packed[0]); i++)
-        if (ends_with(path, packed[i]))
-            return trouble_set(trouble,
-                               "%s: logits are read in place (memory-mapped): unpack it to a .npy or "
-                               ".safetensors file first",
-                               path);
-    *is_logits = ends_with(path, ".npy") || ends_with(path, ".safetensors");
-    if (*is_logits)
-        return true;
-    bool is_stdin = strcmp(path, "-") == 0;
-    struct stat status;
-    if ((is_stdin ? fstat(STDIN_FILENO, &status) : stat(path, &status)) != 0 || !S_ISREG(status.st_mode))
-        return true; /* a pipe can only be read once, and opening it may already be too much */
-    int fd = is_stdin ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
-    *is_logits = fd >= 0 && starts_as_npy(fd);
-    if (fd >= 0 && !is_stdin)
-        close(fd);
-    return true;
-}
 
 /* Gives back the pages of rows that are done, and asks for those of the next block. */
 static void advise(const unsigned char *from, size_t n_bytes, int advice) {
@@ -214,8 +175,9 @@ static void expect_rows(score_run *run, const logits_file *file) {
     run->progress.total = run->summary.n_tokens_now + (uint64_t)((double)n_rows * run->share);
 }
 
-bool score_logits_input(score_run *run, const char *path, trouble *trouble) {
-    logits_file *file = logits_open(strcmp(path, "-") == 0 ? "/dev/stdin" : path, trouble);
+bool score_logits_input(score_run *run, int index, trouble *trouble) {
+    const char *path = run->inputs[index];
+    logits_file *file = logits_open_input(score_inputs_open(run, index, trouble), trouble);
     int64_t *targets = NULL;
     if (file == NULL)
         return false;

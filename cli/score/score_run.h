@@ -13,6 +13,12 @@ typedef struct score_waiting {
     uint64_t hash;
 } score_waiting;
 
+/* An input that has been looked at. */
+typedef struct score_look {
+    input *stream; /* what can be read only once stays open; NULL: the path is opened again */
+    bool is_logits;
+} score_look;
+
 typedef struct score_run {
     /* The flags. */
     score_settings settings;
@@ -23,8 +29,9 @@ typedef struct score_run {
     int64_t seed;
     double share; /* of --sample */
     char **inputs;
-    int n_inputs;
+    int n_inputs, n_logits;
     /* What is open. */
+    score_look *looked; /* at each of inputs */
     entrol_context *context;
     scorer *scorer; /* NULL until the first text */
     output *output;
@@ -46,16 +53,22 @@ typedef struct score_run {
     double seconds_loading;
 } score_run;
 
-/* What a path holds. A pipe is text; standard input from a .npy file is logits. */
-bool score_is_logits(const char *path, bool *is_logits, trouble *trouble);
+/* Whether an input at its start holds logits, by its first bytes or its name. */
+bool score_is_logits(bool *is_logits, const char *path, input *input, trouble *trouble);
 /* How messages and ids call it. */
 const char *score_input_name(const char *path);
 
-bool score_texts_input(score_run *run, const char *path, trouble *trouble);
+/* Looks at every input: which are logits, and how large they are. */
+bool score_inputs_look(score_run *run, trouble *trouble);
+/* An input at its start, once; the caller's. */
+input *score_inputs_open(score_run *run, int index, trouble *trouble);
+void score_inputs_free(score_run *run);
+
+bool score_texts_input(score_run *run, int index, trouble *trouble);
 /* Scores the texts that still wait: before other inputs, and at the end. */
 bool score_texts_flush(score_run *run, trouble *trouble);
 void score_texts_free(score_run *run);
-bool score_logits_input(score_run *run, const char *path, trouble *trouble);
+bool score_logits_input(score_run *run, int index, trouble *trouble);
 
 /* --sample: whether the next document is in the share. It depends on --seed and the document's number only. */
 bool score_run_chooses(score_run *run);

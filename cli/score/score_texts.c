@@ -150,8 +150,9 @@ static bool one_document(score_run *run, const char *path, text_document *text, 
     return ok;
 }
 
-bool score_texts_input(score_run *run, const char *path, trouble *trouble) {
-    texts *texts = texts_open(path, &run->settings.texts, trouble);
+bool score_texts_input(score_run *run, int index, trouble *trouble) {
+    const char *path = run->inputs[index];
+    texts *texts = texts_open_input(score_inputs_open(run, index, trouble), &run->settings.texts, trouble);
     if (texts == NULL)
         return false;
     uint64_t n_before = run->n_seen;

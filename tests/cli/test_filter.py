@@ -82,6 +82,7 @@ class WithoutAModel(Case):
 
     def test_what_cannot_be_filtered(self):
         self.assertIn("score logits", self.refused("--keep=low:1", self.write("x.npy", b"\x93NUMPY")))
+        self.assertIn("score logits", self.refused("--keep=low:1", stdin=gzip.compress(b"\x93NUMPY")))
         self.assertIn("nowhere", self.refused("--keep=low:1", self.path("nowhere")))
         self.assertIn("directory", self.refused("--keep=low:1", self.folder))
         self.assertIn("perplexity", self.refused("--by=n_words", "--keep=low:1", self.write("a.txt", b"a text")))

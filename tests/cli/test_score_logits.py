@@ -1,9 +1,11 @@
 """entrol score on logits files. The peer is NumPy in float64."""
+import gzip
 import json
 import os
 import random
 import signal
 import subprocess
+import threading
 import time
 import unittest
 
@@ -158,8 +160,10 @@ class Trouble(ScoreCase):
         self.refused(x, "--targets", self.path("none.npy"), says=["none.npy"])
         self.refused(x, x, "--targets", self.npy("y.npy", np.zeros(4, dtype=np.int64)), says=["--targets"])
 
-    def test_packed_logits_are_refused(self):
-        self.refused(self.write("x.npy.gz", b"\x1f\x8b"), says=["x.npy.gz", "unpack"])
+    def test_packed_logits_that_are_torn(self):
+        self.refused(self.write("x.npy.gz", b"\x1f\x8b"), says=["x.npy.gz", "expected .npy or .safetensors"])
+        packed = gzip.compress(open(self.npy("x.npy", np.random.default_rng(SEED).normal(0, 1, (999, 99))), "rb").read())
+        self.refused(self.write("x.npy.gz", packed[:-9]), says=["x.npy.gz", "ends too early"])
 
     def test_columns_that_cannot_be_had(self):
         x = self.npy("x.npy", np.zeros((4, 3), dtype=np.float32))
@@ -214,9 +218,42 @@ class Documents(ScoreCase):
 
     def test_standard_input_that_is_a_file(self):
         logits = np.random.default_rng(SEED).normal(0, 1, (3, 5)).astype(np.float32)
-        with open(self.npy("x.npy", logits), "rb") as file:
-            [record] = self.score("-", stdin=file)
+        with open(self.npy("x.npy", logits), "rb") as file:  # it is mapped, with nowhere to unpack it to
+            [record] = self.score("-", stdin=file, environment={"TMPDIR": "/nonexistent"})
         self.near(record["entropy"], textbook(logits)["entropy"])
+        self.assertEqual(record["id"], "stdin")
+
+    def test_packed_and_through_pipes(self):
+        logits = np.random.default_rng(SEED).normal(0, 1, (2, 3, 500)).astype(np.float32)
+        path = self.npy("x.npy", logits)
+        write_safetensors(self.path("x.safetensors"), x=logits)
+        write_safetensors(self.path("y"), y=np.arange(6))
+        expected = self.score(path, "--targets", self.path("y"))
+        targets = self.write("y.gz", gzip.compress(open(self.path("y"), "rb").read()))
+        for name in "x.npy", "x.safetensors":
+            plain = open(self.path(name), "rb").read()
+            for pack in bytes, gzip.compress:
+                packed = self.write("packed", pack(plain))
+                reader, writer = os.pipe()
+                feeder = threading.Thread(target=self.feed, args=(writer, pack(plain)))
+                feeder.start()
+                cases = [self.score(packed, "--targets", targets), self.score("-", "--targets", targets, stdin=pack(plain)),
+                         self.score(f"/dev/fd/{reader}", "--targets", targets, pass_fds=[reader])]
+                feeder.join()
+                os.close(reader)
+                for found in cases:
+                    for one, other in zip(found, expected, strict=True):
+                        self.assertEqual(dict(one, id=""), dict(other, id=""))
+                dry = run("score", "-", "--dry-run", stdin=pack(plain))
+                self.assertIn(b"documents   2\ntokens      6\n", dry.stdout, dry.stderr)
+
+    @staticmethod
+    def feed(descriptor, content):
+        with open(descriptor, "wb") as pipe:
+            pipe.write(content)
+
+    def test_standard_input_twice(self):
+        self.refused("-", "-", stdin=open(self.npy("x.npy", np.zeros((2, 3))), "rb").read(), says=["standard input", "twice"])
 
     def test_the_default_columns(self):
         logits = np.zeros((2, 5), dtype=np.float32)

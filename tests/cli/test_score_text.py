@@ -234,6 +234,16 @@ class Records(ModelCase):
         [record] = self.score(self.write("caf\udce9.txt", SENTENCES[1]))
         self.assertEqual(record["id"], self.path("caf\ufffd.txt"))
 
+    def test_standard_input_is_read_once(self):
+        texts = (SENTENCES * 40)[:1500]  # more than a pipe and its reader's buffers hold
+        content = "".join(json.dumps({"text": text}) + "\n" for text in texts)
+        for pack in bytes, gzip.compress:
+            packed = pack(content.encode())
+            with open(self.write("packed", packed), "rb") as file:
+                cases = [self.score("-", stdin=packed), self.score("-", stdin=file)]
+            for found in cases:
+                self.assertEqual([record["text"] for record in found], texts)
+
     def test_texts_and_logits_together(self):
         path = self.npy("x.npy", np.zeros((2, 8), dtype=np.float32))
         text, logits = self.score(self.write("a.txt", "Hello there."), path)

@@ -4,7 +4,7 @@
 
 static texts *open_text(const char *text, size_t n, const text_options *options, trouble *trouble) {
     input *input = input_open_memory("test", text, n, trouble);
-    return input ? texts_open_input(input, options, trouble) : NULL;
+    return texts_open_input(input, options, trouble);
 }
 
 /* The first document must be `context` and then `scored`. */

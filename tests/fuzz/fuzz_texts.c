@@ -19,7 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     trouble trouble = {""};
     text_document document = {0};
     input *input = input_open_memory("fuzz", data + 1, size - 1, &trouble);
-    texts *texts = input ? texts_open_input(input, &options, &trouble) : NULL;
+    texts *texts = texts_open_input(input, &options, &trouble);
     int status = texts ? 1 : -1;
     while (status == 1) {
         status = texts_next(texts, &document, &trouble);

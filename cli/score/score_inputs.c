@@ -1,0 +1,93 @@
+/* What the inputs of a run hold, told before hours are spent on the first of them. */
+#include "score_run.h"
+
+#include "../formats/tensor.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+
+const char *score_input_name(const char *path) {
+    return strcmp(path, "-") == 0 ? "stdin" : path;
+}
+
+static bool ends_with(const char *path, const char *ending) {
+    size_t n = strlen(path), n_ending = strlen(ending);
+    return n >= n_ending && strcasecmp(path + n - n_ending, ending) == 0;
+}
+
+/* So that a broken file of these names is called broken logits, and not a text. */
+static bool is_named_logits(const char *path) {
+    static const char *const endings[] = {".npy", ".safetensors",    ".npy.gz",         ".npy.zst",
+                                          ".npz", ".safetensors.gz", ".safetensors.zst"};
+    for (size_t i = 0; i < sizeof(endings) / sizeof(endings[0]); i++)
+        if (ends_with(path, endings[i]))
+            return true;
+    return false;
+}
+
+bool score_is_logits(bool *is_logits, const char *path, input *input, trouble *trouble) {
+    enum { N_TOLD = 9 }; /* a slow pipe may take long to send more */
+    const char *bytes;
+    size_t n;
+    if (!input_peek_least(input, N_TOLD, &bytes, &n, trouble))
+        return false;
+    *is_logits = is_named_logits(path) || tensor_detect((const unsigned char *)bytes, n) != TENSOR_FORMAT_NONE;
+    return true;
+}
+
+static bool look_at(score_run *run, int index, trouble *trouble) {
+    score_look *looked = &run->looked[index];
+    const char *path = run->inputs[index];
+    for (int i = 0; i < index; i++)
+        if (strcmp(path, "-") == 0 && strcmp(run->inputs[i], "-") == 0)
+            return trouble_set(trouble, "standard input is named twice, and can be read once");
+    looked->stream = input_open(path, trouble);
+    if (looked->stream == NULL || !score_is_logits(&looked->is_logits, path, looked->stream, trouble))
+        return false;
+    if (strcmp(path, "-") != 0 && input_can_rewind(looked->stream)) {
+        input_close(looked->stream);
+        looked->stream = NULL;
+    }
+    return true;
+}
+
+/* The size of the inputs together; 0 where it says little about the text: pipes, packed files. */
+static uint64_t total_size(const score_run *run) {
+    uint64_t total = 0;
+    for (int i = 0; i < run->n_inputs; i++) {
+        struct stat status;
+        const char *path = run->inputs[i];
+        if (stat(path, &status) != 0 || !S_ISREG(status.st_mode) || ends_with(path, ".gz") || ends_with(path, ".zst"))
+            return 0;
+        total += (uint64_t)status.st_size;
+    }
+    return total;
+}
+
+bool score_inputs_look(score_run *run, trouble *trouble) {
+    run->looked = calloc((size_t)run->n_inputs, sizeof(*run->looked));
+    if (run->looked == NULL)
+        return trouble_set(trouble, "out of memory");
+    for (int i = 0; i < run->n_inputs; i++) {
+        if (!look_at(run, i, trouble))
+            return false;
+        run->n_logits += run->looked[i].is_logits;
+    }
+    run->input_bytes = total_size(run);
+    return true;
+}
+
+input *score_inputs_open(score_run *run, int index, trouble *trouble) {
+    input *stream = run->looked[index].stream;
+    run->looked[index].stream = NULL;
+    return stream != NULL ? stream : input_open(run->inputs[index], trouble);
+}
+
+void score_inputs_free(score_run *run) {
+    for (int i = 0; run->looked != NULL && i < run->n_inputs; i++)
+        input_close(run->looked[i].stream);
+    free(run->looked);
+    run->looked = NULL;
+}

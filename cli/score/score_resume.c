@@ -27,7 +27,7 @@ struct score_journal {
     FILE *file;
     uint64_t *hashes; /* of the documents found on resuming */
     size_t n_done, capacity;
-    off_t end; /* of the whole entries found on resuming */
+    off_t size, end; /* of the file that was found on resuming, and of its whole entries */
 };
 
 uint64_t score_hash(uint64_t hash, const void *bytes, size_t n_bytes) {
@@ -162,10 +162,17 @@ static bool take_entry(score_journal *journal, const entry *entry, const float *
     return entry->was_skipped != 0 || score_summary_add(summary, &entry->totals, entropies, (size_t)entry->n_entropies);
 }
 
+/* Whether the file is long enough for so many: a damaged count must not decide how much memory is asked for. */
+static bool can_hold(const score_journal *journal, uint64_t n_entropies) {
+    off_t at = ftello(journal->file);
+    return at >= 0 && at <= journal->size && n_entropies <= (uint64_t)(journal->size - at) / sizeof(float);
+}
+
 /* 1: an entry, 0: no more whole ones, -1: out of memory. */
 static int read_entry(score_journal *journal, FILE *part, score_summary *summary, uint64_t *n_bytes) {
     entry entry;
-    if (fread(&entry, sizeof(entry), 1, journal->file) != 1 || !is_plausible(&entry, *n_bytes))
+    if (fread(&entry, sizeof(entry), 1, journal->file) != 1 || !is_plausible(&entry, *n_bytes) ||
+        !can_hold(journal, entry.n_entropies))
         return 0;
     float *entropies = malloc(((size_t)entry.n_entropies + 1) * sizeof(*entropies));
     if (entropies == NULL)
@@ -211,8 +218,11 @@ score_journal *score_journal_resume(const char *output_path, const json_t *setti
     trouble->text[0] = '\0';
     score_journal *journal = journal_new(output_path, trouble);
     FILE *part = journal != NULL ? open_part(output_path) : NULL;
+    struct stat status = {0};
     if (part != NULL)
         journal->file = fopen(journal->path, "r+b");
+    if (part != NULL && journal->file != NULL && fstat(fileno(journal->file), &status) == 0)
+        journal->size = status.st_size;
     int usable = part != NULL && journal->file != NULL ? check_settings(journal, settings, trouble) : 0;
     if (usable == 1 && !read_entries(journal, part, summary, n_bytes, trouble))
         usable = -1;

@@ -171,6 +171,39 @@ static void test_other_settings(void) {
     remove_folder();
 }
 
+/* As score_resume.c writes an entry. */
+typedef struct entry {
+    uint64_t magic, end_offset, hash, n_entropies, was_skipped;
+    score_totals totals;
+} entry;
+
+/* A count that nothing but the file's length contradicts: the entry is torn, and no memory is asked for. */
+static void test_more_entropies_than_the_file_holds(void) {
+    static const uint64_t counts[] = {4, UINT64_C(1) << 40, UINT64_C(1) << 62, UINT64_MAX};
+    make_folder();
+    write_part(27);
+    write_journal();
+    FILE *state = fopen(state_path, "r+b");
+    entry entry;
+    int byte;
+    while ((byte = fgetc(state)) != '\n' && byte != EOF)
+        ;
+    long start = ftell(state);
+    CHECK_INT(fread(&entry, sizeof entry, 1, state), 1);
+    CHECK_INT(entry.n_entropies, 3);
+    CHECK(truncate(state_path, start + (long)(sizeof entry + sizeof entropies)) == 0);
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+        entry.end_offset = UINT64_MAX;
+        entry.n_entropies = entry.totals.n_tokens = entry.totals.entropy.n = counts[i];
+        CHECK(fseek(state, start, SEEK_SET) == 0 && fwrite(&entry, sizeof entry, 1, state) == 1 && fflush(state) == 0);
+        uint64_t n_bytes;
+        score_summary summary = {0};
+        CHECK_INT(resume(&n_bytes, &summary), 0);
+    }
+    fclose(state);
+    remove_folder();
+}
+
 static void test_not_a_journal(void) {
     make_folder();
     write_part(27);
@@ -193,6 +226,7 @@ int main(int argc, char **argv) {
     TEST(test_shorter_output);
     TEST(test_going_on);
     TEST(test_other_settings);
+    TEST(test_more_entropies_than_the_file_holds);
     TEST(test_not_a_journal);
     return test_end();
 }

@@ -2,6 +2,7 @@
 #include "inspect.h"
 #include "formats/container.h"
 #include "formats/gguf.h"
+#include "formats/manifest.h"
 #include "formats/tensor.h"
 #include "formats/texts.h"
 #include "json_text.h"
@@ -10,8 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static const size_t MAX_MANIFEST = (size_t)16 << 20;
 
 void inspect_line(buffer *text, const char *name, const char *format, ...) {
     char value[1024], safe_name[1024], safe_value[4096];
@@ -134,12 +133,7 @@ bool inspect_gguf(buffer *text, input *input, trouble *trouble) {
 }
 
 bool inspect_manifest(buffer *text, input *input, trouble *trouble) {
-    char *bytes = NULL;
-    size_t n;
-    if (!input_all(input, &bytes, &n, MAX_MANIFEST, trouble))
-        return false;
-    json_t *manifest = json_read_object(input_name(input), 0, bytes, n, trouble);
-    free(bytes);
+    json_t *manifest = manifest_read_input(input, trouble);
     if (!manifest)
         return false;
     inspect_line(text, "kind", "manifest of a result");

@@ -1,6 +1,5 @@
 /* The manifest: a JSON object, a member a line. SHA-256 is libcrypto's. */
 #include "manifest.h"
-#include "../input.h"
 #include "../json_text.h"
 #include "../open_files.h"
 #include "../output.h"
@@ -108,6 +107,16 @@ bool manifest_write(const json_t *manifest, const char *path, trouble *trouble) 
     return ok;
 }
 
+json_t *manifest_read_input(input *input, trouble *trouble) {
+    char *text;
+    size_t n;
+    if (!input_all(input, &text, &n, MAX_SIZE, trouble))
+        return NULL;
+    json_t *manifest = json_read_object(input_name(input), 0, text, n, trouble);
+    free(text);
+    return manifest;
+}
+
 json_t *manifest_read(const char *path, trouble *trouble) {
     trouble->text[0] = 0;
     char *name = manifest_path(path, trouble);
@@ -116,13 +125,8 @@ json_t *manifest_read(const char *path, trouble *trouble) {
         return NULL;
     }
     input *input = input_open(name, trouble);
-    char *text = NULL;
-    size_t n = 0;
-    json_t *manifest = NULL;
-    if (input && input_all(input, &text, &n, MAX_SIZE, trouble))
-        manifest = json_read_object(name, 0, text, n, trouble);
+    json_t *manifest = input ? manifest_read_input(input, trouble) : NULL;
     input_close(input);
-    free(text);
     free(name);
     return manifest;
 }

@@ -2,7 +2,7 @@
 #ifndef CLI_FORMATS_MANIFEST_H
 #define CLI_FORMATS_MANIFEST_H
 
-#include "../message.h"
+#include "../input.h"
 
 #include <jansson.h>
 
@@ -12,6 +12,8 @@ json_t *manifest_new(int argc, char **argv);
 bool manifest_hash_file(char hex[65], const char *path, trouble *trouble);
 /* Writes it whole or not at all to `path` + ".manifest.json". */
 bool manifest_write(const json_t *manifest, const char *path, trouble *trouble);
+/* Reads one from an input, which stays the caller's. NULL for trouble. */
+json_t *manifest_read_input(input *input, trouble *trouble);
 /* Reads the manifest beside `path`: NULL without trouble text if there is none. */
 json_t *manifest_read(const char *path, trouble *trouble);
 

@@ -142,12 +142,12 @@ static bool remember_hash(score_journal *journal, uint64_t hash) {
 
 /* Whether PATH.part holds a whole line that ends at the offset. */
 static bool ends_line(FILE *part, uint64_t end_offset) {
-    return end_offset > 0 && fseeko(part, (off_t)end_offset - 1, SEEK_SET) == 0 && fgetc(part) == '\n';
+    return end_offset > 0 && fseeko(part, (off_t)(end_offset - 1), SEEK_SET) == 0 && fgetc(part) == '\n';
 }
 
 /* Whether the entry can follow one that ended at n_bytes. */
 static bool is_plausible(const entry *entry, uint64_t n_bytes) {
-    if (entry->magic != ENTRY_MAGIC)
+    if (entry->magic != ENTRY_MAGIC || entry->was_skipped > 1)
         return false;
     if (entry->was_skipped != 0)
         return entry->end_offset == n_bytes && entry->n_entropies == 0;

@@ -3,6 +3,7 @@
 #include "formats/manifest.h"
 #include "formats/records.h"
 #include "message.h"
+#include "open_files.h"
 #include "options.h"
 #include "output.h"
 #include "report/html.h"
@@ -73,20 +74,18 @@ static bool write_report(output *output, const settings *settings, trouble *trou
     return ok;
 }
 
-/* The inputs are opened before the output is, so that output_open can refuse to write over one of them. */
-static bool touch_inputs(const settings *settings, trouble *trouble) {
-    for (size_t i = 0; i < settings->n_paths; i++) {
-        input *input = strcmp(settings->paths[i], "-") ? input_open(settings->paths[i], trouble) : NULL;
-        if (!input && strcmp(settings->paths[i], "-"))
+/* Before the output is opened, so that output_open can refuse to write over one of them. */
+static bool look_at_inputs(const settings *settings, trouble *trouble) {
+    struct stat status;
+    for (size_t i = 0; i < settings->n_paths; i++)
+        if (!open_files_look(settings->paths[i], &status, trouble))
             return false;
-        input_close(input);
-    }
     return true;
 }
 
 static int run_report(const settings *settings) {
     trouble trouble = {0};
-    if (!touch_inputs(settings, &trouble))
+    if (!look_at_inputs(settings, &trouble))
         return message_trouble(&trouble);
     output *output = output_open(settings->output, &trouble);
     if (!output)

@@ -36,6 +36,20 @@ void open_files_note(const struct stat *status) {
     inputs[n_inputs++] = (identity){status->st_dev, status->st_ino};
 }
 
+static bool refuse_directory(const char *name, const struct stat *status, trouble *trouble) {
+    return !S_ISDIR(status->st_mode) ||
+           trouble_set(trouble, "cannot read %s: expected a file, found a directory", name);
+}
+
+bool open_files_look(const char *path, struct stat *status, trouble *trouble) {
+    bool is_standard = strcmp(path, "-") == 0;
+    const char *name = is_standard ? "standard input" : path;
+    if (is_standard ? fstat(STDIN_FILENO, status) != 0 : stat(path, status) != 0 || access(path, R_OK) != 0)
+        return trouble_set(trouble, "cannot read %s: %s", name, strerror(errno));
+    open_files_note(status);
+    return refuse_directory(name, status, trouble);
+}
+
 int open_files_read(const char *path, struct stat *status, trouble *trouble) {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
@@ -45,9 +59,7 @@ int open_files_read(const char *path, struct stat *status, trouble *trouble) {
     bool ok = fstat(fd, status) == 0;
     if (!ok)
         trouble_set(trouble, "cannot read %s: %s", path, strerror(errno));
-    else if (S_ISDIR(status->st_mode))
-        ok = trouble_set(trouble, "cannot read %s: expected a file, found a directory", path);
-    if (!ok) {
+    if (!ok || !refuse_directory(path, status, trouble)) {
         close(fd);
         return -1;
     }

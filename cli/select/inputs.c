@@ -4,26 +4,16 @@
 
 #include "../open_files.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
-/* Says what is wrong with a path before hours are spent on those before it, and notes it as one that must not be
- * overwritten. */
 static bool look_at(select_inputs *inputs, int index, trouble *trouble) {
     struct stat status;
     const char *path = inputs->paths[index];
-    inputs->is_stream[index] = true;
-    if (strcmp(path, "-") == 0)
-        return true;
-    if (stat(path, &status) != 0 || access(path, R_OK) != 0)
-        return trouble_set(trouble, "cannot read %s: %s", path, strerror(errno));
-    if (S_ISDIR(status.st_mode))
-        return trouble_set(trouble, "cannot read %s: it is a directory", path);
-    inputs->is_stream[index] = !S_ISREG(status.st_mode);
-    open_files_note(&status);
+    if (!open_files_look(path, &status, trouble))
+        return false;
+    inputs->is_stream[index] = strcmp(path, "-") == 0 || !S_ISREG(status.st_mode);
     return true;
 }
 

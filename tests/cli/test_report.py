@@ -203,6 +203,20 @@ class Ends(unittest.TestCase):
             with open(path) as file:
                 self.assertEqual(json.loads(file.read()), RECORD)
 
+    def test_a_pipe_by_name_is_read_whole(self):
+        records = [dict(RECORD, id=str(i)) for i in range(2000)]  # more than one read of 64 KiB
+        data = "".join(json.dumps(record) + "\n" for record in records).encode()
+        with tempfile.TemporaryDirectory() as folder:
+            path, page = os.path.join(folder, "fifo"), os.path.join(folder, "r.html")
+            os.mkfifo(path)
+            reader = subprocess.Popen([ENTROL, "report", path, "-o", page])
+            self.addCleanup(reader.kill)  # it would wait for ever if it opened the pipe again
+            with open(path, "wb") as pipe:
+                pipe.write(data)
+            self.assertEqual(reader.wait(60), 0)
+            with open(page) as file:
+                self.assertEqual([d["id"] for d in Page(file.read()).data()["documents"]], [r["id"] for r in records])
+
     def test_a_terminal_is_not_filled_with_html(self):
         with tempfile.NamedTemporaryFile("w", suffix=".jsonl") as file:
             file.write(json.dumps(RECORD) + "\n")

@@ -29,9 +29,9 @@ typedef struct result {
 } result;
 
 static double nats_per_unit(const char *unit) {
-    if (strcmp(unit, "bit") == 0)
+    if (strcmp(unit, "bits") == 0)
         return log(2);
-    return strcmp(unit, "ban") == 0 ? log(10) : 1;
+    return strcmp(unit, "bans") == 0 ? log(10) : 1;
 }
 
 static double in_unit(const settings *settings, double nats) {
@@ -138,13 +138,13 @@ static void describe(buffer *text, const settings *settings, const result *resul
     if (result->n_symbols > 0)
         buffer_append_format(text, "%s: %llu, %zu distinct\n", settings->of, (unsigned long long)result->n_symbols,
                              result->n_distinct);
-    buffer_append_format(text, "entropy: %.10g %ss\n", value, settings->unit);
+    buffer_append_format(text, "entropy: %.10g %s\n", value, settings->unit);
     if (result->n_outcomes == 0) {
         buffer_append_string(text, "maximum: none (a differential entropy has no bound, and can be negative)\n");
         return;
     }
     double maximum = in_unit(settings, log((double)result->n_outcomes));
-    buffer_append_format(text, "maximum: %.10g %ss (%zu outcome%s)\n", maximum, settings->unit, result->n_outcomes,
+    buffer_append_format(text, "maximum: %.10g %s (%zu outcome%s)\n", maximum, settings->unit, result->n_outcomes,
                          result->n_outcomes == 1 ? "" : "s");
     if (maximum > 0)
         buffer_append_format(text, "ratio: %.10g\n", value / maximum);
@@ -159,8 +159,8 @@ static int print_result(const settings *settings, const result *result, const ch
     if (settings->verbose)
         describe(&text, settings, result);
     else
-        buffer_append_format(&text, "%.10g %ss%s%s\n", in_unit(settings, result->nats), settings->unit,
-                             name ? "  " : "", name ? name : "");
+        buffer_append_format(&text, "%.10g %s%s%s\n", in_unit(settings, result->nats), settings->unit, name ? "  " : "",
+                             name ? name : "");
     output *output = output_open("-", &trouble);
     bool ok = output && (!text.failed || trouble_set(&trouble, "out of memory")) &&
               output_write(output, text.data, text.size, &trouble);
@@ -219,7 +219,7 @@ static int run_list(settings *settings) {
 }
 
 static int run(const command *command, int argc, char **argv) {
-    settings settings = {.of = "bytes", .unit = "bit", .tolerance = 1e-6};
+    settings settings = {.of = "bytes", .unit = "bits", .tolerance = 1e-6};
     const option options[] = {
         {.name = "probs",
          .type = OPTION_STRING,
@@ -249,8 +249,8 @@ static int run(const command *command, int argc, char **argv) {
         {.name = "unit",
          .type = OPTION_CHOICE,
          .value = &settings.unit,
-         .choices = "bit|nat|ban",
-         .help = "The unit of the result (default bit)."},
+         .choices = "bits|nats|bans",
+         .help = "The unit of the result (default bits)."},
         {.name = "tolerance",
          .type = OPTION_REAL,
          .value = &settings.tolerance,

@@ -65,7 +65,7 @@ static bool end_report(html_report *report, const settings *settings, trouble *t
 }
 
 static bool write_report(output *output, const settings *settings, trouble *trouble) {
-    html_report *report = html_begin(output, settings->title, !strcmp(settings->unit, "bit"), trouble);
+    html_report *report = html_begin(output, settings->title, !strcmp(settings->unit, "bits"), trouble);
     bool ok = report != NULL;
     for (size_t i = 0; ok && i < settings->n_paths; i++)
         ok = add_file(report, settings->paths[i], trouble);
@@ -102,7 +102,7 @@ static const char *default_title(const settings *settings) {
     return !strcmp(path, "-") ? "Standard input" : slash && slash[1] ? slash + 1 : path;
 }
 
-static settings given = {.unit = "bit"};
+static settings given = {.unit = "bits"};
 
 static const option options[] = {
     {.letter = 'o',
@@ -119,9 +119,8 @@ static const option options[] = {
     {.name = "unit",
      .type = OPTION_CHOICE,
      .value = &given.unit,
-     .metavar = "UNIT",
-     .choices = "bit|nat",
-     .help = "The unit shown. Default: bit."},
+     .choices = "bits|nats",
+     .help = "The unit shown. Default: bits."},
 };
 
 static int run(const command *command, int argc, char **argv) {

@@ -32,7 +32,7 @@ static void fill_options(option *rows, score_run *run) {
          .type = OPTION_INTEGER,
          .value = &run->settings.n_top,
          .metavar = "N",
-         .help = "Add the N most probable tokens at each place: top_id, top_token, top_logprob.",
+         .help = "Add the N most probable tokens at each place: top_id, top_token, top_logprob. From 1 to 256.",
          .minimum = 1,
          .maximum = ENTROL_MAX_TOP},
         {.name = "renyi",
@@ -47,7 +47,6 @@ static void fill_options(option *rows, score_run *run) {
         {.name = "level",
          .type = OPTION_CHOICE,
          .value = &run->level,
-         .metavar = "token|sample",
          .choices = "token|sample",
          .help = "sample: statistics of each document instead of columns: n_tokens, entropy_mean, entropy_median, "
                  "entropy_p90, entropy_max, surprisal_mean, perplexity. Default: token."},
@@ -69,7 +68,6 @@ static void fill_options(option *rows, score_run *run) {
         {.name = "compat",
          .type = OPTION_CHOICE,
          .value = &run->settings.compat,
-         .metavar = "llama-perplexity",
          .choices = "llama-perplexity",
          .help = "Score plain text as that program does, the second half of each chunk, and print what it prints."},
         {.name = "pack",
@@ -78,7 +76,7 @@ static void fill_options(option *rows, score_run *run) {
          .metavar = "N",
          .help = "Let up to N short documents share a decode, as far as the batch holds them: faster on a GPU. A "
                  "document's numbers then depend on its neighbours. Takes the memory of N contexts. Default: 1, each "
-                 "document by itself.",
+                 "document by itself; at most 256.",
          .minimum = 1,
          .maximum = 256},
         {.name = "resume",
@@ -92,7 +90,6 @@ static void fill_options(option *rows, score_run *run) {
         {.name = "unit",
          .type = OPTION_CHOICE,
          .value = &run->unit,
-         .metavar = "bits|nats",
          .choices = "bits|nats",
          .help = "For the summary; records are always in nats. Default: bits."},
     };

@@ -19,7 +19,6 @@ static void fill_options(option *rows, select_settings *settings) {
         {.name = "scope",
          .type = OPTION_CHOICE,
          .value = &settings->scope,
-         .metavar = "corpus|document",
          .choices = "corpus|document",
          .was_given = &settings->scope_given,
          .help = "Shares, counts and percentiles are of all tokens together, or of each document by itself. "
@@ -27,13 +26,11 @@ static void fill_options(option *rows, select_settings *settings) {
         {.name = "level",
          .type = OPTION_CHOICE,
          .value = &settings->level,
-         .metavar = "token|sample",
          .choices = "token|sample",
          .help = "Choose tokens, or whole documents by one number each. Default: token."},
         {.name = "emit",
          .type = OPTION_CHOICE,
          .value = &settings->emit,
-         .metavar = "FORM",
          .choices = "records|labels|trl|spans|samples",
          .help = "records (the default): the lines with a column keep, all else as it was. labels: input_ids, "
                  "attention_mask and labels, -100 where not kept. trl: input_ids, completion_mask and "

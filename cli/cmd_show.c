@@ -182,7 +182,7 @@ static void choose_painter(show *show) {
 static int run_show(show *show, const operands *operands) {
     const settings *settings = show->settings;
     trouble trouble = {0};
-    show->scale = scale_make(settings->by, !strcmp(settings->unit, "bit"), settings->scale);
+    show->scale = scale_make(settings->by, !strcmp(settings->unit, "bits"), settings->scale);
     choose_painter(show);
     if (settings->n_top && show->scale.measure.is_flag)
         return message_error("--top ranks by a number: --by keep has none");
@@ -204,7 +204,7 @@ static int run_show(show *show, const operands *operands) {
     return EXIT_DONE;
 }
 
-static settings given = {.by = "entropy", .unit = "bit", .color = "auto", .style = "background", .theme = "auto"};
+static settings given = {.by = "entropy", .unit = "bits", .color = "auto", .style = "background", .theme = "auto"};
 
 static const option options[] = {
     {.name = "by",
@@ -216,9 +216,8 @@ static const option options[] = {
     {.name = "unit",
      .type = OPTION_CHOICE,
      .value = &given.unit,
-     .metavar = "UNIT",
-     .choices = "bit|nat",
-     .help = "The unit shown. Default: bit."},
+     .choices = "bits|nats",
+     .help = "The unit shown. Default: bits."},
     {.name = "scale",
      .type = OPTION_REAL,
      .value = &given.scale,
@@ -245,23 +244,21 @@ static const option options[] = {
      .metavar = "N",
      .minimum = 0,
      .maximum = 1000,
-     .help = "After the text, the N worst tokens with the text around them and what the model expected."},
+     .help = "After the text, the N worst tokens (at most 1000) with the text around them and what the model "
+             "expected."},
     {.name = "color",
      .type = OPTION_CHOICE,
      .value = &given.color,
-     .metavar = "WHEN",
      .choices = "auto|always|never|16|256|truecolor",
      .help = "Default: auto, which looks at the terminal, NO_COLOR, COLORTERM and TERM."},
     {.name = "style",
      .type = OPTION_CHOICE,
      .value = &given.style,
-     .metavar = "STYLE",
      .choices = "background|underline|marks",
      .help = "Default: background. Marks draw the values as a line of blocks below the text, as without colour."},
     {.name = "theme",
      .type = OPTION_CHOICE,
      .value = &given.theme,
-     .metavar = "THEME",
      .choices = "auto|dark|light",
      .help = "The terminal's background. Default: by COLORFGBG, else dark."},
     {.name = "width",

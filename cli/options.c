@@ -56,8 +56,17 @@ static bool set_real(const option *option, const char *value) {
     return true;
 }
 
+static const char *plural_unit(const char *value) {
+    static const char *const units[] = {"bits", "nats", "bans"};
+    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++)
+        if (strlen(value) == 3 && strncmp(value, units[i], 3) == 0)
+            return units[i];
+    return value;
+}
+
 /* The value must be one of "a|b|c". */
-static bool set_choice(const option *option, const char *value) {
+static bool set_choice(const option *option, const char *given) {
+    const char *value = plural_unit(given);
     size_t n = strlen(value);
     for (const char *choice = option->choices; *choice;) {
         size_t length = strcspn(choice, "|");
@@ -67,7 +76,7 @@ static bool set_choice(const option *option, const char *value) {
         }
         choice += length + (choice[length] == '|');
     }
-    message_error("--%s: expected one of %s, found \"%s\"", option->name, option->choices, value);
+    message_error("--%s: expected one of %s, found \"%s\"", option->name, option->choices, given);
     return false;
 }
 

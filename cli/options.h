@@ -30,11 +30,11 @@ typedef struct option {
     const char *short_name; /* such as "ub"; NULL: none */
     option_type type;
     void *value;
-    const char *metavar;     /* "FILE"; NULL for flags */
+    const char *metavar;     /* "FILE"; NULL for flags, and for choices, which are listed */
     const char *help;        /* one or two sentences; says the default */
     double minimum, maximum; /* INTEGER, REAL: bounds, checked when minimum < maximum */
-    const char *choices;     /* CHOICE: "a|b|c" */
-    bool *was_given;         /* may be NULL */
+    const char *choices; /* CHOICE: "a|b|c"; a unit among them is read in the singular too, and becomes the plural */
+    bool *was_given;     /* may be NULL */
 } option;
 
 /* A command: a row of the table in main.c. */

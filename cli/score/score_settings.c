@@ -61,7 +61,6 @@ void score_model_options(option *rows, score_settings *settings) {
          .short_name = "fa",
          .type = OPTION_CHOICE,
          .value = &settings->flash_attention,
-         .metavar = "on|off|auto",
          .help = "Flash attention. Default: auto.",
          .choices = "on|off|auto"},
         {.name = "min-context",

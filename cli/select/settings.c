@@ -34,7 +34,6 @@ void select_rule_options(option *rows, select_settings *settings) {
         {.name = "unit",
          .type = OPTION_CHOICE,
          .value = &settings->unit,
-         .metavar = "bits|nats",
          .choices = "bits|nats",
          .help = "For the summary; rules and records are always in nats. Default: bits."},
     };

@@ -204,7 +204,7 @@ class Report(unittest.TestCase):
                                  "Unsure yet right 12.5 %", "Unsure and wrong 62.5 %"])
 
     def test_nats(self):
-        self.load(self.report("nats.html", small(), "--unit", "nat"))
+        self.load(self.report("nats.html", small(), "--unit", "nats"))
         self.browser.mouse(*self.middle(1))
         self.assertIn("1.39 nats", self.inspector())  # 2 ln 2
 

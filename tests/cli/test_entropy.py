@@ -44,8 +44,8 @@ class Entropy(unittest.TestCase):
         self.check(shannon([0.2, 0.3, 0.5]), "--probs", "0.2,0.3,0.5")
         self.check(math.log2(3), "--probs", "1/3, 1/3 1/3")
         self.check(1, "--probs", "-", data=b"0.5\n0.5\n")
-        self.check(shannon([9, 1]) * math.log(2), "--probs", "0.9,.1", "--unit", "nat", unit="nats")
-        self.check(shannon([9, 1]) * math.log10(2), "--probs=0.9,1e-1", "--unit=ban", unit="bans")
+        self.check(shannon([9, 1]) * math.log(2), "--probs", "0.9,.1", "--unit", "nats", unit="nats")
+        self.check(shannon([9, 1]) * math.log10(2), "--probs=0.9,1e-1", "--unit=bans", unit="bans")
 
     def test_a_certain_event_is_exactly_0(self):
         for probabilities in ("1", "0,1,0", "1,0"):
@@ -80,7 +80,7 @@ class Entropy(unittest.TestCase):
         # Cover and Thomas, theorem 8.4.1: a dimension has 1/2 log(2 pi e sigma^2).
         expected = sum(0.5 * math.log2(2 * math.pi * math.e * s * s) for s in (0.5, 2))
         self.check(expected, "--gaussian-sigma", "0.5,2")
-        self.check(0.5 * math.log(2 * math.pi * math.e * 1e-4), "--gaussian-sigma", "0.01", "--unit", "nat", unit="nats")
+        self.check(0.5 * math.log(2 * math.pi * math.e * 1e-4), "--gaussian-sigma", "0.01", "--unit", "nats", unit="nats")
         self.refuse("standard deviations from 0, found -1 as number 2", "--gaussian-sigma", "1,-1")
 
     def test_verbose(self):

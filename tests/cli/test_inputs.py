@@ -58,7 +58,29 @@ class Help(unittest.TestCase):
             self.assertEqual(run("entropy", "--", "--probs", cwd=folder), (0, "1 bits\n", ""))
 
     def test_options_stand_anywhere_and_the_last_wins(self):
-        self.assertEqual(run("entropy", "-", "--unit", "nat", "--unit", "bit", data=b"ab"), (0, "1 bits\n", ""))
+        self.assertEqual(run("entropy", "-", "--unit", "nats", "--unit", "bits", data=b"ab"), (0, "1 bits\n", ""))
+
+    def test_units_have_the_same_names_everywhere(self):
+        record = b'{"id": "d", "entropy": [1.5]}\n'
+        runs = {"score": ["--help"], "select": ["-", "--keep", "low:100%"], "filter": ["-", "--keep", "low:100%"],
+                "show": [], "report": [], "entropy": ["--probs", "1"]}
+        for command, arguments in runs.items():
+            units = ["bits", "nats"] + ["bans"] * (command == "entropy")
+            self.assertIn(f"      --unit {'|'.join(units)}", run(command, "--help")[1])
+            for unit in units:
+                with self.subTest(command=command, unit=unit):
+                    plural = run(command, "--unit", unit, *arguments, data=record)
+                    self.assertEqual(plural[0], 0, plural)
+                    self.assertEqual(run(command, "--unit", unit[:-1], *arguments, data=record), plural)
+            code, _, err = run(command, "--unit", "hartleys", *arguments, data=record)
+            self.assertEqual((code, err), (2, f'entrol: --unit: expected one of {"|".join(units)}, found "hartleys"\n'))
+
+    def test_help_lists_the_choices_and_the_bounds(self):
+        for command, head in (("show", "--color auto|always|never|16|256|truecolor"), ("show", "--theme auto|dark|light"),
+                              ("show", "--style background|underline|marks"), ("select", "--level token|sample"),
+                              ("select", "--emit records|labels|trl|spans|samples")):
+            self.assertIn(f"      {head}", run(command, "--help")[1])
+        self.assertIn("From 1 to 256.", " ".join(run("score", "--help")[1].split()))
 
 
 class Output(unittest.TestCase):

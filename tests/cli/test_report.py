@@ -123,7 +123,7 @@ class Data(unittest.TestCase):
                          {"5": "a", "6": "b", "7": "😀", "8": "c", "90": " the"})
 
     def test_unit_and_title(self):
-        page = Page(report([RECORD], "--unit", "nat", "--title", "A & B <i>"))
+        page = Page(report([RECORD], "--unit", "nats", "--title", "A & B <i>"))
         self.assertEqual(page.data()["unit"], "nat")
         self.assertEqual((page.text("title"), page.text("h1")), (["A & B <i>"], ["A & B <i>"]))
 
@@ -236,7 +236,7 @@ class Ends(unittest.TestCase):
         code, _, err = run([{"id": "d", "rank": [1]}])
         self.assertEqual(code, 2)
         self.assertIn('"entropy" or "logprob"', err)
-        self.assertEqual(run([RECORD], "--unit", "ban")[0], 2)
+        self.assertEqual(run([RECORD], "--unit", "bans")[0], 2)
 
     def test_no_documents_make_an_empty_page(self):
         data = Page(report([])).data()

@@ -57,7 +57,7 @@ class Marks(unittest.TestCase):
     def test_mean_in_the_unit_asked_for(self):
         text = record([("a", 1), ("b", 3)])
         self.assertIn("d  2 tokens, mean entropy 2 bits\n", show(text)[1])
-        self.assertIn("d  2 tokens, mean entropy 1.386 nats\n", show(text, "--unit", "nat")[1])  # 2 ln 2
+        self.assertIn("d  2 tokens, mean entropy 1.386 nats\n", show(text, "--unit", "nats")[1])  # 2 ln 2
 
     def test_surprisal_is_minus_logprob(self):
         text = record([("a", 0), ("b", 0)], logprob=[-8 * BIT, -15 * BIT])
@@ -83,7 +83,7 @@ class Marks(unittest.TestCase):
 
     def test_a_column_without_a_range_spans_the_document(self):
         text = record([("a", 0), ("b", 0), ("c", 0)], logsumexp=[5, 6, 7])
-        self.assertEqual(body(show(text, "--by", "logsumexp", "--unit", "nat")[1]), ["abc", "▁▅█"])
+        self.assertEqual(body(show(text, "--by", "logsumexp", "--unit", "nats")[1]), ["abc", "▁▅█"])
 
     def test_text_that_was_not_scored_has_no_mark(self):
         text = json.dumps({"id": "d", "text": "Q: yes!", "byte_start": [3, 6], "byte_end": [6, 7],
@@ -241,7 +241,7 @@ class Top(unittest.TestCase):
         self.assertIn("expected “ three” 50.0 %, #99 25.0 %", out)
 
     def test_least_probable_is_worst_for_logprob(self):
-        out = show(record([("a", 0), ("b", 0)], logprob=[-1, -3]), "--by", "logprob", "--top", "1", "--unit", "nat")[1]
+        out = show(record([("a", 0), ("b", 0)], logprob=[-1, -3]), "--by", "logprob", "--top", "1", "--unit", "nats")[1]
         self.assertIn("Lowest logprob, nats\n\n    -3.000  a[b]\n", out)
 
     def test_over_documents(self):

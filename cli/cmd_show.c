@@ -186,6 +186,9 @@ static int run_show(show *show, const operands *operands) {
     choose_painter(show);
     if (settings->n_top && show->scale.measure.is_flag)
         return message_error("--top ranks by a number: --by keep has none");
+    if (show->scale.measure.has_range && show->scale.high <= show->scale.low)
+        return message_error("--scale %g: the scale of %s starts at %g; expected more", settings->scale,
+                             show->scale.measure.name, show->scale.low);
     bool ok = worst_make(&show->worst, (size_t)settings->n_top) || trouble_set(&trouble, "not enough memory");
     ok = ok && (show->output = output_open("-", &trouble)) && show_files(show, operands, &trouble);
     if (ok) {
@@ -204,7 +207,8 @@ static int run_show(show *show, const operands *operands) {
     return EXIT_DONE;
 }
 
-static settings given = {.by = "entropy", .unit = "bits", .color = "auto", .style = "background", .theme = "auto"};
+static settings given = {
+    .by = "entropy", .scale = NAN, .unit = "bits", .color = "auto", .style = "background", .theme = "auto"};
 
 static const option options[] = {
     {.name = "by",
@@ -222,7 +226,7 @@ static const option options[] = {
      .type = OPTION_REAL,
      .value = &given.scale,
      .metavar = "MAX",
-     .minimum = 0,
+     .minimum = -1e9,
      .maximum = 1e9,
      .help = "The value at the end of the scale, in the unit shown. Default: 10 bits of entropy, 15 of surprisal."},
     {.name = "doc",
@@ -235,14 +239,14 @@ static const option options[] = {
      .type = OPTION_INTEGER,
      .value = &given.limit,
      .metavar = "N",
-     .minimum = 0,
+     .minimum = 1,
      .maximum = 1e15,
      .help = "Show at most so many documents. Default: all."},
     {.name = "top",
      .type = OPTION_INTEGER,
      .value = &given.n_top,
      .metavar = "N",
-     .minimum = 0,
+     .minimum = 1,
      .maximum = 1000,
      .help = "After the text, the N worst tokens (at most 1000) with the text around them and what the model "
              "expected."},

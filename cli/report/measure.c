@@ -41,7 +41,7 @@ scale scale_make(const char *column, bool in_bits, double high) {
     scale.unit = units[in_bits][power];
     scale.low = scale.measure.has_range ? scale.measure.low : INFINITY;
     scale.high = !scale.measure.has_range ? -INFINITY : in_bits ? scale.measure.high_bits : scale.measure.high_nats;
-    if (high > 0)
+    if (!isnan(high))
         scale.high = high;
     return scale;
 }

@@ -25,7 +25,7 @@ typedef struct scale {
     const char *unit;
 } scale;
 
-scale scale_make(const char *column, bool in_bits, double high); /* high 0: the measure's own */
+scale scale_make(const char *column, bool in_bits, double high); /* high NaN: the measure's own */
 /* The scale for one document: where its measure has no range, the range of the values. */
 scale scale_fit(const scale *scale, const float *values, size_t n_values);
 /* 0 to n_levels - 1, or -1 for NaN; `value` in the unit. */

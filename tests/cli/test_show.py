@@ -81,6 +81,15 @@ class Marks(unittest.TestCase):
     def test_scale(self):
         self.assertEqual(body(show(record([("a", 1), ("b", 2)]), "--scale", "2")[1]), ["ab", "▅█"])
 
+    def test_scale_that_ends_before_it_starts(self):
+        text = record([("a", 1)], rank=[1], logprob=[-2])
+        for column, scale in (("entropy", "0"), ("entropy", "-1"), ("rank", "1"), ("logprob", "-30")):
+            code, out, err = show(text, "--by", column, "--scale", scale)
+            self.assertEqual((code, out), (2, ""))
+            self.assertIn(f"--scale {scale}: the scale of {column} starts at", err)
+        # From -15 to -1, -2 is at 13/14: the last of 8 steps. To 0 it would be the seventh.
+        self.assertEqual(body(show(text, "--by", "logprob", "--unit", "nats", "--scale", "-1")[1]), ["a", "█"])
+
     def test_a_column_without_a_range_spans_the_document(self):
         text = record([("a", 0), ("b", 0), ("c", 0)], logsumexp=[5, 6, 7])
         self.assertEqual(body(show(text, "--by", "logsumexp", "--unit", "nats")[1]), ["abc", "▁▅█"])
@@ -288,6 +297,8 @@ class Ends(unittest.TestCase):
         self.assertEqual(show("", "/nonexistent/file")[0], 2)
         self.assertEqual(show(self.text, "--width", "3")[0], 2)
         self.assertEqual(show(self.text, "--by", "keep", "--top", "3")[0], 2)
+        for option in ("--limit", "--top"):
+            self.assertIn("expected a whole number from 1 to", show(self.text, option, "0")[2])
 
     def test_nothing_in_nothing_out(self):
         self.assertEqual(show("")[0], 0)

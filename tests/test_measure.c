@@ -139,6 +139,8 @@ static void check_row(const results *results, size_t row, const oracle_row *orac
             worst[cpu][i] = fmax(worst[cpu][i], fabs(got - value) / tolerance);
         CHECK_SAY(test_near(got, value, tolerance), "%s, %s, V = %zu, T = %g: %s is %.9g, exactly %.9g",
                   entrol_cpu_name(cpu), what, n, temperature, statistic_names[i], got, value);
+        CHECK_SAY(got != 0 || !signbit(got), "%s, %s, V = %zu: %s is -0", entrol_cpu_name(cpu), what, n,
+                  statistic_names[i]);
     }
     CHECK_INT(results->rank[row], oracle->rank);
 }

@@ -102,7 +102,7 @@ static void copy_values(float *values, uint8_t *valid, const column *column, siz
     for (size_t i = 0; i < n_tokens; i++) {
         float value = column->reals ? column->reals[i] : (float)column->integers[i];
         valid[i] = column->valid[i];
-        values[i] = valid[i] ? (negate ? -value : value) : NAN;
+        values[i] = valid[i] ? (negate ? 0 - value : value) : NAN; /* no -0 */
     }
 }
 

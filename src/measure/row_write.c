@@ -70,7 +70,7 @@ static void write_best(const ent_rows *rows, size_t row, const ent_row *result, 
 
 static void write_one(float *array, size_t row, double value) {
     if (array)
-        array[row] = (float)value;
+        array[row] = (float)value + 0.0f; /* no -0 */
 }
 
 static void write_trouble(const ent_rows *rows, size_t row, const ent_row *result) {
@@ -98,11 +98,11 @@ int ent_row_write(const ent_rows *rows, size_t row, const ent_row *result) {
     write_one(record->top_prob, row, 1 / totals.sum);
     write_one(record->sum_p_squared, row, totals.sum_p_squared);
     if (record->varentropy)
-        record->varentropy[row] = (float)varentropy(rows, state, &totals);
+        write_one(record->varentropy, row, varentropy(rows, state, &totals));
     if (record->margin)
-        record->margin[row] = (float)margin(rows, result, &totals);
+        write_one(record->margin, row, margin(rows, result, &totals));
     if (record->renyi)
-        record->renyi[row] = (float)renyi(rows, result, &totals);
+        write_one(record->renyi, row, renyi(rows, result, &totals));
     if (record->rank)
         record->rank[row] = ent_rows_has_target(rows, row) ? (int32_t)(result->n_greater + 1) : 0;
     if (record->n_top)

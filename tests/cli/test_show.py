@@ -253,6 +253,10 @@ class Top(unittest.TestCase):
         out = show(record([("a", 0), ("b", 0)], logprob=[-1, -3]), "--by", "logprob", "--top", "1", "--unit", "nats")[1]
         self.assertIn("Lowest logprob, nats\n\n    -3.000  a[b]\n", out)
 
+    def test_a_certain_token_has_no_minus(self):
+        out = show(record([("a", 0)], logprob=[0]), "--by", "surprisal", "--top", "1")[1]
+        self.assertIn("\n     0.000  [a]\n", out)
+
     def test_over_documents(self):
         out = show(record([("x", 2)], id="p") + record([("y", 5)], id="q"), "--top", "1")[1]
         self.assertIn("[y]\n            q, token 0\n", out)

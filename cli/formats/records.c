@@ -11,6 +11,7 @@ struct records {
     input *input; /* of lines */
     bool owns_input;
     container *container; /* NULL: lines */
+    bool has_lines;       /* one was read */
     document document;    /* of records_next_line */
     buffer line;
 };
@@ -88,9 +89,18 @@ bool records_are_flat(const records *records) {
     return records->container != NULL;
 }
 
+/* Lines that end before any document: something went wrong where they were made. */
+static int note_line(records *records, int more, trouble *trouble) {
+    records->has_lines = records->has_lines || more == 1;
+    if (more != 0 || records->has_lines)
+        return more;
+    trouble_set(trouble, "%s: expected token records, found none: it is empty", records->name);
+    return -1;
+}
+
 int records_next(records *records, document *document, trouble *trouble) {
     return records->container ? container_next(records->container, document, trouble)
-                              : record_read(records->input, document, trouble);
+                              : note_line(records, record_read(records->input, document, trouble), trouble);
 }
 
 static int next_as_line(records *records, trouble *trouble) {
@@ -116,7 +126,7 @@ int records_next_line(records *records, const char **line, size_t *n_bytes, trou
     do
         more = input_line(records->input, line, n_bytes, trouble);
     while (more == 1 && record_is_blank(*line, *n_bytes));
-    return more < 0 ? -1 : more;
+    return note_line(records, more < 0 ? -1 : more, trouble);
 }
 
 bool records_rewind(records *records, trouble *trouble) {

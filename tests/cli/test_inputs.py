@@ -126,6 +126,21 @@ class Input(unittest.TestCase):
                     code, out, err = run(command, secret)
                     self.assertEqual((code, out, err), (2, "", f"entrol: cannot open {secret}: Permission denied\n"))
 
+    def test_records_without_a_document(self):
+        with tempfile.TemporaryDirectory() as folder:
+            for name, content in (("empty", ""), ("blank", " \n\t\r\n\n")):
+                path = os.path.join(folder, name)
+                with open(path, "w") as file:
+                    file.write(content)
+                message = f"entrol: {path}: expected token records, found none: it is empty\n"
+                for arguments in (["show"], ["report"], ["select", "--keep", "low:80%"],
+                                  ["select", "--level", "sample", "--keep", "low:80%"]):
+                    code, out, err = run(*arguments, path)
+                    self.assertEqual((code, err), (2, message), arguments)
+                self.assertEqual(run("report", path, "-o", path + ".html")[0], 2)
+                self.assertFalse(os.path.exists(path + ".html"))
+            self.assertEqual(run("show")[2], "entrol: standard input: expected token records, found none: it is empty\n")
+
     def test_no_room_for_a_temporary_file(self):
         # A pipe that inspect reads twice goes to TMPDIR.
         code, out, err = run("inspect", "-", data=b"text", env={**os.environ, "TMPDIR": "/nonexistent"})

@@ -157,7 +157,8 @@ class RoundTrip(Case):
         self.assertEqual(parse(done), CORPUS + CORPUS)
 
     def test_no_documents_and_no_tokens(self):
-        done = run("select", "--keep", "..9", self.file("none.jsonl", b""), "-o", self.path("none.safetensors"))
+        done = run("select", "--level", "sample", "--keep", "2..", self.file("low.jsonl", b'{"entropy": [1]}'), "-o",
+                   self.path("none.safetensors"))
         self.assertEqual(done.returncode, 1)
         self.assertEqual(read(self.content("none.safetensors"))[0], {"document_offset": ("I64", [1], [0])})
         self.assertIn("documents: 0", self.ok("inspect", self.path("none.safetensors")).decode())

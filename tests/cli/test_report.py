@@ -238,9 +238,9 @@ class Ends(unittest.TestCase):
         self.assertIn('"entropy" or "logprob"', err)
         self.assertEqual(run([RECORD], "--unit", "bans")[0], 2)
 
-    def test_no_documents_make_an_empty_page(self):
-        data = Page(report([])).data()
-        self.assertEqual(data["documents"], [])
+    def test_a_record_without_tokens_has_no_totals(self):
+        data = Page(report([{"id": "e", "entropy": []}])).data()
+        self.assertEqual(data["totals"]["documents"], 1)
         self.assertIsNone(data["totals"]["mean_entropy"])
 
 

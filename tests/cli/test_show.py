@@ -304,8 +304,7 @@ class Ends(unittest.TestCase):
         for option in ("--limit", "--top"):
             self.assertIn("expected a whole number from 1 to", show(self.text, option, "0")[2])
 
-    def test_nothing_in_nothing_out(self):
-        self.assertEqual(show("")[0], 0)
+    def test_a_record_without_tokens(self):
         self.assertEqual(show(json.dumps({"id": "e", "text": "", "entropy": []}))[0], 0)
 
 

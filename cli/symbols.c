@@ -16,6 +16,7 @@ typedef struct counter {
     json_t *words;
     buffer word; /* the one being read */
     uint64_t n_total;
+    uint64_t n_newlines; /* of the text that was taken */
     bool failed;
 } counter;
 
@@ -63,6 +64,7 @@ static size_t count_text(counter *counter, const char *bytes, size_t n, bool is_
             break;
         }
         count_character(counter, bytes + at, length, code);
+        counter->n_newlines += code == '\n';
         at += length;
     }
     return at;
@@ -91,8 +93,10 @@ static bool read_text(counter *counter, input *input, trouble *trouble) {
         size_t size = held + (size_t)n, used = count_text(counter, chunk, size, n == 0, &broken);
         taken += used;
         if (broken)
-            return trouble_set(trouble, "%s: expected UTF-8 text, found an invalid byte (0x%02x) at byte %llu",
-                               input_name(input), (unsigned char)chunk[used], (unsigned long long)taken + 1);
+            return trouble_set(trouble,
+                               "%s:%llu: expected UTF-8 text, found an invalid byte (0x%02x) at byte %llu of the file",
+                               input_name(input), (unsigned long long)counter->n_newlines + 1,
+                               (unsigned char)chunk[used], (unsigned long long)taken + 1);
         if (counter->failed)
             return trouble_set(trouble, "%s: out of memory", input_name(input));
         if (n == 0)

@@ -122,8 +122,9 @@ class Entropy(unittest.TestCase):
     def test_files_refused(self):
         self.refuse("expected bytes, found none", "/dev/null")
         self.refuse("expected words, found none", "--of", "words", "-", data=b" \n")
-        self.refuse("standard input: expected UTF-8 text, found an invalid byte (0xff) at byte 3", "--of", "characters", "-",
+        self.refuse("standard input:1: expected UTF-8 text, found an invalid byte (0xff) at byte 3 of the file", "--of", "characters", "-",
                     data=b"ab\xff")
+        self.refuse("standard input:3: expected UTF-8 text", "--of", "words", "-", data=b"a\n\r\n" + b"\xe4b\n")
         self.refuse("invalid byte (0xe4) at byte 70001", "--of", "words", "-", data=b"a" * 70000 + b"\xe4\xb8")
         self.refuse("No such file", "/nonexistent")
         self.refuse("found a directory", "/")

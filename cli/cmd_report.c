@@ -21,7 +21,7 @@ typedef struct settings {
 static bool has_measures(const document *document, trouble *trouble) {
     if (document->columns[COLUMN_ENTROPY].is_present || document->columns[COLUMN_LOGPROB].is_present)
         return true;
-    return trouble_set(trouble, "line %llu (%s): expected a column \"entropy\" or \"logprob\"",
+    return trouble_set(trouble, "%s:%llu (%s): expected a column \"entropy\" or \"logprob\"", document->name,
                        (unsigned long long)document->line_number, document->id);
 }
 

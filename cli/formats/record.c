@@ -39,6 +39,10 @@ column_id record_find_column(const char *name, size_t n_bytes) {
     return COLUMN_COUNT;
 }
 
+bool record_can_score(column_id id) {
+    return id != COLUMN_ENTROPY_LOWER && id != COLUMN_ENTROPY_UPPER && id != COLUMN_KEEP && id != COLUMN_WEIGHT;
+}
+
 void column_free(column *column, size_t n_tokens) {
     for (size_t i = 0; column->strings && i < n_tokens * column->width; i++)
         free(column->strings[i]);
@@ -84,11 +88,14 @@ bool document_add_column(document *document, column_id id, size_t width) {
 static bool report_missing(const document *document, const char *by, column_id id, trouble *trouble) {
     unsigned long long line = document->line_number;
     if (id < COLUMN_COUNT && document->fields && json_object_get(document->fields, record_columns[id].name))
-        return trouble_set(trouble, "line %llu (%s): \"%s\" is no array with one value a token", line, document->id,
-                           record_columns[id].name);
+        return trouble_set(trouble, "%s:%llu (%s): \"%s\" is no array with one value a token", document->name, line,
+                           document->id, record_columns[id].name);
+    if (id < COLUMN_COUNT && record_can_score(id))
+        return trouble_set(trouble, "%s:%llu (%s): no column \"%s\"; entrol score --columns %s writes it",
+                           document->name, line, document->id, record_columns[id].name, record_columns[id].name);
     if (id < COLUMN_COUNT)
-        return trouble_set(trouble, "line %llu (%s): no column \"%s\"; entrol score --columns %s writes it", line,
-                           document->id, record_columns[id].name, record_columns[id].name);
+        return trouble_set(trouble, "%s:%llu (%s): no column \"%s\"%s", document->name, line, document->id,
+                           record_columns[id].name, id == COLUMN_KEEP ? "; entrol select writes it" : "");
     suggestion suggestion = suggestion_for(by);
     for (int i = 0; i < COLUMN_COUNT; i++)
         suggestion_offer(&suggestion, record_columns[i].name);

@@ -56,6 +56,8 @@ extern const column_info record_columns[COLUMN_COUNT];
 
 /* COLUMN_COUNT if there is none of that name. */
 column_id record_find_column(const char *name, size_t n_bytes);
+/* Whether score --columns writes it: bounds come from recorded log-probabilities, marks from select. */
+bool record_can_score(column_id id);
 
 /* One column of one document. Exactly one of the arrays is set, n_tokens * width long. */
 typedef struct column {
@@ -72,6 +74,7 @@ typedef struct document {
     size_t n_tokens;
     column columns[COLUMN_COUNT];
     json_t *fields;   /* the whole line as an object, columns included, in its order; without them where no line is */
+    const char *name; /* of the file, for messages; not owned */
     const char *id;   /* as text: the "id" field, else "document N" with N the line number; owned */
     const char *text; /* the "text" field; NULL if absent; owned by fields */
     size_t text_size;

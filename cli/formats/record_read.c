@@ -197,6 +197,7 @@ static bool read_id(const char *name, document *document, trouble *trouble) {
 
 bool record_take_fields(const char *name, document *document, json_t *fields, trouble *trouble) {
     const json_t *text = json_object_get(fields, "text");
+    document->name = name;
     document->fields = fields;
     document->text = json_string_value(text);
     document->text_size = json_string_length(text);

@@ -131,11 +131,6 @@ bool score_settings_check(score_settings *settings, trouble *trouble) {
     return true;
 }
 
-/* Columns that come from elsewhere: bounds from recorded log-probabilities, marks from select. */
-static bool can_score(column_id id) {
-    return id != COLUMN_ENTROPY_LOWER && id != COLUMN_ENTROPY_UPPER && id != COLUMN_KEEP && id != COLUMN_WEIGHT;
-}
-
 static bool needs_top(column_id id) {
     return id == COLUMN_TAIL_MASS || id == COLUMN_MEAN_TOPK_LOGPROB || id == COLUMN_TOP_ID || id == COLUMN_TOP_TOKEN ||
            id == COLUMN_TOP_LOGPROB;
@@ -143,13 +138,13 @@ static bool needs_top(column_id id) {
 
 static void want_all(score_settings *settings) {
     for (int id = 0; id < COLUMN_COUNT; id++)
-        settings->wanted[id] = can_score((column_id)id) && (settings->n_top > 0 || !needs_top((column_id)id));
+        settings->wanted[id] = record_can_score((column_id)id) && (settings->n_top > 0 || !needs_top((column_id)id));
 }
 
 static bool unknown_column(const char *name, size_t n_bytes, trouble *trouble) {
     buffer known = {0};
     for (int id = 0; id < COLUMN_COUNT; id++)
-        if (can_score((column_id)id))
+        if (record_can_score((column_id)id))
             buffer_append_format(&known, "%s%s", known.size ? ", " : "", record_columns[id].name);
     trouble_set(trouble, "--columns: \"%.*s\" is not a column that score can write; it is one of %s", (int)n_bytes,
                 name, known.failed ? "those in --help" : known.data);
@@ -161,7 +156,7 @@ static bool want_named(score_settings *settings, const char *list, trouble *trou
     for (const char *name = list;;) {
         size_t n_bytes = strcspn(name, ",");
         column_id id = record_find_column(name, n_bytes);
-        if (id == COLUMN_COUNT || !can_score(id))
+        if (id == COLUMN_COUNT || !record_can_score(id))
             return unknown_column(name, n_bytes, trouble);
         if (needs_top(id) && settings->n_top == 0)
             return trouble_set(trouble, "--columns: %s needs --top N, the number of most probable tokens to look at",

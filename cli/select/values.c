@@ -93,7 +93,7 @@ static bool report_missing(const select_settings *settings, const records *recor
     else
         list_columns(&names, document);
     column_id id = record_find_column(settings->by, strlen(settings->by));
-    bool can_score = !settings->of_samples && id < COLUMN_COUNT && id != COLUMN_KEEP && id != COLUMN_WEIGHT;
+    bool can_score = !settings->of_samples && id < COLUMN_COUNT && record_can_score(id);
     trouble_set(trouble, "%s:%" PRIu64 " (%s): no %s \"%s\"; %s%s%s%s%s", records_name(records), document->line_number,
                 document->id, settings->of_samples ? "number" : "column", settings->by,
                 names.size > 0 ? "there are " : "the line has none at all: is it a line of records (entrol score)?",

@@ -235,7 +235,7 @@ class Ends(unittest.TestCase):
         self.assertEqual(run([], "/nonexistent")[0], 2)
         code, _, err = run([{"id": "d", "rank": [1]}])
         self.assertEqual(code, 2)
-        self.assertIn('"entropy" or "logprob"', err)
+        self.assertEqual(err, 'entrol: standard input:1 (d): expected a column "entropy" or "logprob"\n')
         self.assertEqual(run([RECORD], "--unit", "bans")[0], 2)
 
     def test_a_record_without_tokens_has_no_totals(self):

@@ -304,6 +304,17 @@ class Ends(unittest.TestCase):
         for option in ("--limit", "--top"):
             self.assertIn("expected a whole number from 1 to", show(self.text, option, "0")[2])
 
+    def test_a_missing_column_is_named_with_its_file(self):
+        hints = {"keep": "; entrol select writes it", "weight": "", "entropy_lower": "", "entropy_upper": "",
+                 "renyi": "; entrol score --columns renyi writes it"}
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "a.jsonl")
+            with open(path, "w") as file:
+                file.write("\n" + self.text)
+            for column, hint in hints.items():
+                code, _, err = show("", path, "--by", column)
+                self.assertEqual((code, err), (2, f'entrol: {path}:2 (one): no column "{column}"{hint}\n'))
+
     def test_a_record_without_tokens(self):
         self.assertEqual(show(json.dumps({"id": "e", "text": "", "entropy": []}))[0], 0)
 

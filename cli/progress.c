@@ -18,9 +18,15 @@ double monotonic_seconds(void) {
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
+/* Whether it is a terminal that obeys escape sequences. */
+static bool is_terminal(int fd) {
+    const char *term = getenv("TERM");
+    return isatty(fd) && term && strcmp(term, "dumb") != 0;
+}
+
 bool terminal_has_color(int fd) {
-    const char *no_color = getenv("NO_COLOR"), *term = getenv("TERM");
-    return isatty(fd) && !(no_color && *no_color) && term && strcmp(term, "dumb") != 0;
+    const char *no_color = getenv("NO_COLOR");
+    return is_terminal(fd) && !(no_color && *no_color);
 }
 
 int terminal_columns(int fd) {
@@ -29,7 +35,7 @@ int terminal_columns(int fd) {
 }
 
 void progress_begin(progress *progress, const char *unit, uint64_t total) {
-    *progress = (struct progress){.on = isatty(STDERR_FILENO), .unit = unit, .total = total};
+    *progress = (struct progress){.on = is_terminal(STDERR_FILENO), .unit = unit, .total = total};
     progress->started = monotonic_seconds();
     progress->shown_at = progress->started;
 }

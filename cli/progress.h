@@ -1,4 +1,5 @@
-/* A line on standard error that says how far a command is; nothing where standard error is no terminal. */
+/* A line on standard error that says how far a command is; nothing where standard error is no terminal, or
+ * one that cannot erase a line (TERM is "dumb" or not set). */
 #ifndef CLI_PROGRESS_H
 #define CLI_PROGRESS_H
 

@@ -97,9 +97,11 @@ static void test_color_and_width(void) {
     CHECK_SAY(strcmp(line, "\r\x1b[2m1,234,567 tokens, 6\x1b[0m\x1b[K") == 0, "%s", line + 1); /* 19 columns */
 }
 
-static void test_nothing_where_there_is_no_terminal(void) {
-    if (!redirect(0))
+static void check_nothing(int columns) {
+    if (!redirect(columns)) {
+        test_skip("no pseudo-terminal");
         return;
+    }
     progress progress;
     progress_begin(&progress, "tokens", 100);
     progress.shown_at -= 5;
@@ -111,10 +113,23 @@ static void test_nothing_where_there_is_no_terminal(void) {
     CHECK_STRING(text, "");
 }
 
+static void test_nothing_where_there_is_no_terminal(void) {
+    setenv("TERM", "xterm", 1);
+    check_nothing(0);
+}
+
+static void test_nothing_where_a_line_cannot_be_erased(void) {
+    setenv("TERM", "dumb", 1);
+    check_nothing(80);
+    unsetenv("TERM");
+    check_nothing(80);
+}
+
 int main(int argc, char **argv) {
     test_begin(argc, argv);
     TEST(test_the_line);
     TEST(test_color_and_width);
     TEST(test_nothing_where_there_is_no_terminal);
+    TEST(test_nothing_where_a_line_cannot_be_erased);
     return test_end();
 }

@@ -150,17 +150,20 @@ static void describe(buffer *text, const settings *settings, const result *resul
         buffer_append_format(text, "ratio: %.10g\n", value / maximum);
 }
 
-/* `name` is NULL where there is only one source. */
-static int print_result(const settings *settings, const result *result, const char *name) {
+/* `path` is NULL where there is only one source. */
+static int print_result(const settings *settings, const result *result, const char *path) {
     buffer text = {0};
     trouble trouble;
-    if (name && settings->verbose)
+    char name[4096] = "";
+    if (path)
+        message_escape(name, sizeof name, path, strlen(path));
+    if (path && settings->verbose)
         buffer_append_format(&text, "%s\n", name);
     if (settings->verbose)
         describe(&text, settings, result);
     else
-        buffer_append_format(&text, "%.10g %s%s%s\n", in_unit(settings, result->nats), settings->unit, name ? "  " : "",
-                             name ? name : "");
+        buffer_append_format(&text, "%.10g %s%s%s\n", in_unit(settings, result->nats), settings->unit, path ? "  " : "",
+                             name);
     output *output = output_open("-", &trouble);
     bool ok = output && (!text.failed || trouble_set(&trouble, "out of memory")) &&
               output_write(output, text.data, text.size, &trouble);

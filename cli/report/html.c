@@ -2,6 +2,7 @@
 #include "html.h"
 #include "assets.h"
 #include "data.h"
+#include "terminal.h"
 
 #include <entrol/base.h>
 
@@ -70,14 +71,17 @@ static bool write_string(html_report *report, const char *string, trouble *troub
     return output_write(report->output, string, strlen(string), trouble);
 }
 
-static bool write_html_escaped(html_report *report, const char *text, trouble *trouble) {
+/* What must not be shown raw is written as in a terminal: <U+202E>. */
+static bool write_html_escaped(html_report *report, const char *raw, trouble *trouble) {
     static const struct {
         char character;
         const char *entity;
     } entities[] = {{'&', "&amp;"}, {'<', "&lt;"}, {'>', "&gt;"}, {'"', "&quot;"}};
+    buffer shown = {0};
+    terminal_text(&shown, raw, strlen(raw), SIZE_MAX);
     buffer_clear(&report->escaped);
-    for (; *text; text++) {
-        const char *entity = NULL;
+    for (size_t at = 0; at < shown.size; at++) {
+        const char *entity = NULL, *text = shown.data + at;
         for (size_t i = 0; i < sizeof entities / sizeof *entities; i++)
             if (*text == entities[i].character)
                 entity = entities[i].entity;
@@ -86,7 +90,9 @@ static bool write_html_escaped(html_report *report, const char *text, trouble *t
         else
             buffer_append(&report->escaped, text, 1);
     }
-    if (report->escaped.failed)
+    bool failed = shown.failed || report->escaped.failed;
+    buffer_free(&shown);
+    if (failed)
         return out_of_memory(trouble);
     return output_write(report->output, report->escaped.data ? report->escaped.data : "", report->escaped.size,
                         trouble);

@@ -107,6 +107,13 @@ static void print_surprisal(const score_summary *summary) {
     fputc('\n', stderr);
 }
 
+static void print_bad(const score_summary *summary) {
+    char first[4 * sizeof(summary->first_bad)]; /* a byte becomes \xNN */
+    message_escape(first, sizeof(first), summary->first_bad, strlen(summary->first_bad));
+    fprintf(stderr, "bad rows    %" PRIu64 "; the first: %s\n", summary->totals.n_bad,
+            first[0] != '\0' ? first : "in a document scored before the interruption");
+}
+
 void score_summary_print(const score_summary *summary, entrol_context *context, const char *unit) {
     fprintf(stderr, "documents   %" PRIu64 "\ntokens      %" PRIu64, summary->n_documents, summary->totals.n_tokens);
     if (summary->seconds > 0 && summary->n_tokens_now > 0)
@@ -115,8 +122,7 @@ void score_summary_print(const score_summary *summary, entrol_context *context, 
     print_entropy(summary, context, unit);
     print_surprisal(summary);
     if (summary->totals.n_bad > 0)
-        fprintf(stderr, "bad rows    %" PRIu64 "; the first: %s\n", summary->totals.n_bad,
-                summary->first_bad[0] != '\0' ? summary->first_bad : "in a document scored before the interruption");
+        print_bad(summary);
     if (summary->n_skipped > 0)
         fprintf(stderr, "skipped     %" PRIu64 " bad line%s\n", summary->n_skipped, summary->n_skipped == 1 ? "" : "s");
 }

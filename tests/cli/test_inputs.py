@@ -151,6 +151,15 @@ class Input(unittest.TestCase):
         code, out, err = run("inspect", "a\x1b[2J\nb")
         self.assertEqual((code, out), (2, ""))
         self.assertIn("a\\x1b[2J\\x0ab", err)
+        with tempfile.TemporaryDirectory() as folder:
+            paths = [os.path.join(folder, name) for name in ("a\x1b[2J", "\u202eb")]
+            for path in paths:
+                with open(path, "w") as file:
+                    file.write("ab")
+            for options in ([], ["-v"]):
+                out = run("entropy", *options, *paths)[1]
+                self.assertIn(f"{folder}/a\\x1b[2J\n", out)
+                self.assertIn(f"{folder}/\\xe2\\x80\\xaeb\n", out)
 
 
 if __name__ == "__main__":

@@ -283,6 +283,10 @@ class Documents(ScoreCase):
         self.assertEqual([bad[f"entropy_{name}"] for name in ("mean", "median", "max", "p90")], ["NaN"] * 4)
         self.near([good["entropy_mean"]], [np.log(4)])
 
+    def test_the_summary_does_not_steer_the_terminal(self):
+        done = run("score", self.npy("esc\x1b[31m.npy", np.full((1, 3), np.nan, dtype=np.float32)))
+        self.assertIn(b"/esc\\x1b[31m.npy, row 0, column 0: NaN\n", done.stderr)
+
     def test_the_summary(self):
         logits = np.random.default_rng(SEED).normal(0, 3, (3, 33, 70)).astype(np.float32)
         targets = np.random.default_rng(1).integers(0, 70, 99)

@@ -1,98 +1,12 @@
 /* entrol_measure_rows against the oracle: every row kind that breaks kernels, at every level, dtype and layout. */
 #include "harness.h"
 
+#include "harness_rows.h"
 #include "oracle.h"
 
 #include <entrol/entrol.h>
 
 #include <sys/mman.h>
-
-/* One matrix of rows for a test, with what the oracle needs. */
-typedef struct sheet {
-    size_t n_rows, n_columns;
-    entrol_dtype dtype;
-    guarded buffer;
-    entrol_matrix matrix;
-    int64_t *targets;
-} sheet;
-
-static sheet sheet_make(size_t n_rows, size_t n_columns, entrol_dtype dtype) {
-    sheet sheet = {.n_rows = n_rows, .n_columns = n_columns, .dtype = dtype};
-    sheet.buffer = guarded_allocate(n_rows * n_columns * entrol_dtype_size(dtype), true);
-    sheet.matrix = (entrol_matrix){sheet.buffer.data, dtype, n_rows, n_columns, (ptrdiff_t)n_columns};
-    sheet.targets = calloc(n_rows + 1, sizeof *sheet.targets);
-    return sheet;
-}
-
-static void sheet_free(sheet *sheet) {
-    guarded_free(&sheet->buffer);
-    free(sheet->targets);
-}
-
-static void put(sheet *sheet, size_t row, size_t column, double value) {
-    oracle_encode(sheet->dtype, sheet->buffer.data, row * sheet->n_columns + column, value);
-}
-
-static double get(const sheet *sheet, size_t row, size_t column) {
-    return oracle_decode(sheet->dtype, sheet->buffer.data, row * sheet->n_columns + column);
-}
-
-/* The row kinds of the accuracy contract. */
-enum {
-    NORMAL,
-    NORMAL_FAR,
-    UNIFORM,
-    PEAKED,
-    TWO_FINITE,
-    RISING,
-    FALLING,
-    LAST,
-    BELOW,
-    NEARLY_CERTAIN,
-    FLAT_THEN_TOP,
-    SPARSE,
-    TWO_LEVEL, /* and the next 11: {0, rest -g}, g = 1..12 */
-    N_KINDS = TWO_LEVEL + 12
-};
-
-static const char *const kind_names[] = {
-    "N(0,2.5)", "N(1000,2.5)",    "uniform",        "40 and N(0,1)", "two finite", "rising",    "falling",
-    "top last", "all below -104", "nearly certain", "flat then top", "half -inf",  "two levels"};
-
-static double kind_value(int kind, size_t i, size_t n) {
-    switch (kind) {
-    case NORMAL:
-        return test_normal() * 2.5;
-    case NORMAL_FAR:
-        return 1000 + test_normal() * 2.5;
-    case UNIFORM:
-        return 3;
-    case PEAKED:
-        return i == n / 3 ? 40 : test_normal();
-    case TWO_FINITE:
-        return i == 0 || i == n - 1 ? (double)i / (double)n : -INFINITY;
-    case RISING:
-        return 30.0 * (double)i / (double)n;
-    case FALLING:
-        return -30.0 * (double)i / (double)n;
-    case LAST:
-        return i == n - 1 ? 12 : test_normal();
-    case BELOW:
-        return -200 + test_normal();
-    case NEARLY_CERTAIN:
-        return i == n / 2 ? 30 : -10 + test_normal();
-    case FLAT_THEN_TOP:
-        return i < n - n / 4 ? -60 : test_normal() / 10;
-    case SPARSE:
-        return test_below(2) ? -INFINITY : test_normal() * 4;
-    default:
-        return i == n / 2 ? 0 : -(double)(kind - TWO_LEVEL + 1);
-    }
-}
-
-static const char *kind_name(int kind) {
-    return kind_names[kind < TWO_LEVEL ? kind : TWO_LEVEL];
-}
 
 /* Every statistic of every row, in memory of its own. */
 typedef struct results {
@@ -107,7 +21,7 @@ static void results_reset(results *results) {
     float(*f)[64] = results->floats;
     results->record = (entrol_record){
         sizeof(entrol_record), f[0], f[1], f[2], f[3], f[4], f[5], f[6], f[7], results->rank, results->top_id,
-        results->top_logprob,  5};
+        results->top_logprob,  5,    NULL};
 }
 
 /* The largest errors seen, in units of the tolerance, by level and statistic. */
@@ -143,13 +57,6 @@ static void check_row(const results *results, size_t row, const oracle_row *orac
                   statistic_names[i]);
     }
     CHECK_INT(results->rank[row], oracle->rank);
-}
-
-static double *row_of(const sheet *sheet, size_t row) {
-    double *logits = malloc((sheet->n_columns + 1) * sizeof *logits);
-    for (size_t j = 0; j < sheet->n_columns; j++)
-        logits[j] = get(sheet, row, j);
-    return logits;
 }
 
 static void check_top(const results *results, size_t row, const double *logits, const unsigned char *allowed,
@@ -189,7 +96,7 @@ static void check_sheet(const sheet *sheet, double temperature, double order, co
                       ENTROL_OK);
     }
     for (size_t row = 0; row < sheet->n_rows; row++) {
-        double *logits = row_of(sheet, row);
+        double *logits = sheet_row(sheet, row);
         oracle_row oracle;
         oracle_measure(&oracle, logits, NULL, sheet->n_columns, sheet->targets[row], temperature, order);
         for (int cpu = ENTROL_CPU_SCALAR; cpu <= ENTROL_CPU_NEON; cpu++) {
@@ -215,7 +122,7 @@ static void check_kinds(size_t n, entrol_dtype dtype) {
             continue;
         sheet sheet = sheet_make(1, n, dtype);
         for (size_t j = 0; j < n; j++)
-            put(&sheet, 0, j, kind_value(kind, j, n));
+            sheet_put(&sheet, 0, j, kind_value(kind, j, n));
         sheet.targets[0] = (int64_t)(kind % 3 ? test_below(n) : n / 2);
         check_sheet(&sheet, n > 10000 ? 1 : temperatures[kind % 3], orders[kind % 6], kind_name(kind));
         sheet_free(&sheet);
@@ -244,7 +151,7 @@ static void test_dtypes(void) {
 static void test_f16_extremes(void) {
     sheet sheet = sheet_make(1, 300, ENTROL_F16);
     for (size_t j = 0; j < 300; j++)
-        put(&sheet, 0, j, j % 3 ? -65504 : j % 2 ? 65504 : test_normal());
+        sheet_put(&sheet, 0, j, j % 3 ? -65504 : j % 2 ? 65504 : test_normal());
     check_sheet(&sheet, 1, 2, "f16 extremes");
     sheet.matrix.n_columns = 30;
     sheet.n_columns = 30;
@@ -263,8 +170,8 @@ static void check_trouble(void) {
         for (size_t column = 0; column < n; column += 1 + n / 97) {
             sheet sheet = sheet_make(3, n, column % 2 ? ENTROL_F32 : ENTROL_BF16);
             for (size_t j = 0; j < 3 * n; j++)
-                put(&sheet, 0, j, test_normal());
-            put(&sheet, 1, column, column % 3 ? (double)NAN : INFINITY);
+                sheet_put(&sheet, 0, j, test_normal());
+            sheet_put(&sheet, 1, column, column % 3 ? (double)NAN : INFINITY);
             results results;
             results_reset(&results);
             entrol_diagnosis diagnosis;
@@ -287,8 +194,8 @@ static void check_empty_support(void) {
     for (size_t n = 1; n < 5000; n = n * 3 + 1) {
         sheet sheet = sheet_make(2, n, ENTROL_F32);
         for (size_t j = 0; j < n; j++) {
-            put(&sheet, 0, j, -INFINITY);
-            put(&sheet, 1, j, j == n / 2 ? -7 : -INFINITY);
+            sheet_put(&sheet, 0, j, -INFINITY);
+            sheet_put(&sheet, 1, j, j == n / 2 ? -7 : -INFINITY);
         }
         results results;
         results_reset(&results);
@@ -335,7 +242,7 @@ static void check_mask(void) {
                 allowed[i] = i % n == n / 2 || test_below(3) > 0;
                 bits[i / n * n_bytes + i % n / 8] &= (uint8_t) ~(1 << (i % n % 8));
                 bits[i / n * n_bytes + i % n / 8] |= (uint8_t)(allowed[i] << (i % n % 8));
-                put(&sheet, 0, i, allowed[i] ? test_normal() * 3 : (double[]){NAN, INFINITY, 500}[i % 3]);
+                sheet_put(&sheet, 0, i, allowed[i] ? test_normal() * 3 : (double[]){NAN, INFINITY, 500}[i % 3]);
             }
             sheet.targets[0] = (int64_t)test_below(n);
             entrol_measure_options options = ENTROL_MEASURE_OPTIONS_INIT;
@@ -345,7 +252,7 @@ static void check_mask(void) {
             results_reset(&results);
             entrol_measure_rows(context, &results.record, NULL, &sheet.matrix, sheet.targets, &options);
             for (size_t row = 0; row < 2; row++) {
-                double *logits = row_of(&sheet, row);
+                double *logits = sheet_row(&sheet, row);
                 oracle_row oracle;
                 oracle_measure(&oracle, logits, allowed + row * n, n, sheet.targets[row], 1, 2);
                 check_row(&results, row, &oracle, 1, "masked", n, cpu_tested);
@@ -365,7 +272,7 @@ static void check_same_bits(void) {
     for (size_t n = 1; n < 9000; n = n * 2 + 3) {
         sheet sheet = sheet_make(37, n, ENTROL_F32);
         for (size_t j = 0; j < 37 * n; j++)
-            put(&sheet, 0, j, test_normal() * 4);
+            sheet_put(&sheet, 0, j, test_normal() * 4);
         results expected, got;
         results_reset(&expected);
         entrol_context *one = context_at(cpu_tested, 1);
@@ -408,7 +315,7 @@ static void check_subsets(void) {
     for (size_t k = 0; k < 2; k++) {
         sheet.matrix.n_columns = k ? 40 : 5000;
         for (size_t j = 0; j < 20 * 5000; j++)
-            put(&sheet, 0, j, test_normal() * 4);
+            sheet_put(&sheet, 0, j, test_normal() * 4);
         results all, one;
         results_reset(&all);
         entrol_measure_rows(context, &all.record, NULL, &sheet.matrix, sheet.targets, NULL);
@@ -434,8 +341,8 @@ static void check_shift(void) {
         sheet sheet = sheet_make(2, n, ENTROL_F32);
         for (size_t j = 0; j < n; j++) {
             const double z = (double)test_below(1 << 12) / 256;
-            put(&sheet, 0, j, z);
-            put(&sheet, 1, j, z + 1024);
+            sheet_put(&sheet, 0, j, z);
+            sheet_put(&sheet, 1, j, z + 1024);
         }
         results results;
         results_reset(&results);

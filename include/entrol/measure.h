@@ -11,6 +11,24 @@
 extern "C" {
 #endif
 
+/* What is known of softmax(z / T) of a row after some of its columns: the running state of a measurement, which another
+ * set of the same row's columns can be merged into (entrol_state_merge) and a gradient be taken from.
+ *
+ * With x = z - m, m the greatest logit so far and e = exp(x / T): the columns at m are counted in n_top, and over the
+ * others ("the rest") s = sum e, t = sum e x, q = sum e^2, m2 = sum e (x - t / s)^2. What was not asked for is NaN.
+ * Leaving the top out of s keeps what is left of a nearly certain row: H = log1p(s) - t / (T (1 + s)). Plain data: it
+ * may be sent to another process of the same architecture. Fields may be added at its end with a new soname. */
+typedef struct entrol_state {
+    double m; /* -inf before the first finite column */
+    double n_top;
+    double s, t;
+    double q, m2;     /* for varentropy, sum_p_squared, and the Renyi entropy of order 2 */
+    double power;     /* sum of e^renyi_order over the rest; for other orders */
+    double second;    /* the greatest logit but for one column's, m for a tie, -inf for none; for margin */
+    double target;    /* the target's logit, -inf for an impossible one, NaN where no column here is the target */
+    double n_support; /* columns above -inf; for the Renyi entropy of order 0 */
+} entrol_state;
+
 /* The token record: one array per statistic, each of n_rows elements or NULL (not wanted, not
  * computed). A row in trouble gets NaN, rank 0 and ids -1, and is diagnosed. */
 typedef struct entrol_record {
@@ -22,15 +40,16 @@ typedef struct entrol_record {
     float *top_prob;   /* the greatest probability */
     float *margin;     /* the greatest probability minus the second (0 for a tie; 1 for V = 1) */
     float *sum_p_squared;
-    float *renyi;       /* Renyi entropy of options.renyi_order */
-    int32_t *rank;      /* of the target: 1 + the number of columns with a greater logit; needs targets */
-    int32_t *top_id;    /* n_top a row: columns of the most probable, best first, ties by lower column; */
-    float *top_logprob; /* n_top a row: their ln p. Slots beyond the support hold -1 and -inf. */
-    size_t n_top;       /* 0 to ENTROL_MAX_TOP */
+    float *renyi;        /* Renyi entropy of options.renyi_order */
+    int32_t *rank;       /* of the target: 1 + the number of columns with a greater logit; needs targets */
+    int32_t *top_id;     /* n_top a row: columns of the most probable, best first, ties by lower column; */
+    float *top_logprob;  /* n_top a row: their ln p. Slots beyond the support hold -1 and -inf. */
+    size_t n_top;        /* 0 to ENTROL_MAX_TOP */
+    entrol_state *state; /* what the other outputs were computed from, and what they need and no more */
 } entrol_record;
 
 #define ENTROL_RECORD_INIT                                                                                             \
-    { sizeof(entrol_record), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0 }
+    { sizeof(entrol_record), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL }
 
 #define ENTROL_MAX_TOP 256
 
@@ -48,7 +67,8 @@ typedef struct entrol_measure_options {
 
 /* Measures every row of `logits` in one pass over memory.
  *
- * `targets` holds n_rows columns, or is NULL when neither logprob nor rank is wanted.
+ * `targets` holds n_rows columns, or is NULL when neither logprob nor rank is wanted; a row whose target is no column
+ * is in trouble if they are.
  * Accuracy against exact arithmetic, for V up to 2^24, f32 logits: entropy, varentropy and logprob
  * within 2e-6 * max(1, value); entropy and varentropy also within 1e-3 of themselves when below 1e-3.
  * Columns more than 87 T below the greatest count as impossible in sums, not in logprob.
@@ -57,6 +77,19 @@ typedef struct entrol_measure_options {
 ENTROL_API entrol_status entrol_measure_rows(entrol_context *context, const entrol_record *record,
                                              entrol_diagnosis *diagnosis, const entrol_matrix *logits,
                                              const int64_t *targets, const entrol_measure_options *options);
+
+/* Merges what is known of other columns of the same row into a state: a vocabulary split over processes, or a row that
+ * arrives in pieces. Measure each piece with `state` and the outputs that are wanted in the end, and targets that are
+ * outside the piece's columns where the target is in another piece. `options` as for the measuring. Within the accuracy
+ * of measuring the row as a whole, whatever the split and the order. Error: ARGUMENT. */
+ENTROL_API entrol_status entrol_state_merge(entrol_state *state, const entrol_state *other,
+                                            const entrol_measure_options *options);
+
+/* The statistics of rows whose columns have been merged: outputs as of entrol_measure_rows, but for rank, top_id,
+ * top_logprob and state, which must be NULL. What the states were not measured for is NaN. Error: ARGUMENT. */
+ENTROL_API entrol_status entrol_measure_states(const entrol_record *record, entrol_diagnosis *diagnosis,
+                                               const entrol_state *states, size_t n_states,
+                                               const entrol_measure_options *options);
 
 /* What the numbers of a distribution are. */
 typedef enum entrol_scale { ENTROL_PROBABILITIES = 0, ENTROL_LOG_PROBABILITIES = 1 } entrol_scale;

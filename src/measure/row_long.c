@@ -63,7 +63,7 @@ static void load_chunk(chunk *chunk, const ent_rows *rows, size_t row, size_t fi
 
 /* Sums whose squares are taken near the chunk's own mean: about the row's mean so far, or again about the chunk's where
  * that was too far off for float (u would be a difference of large numbers). */
-static void add_chunk(ent_state *state, const ent_rows *rows, ent_sums_task *task) {
+static void add_chunk(entrol_state *state, const ent_rows *rows, ent_sums_task *task) {
     ent_sums sums;
     task->pivot = rows->wants_squares && state->s > 0 ? (float)(state->t / state->s) : 0;
     rows->kernels->sums(&sums, task);
@@ -79,7 +79,7 @@ static void add_chunk(ent_state *state, const ent_rows *rows, ent_sums_task *tas
 }
 
 /* The sum of e^(order d), for Renyi entropy, is the sum s at another scale. */
-static void add_power(ent_state *state, const ent_rows *rows, const ent_sums_task *task) {
+static void add_power(entrol_state *state, const ent_rows *rows, const ent_sums_task *task) {
     ent_sums sums;
     ent_sums_task power = *task;
     power.scale = (float)(rows->scale * rows->options.renyi_order);
@@ -89,7 +89,7 @@ static void add_power(ent_state *state, const ent_rows *rows, const ent_sums_tas
 }
 
 static void measure_chunk(ent_row *result, const ent_rows *rows, size_t row, chunk *chunk) {
-    ent_state *state = &result->state;
+    entrol_state *state = &result->state;
     ent_row_order(result, rows, row, chunk->z, chunk->first_column, chunk->n, chunk->max);
     if (chunk->max > state->m)
         ent_state_rise(state, chunk->max, rows->scale, rows->options.renyi_order);

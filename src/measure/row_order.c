@@ -28,11 +28,11 @@ int ent_rows_has_target(const ent_rows *rows, size_t row) {
 }
 
 void ent_row_begin(ent_row *result, const ent_rows *rows, size_t row, ent_best *best) {
-    *result = (ent_row){.state = ENT_STATE_INIT, .target = NAN, .best = rows->n_best ? best : NULL};
+    *result = (ent_row){.state = ENT_STATE_INIT, .best = rows->n_best ? best : NULL};
     if (result->best)
         result->best->n = 0;
     if (ent_rows_has_target(rows, row))
-        result->target = ent_rows_logit(rows, row, (size_t)rows->targets[row]);
+        result->state.target = ent_rows_logit(rows, row, (size_t)rows->targets[row]);
 }
 
 /* What a column must exceed to belong to the n_best greatest. */
@@ -65,8 +65,8 @@ static void order_f64(ent_row *result, const ent_rows *rows, size_t row, size_t 
         memcpy(&z, source + i * sizeof z, sizeof z);
         if (mask && !((mask[column / 8] >> (column % 8)) & 1))
             z = (double)-INFINITY;
-        result->n_greater += z > result->target;
-        result->n_support += z > (double)-INFINITY;
+        result->n_greater += z > result->state.target;
+        result->state.n_support += z > (double)-INFINITY;
         if (result->best)
             offer(result->best, rows->n_best, z, column);
     }
@@ -87,10 +87,10 @@ void ent_row_order(ent_row *result, const ent_rows *rows, size_t row, const floa
             order_f64(result, rows, row, first_column, n);
         return;
     }
-    if (rows->wants_rank && max > result->target)
-        result->n_greater += rows->kernels->count_greater(z, n, (float)result->target);
+    if (rows->wants_rank && max > result->state.target)
+        result->n_greater += rows->kernels->count_greater(z, n, (float)result->state.target);
     if (rows->wants_support)
-        result->n_support += rows->kernels->count_greater(z, n, -INFINITY);
+        result->state.n_support += (double)rows->kernels->count_greater(z, n, -INFINITY);
     if (result->best && max > least_best(result->best, rows->n_best))
         find_best(result->best, rows, z, first_column, n);
 }

@@ -42,7 +42,7 @@ static void fill_tile(tile *tile, const ent_rows *rows, size_t first_row, size_t
     }
 }
 
-static void add_power(ent_state *state, const ent_rows *rows, const float *z) {
+static void add_power(entrol_state *state, const ent_rows *rows, const float *z) {
     ent_sums sums;
     const ent_sums_task task = {.z = z,
                                 .n = rows->logits->n_columns,
@@ -66,8 +66,11 @@ static void look_again(ent_row *result, const ent_rows *rows, size_t row, const 
 
 static void read_lane(ent_row *result, const ent_lanes_sums *sums, size_t lane, int squares) {
     const double n_top = (double)sums->n_top[lane], s = (double)sums->s[lane], t = (double)sums->t[lane];
-    result->state = (ent_state){.m = (double)sums->m[lane], .n_top = n_top, .s = s, .t = t};
-    if (!squares)
+    result->state.m = (double)sums->m[lane];
+    result->state.n_top = n_top;
+    result->state.s = s;
+    result->state.t = t;
+    if (!squares || n_top == 0) /* nothing finite: its mean is 0 / 0 */
         return;
     /* u is about the mean of all columns: what the top adds to it is added again when the row is written */
     const double top = s > 0 ? t / s * (t / s) * n_top * (s / (s + n_top)) : 0;

@@ -1,6 +1,8 @@
 /* From a row's state to its outputs, in double: the formulas of the token record. */
 #include "rows.h"
 
+#include "base/context.h"
+
 #include <math.h>
 
 /* The quantities that several outputs share. */
@@ -11,46 +13,36 @@ typedef struct totals {
     double sum_p_squared;
 } totals;
 
-static totals totals_of(const ent_rows *rows, const ent_state *state) {
+static totals totals_of(const ent_rows *rows, const entrol_state *state) {
     totals totals;
-    totals.sum = state->n_top + state->s;
-    totals.log_sum = log1p(state->n_top - 1 + state->s);
+    totals.sum = ent_state_sum(state);
+    totals.log_sum = ent_state_log_sum(state);
     totals.entropy = totals.log_sum - rows->scale * state->t / totals.sum;
     totals.sum_p_squared = (state->n_top + state->q) / (totals.sum * totals.sum);
     return totals;
 }
 
-/* The rest's squares about its own mean, and Chan's term for the top, which stands at 0. */
-static double varentropy(const ent_rows *rows, const ent_state *state, const totals *totals) {
-    const double mean = state->s > 0 ? state->t / state->s : 0;
-    const double m2 = state->m2 + mean * mean * state->n_top * (state->s / totals->sum);
-    return rows->scale * rows->scale * m2 / totals->sum;
-}
-
-static double renyi(const ent_rows *rows, const ent_row *result, const totals *totals) {
+static double renyi(const ent_rows *rows, const entrol_state *state, const totals *totals) {
     const double order = rows->options.renyi_order;
     if (order == 0)
-        return log((double)result->n_support);
+        return log(state->n_support);
     if (order == 1)
         return totals->entropy;
     if (order == 2)
         return -log(totals->sum_p_squared);
     if (isinf(order))
         return totals->log_sum;
-    const double log_power = log1p(result->state.n_top - 1 + result->state.power);
+    const double log_power = log1p(state->n_top - 1 + state->power);
     return (log_power - order * totals->log_sum) / (1 - order);
 }
 
-static double logprob_of(const ent_rows *rows, const ent_state *state, const totals *totals, double z) {
+static double logprob_of(const ent_rows *rows, const entrol_state *state, const totals *totals, double z) {
     return (z - state->m) * rows->scale - totals->log_sum;
 }
 
 /* p1 - p2 = p1 (1 - e^(d2)). */
-static double margin(const ent_rows *rows, const ent_row *result, const totals *totals) {
-    if (result->best->n < 2)
-        return 1 / totals->sum;
-    const double gap = (result->best->z[1] - result->best->z[0]) * rows->scale;
-    return -expm1(gap) / totals->sum;
+static double margin(const ent_rows *rows, const entrol_state *state, const totals *totals) {
+    return -expm1((state->second - state->m) * rows->scale) / totals->sum;
 }
 
 static void write_best(const ent_rows *rows, size_t row, const ent_row *result, const totals *totals) {
@@ -84,28 +76,98 @@ static void write_trouble(const ent_rows *rows, size_t row, const ent_row *resul
     write_best(rows, row, result, NULL);
 }
 
+/* What was found, with NaN for what was not looked for. */
+static entrol_state state_of(const ent_rows *rows, const ent_row *result) {
+    entrol_state state = result->state;
+    if (rows->n_best >= 2)
+        state.second = result->best->n >= 2 ? result->best->z[1] : -INFINITY;
+    else
+        state.second = NAN;
+    if (!rows->wants_squares)
+        state.q = state.m2 = NAN;
+    if (!rows->wants_power)
+        state.power = NAN;
+    if (!rows->wants_support)
+        state.n_support = NAN;
+    return state;
+}
+
+/* The outputs that a state is enough for. */
+static void write_statistics(const ent_rows *rows, size_t row, const entrol_state *state, const totals *totals) {
+    const entrol_record *record = &rows->record;
+    write_one(record->entropy, row, totals->entropy);
+    write_one(record->logsumexp, row, state->m * rows->scale + totals->log_sum);
+    write_one(record->logprob, row, logprob_of(rows, state, totals, state->target));
+    write_one(record->top_prob, row, 1 / totals->sum);
+    write_one(record->sum_p_squared, row, totals->sum_p_squared);
+    if (record->varentropy)
+        write_one(record->varentropy, row, ent_state_varentropy(state, rows->scale));
+    if (record->margin)
+        write_one(record->margin, row, margin(rows, state, totals));
+    if (record->renyi)
+        write_one(record->renyi, row, renyi(rows, state, totals));
+}
+
 int ent_row_write(const ent_rows *rows, size_t row, const ent_row *result) {
     const entrol_record *record = &rows->record;
-    const ent_state *state = &result->state;
-    if (!isfinite(state->m) || isnan(state->t)) {
+    const entrol_state state = state_of(rows, result);
+    if (record->state)
+        record->state[row] = state;
+    if (!isfinite(state.m) || isnan(state.t)) {
         write_trouble(rows, row, result);
         return 0;
     }
-    const totals totals = totals_of(rows, state);
-    write_one(record->entropy, row, totals.entropy);
-    write_one(record->logsumexp, row, state->m * rows->scale + totals.log_sum);
-    write_one(record->logprob, row, logprob_of(rows, state, &totals, result->target));
-    write_one(record->top_prob, row, 1 / totals.sum);
-    write_one(record->sum_p_squared, row, totals.sum_p_squared);
-    if (record->varentropy)
-        write_one(record->varentropy, row, varentropy(rows, state, &totals));
-    if (record->margin)
-        write_one(record->margin, row, margin(rows, result, &totals));
-    if (record->renyi)
-        write_one(record->renyi, row, renyi(rows, result, &totals));
+    const totals totals = totals_of(rows, &state);
+    write_statistics(rows, row, &state, &totals);
     if (record->rank)
-        record->rank[row] = ent_rows_has_target(rows, row) ? (int32_t)(result->n_greater + 1) : 0;
+        record->rank[row] = isnan(state.target) ? 0 : (int32_t)(result->n_greater + 1);
     if (record->n_top)
         write_best(rows, row, result, &totals);
-    return !rows->targets || ent_rows_has_target(rows, row);
+    return !(record->logprob || record->rank) || !isnan(state.target);
+}
+
+static entrol_reason trouble_of(const entrol_record *record, const entrol_state *state) {
+    if (isnan(state->t) || isnan(state->m))
+        return state->m == INFINITY ? ENTROL_REASON_INFINITE : ENTROL_REASON_NAN;
+    if (!isfinite(state->m))
+        return state->m > 0 ? ENTROL_REASON_INFINITE : ENTROL_REASON_EMPTY_SUPPORT;
+    return record->logprob && isnan(state->target) ? ENTROL_REASON_TARGET : ENTROL_REASON_NONE;
+}
+
+static const char *take_state_arguments(ent_rows *rows, const entrol_record *record, const entrol_state *states,
+                                        size_t n_states, const entrol_measure_options *options) {
+    rows->options = (entrol_measure_options)ENTROL_MEASURE_OPTIONS_INIT;
+    rows->record = (entrol_record)ENTROL_RECORD_INIT;
+    if (!record || !ent_take(&rows->record, record, sizeof *record))
+        return "record";
+    if (rows->record.rank || rows->record.top_id || rows->record.top_logprob || rows->record.state)
+        return "record";
+    if (options && !ent_take(&rows->options, options, sizeof *options))
+        return "options";
+    return !states && n_states ? "states" : ent_check_options(&rows->options);
+}
+
+entrol_status entrol_measure_states(const entrol_record *record, entrol_diagnosis *diagnosis,
+                                    const entrol_state *states, size_t n_states,
+                                    const entrol_measure_options *options) {
+    ent_rows rows = {0};
+    const char *bad = take_state_arguments(&rows, record, states, n_states, options);
+    if (bad)
+        return ent_bad_argument(diagnosis, bad);
+    entrol_diagnosis found = {0};
+    rows.scale = ent_scale(&rows.options);
+    for (size_t row = n_states; row-- > 0;) {
+        const entrol_reason reason = trouble_of(&rows.record, &states[row]);
+        if (reason != ENTROL_REASON_NONE)
+            found = (entrol_diagnosis){.n_bad = found.n_bad + 1, .first_row = row, .reason = reason};
+        if (reason == ENTROL_REASON_NONE || reason == ENTROL_REASON_TARGET) {
+            const totals totals = totals_of(&rows, &states[row]);
+            write_statistics(&rows, row, &states[row], &totals);
+        } else {
+            write_trouble(&rows, row, &(ent_row){.best = NULL});
+        }
+    }
+    if (diagnosis)
+        *diagnosis = found;
+    return ENTROL_OK;
 }

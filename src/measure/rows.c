@@ -4,7 +4,6 @@
 #include "base/context.h"
 
 #include <math.h>
-#include <stdatomic.h>
 #include <string.h>
 
 /* Logits a task: enough that handing it out costs nothing, little enough that threads end together. */
@@ -13,35 +12,44 @@
 typedef struct call {
     ent_rows rows;
     size_t rows_per_task;
-    atomic_size_t n_bad;
-    atomic_size_t first_bad;
+    ent_trouble trouble;
 } call;
 
-static void finish_row(const ent_rows *rows, size_t row, const ent_row *result, void *user) {
-    call *call = user;
-    if (ent_row_write(rows, row, result))
-        return;
-    atomic_fetch_add_explicit(&call->n_bad, 1, memory_order_relaxed);
-    size_t first = atomic_load_explicit(&call->first_bad, memory_order_relaxed);
-    while (row < first && !atomic_compare_exchange_weak(&call->first_bad, &first, row))
+void ent_trouble_begin(ent_trouble *trouble) {
+    atomic_init(&trouble->n_bad, 0);
+    atomic_init(&trouble->first_bad, SIZE_MAX);
+}
+
+void ent_trouble_add(ent_trouble *trouble, size_t row) {
+    atomic_fetch_add_explicit(&trouble->n_bad, 1, memory_order_relaxed);
+    size_t first = atomic_load_explicit(&trouble->first_bad, memory_order_relaxed);
+    while (row < first && !atomic_compare_exchange_weak(&trouble->first_bad, &first, row))
         ;
 }
 
-static void measure_task(void *argument, size_t index) {
-    call *call = argument;
-    const ent_rows *rows = &call->rows;
-    const size_t begin = index * call->rows_per_task, n_left = rows->logits->n_rows - begin;
-    const size_t end = begin + (n_left < call->rows_per_task ? n_left : call->rows_per_task);
+static void finish_row(const ent_rows *rows, size_t row, const ent_row *result, void *user) {
+    if (!ent_row_write(rows, row, result))
+        ent_trouble_add(user, row);
+}
+
+void ent_rows_measure(const ent_rows *rows, size_t begin, size_t end, ent_trouble *trouble) {
     const int is_short = rows->logits->n_columns <= ENT_SHORT;
     for (size_t row = begin; row < end && is_short; row += ENT_LANES)
-        ent_rows_measure_short(rows, row, end - row < ENT_LANES ? end - row : ENT_LANES, finish_row, call);
+        ent_rows_measure_short(rows, row, end - row < ENT_LANES ? end - row : ENT_LANES, finish_row, trouble);
     for (size_t row = begin; row < end && !is_short; row++) {
         ent_row result;
         ent_best best;
         ent_row_begin(&result, rows, row, &best);
         ent_row_measure(&result, rows, row);
-        finish_row(rows, row, &result, call);
+        finish_row(rows, row, &result, trouble);
     }
+}
+
+static void measure_task(void *argument, size_t index) {
+    call *call = argument;
+    const size_t begin = index * call->rows_per_task, n_left = call->rows.logits->n_rows - begin;
+    ent_rows_measure(&call->rows, begin, begin + (n_left < call->rows_per_task ? n_left : call->rows_per_task),
+                     &call->trouble);
 }
 
 /* Looks for the first value that explains why a row is in trouble. */
@@ -60,6 +68,13 @@ static void explain(entrol_diagnosis *diagnosis, const ent_rows *rows, size_t ro
     diagnosis->reason = is_empty ? ENTROL_REASON_EMPTY_SUPPORT : ENTROL_REASON_TARGET;
 }
 
+void ent_trouble_explain(const ent_trouble *trouble, entrol_diagnosis *diagnosis, const ent_rows *rows) {
+    if (!diagnosis || !atomic_load(&trouble->n_bad))
+        return;
+    diagnosis->n_bad = atomic_load(&trouble->n_bad);
+    explain(diagnosis, rows, atomic_load(&trouble->first_bad));
+}
+
 static const char *check_matrix(const entrol_matrix *logits) {
     if (!logits || !entrol_dtype_size(logits->dtype))
         return "logits";
@@ -69,7 +84,7 @@ static const char *check_matrix(const entrol_matrix *logits) {
 }
 
 /* The bounds keep every scale that the kernels use a normal float. */
-static const char *check_options(const entrol_measure_options *options) {
+const char *ent_check_options(const entrol_measure_options *options) {
     const double order = options->renyi_order;
     if (!(options->temperature >= 1e-20 && options->temperature <= 1e20))
         return "options.temperature";
@@ -106,8 +121,7 @@ static void plan(ent_rows *rows) {
         rows->n_best = 2;
 }
 
-/* A struct that may be shorter or longer than this library's: what is there is taken, the rest keeps its default. */
-static int take(void *out, const void *in, size_t known_size) {
+int ent_take(void *out, const void *in, size_t known_size) {
     size_t size;
     memcpy(&size, in, sizeof size);
     if (size <= sizeof size)
@@ -116,23 +130,27 @@ static int take(void *out, const void *in, size_t known_size) {
     return 1;
 }
 
+double ent_scale(const entrol_measure_options *options) {
+    return (double)(float)(1 / options->temperature);
+}
+
 static const char *take_arguments(ent_rows *rows, const entrol_record *record, const entrol_matrix *logits,
                                   const int64_t *targets, const entrol_measure_options *options) {
     rows->options = (entrol_measure_options)ENTROL_MEASURE_OPTIONS_INIT;
     rows->record = (entrol_record)ENTROL_RECORD_INIT;
     const char *bad = check_matrix(logits);
-    if (!bad && (!record || !take(&rows->record, record, sizeof *record)))
+    if (!bad && (!record || !ent_take(&rows->record, record, sizeof *record)))
         bad = "record";
-    if (!bad && options && !take(&rows->options, options, sizeof *options))
+    if (!bad && options && !ent_take(&rows->options, options, sizeof *options))
         bad = "options";
     if (!bad)
-        bad = check_options(&rows->options);
+        bad = ent_check_options(&rows->options);
     return bad ? bad : check_record(&rows->record, targets);
 }
 
-static entrol_status prepare(ent_rows *rows, entrol_context *context, entrol_diagnosis *diagnosis,
-                             const entrol_record *record, const entrol_matrix *logits, const int64_t *targets,
-                             const entrol_measure_options *options) {
+entrol_status ent_rows_prepare(ent_rows *rows, entrol_context *context, entrol_diagnosis *diagnosis,
+                               const entrol_record *record, const entrol_matrix *logits, const int64_t *targets,
+                               const entrol_measure_options *options) {
     const char *bad = context ? take_arguments(rows, record, logits, targets, options) : "context";
     if (bad)
         return ent_bad_argument(diagnosis, bad);
@@ -141,13 +159,12 @@ static entrol_status prepare(ent_rows *rows, entrol_context *context, entrol_dia
     rows->kernels = ent_kernels_for(entrol_context_cpu(context));
     rows->logits = logits;
     rows->targets = targets;
-    rows->scale = (double)(float)(1 / rows->options.temperature);
+    rows->scale = ent_scale(&rows->options);
     plan(rows);
     return ENTROL_OK;
 }
 
-/* Rows a task, a multiple of ENT_LANES where rows share lanes. */
-static size_t rows_per_task(const entrol_matrix *logits) {
+size_t ent_rows_per_task(const entrol_matrix *logits) {
     const size_t row_bytes = (logits->n_columns + 1) * entrol_dtype_size(logits->dtype);
     const size_t n = TASK_BYTES / row_bytes;
     if (logits->n_columns <= ENT_SHORT)
@@ -161,17 +178,12 @@ entrol_status entrol_measure_rows(entrol_context *context, const entrol_record *
     call call;
     if (diagnosis)
         *diagnosis = (entrol_diagnosis){0};
-    const entrol_status status = prepare(&call.rows, context, diagnosis, record, logits, targets, options);
+    const entrol_status status = ent_rows_prepare(&call.rows, context, diagnosis, record, logits, targets, options);
     if (status != ENTROL_OK || logits->n_rows == 0)
         return status;
-    call.rows_per_task = rows_per_task(logits);
-    atomic_init(&call.n_bad, 0);
-    atomic_init(&call.first_bad, SIZE_MAX);
-    const size_t n_tasks = (logits->n_rows - 1) / call.rows_per_task + 1;
-    ent_parallel_for(context, n_tasks, measure_task, &call);
-    if (diagnosis && atomic_load(&call.n_bad)) {
-        diagnosis->n_bad = atomic_load(&call.n_bad);
-        explain(diagnosis, &call.rows, atomic_load(&call.first_bad));
-    }
+    call.rows_per_task = ent_rows_per_task(logits);
+    ent_trouble_begin(&call.trouble);
+    ent_parallel_for(context, (logits->n_rows - 1) / call.rows_per_task + 1, measure_task, &call);
+    ent_trouble_explain(&call.trouble, diagnosis, &call.rows);
     return ENTROL_OK;
 }

@@ -6,6 +6,8 @@
 
 #include <entrol/measure.h>
 
+#include <stdatomic.h>
+
 /* What a call was given, checked, and what follows from it. */
 typedef struct ent_rows {
     const ent_kernels *kernels;
@@ -30,12 +32,41 @@ typedef struct ent_best {
 
 /* Everything found out about one row. */
 typedef struct ent_row {
-    ent_state state;
-    double target;    /* the target's logit; -inf if masked, NaN if there is none */
+    entrol_state state;
     size_t n_greater; /* columns greater than the target */
-    size_t n_support; /* columns above -inf */
     ent_best *best;   /* NULL unless n_best is above 0 */
 } ent_row;
+
+/* A struct that may be shorter or longer than this library's: what is there is taken, the rest keeps its default. 0 if
+ * its size is none. */
+int ent_take(void *out, const void *in, size_t known_size);
+
+/* The first option out of its bounds, NULL if there is none. */
+const char *ent_check_options(const entrol_measure_options *options);
+
+/* 1 / temperature, rounded to float as the kernels use it. */
+double ent_scale(const entrol_measure_options *options);
+
+/* The arguments of a call, checked. */
+entrol_status ent_rows_prepare(ent_rows *rows, entrol_context *context, entrol_diagnosis *diagnosis,
+                               const entrol_record *record, const entrol_matrix *logits, const int64_t *targets,
+                               const entrol_measure_options *options);
+
+/* Rows that keep a thread busy for a while; a multiple of ENT_LANES where rows share lanes. */
+size_t ent_rows_per_task(const entrol_matrix *logits);
+
+/* The rows in trouble of a call, counted by its threads. */
+typedef struct ent_trouble {
+    atomic_size_t n_bad, first_bad;
+} ent_trouble;
+
+void ent_trouble_begin(ent_trouble *trouble);
+void ent_trouble_add(ent_trouble *trouble, size_t row);
+/* Fills the diagnosis (NULL: not wanted) from what was counted. */
+void ent_trouble_explain(const ent_trouble *trouble, entrol_diagnosis *diagnosis, const ent_rows *rows);
+
+/* Measures rows [begin, end) and writes their outputs. */
+void ent_rows_measure(const ent_rows *rows, size_t begin, size_t end, ent_trouble *trouble);
 
 const char *ent_rows_at(const ent_rows *rows, size_t row);
 const uint8_t *ent_rows_mask(const ent_rows *rows, size_t row); /* NULL: none */

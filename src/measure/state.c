@@ -1,9 +1,11 @@
 #include "state.h"
 
+#include "rows.h"
+
 #include <math.h>
 
 /* Joins a group of weight s, sum t and squares m2 about its own mean to the rest. */
-static void join(ent_state *state, double s, double t, double m2) {
+static void join(entrol_state *state, double s, double t, double m2) {
     if (s == 0 && !isnan(t))
         return;
     if (state->s > 0) {
@@ -15,7 +17,7 @@ static void join(ent_state *state, double s, double t, double m2) {
     state->m2 += m2;
 }
 
-void ent_state_rise(ent_state *state, double m, double scale, double renyi_order) {
+void ent_state_rise(entrol_state *state, double m, double scale, double renyi_order) {
     const double step = state->m - m; /* what every x grows by: below 0, -inf at first */
     const double factor = exp(step * scale);
     const double old_top = state->n_top * factor;
@@ -37,8 +39,51 @@ double ent_sums_m2(const ent_sums *sums, double pivot) {
     return m2 < 0 ? 0 : m2;
 }
 
-void ent_state_add(ent_state *state, const ent_sums *sums, double pivot) {
+void ent_state_add(entrol_state *state, const ent_sums *sums, double pivot) {
     state->n_top += sums->n_top;
     state->q += sums->q;
     join(state, sums->s, sums->t, ent_sums_m2(sums, pivot));
+}
+
+double ent_state_sum(const entrol_state *state) {
+    return state->n_top + state->s;
+}
+
+double ent_state_log_sum(const entrol_state *state) {
+    return log1p(state->n_top - 1 + state->s);
+}
+
+double ent_state_varentropy(const entrol_state *state, double scale) {
+    const double sum = ent_state_sum(state), mean = state->s > 0 ? state->t / state->s : 0;
+    const double m2 = state->m2 + mean * mean * state->n_top * (state->s / sum);
+    return scale * scale * m2 / sum;
+}
+
+/* The second greatest of two sets of columns together. */
+static double second_of(const entrol_state *a, const entrol_state *b) {
+    if (a->m == b->m)
+        return isnan(a->second) || isnan(b->second) ? NAN : a->m;
+    const entrol_state *high = a->m > b->m ? a : b, *low = a->m > b->m ? b : a;
+    return low->m > high->second ? low->m : high->second;
+}
+
+entrol_status entrol_state_merge(entrol_state *state, const entrol_state *other,
+                                 const entrol_measure_options *options) {
+    entrol_measure_options taken = ENTROL_MEASURE_OPTIONS_INIT;
+    if (!state || !other || (options && !ent_take(&taken, options, sizeof taken)) || ent_check_options(&taken))
+        return ENTROL_ERROR_ARGUMENT;
+    const double scale = ent_scale(&taken), second = second_of(state, other);
+    entrol_state added = *other;
+    if (added.m > state->m)
+        ent_state_rise(state, added.m, scale, taken.renyi_order);
+    else if (state->m > added.m)
+        ent_state_rise(&added, state->m, scale, taken.renyi_order);
+    state->n_top += added.n_top;
+    state->q += added.q;
+    state->power += added.power;
+    state->n_support += added.n_support;
+    state->second = second;
+    state->target = isnan(state->target) ? added.target : state->target;
+    join(state, added.s, added.t, added.m2);
+    return ENTROL_OK;
 }

@@ -1,0 +1,47 @@
+/* What tests of measured rows share: a guarded matrix of any dtype, and the kinds of rows that break kernels. */
+#ifndef HARNESS_ROWS_H
+#define HARNESS_ROWS_H
+
+#include "harness.h"
+
+#include <entrol/entrol.h>
+
+/* A matrix in guarded memory that ends where it ends, with a target for each row (0 at first). */
+typedef struct sheet {
+    size_t n_rows, n_columns;
+    entrol_dtype dtype;
+    guarded buffer;
+    entrol_matrix matrix;
+    int64_t *targets;
+} sheet;
+
+sheet sheet_make(size_t n_rows, size_t n_columns, entrol_dtype dtype);
+void sheet_free(sheet *sheet);
+void sheet_put(sheet *sheet, size_t row, size_t column, double value);
+double sheet_get(const sheet *sheet, size_t row, size_t column);
+/* A row as the oracle takes it; free() it. */
+double *sheet_row(const sheet *sheet, size_t row);
+
+/* The row kinds of the accuracy contract. */
+enum {
+    NORMAL,
+    NORMAL_FAR,
+    UNIFORM,
+    PEAKED,
+    TWO_FINITE,
+    RISING,
+    FALLING,
+    LAST,
+    BELOW,
+    NEARLY_CERTAIN,
+    FLAT_THEN_TOP,
+    SPARSE,
+    TWO_LEVEL, /* and the next 11: {0, rest -g}, g = 1..12 */
+    N_KINDS = TWO_LEVEL + 12
+};
+
+/* Column i of n. */
+double kind_value(int kind, size_t i, size_t n);
+const char *kind_name(int kind);
+
+#endif

@@ -210,6 +210,141 @@ static void check_lanes(void) {
     }
 }
 
+/* A gradient's element exactly, and what the contract allows. */
+static long double gradient_exactly(long double *allowed, const ent_gradient_task *task, float z) {
+    const long double x = (long double)z - (long double)task->m, d = x * (long double)task->scale;
+    const long double y = d - (long double)task->mu, a = task->a, b = task->b, c = task->c;
+    const long double e = d < -87 ? 0 : expl(d), size = fabsl(a) + fabsl(b * y) + fabsl(c * y * y);
+    *allowed = 1e-37L; /* what comes of a float near the least */
+    if (d == -INFINITY)
+        return 0;
+    *allowed += (e * (5e-7L + 1.5e-7L * fabsl(d)) + 1e-37L) * size +
+                1.8e-7L * e * (fabsl(d) + fabsl((long double)task->mu)) * fabsl(b + 2 * c * y);
+    return e * (a + b * y + c * y * y);
+}
+
+static double worst_gradient;
+
+static void compare_gradient(const ent_gradient_task *task, const float *z, const float *added, const float *out) {
+    for (size_t i = 0; i < task->n; i++) {
+        long double allowed, exact = gradient_exactly(&allowed, task, z[i]);
+        const float sum = added ? added[i] : 0;
+        allowed += 6e-8L * fabsl(exact + (long double)sum); /* the addition's own rounding */
+        const long double error = fabsl((long double)out[i] - exact - (long double)sum);
+        worst_gradient = fmax(worst_gradient, (double)(error / allowed));
+        CHECK_SAY(error <= allowed, "gradient %zu of %zu is %.9g, exactly %.9Lg", i, task->n, (double)out[i], exact);
+        CHECK(z[i] > -INFINITY || out[i] == sum);
+    }
+}
+
+/* Into a buffer of its own, past the caches, onto what is there, and in place. */
+static void check_gradient(void) {
+    worst_gradient = 0;
+    for (size_t k = 0; k < 16 * N_SIZES; k++) {
+        const size_t n = sizes[k / 16], way = k % 4;
+        guarded in = floats(n, k % 2), result = floats(n, k % 3 == 0), before = floats(n, true);
+        float *z = in.data, *out = result.data, *old = before.data, *kept = malloc((n + 1) * sizeof *kept);
+        fill_normal(z, n, (double[]){0.1, 2.5, 12, 40}[k / 4 % 4]);
+        fill_normal(old, n, 1);
+        for (size_t i = 0; i < n; i += 5)
+            z[i] = k % 5 ? z[i] : -INFINITY;
+        const float m = n ? max_of(z, n) : 0;
+        ent_gradient_task task = {.z = z, .n = n, .m = isfinite(m) ? m : 0, .scale = (float)exp(test_normal() / 2)};
+        task.mu = -3 * (float)test_uniform();
+        task.a = (float)test_normal();
+        task.b = k % 7 ? (float)test_normal() : 0;
+        task.c = k % 2 ? (float)test_normal() : 0;
+        task.stream = way == 1;
+        task.next = (const char *)z;
+        task.next_step = 4;
+        memcpy(kept, z, n * sizeof *z);
+        if (way == 2) {
+            memcpy(out, old, n * sizeof *old);
+            task.add = out;
+        }
+        kernels->gradient(way == 3 ? z : out, &task);
+        compare_gradient(&task, kept, way == 2 ? old : NULL, way == 3 ? z : out);
+        guarded_free(&in);
+        guarded_free(&result);
+        guarded_free(&before);
+        free(kept);
+    }
+    printf("    gradient, %s: largest error as a share of the contract: %.2f\n", entrol_cpu_name(kernels->cpu),
+           worst_gradient);
+}
+
+static void check_gradient_lanes(void) {
+    for (size_t n_columns = 1; n_columns <= ENT_SHORT; n_columns++) {
+        guarded buffer = floats(n_columns * ENT_LANES, n_columns % 2);
+        float *tile = buffer.data, kept[ENT_SHORT * ENT_LANES];
+        const float scale = (float)exp(test_normal() / 2);
+        ent_gradient_lanes lanes;
+        fill_normal(tile, n_columns * ENT_LANES, n_columns % 3 ? 2 : 20);
+        for (size_t lane = 0; lane < ENT_LANES; lane++) {
+            lanes.m[lane] = -INFINITY;
+            for (size_t j = 0; j < n_columns; j++)
+                lanes.m[lane] = fmaxf(lanes.m[lane], tile[j * ENT_LANES + lane]);
+            lanes.mu[lane] = -(float)test_uniform();
+            lanes.a[lane] = lane == 4 ? 0 : (float)test_normal();
+            lanes.b[lane] = lane == 4 ? 0 : (float)test_normal();
+            lanes.c[lane] = lane % 2 ? 0 : (float)test_normal();
+        }
+        lanes.c[4] = 0;
+        memcpy(kept, tile, n_columns * ENT_LANES * sizeof *kept);
+        kernels->gradient_lanes(tile, n_columns, scale, &lanes);
+        for (size_t lane = 0; lane < ENT_LANES; lane++)
+            for (size_t j = 0; j < n_columns; j++) {
+                const ent_gradient_task task = {.z = &kept[j * ENT_LANES + lane],
+                                                .n = 1,
+                                                .m = lanes.m[lane],
+                                                .scale = scale,
+                                                .mu = lanes.mu[lane],
+                                                .a = lanes.a[lane],
+                                                .b = lanes.b[lane],
+                                                .c = lanes.c[lane]};
+                compare_gradient(&task, task.z, NULL, &tile[j * ENT_LANES + lane]);
+                CHECK(lane != 4 || tile[j * ENT_LANES + lane] == 0);
+            }
+        guarded_free(&buffer);
+    }
+}
+
+/* The nearest half of every kind of float: random patterns, halves themselves, and half way between two. */
+static float narrow_case(entrol_dtype dtype, size_t k) {
+    uint32_t bits = (uint32_t)test_random();
+    uint16_t halves[2] = {(uint16_t)bits, (uint16_t)(bits + 1)};
+    float value;
+    if (k % 3 == 0) {
+        memcpy(&value, &bits, sizeof value);
+        return value;
+    }
+    const double low = oracle_decode(dtype, halves, 0), high = oracle_decode(dtype, halves, 1);
+    return (float)(k % 3 == 1 || !isfinite(low) || !isfinite(high) ? low : low / 2 + high / 2);
+}
+
+static void check_narrow(void) {
+    for (size_t k = 0; k < 40 * N_SIZES; k++)
+        for (int dtype = ENTROL_F32; dtype <= ENTROL_BF16; dtype++) {
+            const size_t n = sizes[k / 40], size = entrol_dtype_size((entrol_dtype)dtype);
+            guarded in = floats(n, k % 2), result = guarded_allocate(n * size + !(k % 2), k % 2);
+            float *x = in.data;
+            char *out = (char *)result.data + !(k % 2); /* unaligned, or up to the last byte */
+            for (size_t i = 0; i < n; i++)
+                x[i] = narrow_case(dtype == ENTROL_F32 ? ENTROL_F16 : (entrol_dtype)dtype, i + k);
+            kernels->narrow[dtype](out, x, n);
+            for (size_t i = 0; i < n; i++) {
+                char expected[4];
+                oracle_encode((entrol_dtype)dtype, expected, 0, (double)x[i]);
+                CHECK_SAY(isnan(x[i]) ? isnan(oracle_decode((entrol_dtype)dtype, out, i))
+                                      : memcmp(expected, out + i * size, size) == 0,
+                          "%s of %a is %a", entrol_dtype_name((entrol_dtype)dtype), (double)x[i],
+                          oracle_decode((entrol_dtype)dtype, out, i));
+            }
+            guarded_free(&in);
+            guarded_free(&result);
+        }
+}
+
 static void check_widen_one(entrol_dtype dtype, size_t n, bool at_end, bool with_mask) {
     const size_t size = entrol_dtype_size(dtype);
     guarded in = guarded_allocate(n * size + (at_end ? 0 : 1), at_end), out = floats(n, at_end);
@@ -264,9 +399,10 @@ static void run_level(entrol_cpu cpu) {
     static const struct {
         const char *name;
         void (*function)(void);
-    } checks[] = {{"max", check_max},           {"greater", check_greater}, {"sums", check_sums},
-                  {"sums_nan", check_sums_nan}, {"lanes", check_lanes},     {"widen", check_widen},
-                  {"halves", check_halves}};
+    } checks[] = {{"max", check_max},           {"greater", check_greater},   {"sums", check_sums},
+                  {"sums_nan", check_sums_nan}, {"lanes", check_lanes},       {"widen", check_widen},
+                  {"halves", check_halves},     {"gradient", check_gradient}, {"gradient_lanes", check_gradient_lanes},
+                  {"narrow", check_narrow}};
     char name[64];
     if (!entrol_cpu_available(cpu)) {
         snprintf(name, sizeof name, "level_%s", entrol_cpu_name(cpu));

@@ -27,6 +27,35 @@ static inline float ent_f16_to_float(uint16_t half) {
     return sign ? -(float)size * 0x1p-24f : (float)size * 0x1p-24f;
 }
 
+/* The nearest bfloat16, ties to even; a NaN stays one. */
+static inline uint16_t ent_float_to_bf16(float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    if ((bits & 0x7fffffff) > 0x7f800000)
+        return (uint16_t)(bits >> 16 | 0x40);
+    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+/* The nearest binary16, ties to even; a NaN stays one. Subnormal halves are whole multiples of 2^-24: adding 0.5, whose
+ * last place that is, rounds to one. */
+static inline uint16_t ent_float_to_f16(float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    const uint16_t sign = (uint16_t)(bits >> 16 & 0x8000);
+    bits &= 0x7fffffff;
+    if (bits > 0x7f800000)
+        return sign | 0x7e00;
+    if (bits >= 0x477ff000) /* 65520, half way to 2^16 */
+        return sign | 0x7c00;
+    if (bits < 0x38800000) { /* 2^-14 */
+        const float shifted = ent_float_of_bits(bits) + 0.5f;
+        memcpy(&bits, &shifted, sizeof bits);
+        return sign | (uint16_t)(bits - 0x3f000000);
+    }
+    bits += 0xfff + (bits >> 13 & 1);
+    return sign | (uint16_t)((bits - ((127 - 15) << 23)) >> 13);
+}
+
 /* Element `index` of an array of any alignment; NaN for a number that is no dtype. */
 double ent_element(const void *data, entrol_dtype dtype, size_t index);
 

@@ -10,7 +10,10 @@
  *   vf_scale_by_power(p, t)         p 2^k, where k is in the low bits of t's pattern
  *   vf_sum, vf_max_lane             over the lanes; the sum in double
  *   vf_mask(x, mask, i)             x, -inf where bit i + lane of the mask is 0; i is a multiple of ENT_W
- *   vf_widen_f32, vf_widen_f16, vf_widen_bf16  from memory of any alignment */
+ *   vf_widen_f32, vf_widen_f16, vf_widen_bf16  from memory of any alignment
+ *   vf_narrow_f16, vf_narrow_bf16   to memory of any alignment, to the nearest, ties to even
+ *   vf_stream                       vf_store past the caches, to ENT_W floats' alignment; vf_stream_end after the last
+ */
 
 /* exp: t = c x + 1.5 2^23 leaves the integer k nearest to c x in the low bits of t; f = c x - k is in [-1/2, 1/2]; a
  * polynomial gives 2^f, and k is added to its exponent. The polynomial is the minimax one of degree 5 for the relative
@@ -234,12 +237,108 @@ static void widen_bf16_body(float *out, const void *z, size_t n, const uint8_t *
     widen_loop(out, z, n, mask, sizeof(uint16_t), vf_widen_bf16);
 }
 
+/* e^d (a + b y + c y^2), exactly 0 where a column counts as impossible. */
+typedef struct gradient_constants {
+    vf m, c, low, scale, mu, a, b, square;
+} gradient_constants;
+
+static inline __attribute__((always_inline)) vf gradient_of(vf z, const gradient_constants *k) {
+    const vf raw = vf_sub(z, k->m);
+    const vf x = vf_max(k->low, raw);
+    const vf y = vf_fms(x, k->scale, k->mu);
+    const vf terms = vf_fma(y, vf_fma(y, k->square, k->b), k->a);
+    return vf_zero_unless_above(vf_mul(exp_of(x, k->c), terms), raw, k->low);
+}
+
+static inline gradient_constants gradient_constants_of(vf m, float scale, vf mu, vf a, vf b, vf square) {
+    const constants k = constants_of(m, scale, vf_set(0));
+    return (gradient_constants){k.m, k.c, k.low, vf_set(scale), mu, a, b, square};
+}
+
+/* `adds` and `streams` are constants where this is inlined. */
+static inline __attribute__((always_inline)) void gradient_loop(float *out, const ent_gradient_task *task, int adds,
+                                                                int streams) {
+    const gradient_constants k = gradient_constants_of(vf_set(task->m), task->scale, vf_set(task->mu), vf_set(task->a),
+                                                       vf_set(task->b), vf_set(task->c));
+    const uintptr_t next = (uintptr_t)task->next;
+    size_t i = 0;
+    for (; i + 2 * ENT_W <= task->n; i += 2 * ENT_W) {
+        ent_prefetch(next + i * task->next_step, 2 * ENT_W * task->next_step);
+        vf g0 = gradient_of(vf_load(task->z + i), &k), g1 = gradient_of(vf_load(task->z + i + ENT_W), &k);
+        if (adds) {
+            g0 = vf_add(g0, vf_load(task->add + i));
+            g1 = vf_add(g1, vf_load(task->add + i + ENT_W));
+        }
+        if (streams) {
+            vf_stream(out + i, g0);
+            vf_stream(out + i + ENT_W, g1);
+        } else {
+            vf_store(out + i, g0);
+            vf_store(out + i + ENT_W, g1);
+        }
+    }
+    for (; i < task->n; i += ENT_W) {
+        const size_t n_left = task->n - i < ENT_W ? task->n - i : ENT_W;
+        float block[ENT_W];
+        vf_store(block, gradient_of(load_some(task->z + i, n_left), &k));
+        for (size_t j = 0; j < n_left; j++)
+            out[i + j] = adds ? task->add[i + j] + block[j] : block[j];
+    }
+}
+
+static void gradient_body(float *out, const ent_gradient_task *task) {
+    if (task->add) {
+        gradient_loop(out, task, 1, 0);
+    } else if (task->stream && (uintptr_t)out % ENT_ALIGNMENT == 0) {
+        gradient_loop(out, task, 0, 1);
+        vf_stream_end();
+    } else {
+        gradient_loop(out, task, 0, 0);
+    }
+}
+
+static void gradient_lanes_body(float *tile, size_t n_columns, float scale, const ent_gradient_lanes *lanes) {
+    for (size_t lane = 0; lane < ENT_LANES; lane += ENT_W) {
+        const gradient_constants k =
+            gradient_constants_of(vf_load(lanes->m + lane), scale, vf_load(lanes->mu + lane), vf_load(lanes->a + lane),
+                                  vf_load(lanes->b + lane), vf_load(lanes->c + lane));
+        for (size_t j = 0; j < n_columns; j++) {
+            float *z = tile + j * ENT_LANES + lane;
+            vf_store(z, gradient_of(vf_load(z), &k));
+        }
+    }
+}
+
+static inline __attribute__((always_inline)) void narrow_loop(char *out, const float *x, size_t n,
+                                                              void (*narrow)(char *out, vf x)) {
+    size_t i = 0;
+    for (; i + ENT_W <= n; i += ENT_W)
+        narrow(out + i * sizeof(uint16_t), vf_load(x + i));
+    if (i == n)
+        return;
+    char block[ENT_W * sizeof(uint16_t)];
+    narrow(block, load_tail(x + i, n - i));
+    memcpy(out + i * sizeof(uint16_t), block, (n - i) * sizeof(uint16_t));
+}
+
+static void narrow_f16_body(void *out, const float *x, size_t n) {
+    narrow_loop(out, x, n, vf_narrow_f16);
+}
+
+static void narrow_bf16_body(void *out, const float *x, size_t n) {
+    narrow_loop(out, x, n, vf_narrow_bf16);
+}
+
 static void fill_body(ent_kernels *kernels) {
     kernels->max = max_body;
     kernels->count_greater = count_greater_body;
     kernels->find_greater = find_greater_body;
     kernels->sums = sums_body;
     kernels->lanes = lanes_body;
+    kernels->gradient = gradient_body;
+    kernels->gradient_lanes = gradient_lanes_body;
+    kernels->narrow[ENTROL_F16] = narrow_f16_body;
+    kernels->narrow[ENTROL_BF16] = narrow_bf16_body;
     kernels->widen[ENTROL_F32] = widen_f32_body;
     kernels->widen[ENTROL_F16] = widen_f16_body;
     kernels->widen[ENTROL_BF16] = widen_bf16_body;

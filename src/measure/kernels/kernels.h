@@ -9,6 +9,8 @@
  * is within 2e-7 + 1.5e-7 |d| of itself (d is a product of floats), and a sum of n terms of one sign within another
  * 1e-6; u, for which z - m is rounded to float before the pivot is taken from it, also within
  * 1.2e-7 sum e^d |z - m - pivot| (|z - m| + |pivot|); q, whose terms can be too small for a float, also within 1e-37.
+ * A gradient e^d (a + b y + c y^2) is within (5e-7 + 1.5e-7 |d|) e^d (|a| + |b y| + |c y^2|) +
+ * 1.8e-7 e^d (|d| + |mu|) |b + 2 c y| of itself.
  * Columns with d < -87 count as 0. A NaN column makes t NaN. n is from 0 to ENT_CHUNK. What `widen` reads may have any
  * alignment. */
 #ifndef ENT_MEASURE_KERNELS_H
@@ -53,6 +55,26 @@ typedef struct ent_lanes_sums {
     float q[ENT_LANES];
 } ent_lanes_sums;
 
+/* What a chunk of a gradient is made of: e^d (a + b y + c y^2) with y = d - mu. */
+typedef struct ent_gradient_task {
+    const float *z;
+    size_t n;
+    float m, scale; /* d = scale (z - m) */
+    float mu, a, b, c;
+    const float *add; /* is added; may be where the result goes; NULL: nothing */
+    int stream;       /* the result is not read again soon: past the caches, if it is aligned to ENT_ALIGNMENT */
+    const char *next; /* as in ent_sums_task */
+    size_t next_step;
+} ent_gradient_task;
+
+/* Bytes that the widest vector store past the caches wants its address to be a multiple of. */
+#define ENT_ALIGNMENT 64
+
+/* The same for ENT_LANES short rows at once; a lane without a gradient has a, b and c of 0. */
+typedef struct ent_gradient_lanes {
+    float m[ENT_LANES], mu[ENT_LANES], a[ENT_LANES], b[ENT_LANES], c[ENT_LANES];
+} ent_gradient_lanes;
+
 typedef struct ent_kernels {
     entrol_cpu cpu;
     /* The greatest of n numbers, NaNs left out; -inf for none. */
@@ -63,8 +85,14 @@ typedef struct ent_kernels {
     size_t (*find_greater)(uint16_t *found, const float *z, size_t n, float threshold);
     void (*sums)(ent_sums *sums, const ent_sums_task *task);
     void (*lanes)(ent_lanes_sums *sums, const float *tile, size_t n_columns, float scale, int squares);
+    /* out may be task->z. */
+    void (*gradient)(float *out, const ent_gradient_task *task);
+    /* In place. */
+    void (*gradient_lanes)(float *tile, size_t n_columns, float scale, const ent_gradient_lanes *lanes);
     /* out = z as f32, -inf where the mask's bit is 0 (NULL: no mask). By entrol_dtype; there is none for f64. */
     void (*widen[4])(float *out, const void *z, size_t n, const uint8_t *mask);
+    /* out = x in the dtype, to the nearest, ties to even; `out` may have any alignment. There is none for f64. */
+    void (*narrow[4])(void *out, const float *x, size_t n);
 } ent_kernels;
 
 /* The table of a level that entrol_cpu_available; filled once a process. */

@@ -80,6 +80,51 @@ static void lanes_ref(ent_lanes_sums *sums, const float *tile, size_t n_columns,
         lane_ref(sums, lane, tile, n_columns, scale);
 }
 
+static void gradient_ref(float *out, const ent_gradient_task *task) {
+    for (size_t i = 0; i < task->n; i++) {
+        const float x = task->z[i] - task->m;
+        const double e = exp_ref(x, task->scale);
+        const double y = (double)(x * task->scale) - (double)task->mu;
+        const double terms = (double)task->a + y * ((double)task->b + y * (double)task->c);
+        const double added = task->add ? (double)task->add[i] : 0;
+        out[i] = (float)(added + (e == 0 && x >= -INFINITY ? 0 : e * terms)); /* no 0 * inf */
+    }
+}
+
+static void gradient_lanes_ref(float *tile, size_t n_columns, float scale, const ent_gradient_lanes *lanes) {
+    for (size_t lane = 0; lane < ENT_LANES; lane++)
+        for (size_t j = 0; j < n_columns; j++) {
+            float *z = &tile[j * ENT_LANES + lane];
+            const ent_gradient_task task = {.z = z,
+                                            .n = 1,
+                                            .m = lanes->m[lane],
+                                            .scale = scale,
+                                            .mu = lanes->mu[lane],
+                                            .a = lanes->a[lane],
+                                            .b = lanes->b[lane],
+                                            .c = lanes->c[lane]};
+            gradient_ref(z, &task);
+        }
+}
+
+static void narrow_f32_ref(void *out, const float *x, size_t n) {
+    memcpy(out, x, n * sizeof *x);
+}
+
+static void narrow_f16_ref(void *out, const float *x, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        const uint16_t half = ent_float_to_f16(x[i]);
+        memcpy((char *)out + i * sizeof half, &half, sizeof half);
+    }
+}
+
+static void narrow_bf16_ref(void *out, const float *x, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        const uint16_t half = ent_float_to_bf16(x[i]);
+        memcpy((char *)out + i * sizeof half, &half, sizeof half);
+    }
+}
+
 static void apply_mask(float *out, size_t n, const uint8_t *mask) {
     for (size_t i = 0; mask && i < n; i++)
         out[i] = (mask[i / 8] >> (i % 8)) & 1 ? out[i] : -INFINITY;
@@ -110,5 +155,8 @@ void ent_kernels_ref(ent_kernels *kernels) {
         .find_greater = find_greater_ref,
         .sums = sums_ref,
         .lanes = lanes_ref,
+        .gradient = gradient_ref,
+        .gradient_lanes = gradient_lanes_ref,
+        .narrow = {[ENTROL_F32] = narrow_f32_ref, [ENTROL_F16] = narrow_f16_ref, [ENTROL_BF16] = narrow_bf16_ref},
         .widen = {[ENTROL_F32] = widen_f32_ref, [ENTROL_F16] = widen_f16_ref, [ENTROL_BF16] = widen_bf16_ref}};
 }

@@ -101,6 +101,28 @@ static inline vf vf_widen_bf16(const char *z) {
     return vreinterpretq_f32_u32(vshll_n_u16(halves, 16));
 }
 
+static inline void vf_narrow_f16(char *out, vf x) {
+    vst1_u8((uint8_t *)out, vreinterpret_u8_f16(vcvt_f16_f32(x)));
+}
+
+/* Rounded by adding just less than half of what is cut off, and one more where what stays is odd. */
+static inline void vf_narrow_bf16(char *out, vf x) {
+    const uint32x4_t bits = vreinterpretq_u32_f32(x), upper = vshrq_n_u32(bits, 16);
+    const uint32x4_t odd = vandq_u32(upper, vdupq_n_u32(1));
+    const uint32x4_t rounded = vshrq_n_u32(vaddq_u32(bits, vaddq_u32(odd, vdupq_n_u32(0x7fff))), 16);
+    const uint32x4_t quiet = vorrq_u32(upper, vdupq_n_u32(0x40));
+    const uint16x4_t halves = vmovn_u32(vbslq_u32(vceqq_f32(x, x), rounded, quiet));
+    vst1_u8((uint8_t *)out, vreinterpret_u8_u16(halves));
+}
+
+/* There are no such stores here. */
+static inline void vf_stream(float *out, vf x) {
+    vf_store(out, x);
+}
+
+static inline void vf_stream_end(void) {
+}
+
 /* n_bytes is at most 32: one line; the address may be anything. */
 static inline void ent_prefetch(uintptr_t address, size_t n_bytes) {
     (void)n_bytes;

@@ -113,6 +113,31 @@ static inline vf vf_widen_bf16(const char *z) {
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(halves), 16));
 }
 
+static inline void vf_narrow_f16(char *out, vf x) {
+    _mm_storeu_si128((__m128i *)(void *)out, _mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT));
+}
+
+/* Rounded by adding just less than half of what is cut off, and one more where what stays is odd. */
+static inline void vf_narrow_bf16(char *out, vf x) {
+    const __m256i bits = _mm256_castps_si256(x), upper = _mm256_srli_epi32(bits, 16);
+    const __m256i odd = _mm256_and_si256(upper, _mm256_set1_epi32(1));
+    const __m256i rounded =
+        _mm256_srli_epi32(_mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff))), 16);
+    const __m256i quiet = _mm256_or_si256(upper, _mm256_set1_epi32(0x40));
+    const __m256i is_nan = _mm256_castps_si256(_mm256_cmp_ps(x, x, _CMP_UNORD_Q));
+    const __m256i halves = _mm256_blendv_epi8(rounded, quiet, is_nan);
+    const __m128i packed = _mm_packus_epi32(_mm256_castsi256_si128(halves), _mm256_extracti128_si256(halves, 1));
+    _mm_storeu_si128((__m128i *)(void *)out, packed);
+}
+
+static inline void vf_stream(float *out, vf x) {
+    _mm256_stream_ps(out, x);
+}
+
+static inline void vf_stream_end(void) {
+    _mm_sfence();
+}
+
 /* n_bytes is 32, 64 or 128: at most two lines; the address may be anything. */
 static inline void ent_prefetch(uintptr_t address, size_t n_bytes) {
     _mm_prefetch((const char *)address, _MM_HINT_T0);

@@ -17,6 +17,11 @@ typedef struct oracle_row {
 void oracle_measure(oracle_row *row, const double *logits, const unsigned char *allowed, size_t n, int64_t target,
                     double temperature, double renyi_order);
 
+/* The gradient of by_logprob ln p_target + by_entropy H + by_varentropy V by the logits, for a row that oracle_measure
+ * finds no trouble in. */
+void oracle_gradient(long double *d_logits, const double *logits, const unsigned char *allowed, size_t n,
+                     int64_t target, double temperature, double by_logprob, double by_entropy, double by_varentropy);
+
 /* The n_top allowed columns above -inf with the greatest logits, best first, ties by lower column; returns how many. */
 size_t oracle_top(int64_t *columns, const double *logits, const unsigned char *allowed, size_t n, size_t n_top);
 

@@ -112,6 +112,7 @@ entrol_record ent_record_at(const entrol_record *record, size_t row) {
     part.margin = shift_floats(record->margin, row);
     part.sum_p_squared = shift_floats(record->sum_p_squared, row);
     part.renyi = shift_floats(record->renyi, row);
+    part.state = record->state == NULL ? NULL : record->state + row;
     part.rank = shift_ids(record->rank, row);
     part.top_id = shift_ids(record->top_id, row * record->n_top);
     part.top_logprob = shift_floats(record->top_logprob, row * record->n_top);

@@ -78,6 +78,54 @@ ENTROL_API entrol_status entrol_measure_rows(entrol_context *context, const entr
                                              entrol_diagnosis *diagnosis, const entrol_matrix *logits,
                                              const int64_t *targets, const entrol_measure_options *options);
 
+/* The gradient record: per row, the derivatives of a loss by what was measured of the row. Any array may be NULL: 0. */
+typedef struct entrol_gradient {
+    size_t size;             /* sizeof(entrol_gradient) */
+    const float *logprob;    /* dL/d ln p of the row's target; needs targets */
+    const float *entropy;    /* dL/dH */
+    const float *varentropy; /* dL/dV; needs states that were measured with varentropy */
+} entrol_gradient;
+
+#define ENTROL_GRADIENT_INIT                                                                                           \
+    { sizeof(entrol_gradient), NULL, NULL, NULL }
+
+/* Where a matrix of results goes, as many rows and columns as the input has; views as in entrol_matrix. */
+typedef struct entrol_destination {
+    void *data;
+    entrol_dtype dtype;
+    ptrdiff_t row_stride;
+    int add; /* 1: added to what is there; 0: written */
+} entrol_destination;
+
+/* The gradient of the logits, dL/dz, from the gradient record and the states of the rows, which entrol_measure_rows
+ * gave (or merged ones, for one shard of a vocabulary: a target that is no column here is another shard's) at the same
+ * options.
+ *
+ * One pass over memory. `d_logits` may be `logits` itself (same data, dtype and stride), else they may not overlap.
+ * Columns that are impossible (-inf, masked, more than 87 T below the greatest) get exactly 0; a target that is only
+ * far below keeps its own term. A row whose record is all 0 gets 0, or is left as it is when adding, without a look at
+ * its logits. A row in trouble, and one without a target whose dL/d ln p is not 0, gets NaN and is diagnosed. Accuracy,
+ * before rounding to d_logits' dtype: within 1e-5 of the greatest element that a part of the record alone would give
+ * the row. The bits do not depend on the threads. Never allocates. Errors: ARGUMENT, OVERFLOW. */
+ENTROL_API entrol_status entrol_gradient_rows(entrol_context *context, const entrol_destination *d_logits,
+                                              entrol_diagnosis *diagnosis, const entrol_gradient *gradient,
+                                              const entrol_state *states, const entrol_matrix *logits,
+                                              const int64_t *targets, const entrol_measure_options *options);
+
+/* Is told that rows [first_row, first_row + n_rows) have been measured: their part of the record is there, and their
+ * part of the gradient record is read when it returns. Called once for every row, from any of the context's threads,
+ * several at a time. */
+typedef void (*entrol_gradient_callback)(void *user, size_t first_row, size_t n_rows);
+
+/* entrol_measure_rows and entrol_gradient_rows in one, for a loss whose derivatives by a row depend on that row's
+ * results alone: the row is still in the cache when its gradient is taken. `callback` may be NULL: the gradient record
+ * is known before. */
+ENTROL_API entrol_status entrol_measure_and_gradient_rows(entrol_context *context, const entrol_destination *d_logits,
+                                                          const entrol_record *record, entrol_diagnosis *diagnosis,
+                                                          const entrol_gradient *gradient, const entrol_matrix *logits,
+                                                          const int64_t *targets, entrol_gradient_callback callback,
+                                                          void *user, const entrol_measure_options *options);
+
 /* Merges what is known of other columns of the same row into a state: a vocabulary split over processes, or a row that
  * arrives in pieces. Measure each piece with `state` and the outputs that are wanted in the end, and targets that are
  * outside the piece's columns where the target is in another piece. `options` as for the measuring. Within the accuracy

@@ -4,41 +4,28 @@
 #include <math.h>
 #include <string.h>
 
-/* A chunk of a row in the first-level cache, as the kernels read it: z = logit - origin. */
-typedef struct chunk {
-    size_t first_column, n;
-    const char *source;
-    const uint8_t *mask;
-    const float *z;
-    double max;    /* the greatest logit */
-    double origin; /* 0, but for f64, whose differences from the top are what fits in a float */
-    float memory[ENT_CHUNK];
-} chunk;
-
 /* A double of the chunk, -inf where masked. */
-static inline double chunk_f64(const chunk *chunk, size_t i) {
+static inline double chunk_f64(const ent_chunk *chunk, size_t i) {
     double z;
     memcpy(&z, chunk->source + i * sizeof z, sizeof z);
     return !chunk->mask || ((chunk->mask[i / 8] >> (i % 8)) & 1) ? z : (double)-INFINITY;
 }
 
-/* f64 is narrowed as z - m, which keeps every digit that a float result can show. */
-static void narrow_f64(chunk *chunk, double origin) {
+void ent_chunk_narrow(ent_chunk *chunk, double origin) {
     for (size_t i = 0; i < chunk->n; i++)
         chunk->memory[i] = (float)(chunk_f64(chunk, i) - origin);
     chunk->z = chunk->memory;
     chunk->origin = origin;
 }
 
-static double max_f64(const chunk *chunk) {
+static double max_f64(const ent_chunk *chunk) {
     double max = (double)-INFINITY;
     for (size_t i = 0; i < chunk->n; i++)
         max = chunk_f64(chunk, i) > max ? chunk_f64(chunk, i) : max;
     return max;
 }
 
-/* Brings a chunk into the form the kernels read and finds its maximum; f64 is only looked at. */
-static void load_chunk(chunk *chunk, const ent_rows *rows, size_t row, size_t first_column) {
+void ent_chunk_load(ent_chunk *chunk, const ent_rows *rows, size_t row, size_t first_column) {
     const entrol_dtype dtype = rows->logits->dtype;
     const size_t n_left = rows->logits->n_columns - first_column;
     const uint8_t *mask = ent_rows_mask(rows, row);
@@ -48,17 +35,14 @@ static void load_chunk(chunk *chunk, const ent_rows *rows, size_t row, size_t fi
     chunk->mask = mask ? mask + first_column / 8 : NULL;
     chunk->origin = 0;
     chunk->z = NULL;
-    if (dtype == ENTROL_F64) {
-        chunk->max = max_f64(chunk);
+    if (dtype == ENTROL_F64)
         return;
-    }
     if (dtype == ENTROL_F32 && !mask && (uintptr_t)chunk->source % sizeof(float) == 0) {
         chunk->z = (const float *)(const void *)chunk->source;
-    } else {
-        rows->kernels->widen[dtype](chunk->memory, chunk->source, chunk->n, chunk->mask);
-        chunk->z = chunk->memory;
+        return;
     }
-    chunk->max = (double)rows->kernels->max(chunk->z, chunk->n);
+    rows->kernels->widen[dtype](chunk->memory, chunk->source, chunk->n, chunk->mask);
+    chunk->z = chunk->memory;
 }
 
 /* Sums whose squares are taken near the chunk's own mean: about the row's mean so far, or again about the chunk's where
@@ -88,20 +72,21 @@ static void add_power(entrol_state *state, const ent_rows *rows, const ent_sums_
     state->power += sums.s;
 }
 
-static void measure_chunk(ent_row *result, const ent_rows *rows, size_t row, chunk *chunk) {
+static void measure_chunk(ent_row *result, const ent_rows *rows, size_t row, ent_chunk *chunk) {
     entrol_state *state = &result->state;
-    ent_row_order(result, rows, row, chunk->z, chunk->first_column, chunk->n, chunk->max);
-    if (chunk->max > state->m)
-        ent_state_rise(state, chunk->max, rows->scale, rows->options.renyi_order);
+    const double max = chunk->z ? (double)rows->kernels->max(chunk->z, chunk->n) : max_f64(chunk);
+    ent_row_order(result, rows, row, chunk->z, chunk->first_column, chunk->n, max);
+    if (max > state->m)
+        ent_state_rise(state, max, rows->scale, rows->options.renyi_order);
     const double m = state->m > -INFINITY ? state->m : 0; /* nothing finite yet: only a NaN can show */
     if (!chunk->z)
-        narrow_f64(chunk, m);
+        ent_chunk_narrow(chunk, m);
     const size_t step = entrol_dtype_size(rows->logits->dtype);
     ent_sums_task task = {.z = chunk->z,
                           .n = chunk->n,
                           .m = (float)(m - chunk->origin),
                           .scale = (float)rows->scale,
-                          .has_top = chunk->max == state->m,
+                          .has_top = max == state->m,
                           .squares = rows->wants_squares,
                           .next = chunk->source + chunk->n * step,
                           .next_step = step};
@@ -111,9 +96,9 @@ static void measure_chunk(ent_row *result, const ent_rows *rows, size_t row, chu
 }
 
 void ent_row_measure(ent_row *result, const ent_rows *rows, size_t row) {
-    chunk chunk;
+    ent_chunk chunk;
     for (size_t column = 0; column < rows->logits->n_columns; column += ENT_CHUNK) {
-        load_chunk(&chunk, rows, row, column);
+        ent_chunk_load(&chunk, rows, row, column);
         measure_chunk(result, rows, row, &chunk);
     }
 }

@@ -6,12 +6,6 @@
 #include <math.h>
 #include <string.h>
 
-/* Logits of ENT_LANES rows, transposed; what no row fills is -inf. Each row's values are relative to its origin. */
-typedef struct tile {
-    float z[ENT_SHORT * ENT_LANES];
-    double origin[ENT_LANES];
-} tile;
-
 /* The row as f32, and its origin: 0, but for f64 its maximum. */
 static double load_row(float *z, const ent_rows *rows, size_t row) {
     const entrol_matrix *logits = rows->logits;
@@ -30,7 +24,7 @@ static double load_row(float *z, const ent_rows *rows, size_t row) {
     return origin;
 }
 
-static void fill_tile(tile *tile, const ent_rows *rows, size_t first_row, size_t n_rows) {
+void ent_tile_fill(ent_tile *tile, const ent_rows *rows, size_t first_row, size_t n_rows) {
     const size_t n_columns = rows->logits->n_columns;
     for (size_t lane = 0; lane < ENT_LANES; lane++) {
         float z[ENT_SHORT];
@@ -54,7 +48,7 @@ static void add_power(entrol_state *state, const ent_rows *rows, const float *z)
 }
 
 /* What needs the row itself again, gathered from its lane. The state's m is still relative to the origin. */
-static void look_again(ent_row *result, const ent_rows *rows, size_t row, const tile *tile, size_t lane) {
+static void look_again(ent_row *result, const ent_rows *rows, size_t row, const ent_tile *tile, size_t lane) {
     float z[ENT_SHORT];
     const size_t n_columns = rows->logits->n_columns;
     for (size_t j = 0; j < n_columns; j++)
@@ -82,11 +76,11 @@ static void read_lane(ent_row *result, const ent_lanes_sums *sums, size_t lane, 
 void ent_rows_measure_short(const ent_rows *rows, size_t first_row, size_t n_rows,
                             void (*finish)(const ent_rows *rows, size_t row, const ent_row *result, void *user),
                             void *user) {
-    tile tile;
+    ent_tile tile;
     ent_lanes_sums sums;
     ent_best best;
     const int again = rows->wants_rank || rows->wants_support || rows->wants_power || rows->n_best;
-    fill_tile(&tile, rows, first_row, n_rows);
+    ent_tile_fill(&tile, rows, first_row, n_rows);
     rows->kernels->lanes(&sums, tile.z, rows->logits->n_columns, (float)rows->scale, rows->wants_squares);
     for (size_t lane = 0; lane < n_rows; lane++) {
         ent_row result;

@@ -108,22 +108,22 @@ static void write_statistics(const ent_rows *rows, size_t row, const entrol_stat
         write_one(record->renyi, row, renyi(rows, state, totals));
 }
 
-int ent_row_write(const ent_rows *rows, size_t row, const ent_row *result) {
+int ent_row_write(entrol_state *state, const ent_rows *rows, size_t row, const ent_row *result) {
     const entrol_record *record = &rows->record;
-    const entrol_state state = state_of(rows, result);
+    *state = state_of(rows, result);
     if (record->state)
-        record->state[row] = state;
-    if (!isfinite(state.m) || isnan(state.t)) {
+        record->state[row] = *state;
+    if (!isfinite(state->m) || isnan(state->t)) {
         write_trouble(rows, row, result);
         return 0;
     }
-    const totals totals = totals_of(rows, &state);
-    write_statistics(rows, row, &state, &totals);
+    const totals totals = totals_of(rows, state);
+    write_statistics(rows, row, state, &totals);
     if (record->rank)
-        record->rank[row] = isnan(state.target) ? 0 : (int32_t)(result->n_greater + 1);
+        record->rank[row] = isnan(state->target) ? 0 : (int32_t)(result->n_greater + 1);
     if (record->n_top)
         write_best(rows, row, result, &totals);
-    return !(record->logprob || record->rank) || !isnan(state.target);
+    return !(record->logprob || record->rank) || !isnan(state->target);
 }
 
 static entrol_reason trouble_of(const entrol_record *record, const entrol_state *state) {

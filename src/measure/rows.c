@@ -27,28 +27,40 @@ void ent_trouble_add(ent_trouble *trouble, size_t row) {
         ;
 }
 
+/* Where finished rows of a block go. */
+typedef struct block {
+    size_t begin;
+    entrol_state *states;
+    ent_trouble *trouble;
+} block;
+
 static void finish_row(const ent_rows *rows, size_t row, const ent_row *result, void *user) {
-    if (!ent_row_write(rows, row, result))
-        ent_trouble_add(user, row);
+    const block *block = user;
+    entrol_state state;
+    if (!ent_row_write(&state, rows, row, result))
+        ent_trouble_add(block->trouble, row);
+    if (block->states)
+        block->states[row - block->begin] = state;
 }
 
-void ent_rows_measure(const ent_rows *rows, size_t begin, size_t end, ent_trouble *trouble) {
+void ent_rows_measure(const ent_rows *rows, size_t begin, size_t end, entrol_state *states, ent_trouble *trouble) {
+    block block = {begin, states, trouble};
     const int is_short = rows->logits->n_columns <= ENT_SHORT;
     for (size_t row = begin; row < end && is_short; row += ENT_LANES)
-        ent_rows_measure_short(rows, row, end - row < ENT_LANES ? end - row : ENT_LANES, finish_row, trouble);
+        ent_rows_measure_short(rows, row, end - row < ENT_LANES ? end - row : ENT_LANES, finish_row, &block);
     for (size_t row = begin; row < end && !is_short; row++) {
         ent_row result;
         ent_best best;
         ent_row_begin(&result, rows, row, &best);
         ent_row_measure(&result, rows, row);
-        finish_row(rows, row, &result, trouble);
+        finish_row(rows, row, &result, &block);
     }
 }
 
 static void measure_task(void *argument, size_t index) {
     call *call = argument;
     const size_t begin = index * call->rows_per_task, n_left = call->rows.logits->n_rows - begin;
-    ent_rows_measure(&call->rows, begin, begin + (n_left < call->rows_per_task ? n_left : call->rows_per_task),
+    ent_rows_measure(&call->rows, begin, begin + (n_left < call->rows_per_task ? n_left : call->rows_per_task), NULL,
                      &call->trouble);
 }
 
@@ -99,8 +111,7 @@ static const char *check_record(const entrol_record *record, const int64_t *targ
     return NULL;
 }
 
-/* 0 if the address of some row's element does not fit. */
-static int fits_in_memory(const entrol_matrix *logits) {
+int ent_fits_in_memory(const entrol_matrix *logits) {
     const size_t stride = logits->row_stride < 0 ? 0 - (size_t)logits->row_stride : (size_t)logits->row_stride;
     size_t n_elements, n_bytes;
     return ent_multiply(&n_elements, logits->n_rows, stride > logits->n_columns ? stride : logits->n_columns) &&
@@ -154,7 +165,7 @@ entrol_status ent_rows_prepare(ent_rows *rows, entrol_context *context, entrol_d
     const char *bad = context ? take_arguments(rows, record, logits, targets, options) : "context";
     if (bad)
         return ent_bad_argument(diagnosis, bad);
-    if (!fits_in_memory(logits))
+    if (!ent_fits_in_memory(logits))
         return ENTROL_ERROR_OVERFLOW;
     rows->kernels = ent_kernels_for(entrol_context_cpu(context));
     rows->logits = logits;

@@ -47,6 +47,9 @@ const char *ent_check_options(const entrol_measure_options *options);
 /* 1 / temperature, rounded to float as the kernels use it. */
 double ent_scale(const entrol_measure_options *options);
 
+/* 0 if the address of some row's element does not fit. */
+int ent_fits_in_memory(const entrol_matrix *matrix);
+
 /* The arguments of a call, checked. */
 entrol_status ent_rows_prepare(ent_rows *rows, entrol_context *context, entrol_diagnosis *diagnosis,
                                const entrol_record *record, const entrol_matrix *logits, const int64_t *targets,
@@ -65,8 +68,8 @@ void ent_trouble_add(ent_trouble *trouble, size_t row);
 /* Fills the diagnosis (NULL: not wanted) from what was counted. */
 void ent_trouble_explain(const ent_trouble *trouble, entrol_diagnosis *diagnosis, const ent_rows *rows);
 
-/* Measures rows [begin, end) and writes their outputs. */
-void ent_rows_measure(const ent_rows *rows, size_t begin, size_t end, ent_trouble *trouble);
+/* Measures rows [begin, end) and writes their outputs, and (not NULL) the states of these rows. */
+void ent_rows_measure(const ent_rows *rows, size_t begin, size_t end, entrol_state *states, ent_trouble *trouble);
 
 const char *ent_rows_at(const ent_rows *rows, size_t row);
 const uint8_t *ent_rows_mask(const ent_rows *rows, size_t row); /* NULL: none */
@@ -76,6 +79,29 @@ double ent_rows_logit(const ent_rows *rows, size_t row, size_t column);
 
 /* 1 if the row has a target that is one of its columns. */
 int ent_rows_has_target(const ent_rows *rows, size_t row);
+
+/* A chunk of a row in the first-level cache, as the kernels read it: z = logit - origin. */
+typedef struct ent_chunk {
+    size_t first_column, n;
+    const char *source;
+    const uint8_t *mask;
+    const float *z; /* NULL: f64, not narrowed yet */
+    double origin;  /* 0, but for f64, whose differences from the top are what fits in a float */
+    float memory[ENT_CHUNK];
+} ent_chunk;
+
+void ent_chunk_load(ent_chunk *chunk, const ent_rows *rows, size_t row, size_t first_column);
+/* f64 is narrowed as z - origin, which keeps every digit that a float result can show. */
+void ent_chunk_narrow(ent_chunk *chunk, double origin);
+
+/* Logits of ENT_LANES rows of at most ENT_SHORT columns, transposed; what no row fills is -inf. Each row's values are
+ * relative to its origin. */
+typedef struct ent_tile {
+    float z[ENT_SHORT * ENT_LANES];
+    double origin[ENT_LANES];
+} ent_tile;
+
+void ent_tile_fill(ent_tile *tile, const ent_rows *rows, size_t first_row, size_t n_rows);
 
 /* An empty row with its target looked up. `best` is memory for the greatest columns. */
 void ent_row_begin(ent_row *result, const ent_rows *rows, size_t row, ent_best *best);
@@ -94,7 +120,7 @@ void ent_rows_measure_short(const ent_rows *rows, size_t first_row, size_t n_row
                             void (*finish)(const ent_rows *rows, size_t row, const ent_row *result, void *user),
                             void *user);
 
-/* Writes the outputs of a row; returns 0 if it is in trouble (NaN then). */
-int ent_row_write(const ent_rows *rows, size_t row, const ent_row *result);
+/* Writes the outputs of a row, and its state as users see it; returns 0 if it is in trouble (NaN then). */
+int ent_row_write(entrol_state *state, const ent_rows *rows, size_t row, const ent_row *result);
 
 #endif

@@ -1,0 +1,33 @@
+/* One call that takes gradients, as its parts see it. */
+#ifndef ENT_MEASURE_GRADIENT_H
+#define ENT_MEASURE_GRADIENT_H
+
+#include "rows.h"
+
+typedef struct ent_gradient_call {
+    ent_rows rows;
+    entrol_gradient gradient;
+    entrol_destination destination;
+    int past_caches; /* what is written is more than the caches hold */
+    ent_trouble trouble;
+} ent_gradient_call;
+
+/* What a row's gradient is made of: dz_i = e^d (a + b y + c y^2), y = d - mu, d = scale (z_i - m), and of the target
+ * exactly `target`. */
+typedef struct ent_gradient_terms {
+    double m, mu, a, b, c;
+    double target;  /* the target's element */
+    int64_t column; /* the target's; -1: none here */
+    int is_zero;    /* all of it: the logits need not be looked at */
+    int is_trouble; /* all of it is NaN */
+} ent_gradient_terms;
+
+/* Writes, or adds, n numbers from a column of a row on. */
+void ent_destination_write(const ent_gradient_call *call, size_t row, size_t first_column, const float *values,
+                           size_t n);
+
+void ent_row_gradient(const ent_gradient_call *call, size_t row, const ent_gradient_terms *terms);
+void ent_rows_gradient_short(const ent_gradient_call *call, size_t first_row, size_t n_rows,
+                             const ent_gradient_terms *terms);
+
+#endif

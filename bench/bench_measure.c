@@ -1,8 +1,9 @@
-/* How fast entrol_measure_rows is, beside the limit of the machine in the same run.
+/* How fast rows of logits are measured and their gradients taken, beside the limit of the machine in the same run.
  *
- * One JSON object a line: case, dtype, rows, columns, threads, cpu, seconds {min, median, max}, gigabytes_per_second,
- * limit and ratio_to_limit. The limit is the read bandwidth: the same bytes, only summed as integers, by the same
- * threads, measured before every repetition and paired with it. Options: --quick, --cpu NAME, --threads N, --filter
+ * One JSON object a line: case, dtype, rows, columns, threads, cpu, seconds {min, median, max}, gigabytes_per_second of
+ * logits, limit and ratio_to_limit. The limit of measuring is the read bandwidth: the same bytes, only summed as
+ * integers, by the same threads; that of a gradient, which is written too, is memcpy. It is measured before every
+ * repetition and paired with it. Options: --quick, --cpu NAME, --threads N, --filter
  * WORD. */
 #include <entrol/entrol.h>
 
@@ -25,7 +26,11 @@ typedef struct bench_case {
     const char *name;
     entrol_dtype dtype;
     size_t n_rows, n_columns;
-    int all; /* every statistic, else entropy and log-probability */
+    enum {
+        FEW,
+        ALL,
+        GRADIENT
+    } work; /* entropy and log-probability; every statistic; these two and a gradient by both */
 } bench_case;
 
 static const bench_case cases[] = {
@@ -36,6 +41,8 @@ static const bench_case cases[] = {
     {"actions", ENTROL_F32, 8000000, 4, 0},          {"actions", ENTROL_F32, 4000000, 18, 0},
     {"actions, all", ENTROL_F32, 4000000, 18, 1},    {"actions", ENTROL_F32, 1000000, 64, 0},
     {"actions", ENTROL_F32, 100000, 1024, 0},        {"cached row", ENTROL_F32, 1, 8192, 0},
+    {"gradient", ENTROL_F32, 512, 131072, GRADIENT}, {"gradient", ENTROL_BF16, 512, 131072, GRADIENT},
+    {"gradient", ENTROL_F32, 4000000, 18, GRADIENT}, {"cached gradient", ENTROL_F32, 1, 8192, GRADIENT},
 };
 
 typedef struct settings {
@@ -45,9 +52,10 @@ typedef struct settings {
     const char *filter;
 } settings;
 
-/* Reading as fast as the machine can: eight independent sums of words. */
+/* Reading as fast as the machine can: eight independent sums of words. Copying: memcpy. */
 typedef struct reader {
     const uint64_t *words;
+    uint64_t *copy; /* NULL: only read */
     size_t n_words;
     uint64_t sum;
 } reader;
@@ -55,6 +63,10 @@ typedef struct reader {
 static void *read_all(void *argument) {
     reader *reader = argument;
     uint64_t sums[8] = {0};
+    if (reader->copy) {
+        memcpy(reader->copy, reader->words, reader->n_words * sizeof *reader->words);
+        return NULL;
+    }
     for (size_t i = 0; i + 8 <= reader->n_words; i += 8)
         for (size_t j = 0; j < 8; j++)
             sums[j] += reader->words[i + j];
@@ -63,13 +75,14 @@ static void *read_all(void *argument) {
     return NULL;
 }
 
-static double time_reading(const void *data, size_t n_bytes, size_t n_threads) {
+static double time_limit(const void *data, void *copy, size_t n_bytes, size_t n_threads) {
     reader readers[64];
     pthread_t threads[64];
     const size_t n_words = n_bytes / 8 / n_threads;
     const double start = now();
     for (size_t i = 0; i < n_threads; i++) {
-        readers[i] = (reader){(const uint64_t *)data + i * n_words, n_words, 0};
+        readers[i] =
+            (reader){(const uint64_t *)data + i * n_words, copy ? (uint64_t *)copy + i * n_words : NULL, n_words, 0};
         if (i + 1 == n_threads || pthread_create(&threads[i], NULL, read_all, &readers[i]) != 0)
             read_all(&readers[i]);
     }
@@ -137,45 +150,85 @@ static void print_result(const bench_case *c, entrol_context *context, double *s
                          size_t n_rows) {
     const double bytes = (double)(n_rows * c->n_columns * entrol_dtype_size(c->dtype));
     const double ratio = median(ratios, n), middle = median(seconds, n);
-    printf(
-        "{\"case\": \"%s\", \"dtype\": \"%s\", \"rows\": %zu, \"columns\": %zu, \"threads\": %zu, \"cpu\": \"%s\", "
-        "\"seconds\": {\"min\": %.6g, \"median\": %.6g, \"max\": %.6g}, \"gigabytes_per_second\": %.4g, "
-        "\"nanoseconds_per_row\": %.4g, \"limit\": \"read bandwidth\", \"ratio_to_limit\": {\"min\": %.3f, \"median\": "
-        "%.3f, \"max\": %.3f}}\n",
-        c->name, entrol_dtype_name(c->dtype), n_rows, c->n_columns, entrol_context_n_threads(context),
-        entrol_cpu_name(entrol_context_cpu(context)), seconds[0], middle, seconds[n - 1], bytes / middle / 1e9,
-        middle / (double)n_rows * 1e9, ratios[0], ratio, ratios[n - 1]);
+    printf("{\"case\": \"%s\", \"dtype\": \"%s\", \"rows\": %zu, \"columns\": %zu, \"threads\": %zu, \"cpu\": \"%s\", "
+           "\"seconds\": {\"min\": %.6g, \"median\": %.6g, \"max\": %.6g}, \"gigabytes_per_second\": %.4g, "
+           "\"nanoseconds_per_row\": %.4g, \"limit\": \"%s\", \"ratio_to_limit\": {\"min\": %.3f, \"median\": "
+           "%.3f, \"max\": %.3f}}\n",
+           c->name, entrol_dtype_name(c->dtype), n_rows, c->n_columns, entrol_context_n_threads(context),
+           entrol_cpu_name(entrol_context_cpu(context)), seconds[0], middle, seconds[n - 1], bytes / middle / 1e9,
+           middle / (double)n_rows * 1e9, c->work == GRADIENT ? "memcpy" : "read bandwidth", ratios[0], ratio,
+           ratios[n - 1]);
     fflush(stdout);
+}
+
+/* What one case works on. */
+typedef struct workload {
+    entrol_context *context;
+    entrol_matrix matrix;
+    int64_t *targets;
+    entrol_record record;
+    entrol_gradient gradient;
+    entrol_destination d_logits;
+    float *results, *derivatives;
+    void *data, *copy; /* copy: of gradients */
+} workload;
+
+static int workload_make(workload *w, const bench_case *c, size_t n_rows) {
+    const size_t n_bytes = n_rows * c->n_columns * entrol_dtype_size(c->dtype);
+    w->data = malloc(n_bytes);
+    w->copy = c->work == GRADIENT ? aligned_alloc(4096, (n_bytes + 4095) / 4096 * 4096) : NULL;
+    w->targets = calloc(n_rows, sizeof *w->targets);
+    w->results = make_record(&w->record, n_rows, c->work == ALL);
+    w->derivatives = malloc(n_rows * sizeof *w->derivatives);
+    if (!w->data || !w->targets || !w->results || !w->derivatives || (c->work == GRADIENT && !w->copy)) {
+        fprintf(stderr, "no memory for %s\n", c->name);
+        return 0;
+    }
+    fill(w->data, c->dtype, n_rows * c->n_columns);
+    for (size_t i = 0; i < n_rows; i++)
+        w->derivatives[i] = 0.5f;
+    w->gradient = (entrol_gradient)ENTROL_GRADIENT_INIT;
+    w->gradient.logprob = w->gradient.entropy = w->derivatives;
+    w->matrix = (entrol_matrix){w->data, c->dtype, n_rows, c->n_columns, (ptrdiff_t)c->n_columns};
+    w->d_logits = (entrol_destination){w->copy, c->dtype, (ptrdiff_t)c->n_columns, 0};
+    return 1;
+}
+
+static void workload_free(workload *w) {
+    free(w->data);
+    free(w->copy);
+    free(w->targets);
+    free(w->results);
+    free(w->derivatives);
+}
+
+static void work(const workload *w) {
+    if (w->copy)
+        entrol_measure_and_gradient_rows(w->context, &w->d_logits, &w->record, NULL, &w->gradient, &w->matrix,
+                                         w->targets, NULL, NULL, NULL);
+    else
+        entrol_measure_rows(w->context, &w->record, NULL, &w->matrix, w->targets, NULL);
 }
 
 static int run_case(const bench_case *c, entrol_context *context, int quick) {
     const size_t n_rows = quick && c->n_rows > 16 ? c->n_rows / 8 : c->n_rows;
     const size_t n_bytes = n_rows * c->n_columns * entrol_dtype_size(c->dtype), repeats = quick ? 5 : 15;
     const size_t passes = n_bytes < 1 << 20 ? 1000 : 1; /* a row in the cache is measured many times */
-    void *data = malloc(n_bytes);
-    int64_t *targets = calloc(n_rows, sizeof *targets);
-    entrol_record record;
-    float *memory = make_record(&record, n_rows, c->all);
-    if (!data || !targets || !memory) {
-        fprintf(stderr, "no memory for %s\n", c->name);
-        return 1;
-    }
-    fill(data, c->dtype, n_rows * c->n_columns);
-    const entrol_matrix matrix = {data, c->dtype, n_rows, c->n_columns, (ptrdiff_t)c->n_columns};
+    workload w = {.context = context};
     double seconds[MAX_REPEATS], ratios[MAX_REPEATS];
-    entrol_measure_rows(context, &record, NULL, &matrix, targets, NULL);
+    if (!workload_make(&w, c, n_rows))
+        return 1;
+    work(&w);
     for (size_t i = 0; i < repeats; i++) {
-        const double reading = time_reading(data, n_bytes, entrol_context_n_threads(context));
+        const double limit = time_limit(w.data, w.copy, n_bytes, entrol_context_n_threads(context));
         const double start = now();
         for (size_t pass = 0; pass < passes; pass++)
-            entrol_measure_rows(context, &record, NULL, &matrix, targets, NULL);
+            work(&w);
         seconds[i] = (now() - start) / (double)passes;
-        ratios[i] = reading / seconds[i];
+        ratios[i] = limit / seconds[i];
     }
     print_result(c, context, seconds, ratios, repeats, n_rows);
-    free(data);
-    free(targets);
-    free(memory);
+    workload_free(&w);
     return 0;
 }
 

@@ -97,21 +97,26 @@ void oracle_measure(oracle_row *row, const double *logits, const unsigned char *
         row->rank += may_happen(logits, allowed, i) && (!possible || logits[i] > logits[target]);
 }
 
-void oracle_gradient(long double *d_logits, const double *logits, const unsigned char *allowed, size_t n,
-                     int64_t target, double temperature, double by_logprob, double by_entropy, double by_varentropy) {
+void oracle_differentiate(oracle_gradient *gradient, const double *logits, const unsigned char *allowed, size_t n,
+                          int64_t target, double temperature, const double by[3]) {
     oracle_row row;
     oracle_measure(&row, logits, allowed, n, target, temperature, 1);
     const size_t top = find_top(logits, allowed, n);
+    gradient->greatest = gradient->sizes = 0;
     for (size_t i = 0; i < n; i++) {
-        d_logits[i] = 0;
+        gradient->d_logits[i] = 0;
         if (!may_happen(logits, allowed, i))
             continue;
         const long double d = ((long double)logits[i] - (long double)logits[top]) / (long double)temperature;
         const long double log_p = d - row.log_sum, p = expl(log_p), y = log_p + row.entropy;
-        long double dz = -(long double)by_entropy * p * y;
-        dz += (long double)by_varentropy * p * (y * y - row.varentropy + 2 * y);
-        dz += (long double)by_logprob * ((int64_t)i == target ? -expm1l(log_p) : -p);
-        d_logits[i] = dz / (long double)temperature;
+        const long double parts[3] = {(int64_t)i == target ? -expm1l(log_p) : -p, -p * y,
+                                      p * (y * y - row.varentropy + 2 * y)};
+        for (size_t k = 0; k < 3; k++) {
+            const long double part = (long double)by[k] * parts[k] / (long double)temperature;
+            gradient->d_logits[i] += part;
+            gradient->greatest = fmaxl(gradient->greatest, fabsl(part));
+            gradient->sizes += fabsl(part);
+        }
     }
 }
 

@@ -17,10 +17,14 @@ typedef struct oracle_row {
 void oracle_measure(oracle_row *row, const double *logits, const unsigned char *allowed, size_t n, int64_t target,
                     double temperature, double renyi_order);
 
-/* The gradient of by_logprob ln p_target + by_entropy H + by_varentropy V by the logits, for a row that oracle_measure
- * finds no trouble in. */
-void oracle_gradient(long double *d_logits, const double *logits, const unsigned char *allowed, size_t n,
-                     int64_t target, double temperature, double by_logprob, double by_entropy, double by_varentropy);
+/* The gradient by the logits of by[0] ln p_target + by[1] H + by[2] V, for a row that oracle_measure finds no trouble
+ * in; of its three parts, which may cancel, the greatest |element|, and the sum of all |elements|. */
+typedef struct oracle_gradient {
+    long double *d_logits; /* n of them, the caller's */
+    long double greatest, sizes;
+} oracle_gradient;
+void oracle_differentiate(oracle_gradient *gradient, const double *logits, const unsigned char *allowed, size_t n,
+                          int64_t target, double temperature, const double by[3]);
 
 /* The n_top allowed columns above -inf with the greatest logits, best first, ties by lower column; returns how many. */
 size_t oracle_top(int64_t *columns, const double *logits, const unsigned char *allowed, size_t n, size_t n_top);

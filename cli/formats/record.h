@@ -110,4 +110,7 @@ void record_write(buffer *buffer, const document *document);
  * there; every other byte of the line stays as it is. Without a line, it is record_write. */
 void record_write_with_column(buffer *buffer, const document *document, column_id id);
 
+/* The nearest float; false where that is an infinity. (FLT_MAX's own shortest decimal is a little beyond it.) */
+bool record_narrow(double number, float *value);
+
 #endif

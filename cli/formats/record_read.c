@@ -4,7 +4,6 @@
 #include "record_parts.h"
 #include "../json_text.h"
 
-#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,19 +35,20 @@ static bool special_real(const char *text, double *value) {
     return true;
 }
 
-static bool read_real(const json_t *item, float *value) {
-    double number;
-    if (json_is_string(item)) {
-        if (!special_real(json_string_value(item), &number))
-            return false;
-    } else if (json_is_number(item)) {
-        number = json_number_value(item);
-        if (fabs(number) > (double)FLT_MAX)
-            return false;
-    } else {
+bool record_narrow(double number, float *value) {
+    if (fabs(number) >= 0x1.ffffffp127) /* half way from the greatest float to 2^128 */
         return false;
-    }
     *value = (float)number;
+    return true;
+}
+
+static bool read_real(const json_t *item, float *value) {
+    double special;
+    if (!json_is_string(item))
+        return json_is_number(item) && record_narrow(json_number_value(item), value);
+    if (!special_real(json_string_value(item), &special))
+        return false;
+    *value = (float)special;
     return true;
 }
 

@@ -1,7 +1,6 @@
 /* The values that a rule looks at, gathered from documents: only the chosen column, never the lines. */
 #include "select.h"
 
-#include <float.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -40,9 +39,11 @@ static void append(select_values *store, float value, bool exists) {
 
 /* What no float can hold is infinite. */
 static float narrow(double value) {
-    if (fabs(value) > (double)FLT_MAX)
-        return value > 0 ? INFINITY : -INFINITY;
-    return (float)value;
+    float narrowed = value > 0 ? INFINITY : -INFINITY;
+    if (isnan(value))
+        return NAN;
+    (void)record_narrow(value, &narrowed);
+    return narrowed;
 }
 
 bool select_values_add(select_values *store, double value, bool exists, const char *where, trouble *trouble) {

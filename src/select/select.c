@@ -4,7 +4,6 @@
 #include "base/context.h"
 #include "base/order.h"
 
-#include <float.h>
 #include <math.h>
 
 /* What decides about a value: it is kept within [low, high], except that of those equal to `tie` only the first
@@ -34,7 +33,7 @@ static double quantile_of(const request *in, double q) {
 
 /* An end is read as the values were: rounded to a float, so that ..0.1 holds the value that prints as 0.1. */
 static double as_value(double end) {
-    return fabs(end) <= (double)FLT_MAX ? (double)(float)end : end;
+    return fabs(end) < 0x1.ffffffp127 ? (double)(float)end : end; /* beyond it the nearest float is an infinity */
 }
 
 static uint64_t count_beyond(const request *in, double threshold, int is_high) {

@@ -2,6 +2,8 @@
 #include "harness.h"
 #include "formats/record.h"
 
+#include <float.h>
+
 /* Parses a line that ends at an inaccessible page. */
 static bool parse(document *document, const char *line, trouble *trouble) {
     size_t n = strlen(line);
@@ -56,6 +58,20 @@ static void test_a_document(void) {
     document_free(&document);
 }
 
+/* The greatest float's shortest decimal lies above it. */
+static void test_greatest_float(void) {
+    document document = {0};
+    trouble trouble;
+    buffer line = {0};
+    CHECK(parse(&document, "{\"entropy\": [3.4028235e38, -3.4028235e38, 3.4028234663852886e38]}", &trouble));
+    for (size_t i = 0; i < 3; i++)
+        CHECK(fabsf(document.columns[COLUMN_ENTROPY].reals[i]) == FLT_MAX);
+    record_write(&line, &document);
+    CHECK_STRING(line.data, "{\"entropy\": [3.4028235e38,-3.4028235e38,3.4028235e38]}\n");
+    buffer_free(&line);
+    document_free(&document);
+}
+
 static void test_ids(void) {
     document document = {0};
     trouble trouble;
@@ -97,6 +113,7 @@ static void test_refused(void) {
     check_refused("{\"id\": \"\xff\"}", "broken JSON");
     check_refused("{\"entropy\": [1, \"x\"]}", "column \"entropy\", token 1: expected a number");
     check_refused("{\"entropy\": [1e300]}", "a float can hold");
+    check_refused("{\"entropy\": [3.4028236e38]}", "a float can hold");
     check_refused("{\"entropy\": [true]}", "found true or false");
     check_refused("{\"rank\": [1.5]}", "expected a whole number or null, found a number");
     check_refused("{\"rank\": [1e300]}", "expected a whole number or null");
@@ -232,6 +249,7 @@ static void test_a_file(void) {
 int main(int argc, char **argv) {
     test_begin(argc, argv);
     TEST(test_a_document);
+    TEST(test_greatest_float);
     TEST(test_ids);
     TEST(test_nuls);
     TEST(test_refused);

@@ -6,6 +6,7 @@
 #include "harness_rows.h"
 #include "oracle.h"
 
+#include <float.h>
 #include <stdatomic.h>
 
 enum { MOST_ROWS = 64 };
@@ -222,6 +223,22 @@ static void test_f16_extremes(void) {
     for (unsigned parts = 1; parts < 8; parts++)
         check_kind(&sheet, parts, 1, "f16 extremes");
     sheet_free(&sheet);
+}
+
+/* Targets whose distance from the greatest logit, over T or squared, is beyond a double. */
+static void test_far_targets(void) {
+    static const double targets[] = {-1e200, -DBL_MAX}, temperatures[] = {1, 0.5};
+    for (size_t k = 0; k < 8; k++) {
+        const size_t n = k / 4 ? 2049 : 18;
+        sheet sheet = sheet_make(1, n, ENTROL_F64);
+        for (size_t j = 0; j < n; j++)
+            sheet_put(&sheet, 0, j, test_normal());
+        sheet_put(&sheet, 0, n / 2, targets[k % 2]);
+        sheet.targets[0] = (int64_t)(n / 2);
+        for (unsigned parts = 1; parts < 8; parts++)
+            check_kind(&sheet, parts, temperatures[k / 2 % 2], "far target");
+        sheet_free(&sheet);
+    }
 }
 
 /* --- Rows together --- */
@@ -514,6 +531,7 @@ int main(int argc, char **argv) {
     TEST(test_long);
     TEST(test_vocabularies);
     TEST(test_f16_extremes);
+    TEST(test_far_targets);
     TEST(test_together);
     TEST(test_masks);
     TEST(test_shards);

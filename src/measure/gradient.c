@@ -32,11 +32,12 @@ static double element(const float *array, size_t row) {
 }
 
 /* The target's element: as the others', but that -expm1(ln p), which is 1 - p without cancelling, stands for -p. `a` is
- * terms->a without the log-probability's share. */
+ * terms->a without the log-probability's share. y^2 of a target far enough below overflows, where e^d is 0. */
 static double target_term(const entrol_state *state, double scale, double by_logprob, double a,
                           const ent_gradient_terms *terms) {
-    const double d = scale * (state->target - state->m), y = d - terms->mu;
-    return exp(d) * (a + y * (terms->b + y * terms->c)) - scale * by_logprob * expm1(d - ent_state_log_sum(state));
+    const double d = scale * (state->target - state->m), y = d - terms->mu, e = exp(d);
+    const double as_others = e == 0 ? 0 : e * (a + y * (terms->b + y * terms->c));
+    return as_others - scale * by_logprob * expm1(d - ent_state_log_sum(state));
 }
 
 static void find_terms(ent_gradient_terms *terms, const ent_gradient_call *call, size_t row,

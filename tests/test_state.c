@@ -78,23 +78,29 @@ static double tolerance_of(int statistic, double value) {
     return options.temperature == 1 ? tolerance : 2 * tolerance;
 }
 
-static void check_row(const sheet *sheet, const char *what) {
+static void check_state(const sheet *sheet, const entrol_state *state, const char *what) {
     double *logits = sheet_row(sheet, 0);
-    const entrol_state state = measure_in_pieces(sheet);
     oracle_row row;
     results results;
     results_reset(&results);
-    CHECK_INT(entrol_measure_states(&results.record, NULL, &state, 1, &options), ENTROL_OK);
+    CHECK_INT(entrol_measure_states(&results.record, NULL, state, 1, &options), ENTROL_OK);
     oracle_measure(&row, logits, NULL, sheet->n_columns, sheet->targets[0], options.temperature, options.renyi_order);
     const long double expected[8] = {row.entropy,  row.logsumexp, row.logprob,       row.varentropy,
                                      row.top_prob, row.margin,    row.sum_p_squared, row.renyi};
     for (int i = 0; i < 8; i++) {
-        const double value = (double)expected[i], got = (double)results.values[i];
+        const double value = (double)(float)expected[i], got = (double)results.values[i]; /* it may be beyond a float */
         CHECK_SAY(row.is_trouble ? isnan(got) : test_near(got, value, tolerance_of(i, value)),
                   "%s, V = %zu, T = %g, order %g: %s is %.9g, exactly %.9g", what, sheet->n_columns,
                   options.temperature, options.renyi_order, names[i], got, value);
     }
     free(logits);
+}
+
+/* The row as a whole and in pieces. */
+static void check_row(const sheet *sheet, const char *what) {
+    const entrol_state whole = measure_piece(sheet, 0, sheet->n_columns), merged = measure_in_pieces(sheet);
+    check_state(sheet, &whole, what);
+    check_state(sheet, &merged, what);
 }
 
 static void check_kinds(size_t n, entrol_dtype dtype) {
@@ -118,6 +124,32 @@ static void test_pieces(void) {
     check_kinds(10007, ENTROL_BF16);
     if (!getenv("ENTROL_QUICK"))
         check_kinds(128257, ENTROL_F32);
+}
+
+/* Pieces whose logits are further apart than the greatest double, in either order, at every level. */
+static void test_far_apart(void) {
+    static const double orders[] = {2, 0.5, INFINITY, 0, 1, 3};
+    entrol_context *const best = context;
+    entrol_context_options level = ENTROL_CONTEXT_OPTIONS_INIT;
+    options.temperature = 1;
+    for (int cpu = ENTROL_CPU_SCALAR; cpu <= ENTROL_CPU_NEON; cpu++) {
+        if (!entrol_cpu_available((entrol_cpu)cpu))
+            continue;
+        level.cpu = (entrol_cpu)cpu;
+        CHECK_INT(entrol_context_create(&context, &level), ENTROL_OK);
+        for (size_t k = 0; k < 48; k++) {
+            const size_t n = k % 4 ? 2 + test_below(100) : 2049 + test_below(5000), cut = 1 + test_below(n - 1);
+            sheet sheet = sheet_make(1, n, ENTROL_F64);
+            for (size_t j = 0; j < n; j++)
+                sheet_put(&sheet, 0, j, (j < cut) == (k % 2) ? 1e308 : -1.7e308 + (double)test_below(3) * 1e300);
+            sheet.targets[0] = (int64_t)test_below(n);
+            options.renyi_order = orders[k % 6];
+            check_row(&sheet, entrol_cpu_name((entrol_cpu)cpu));
+            sheet_free(&sheet);
+        }
+        entrol_context_destroy(context);
+    }
+    context = best;
 }
 
 static void test_trouble_in_a_piece(void) {
@@ -205,6 +237,7 @@ int main(int argc, char **argv) {
     test_begin(argc, argv);
     CHECK_INT(entrol_context_create(&context, NULL), ENTROL_OK);
     TEST(test_pieces);
+    TEST(test_far_apart);
     TEST(test_trouble_in_a_piece);
     TEST(test_what_was_not_asked_for);
     TEST(test_bad_arguments);

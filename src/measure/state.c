@@ -18,16 +18,16 @@ static void join(entrol_state *state, double s, double t, double m2) {
 }
 
 void ent_state_rise(entrol_state *state, double m, double scale, double renyi_order) {
-    const double step = state->m - m; /* what every x grows by: below 0, -inf at first */
-    const double factor = exp(step * scale);
+    const double step = state->m - m; /* what every x grows by: below 0, -inf at first or beyond a double */
+    const double factor = exp(step * scale), moved = factor == 0 ? 0 : step; /* no 0 * inf */
     const double old_top = state->n_top * factor;
     if (state->m > -INFINITY) {
-        state->t = factor * (state->t + state->s * step);
+        state->t = factor * (state->t + state->s * moved);
         state->s *= factor;
         state->m2 *= factor;
         state->q = (state->q + state->n_top) * factor * factor;
         state->power = (state->power + state->n_top) * exp(step * scale * renyi_order);
-        join(state, old_top, old_top * step, 0);
+        join(state, old_top, old_top * moved, 0);
     }
     state->n_top = 0;
     state->m = m;

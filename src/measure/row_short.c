@@ -6,7 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-/* The row as f32, and its origin: 0, but for f64 its maximum. */
+/* The row as f32, and its origin: 0, but for f64 its maximum, where that is finite. */
 static double load_row(float *z, const ent_rows *rows, size_t row) {
     const entrol_matrix *logits = rows->logits;
     if (logits->dtype != ENTROL_F64) {
@@ -18,7 +18,7 @@ static double load_row(float *z, const ent_rows *rows, size_t row) {
         const double value = ent_rows_logit(rows, row, j);
         max = value > max ? value : max;
     }
-    const double origin = max == -INFINITY ? 0 : max;
+    const double origin = isfinite(max) ? max : 0;
     for (size_t j = 0; j < logits->n_columns; j++)
         z[j] = (float)(ent_rows_logit(rows, row, j) - origin);
     return origin;

@@ -284,29 +284,41 @@ static void check_sorted_row(entrol_cpu cpu, const sheet *logits, const sheet *r
     }
 }
 
-static void check_together(entrol_cpu cpu, size_t n_columns, int add) {
+static size_t find_nan(const sheet *sheet, size_t row) {
+    size_t j = 0;
+    while (j < sheet->n_columns && !isnan(sheet_get(sheet, row, j)))
+        j++;
+    return j;
+}
+
+static void check_together(entrol_cpu cpu, size_t n_columns, int way) {
     static loss loss;
+    const double before = way == ADDED ? 0.5 : 0;
     entrol_state states[MOST_ROWS];
     sheet logits = sheet_make(MOST_ROWS - 3, n_columns, ENTROL_F32),
           result = sheet_make(MOST_ROWS - 3, n_columns, ENTROL_F32);
     loss_make(&loss, 7);
     fill_sorts(&logits, &loss);
     for (size_t i = 0; i < logits.n_rows * n_columns; i++)
-        sheet_put(&result, i / n_columns, i % n_columns, add ? 0.5 : NAN);
+        sheet_put(&result, i / n_columns, i % n_columns,
+                  way == IN_PLACE ? sheet_get(&logits, i / n_columns, i % n_columns)
+                  : way == ADDED  ? before
+                                  : NAN);
     measure(contexts[cpu], states, &logits.matrix, logits.targets, NULL);
-    const entrol_destination to = destination_of(&result, add);
+    const entrol_destination to = destination_of(&result, way == ADDED);
     entrol_diagnosis diagnosis;
-    CHECK_INT(entrol_gradient_rows(contexts[cpu], &to, &diagnosis, &loss.record, states, &logits.matrix, logits.targets,
-                                   NULL),
+    CHECK_INT(entrol_gradient_rows(contexts[cpu], &to, &diagnosis, &loss.record, states,
+                                   way == IN_PLACE ? &result.matrix : &logits.matrix, logits.targets, NULL),
               ENTROL_OK);
     size_t n_bad = 0;
     for (size_t row = 0; row < logits.n_rows; row++) {
         const int sort = sort_of(row);
         n_bad += sort == HAS_NAN || sort == EMPTY || sort == NO_TARGET;
-        check_sorted_row(cpu, &logits, &result, row, &loss, add ? 0.5 : 0);
+        check_sorted_row(cpu, &logits, &result, row, &loss, before);
     }
     CHECK_INT(diagnosis.n_bad, n_bad);
     CHECK_INT(diagnosis.first_row, 3 * HAS_NAN);
+    CHECK_INT(diagnosis.first_column, find_nan(&logits, 3 * HAS_NAN));
     CHECK_INT(diagnosis.reason, ENTROL_REASON_NAN);
     sheet_free(&logits);
     sheet_free(&result);
@@ -315,8 +327,47 @@ static void check_together(entrol_cpu cpu, size_t n_columns, int add) {
 static void test_together(void) {
     static const size_t sizes[] = {4, 18, 64, 65, 2500};
     for (int cpu = ENTROL_CPU_SCALAR; cpu <= ENTROL_CPU_NEON; cpu++)
-        for (size_t k = 0; k < 10 && contexts[cpu]; k++)
-            check_together((entrol_cpu)cpu, sizes[k / 2], k % 2);
+        for (size_t k = 0; k < 5 * N_WAYS && contexts[cpu]; k++)
+            check_together((entrol_cpu)cpu, sizes[k / N_WAYS], (int)(k % N_WAYS));
+}
+
+/* One row and what is wrong with it, which is named although the gradient takes its place, by either call. */
+static void check_trouble_in_place(size_t n, entrol_reason reason) {
+    for (int is_fused = 0; is_fused < 2; is_fused++) {
+        static loss loss;
+        const size_t column = n / 2;
+        sheet logits = sheet_make(1, n, ENTROL_F32);
+        for (size_t j = 0; j < n; j++)
+            sheet_put(&logits, 0, j, reason == ENTROL_REASON_EMPTY_SUPPORT ? -INFINITY : test_normal());
+        if (reason == ENTROL_REASON_NAN || reason == ENTROL_REASON_INFINITE)
+            sheet_put(&logits, 0, column, reason == ENTROL_REASON_NAN ? NAN : INFINITY);
+        logits.targets[0] = reason == ENTROL_REASON_TARGET ? (int64_t)n : 0;
+        loss_make(&loss, 7);
+        const entrol_destination to = destination_of(&logits, 0);
+        const entrol_record nothing = ENTROL_RECORD_INIT;
+        entrol_diagnosis found;
+        entrol_state state;
+        measure(contexts[ENTROL_CPU_SCALAR], &state, &logits.matrix, logits.targets, NULL);
+        if (is_fused)
+            entrol_measure_and_gradient_rows(contexts[ENTROL_CPU_SCALAR], &to, &nothing, &found, &loss.record,
+                                             &logits.matrix, logits.targets, NULL, NULL, NULL);
+        else
+            entrol_gradient_rows(contexts[ENTROL_CPU_SCALAR], &to, &found, &loss.record, &state, &logits.matrix,
+                                 logits.targets, NULL);
+        CHECK_INT(found.n_bad, 1);
+        CHECK_INT(found.reason, reason);
+        CHECK_INT(found.first_column, reason == ENTROL_REASON_NAN || reason == ENTROL_REASON_INFINITE ? column : 0);
+        for (size_t j = 0; j < n; j++)
+            CHECK(isnan(sheet_get(&logits, 0, j)));
+        sheet_free(&logits);
+    }
+}
+
+static void test_trouble_in_place(void) {
+    for (entrol_reason reason = ENTROL_REASON_NAN; reason <= ENTROL_REASON_TARGET; reason++) {
+        check_trouble_in_place(18, reason);
+        check_trouble_in_place(5000, reason);
+    }
 }
 
 static void test_masks(void) {
@@ -393,6 +444,40 @@ static void test_shards(void) {
     }
 }
 
+/* A shard without fault of a row whose trouble is in another shard; the reason is the row's. */
+static void test_trouble_in_another_shard(void) {
+    static const struct {
+        double here, there;
+        int64_t target;
+        entrol_reason reason;
+    } cases[] = {{1, NAN, 0, ENTROL_REASON_NAN},           {1, INFINITY, 0, ENTROL_REASON_INFINITE},
+                 {-INFINITY, NAN, 0, ENTROL_REASON_NAN},   {-INFINITY, -INFINITY, 0, ENTROL_REASON_EMPTY_SUPPORT},
+                 {-INFINITY, 1, -1, ENTROL_REASON_TARGET}, {1, 1, -1, ENTROL_REASON_TARGET}};
+    float by[1] = {1}, z[2][2], dz[2];
+    entrol_gradient gradient = ENTROL_GRADIENT_INIT;
+    gradient.logprob = by;
+    for (size_t k = 0; k < 12; k++) {
+        const size_t i = k / 2;
+        const entrol_matrix here = {z[0], ENTROL_F32, 1, 2, 2}, there = {z[1], ENTROL_F32, 1, 2, 2};
+        const entrol_destination to = {k % 2 ? z[0] : dz, ENTROL_F32, 2, 0};
+        const int64_t none = -1;
+        z[0][0] = z[0][1] = (float)cases[i].here;
+        z[1][0] = z[1][1] = (float)cases[i].there;
+        entrol_state state, other;
+        entrol_diagnosis diagnosis;
+        measure(contexts[ENTROL_CPU_SCALAR], &state, &here, &cases[i].target, NULL);
+        measure(contexts[ENTROL_CPU_SCALAR], &other, &there, &none, NULL);
+        CHECK_INT(entrol_state_merge(&state, &other, NULL), ENTROL_OK);
+        CHECK_INT(entrol_gradient_rows(contexts[ENTROL_CPU_SCALAR], &to, &diagnosis, &gradient, &state, &here,
+                                       &cases[i].target, NULL),
+                  ENTROL_OK);
+        CHECK_INT(diagnosis.n_bad, 1);
+        CHECK_INT(diagnosis.first_column, 0);
+        CHECK_INT(diagnosis.reason, cases[i].reason);
+        CHECK(isnan(((const float *)to.data)[0]) && isnan(((const float *)to.data)[1]));
+    }
+}
+
 /* --- Measuring and gradient in one call --- */
 
 typedef struct listener {
@@ -418,7 +503,9 @@ static void check_fused(size_t n_rows, size_t n_columns, size_t n_threads) {
     entrol_state *states = calloc(n_rows, sizeof *states);
     for (size_t i = 0; i < n_rows * n_columns; i++)
         ((float *)logits.buffer.data)[i] = (float)test_normal();
-    ((float *)logits.buffer.data)[n_columns + 1] = NAN;
+    size_t n_bad = 0;
+    for (size_t row = 1; row < n_rows; row += 7, n_bad++)
+        ((float *)logits.buffer.data)[row * n_columns + 1] = NAN;
     memset(&listener, 0, sizeof listener);
     listener.entropy = entropy;
     listener.by_entropy = by_entropy;
@@ -431,7 +518,7 @@ static void check_fused(size_t n_rows, size_t n_columns, size_t n_threads) {
     CHECK_INT(entrol_measure_and_gradient_rows(context, &to, &record, &diagnosis, &gradient, &logits.matrix, NULL, hear,
                                                &listener, NULL),
               ENTROL_OK);
-    CHECK(diagnosis.n_bad == 1 && diagnosis.first_row == 1 && diagnosis.first_column == 1);
+    CHECK(diagnosis.n_bad == n_bad && diagnosis.first_row == 1 && diagnosis.first_column == 1);
     for (size_t row = 0; row < n_rows; row++)
         CHECK_INT(atomic_load(&listener.heard[row]), 1);
     /* the same from two calls on one thread */
@@ -533,8 +620,10 @@ int main(int argc, char **argv) {
     TEST(test_f16_extremes);
     TEST(test_far_targets);
     TEST(test_together);
+    TEST(test_trouble_in_place);
     TEST(test_masks);
     TEST(test_shards);
+    TEST(test_trouble_in_another_shard);
     TEST(test_fused);
     TEST(test_fused_without_callback);
     TEST(test_bad_arguments);

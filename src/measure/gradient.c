@@ -47,9 +47,10 @@ static void find_terms(ent_gradient_terms *terms, const ent_gradient_call *call,
     const double by_entropy = element(gradient->entropy, row), by_varentropy = element(gradient->varentropy, row);
     *terms = (ent_gradient_terms){.column = -1};
     terms->is_zero = by_logprob == 0 && by_entropy == 0 && by_varentropy == 0;
-    terms->is_trouble =
-        !terms->is_zero && (!isfinite(state->m) || isnan(state->t) || (by_logprob != 0 && isnan(state->target)));
-    if (terms->is_zero || terms->is_trouble)
+    if (terms->is_zero)
+        return;
+    terms->reason = ent_state_trouble(state, by_logprob != 0);
+    if (terms->reason != ENTROL_REASON_NONE)
         return;
     const double sum = ent_state_sum(state), each = scale / sum;
     terms->m = state->m;
@@ -62,6 +63,11 @@ static void find_terms(ent_gradient_terms *terms, const ent_gradient_call *call,
         terms->column = call->rows.targets[row];
         terms->target = target_term(state, scale, by_logprob, a, terms);
     }
+}
+
+/* 1 if the gradient needs no logits. */
+static int is_plain(const ent_gradient_terms *terms) {
+    return terms->is_zero || terms->reason != ENTROL_REASON_NONE;
 }
 
 /* --- Writing --- */
@@ -177,7 +183,7 @@ void ent_rows_gradient_short(const ent_gradient_call *call, size_t first_row, si
     call->rows.kernels->gradient_lanes(tile.z, n_columns, (float)call->rows.scale, &lanes);
     for (size_t lane = 0; lane < n_rows; lane++) {
         float values[ENT_SHORT];
-        if (terms[lane].is_zero || terms[lane].is_trouble)
+        if (is_plain(&terms[lane]))
             continue;
         for (size_t j = 0; j < n_columns; j++)
             values[j] = tile.z[j * ENT_LANES + lane];
@@ -189,20 +195,19 @@ void ent_rows_gradient_short(const ent_gradient_call *call, size_t first_row, si
 
 /* --- Rows --- */
 
-/* What needs no logits. */
-static void write_plain_row(ent_gradient_call *call, size_t row, const ent_gradient_terms *terms) {
-    if (terms->is_trouble)
+static void write_plain_row(const ent_gradient_call *call, size_t row, const ent_gradient_terms *terms) {
+    if (terms->reason != ENTROL_REASON_NONE)
         write_everywhere(call, row, NAN);
     else if (!call->destination.add)
         write_everywhere(call, row, 0);
 }
 
 /* At most ENT_LANES rows. */
-static void gradient_rows(ent_gradient_call *call, size_t begin, size_t end, const ent_gradient_terms *terms) {
+static void gradient_rows(const ent_gradient_call *call, size_t begin, size_t end, const ent_gradient_terms *terms) {
     const int is_short = call->rows.logits->n_columns <= ENT_SHORT;
     size_t n_plain = 0;
     for (size_t i = 0; i < end - begin; i++) {
-        if (terms[i].is_zero || terms[i].is_trouble) {
+        if (is_plain(&terms[i])) {
             write_plain_row(call, begin + i, &terms[i]);
             n_plain++;
         } else if (!is_short) {
@@ -213,47 +218,49 @@ static void gradient_rows(ent_gradient_call *call, size_t begin, size_t end, con
         ent_rows_gradient_short(call, begin, end - begin, terms);
 }
 
-/* A row in trouble that measuring in the same call has not counted. */
-static int is_news(const task *task, const entrol_state *state) {
-    const entrol_record *record = &task->call->rows.record;
-    const int was_measured = !task->states;
-    return !was_measured || (isfinite(state->m) && !isnan(state->t) && !record->logprob && !record->rank);
+/* 1 if measuring in the same call has counted the row. */
+static int is_known(const task *task, const entrol_state *state) {
+    return !task->states && ent_record_trouble(&task->call->rows.record, state) != ENTROL_REASON_NONE;
 }
 
 /* states[0] is row `begin`'s. */
-static void gradient_block(const task *task, size_t begin, size_t end, const entrol_state *states) {
+static void gradient_block(const task *task, size_t begin, size_t end, const entrol_state *states,
+                           entrol_diagnosis *found) {
     ent_gradient_terms terms[ENT_LANES];
     for (size_t first = begin; first < end; first += ENT_LANES) {
         const size_t last = end - first < ENT_LANES ? end : first + ENT_LANES;
         for (size_t row = first; row < last; row++) {
-            find_terms(&terms[row - first], task->call, row, &states[row - begin]);
-            if (terms[row - first].is_trouble && is_news(task, &states[row - begin]))
-                ent_trouble_add(&task->call->trouble, row);
+            ent_gradient_terms *of_row = &terms[row - first];
+            find_terms(of_row, task->call, row, &states[row - begin]);
+            if (of_row->reason != ENTROL_REASON_NONE && !is_known(task, &states[row - begin]))
+                ent_rows_blame(&task->call->rows, row, of_row->reason, found);
         }
         gradient_rows(task->call, first, last, terms);
     }
 }
 
 /* Measures a block of rows, hears what the loss says of them, and takes the gradient while they are in the cache. */
-static void measured_block(const task *task, size_t begin, size_t end) {
+static void measured_block(const task *task, size_t begin, size_t end, entrol_diagnosis *found) {
     entrol_state states[MAX_BLOCK];
-    ent_rows_measure(&task->call->rows, begin, end, states, &task->call->trouble);
+    ent_rows_measure(&task->call->rows, begin, end, states, found);
     if (task->callback)
         task->callback(task->user, begin, end - begin);
-    gradient_block(task, begin, end, states);
+    gradient_block(task, begin, end, states, found);
 }
 
 static void run_task(void *argument, size_t index) {
     const task *task = argument;
     const size_t n_rows = task->call->rows.logits->n_rows, first = index * task->rows_per_task;
     const size_t last = n_rows - first < task->rows_per_task ? n_rows : first + task->rows_per_task;
+    entrol_diagnosis found = {0};
     for (size_t begin = first; begin < last; begin += task->rows_per_block) {
         const size_t end = last - begin < task->rows_per_block ? last : begin + task->rows_per_block;
         if (task->states)
-            gradient_block(task, begin, end, task->states + begin);
+            gradient_block(task, begin, end, task->states + begin, &found);
         else
-            measured_block(task, begin, end);
+            measured_block(task, begin, end, &found);
     }
+    ent_trouble_join(&task->call->trouble, &found);
 }
 
 /* --- Arguments --- */
@@ -294,7 +301,6 @@ static entrol_status prepare(ent_gradient_call *call, entrol_context *context, c
     const size_t n_bytes = logits->n_rows * logits->n_columns * entrol_dtype_size(d_logits->dtype);
     call->past_caches = n_bytes >= PAST_CACHES_BYTES && !d_logits->add && !is_in_place(d_logits, logits);
     call->rows.wants_squares = call->rows.wants_squares || call->gradient.varentropy;
-    ent_trouble_begin(&call->trouble);
     return ENTROL_OK;
 }
 
@@ -314,8 +320,9 @@ static void run(entrol_context *context, task *task, entrol_diagnosis *diagnosis
     task->rows_per_block = rows_per_block(logits);
     const size_t n = ent_rows_per_task(logits);
     task->rows_per_task = n < task->rows_per_block ? task->rows_per_block : n - n % task->rows_per_block;
+    ent_trouble_begin(&task->call->trouble);
     ent_parallel_for(context, (logits->n_rows - 1) / task->rows_per_task + 1, run_task, task);
-    ent_trouble_explain(&task->call->trouble, diagnosis, &task->call->rows);
+    ent_trouble_end(&task->call->trouble, diagnosis);
 }
 
 entrol_status entrol_gradient_rows(entrol_context *context, const entrol_destination *d_logits,

@@ -108,14 +108,24 @@ static void write_statistics(const ent_rows *rows, size_t row, const entrol_stat
         write_one(record->renyi, row, renyi(rows, state, totals));
 }
 
-int ent_row_write(entrol_state *state, const ent_rows *rows, size_t row, const ent_row *result) {
+entrol_reason ent_record_trouble(const entrol_record *record, const entrol_state *state) {
+    return ent_state_trouble(state, record->logprob || record->rank);
+}
+
+/* Trouble with the target alone leaves the rest. */
+static int is_lost(entrol_reason reason) {
+    return reason != ENTROL_REASON_NONE && reason != ENTROL_REASON_TARGET;
+}
+
+entrol_reason ent_row_write(entrol_state *state, const ent_rows *rows, size_t row, const ent_row *result) {
     const entrol_record *record = &rows->record;
     *state = state_of(rows, result);
     if (record->state)
         record->state[row] = *state;
-    if (!isfinite(state->m) || isnan(state->t)) {
+    const entrol_reason reason = ent_record_trouble(record, state);
+    if (is_lost(reason)) {
         write_trouble(rows, row, result);
-        return 0;
+        return reason;
     }
     const totals totals = totals_of(rows, state);
     write_statistics(rows, row, state, &totals);
@@ -123,15 +133,7 @@ int ent_row_write(entrol_state *state, const ent_rows *rows, size_t row, const e
         record->rank[row] = isnan(state->target) ? 0 : (int32_t)(result->n_greater + 1);
     if (record->n_top)
         write_best(rows, row, result, &totals);
-    return !(record->logprob || record->rank) || !isnan(state->target);
-}
-
-static entrol_reason trouble_of(const entrol_record *record, const entrol_state *state) {
-    if (isnan(state->t) || isnan(state->m))
-        return state->m == INFINITY ? ENTROL_REASON_INFINITE : ENTROL_REASON_NAN;
-    if (!isfinite(state->m))
-        return state->m > 0 ? ENTROL_REASON_INFINITE : ENTROL_REASON_EMPTY_SUPPORT;
-    return record->logprob && isnan(state->target) ? ENTROL_REASON_TARGET : ENTROL_REASON_NONE;
+    return reason;
 }
 
 static const char *take_state_arguments(ent_rows *rows, const entrol_record *record, const entrol_state *states,
@@ -157,14 +159,14 @@ entrol_status entrol_measure_states(const entrol_record *record, entrol_diagnosi
     entrol_diagnosis found = {0};
     rows.scale = ent_scale(&rows.options);
     for (size_t row = n_states; row-- > 0;) {
-        const entrol_reason reason = trouble_of(&rows.record, &states[row]);
+        const entrol_reason reason = ent_record_trouble(&rows.record, &states[row]);
         if (reason != ENTROL_REASON_NONE)
             found = (entrol_diagnosis){.n_bad = found.n_bad + 1, .first_row = row, .reason = reason};
-        if (reason == ENTROL_REASON_NONE || reason == ENTROL_REASON_TARGET) {
+        if (is_lost(reason)) {
+            write_trouble(&rows, row, &(ent_row){.best = NULL});
+        } else {
             const totals totals = totals_of(&rows, &states[row]);
             write_statistics(&rows, row, &states[row], &totals);
-        } else {
-            write_trouble(&rows, row, &(ent_row){.best = NULL});
         }
     }
     if (diagnosis)

@@ -15,36 +15,68 @@ typedef struct call {
     ent_trouble trouble;
 } call;
 
-void ent_trouble_begin(ent_trouble *trouble) {
-    atomic_init(&trouble->n_bad, 0);
-    atomic_init(&trouble->first_bad, SIZE_MAX);
+/* Names the first NaN or +inf of a row; leaves the reason as it is where there is none, as in one piece of a row. */
+static void find_column(entrol_diagnosis *found, const ent_rows *rows, size_t row) {
+    for (size_t column = 0; column < rows->logits->n_columns; column++) {
+        const double z = ent_rows_logit(rows, row, column);
+        if (z < INFINITY)
+            continue;
+        found->first_column = column;
+        found->reason = isnan(z) ? ENTROL_REASON_NAN : ENTROL_REASON_INFINITE;
+        return;
+    }
 }
 
-void ent_trouble_add(ent_trouble *trouble, size_t row) {
-    atomic_fetch_add_explicit(&trouble->n_bad, 1, memory_order_relaxed);
-    size_t first = atomic_load_explicit(&trouble->first_bad, memory_order_relaxed);
-    while (row < first && !atomic_compare_exchange_weak(&trouble->first_bad, &first, row))
-        ;
+void ent_rows_blame(const ent_rows *rows, size_t row, entrol_reason reason, entrol_diagnosis *found) {
+    if (found->n_bad++ && found->first_row < row)
+        return;
+    found->first_row = row;
+    found->first_column = 0;
+    found->reason = reason;
+    if (reason == ENTROL_REASON_NAN || reason == ENTROL_REASON_INFINITE)
+        find_column(found, rows, row);
+}
+
+void ent_trouble_begin(ent_trouble *trouble) {
+    *trouble = (ent_trouble){.lock = PTHREAD_MUTEX_INITIALIZER};
+}
+
+void ent_trouble_join(ent_trouble *trouble, const entrol_diagnosis *of_task) {
+    if (!of_task->n_bad)
+        return;
+    pthread_mutex_lock(&trouble->lock);
+    const size_t n_bad = trouble->found.n_bad;
+    if (n_bad == 0 || of_task->first_row < trouble->found.first_row)
+        trouble->found = *of_task;
+    trouble->found.n_bad = n_bad + of_task->n_bad;
+    pthread_mutex_unlock(&trouble->lock);
+}
+
+void ent_trouble_end(ent_trouble *trouble, entrol_diagnosis *diagnosis) {
+    pthread_mutex_destroy(&trouble->lock);
+    if (diagnosis)
+        *diagnosis = trouble->found;
 }
 
 /* Where finished rows of a block go. */
 typedef struct block {
     size_t begin;
     entrol_state *states;
-    ent_trouble *trouble;
+    entrol_diagnosis *found;
 } block;
 
 static void finish_row(const ent_rows *rows, size_t row, const ent_row *result, void *user) {
     const block *block = user;
     entrol_state state;
-    if (!ent_row_write(&state, rows, row, result))
-        ent_trouble_add(block->trouble, row);
+    const entrol_reason reason = ent_row_write(&state, rows, row, result);
+    if (reason != ENTROL_REASON_NONE)
+        ent_rows_blame(rows, row, reason, block->found);
     if (block->states)
         block->states[row - block->begin] = state;
 }
 
-void ent_rows_measure(const ent_rows *rows, size_t begin, size_t end, entrol_state *states, ent_trouble *trouble) {
-    block block = {begin, states, trouble};
+void ent_rows_measure(const ent_rows *rows, size_t begin, size_t end, entrol_state *states, entrol_diagnosis *found) {
+    block block = {begin, states, found};
     const int is_short = rows->logits->n_columns <= ENT_SHORT;
     for (size_t row = begin; row < end && is_short; row += ENT_LANES)
         ent_rows_measure_short(rows, row, end - row < ENT_LANES ? end - row : ENT_LANES, finish_row, &block);
@@ -60,31 +92,10 @@ void ent_rows_measure(const ent_rows *rows, size_t begin, size_t end, entrol_sta
 static void measure_task(void *argument, size_t index) {
     call *call = argument;
     const size_t begin = index * call->rows_per_task, n_left = call->rows.logits->n_rows - begin;
+    entrol_diagnosis found = {0};
     ent_rows_measure(&call->rows, begin, begin + (n_left < call->rows_per_task ? n_left : call->rows_per_task), NULL,
-                     &call->trouble);
-}
-
-/* Looks for the first value that explains why a row is in trouble. */
-static void explain(entrol_diagnosis *diagnosis, const ent_rows *rows, size_t row) {
-    int is_empty = 1;
-    diagnosis->first_row = row;
-    for (size_t column = 0; column < rows->logits->n_columns; column++) {
-        const double z = ent_rows_logit(rows, row, column);
-        is_empty = is_empty && z == -INFINITY;
-        if (z < INFINITY)
-            continue;
-        diagnosis->first_column = column;
-        diagnosis->reason = isnan(z) ? ENTROL_REASON_NAN : ENTROL_REASON_INFINITE;
-        return;
-    }
-    diagnosis->reason = is_empty ? ENTROL_REASON_EMPTY_SUPPORT : ENTROL_REASON_TARGET;
-}
-
-void ent_trouble_explain(const ent_trouble *trouble, entrol_diagnosis *diagnosis, const ent_rows *rows) {
-    if (!diagnosis || !atomic_load(&trouble->n_bad))
-        return;
-    diagnosis->n_bad = atomic_load(&trouble->n_bad);
-    explain(diagnosis, rows, atomic_load(&trouble->first_bad));
+                     &found);
+    ent_trouble_join(&call->trouble, &found);
 }
 
 static const char *check_matrix(const entrol_matrix *logits) {
@@ -195,6 +206,6 @@ entrol_status entrol_measure_rows(entrol_context *context, const entrol_record *
     call.rows_per_task = ent_rows_per_task(logits);
     ent_trouble_begin(&call.trouble);
     ent_parallel_for(context, (logits->n_rows - 1) / call.rows_per_task + 1, measure_task, &call);
-    ent_trouble_explain(&call.trouble, diagnosis, &call.rows);
+    ent_trouble_end(&call.trouble, diagnosis);
     return ENTROL_OK;
 }

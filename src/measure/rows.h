@@ -6,7 +6,7 @@
 
 #include <entrol/measure.h>
 
-#include <stdatomic.h>
+#include <pthread.h>
 
 /* What a call was given, checked, and what follows from it. */
 typedef struct ent_rows {
@@ -58,18 +58,26 @@ entrol_status ent_rows_prepare(ent_rows *rows, entrol_context *context, entrol_d
 /* Rows that keep a thread busy for a while; a multiple of ENT_LANES where rows share lanes. */
 size_t ent_rows_per_task(const entrol_matrix *logits);
 
-/* The rows in trouble of a call, counted by its threads. */
+/* What is wrong with a row whose state this is, for what the record wants. */
+entrol_reason ent_record_trouble(const entrol_record *record, const entrol_state *state);
+
+/* Adds a row in trouble to what a task found. If it is the first, its logits are looked at for the column to blame, so
+ * they must be there still. */
+void ent_rows_blame(const ent_rows *rows, size_t row, entrol_reason reason, entrol_diagnosis *found);
+
+/* The rows in trouble of a call, from all its tasks. */
 typedef struct ent_trouble {
-    atomic_size_t n_bad, first_bad;
+    pthread_mutex_t lock;
+    entrol_diagnosis found;
 } ent_trouble;
 
 void ent_trouble_begin(ent_trouble *trouble);
-void ent_trouble_add(ent_trouble *trouble, size_t row);
-/* Fills the diagnosis (NULL: not wanted) from what was counted. */
-void ent_trouble_explain(const ent_trouble *trouble, entrol_diagnosis *diagnosis, const ent_rows *rows);
+void ent_trouble_join(ent_trouble *trouble, const entrol_diagnosis *of_task);
+/* Fills the diagnosis; NULL: not wanted. */
+void ent_trouble_end(ent_trouble *trouble, entrol_diagnosis *diagnosis);
 
 /* Measures rows [begin, end) and writes their outputs, and (not NULL) the states of these rows. */
-void ent_rows_measure(const ent_rows *rows, size_t begin, size_t end, entrol_state *states, ent_trouble *trouble);
+void ent_rows_measure(const ent_rows *rows, size_t begin, size_t end, entrol_state *states, entrol_diagnosis *found);
 
 const char *ent_rows_at(const ent_rows *rows, size_t row);
 const uint8_t *ent_rows_mask(const ent_rows *rows, size_t row); /* NULL: none */
@@ -120,7 +128,7 @@ void ent_rows_measure_short(const ent_rows *rows, size_t first_row, size_t n_row
                             void (*finish)(const ent_rows *rows, size_t row, const ent_row *result, void *user),
                             void *user);
 
-/* Writes the outputs of a row, and its state as users see it; returns 0 if it is in trouble (NaN then). */
-int ent_row_write(entrol_state *state, const ent_rows *rows, size_t row, const ent_row *result);
+/* Writes the outputs of a row, NaN for what trouble leaves none of, and its state as users see it. */
+entrol_reason ent_row_write(entrol_state *state, const ent_rows *rows, size_t row, const ent_row *result);
 
 #endif

@@ -45,6 +45,16 @@ void ent_state_add(entrol_state *state, const ent_sums *sums, double pivot) {
     join(state, sums->s, sums->t, ent_sums_m2(sums, pivot));
 }
 
+entrol_reason ent_state_trouble(const entrol_state *state, int wants_target) {
+    if (state->m == INFINITY)
+        return ENTROL_REASON_INFINITE;
+    if (isnan(state->m) || isnan(state->t))
+        return ENTROL_REASON_NAN;
+    if (state->m == -INFINITY)
+        return ENTROL_REASON_EMPTY_SUPPORT;
+    return wants_target && isnan(state->target) ? ENTROL_REASON_TARGET : ENTROL_REASON_NONE;
+}
+
 double ent_state_sum(const entrol_state *state) {
     return state->n_top + state->s;
 }

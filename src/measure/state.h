@@ -16,6 +16,9 @@ void ent_state_rise(entrol_state *state, double m, double scale, double renyi_or
 /* Adds a chunk's sums, taken at the state's m; `u` was taken about `pivot`. */
 void ent_state_add(entrol_state *state, const ent_sums *sums, double pivot);
 
+/* Why nothing is known of a row, or not of its target although that is wanted; NONE: no trouble. */
+entrol_reason ent_state_trouble(const entrol_state *state, int wants_target);
+
 /* sum of e over all columns, the top's included. */
 double ent_state_sum(const entrol_state *state);
 /* Its logarithm; exact to the rest's digits where one column is nearly certain. */

@@ -478,6 +478,91 @@ static void test_trouble_in_another_shard(void) {
     }
 }
 
+/* --- Records that give no gradient --- */
+
+enum { ROWS_OF_RECORDS = 20 };
+
+/* Rows 7 and 19 have this value in one array of their record and are in trouble, by either call; row 5 has a great one
+ * and is not. The fused call also wants what nothing is wrong with. */
+static void check_records(size_t n_columns, unsigned array, double value, int is_fused, int is_in_place) {
+    static loss loss;
+    float *const arrays[3] = {loss.logprob, loss.entropy, loss.varentropy}, logprob[ROWS_OF_RECORDS];
+    sheet logits = sheet_make(ROWS_OF_RECORDS, n_columns, ENTROL_F32);
+    sheet result = sheet_make(ROWS_OF_RECORDS, n_columns, ENTROL_F32);
+    entrol_state states[ROWS_OF_RECORDS];
+    entrol_record record = ENTROL_RECORD_INIT;
+    record.logprob = logprob;
+    loss_make(&loss, 7);
+    arrays[array][5] = 1e34f;
+    arrays[array][7] = arrays[array][19] = (float)value;
+    for (size_t i = 0; i < ROWS_OF_RECORDS * n_columns; i++) {
+        sheet_put(&logits, i / n_columns, i % n_columns, test_normal());
+        sheet_put(&result, i / n_columns, i % n_columns, sheet_get(&logits, i / n_columns, i % n_columns));
+    }
+    const entrol_destination to = destination_of(&result, 0);
+    const entrol_matrix *from = is_in_place ? &result.matrix : &logits.matrix;
+    entrol_context *context = contexts[ENTROL_CPU_SCALAR];
+    entrol_diagnosis found;
+    measure(context, states, &logits.matrix, logits.targets, NULL);
+    if (is_fused)
+        entrol_measure_and_gradient_rows(context, &to, &record, &found, &loss.record, from, logits.targets, NULL, NULL,
+                                         NULL);
+    else
+        entrol_gradient_rows(context, &to, &found, &loss.record, states, from, logits.targets, NULL);
+    CHECK_INT(found.n_bad, 2);
+    CHECK_INT(found.first_row, 7);
+    CHECK_INT(found.first_column, 0);
+    CHECK_INT(found.reason, ENTROL_REASON_GRADIENT);
+    for (size_t row = 0; row < ROWS_OF_RECORDS; row++) {
+        if (row != 7 && row != 19) {
+            oracle_gradient exact = expect(&logits, row, NULL, &loss, 1);
+            compare(ENTROL_CPU_SCALAR, &result, row, &exact, 0, "records");
+            free(exact.d_logits);
+        }
+        for (size_t j = 0; j < n_columns && (row == 7 || row == 19); j++)
+            CHECK(isnan(sheet_get(&result, row, j)));
+    }
+    sheet_free(&logits);
+    sheet_free(&result);
+}
+
+static void test_records_that_are_not_finite(void) {
+    static const double values[] = {NAN, INFINITY, -INFINITY};
+    for (unsigned k = 0; k < 36; k++)
+        check_records(k % 2 ? 18 : 2500, k / 12, values[k % 3], k / 2 % 2, k / 4 % 2);
+    check_records(18, 2, (double)FLT_MAX, 0, 0); /* dL/dV y^2 is beyond a float */
+}
+
+/* dL/dV of states that were measured for entropy alone; where it is 0, nothing is missing. */
+static void test_states_without_varentropy(void) {
+    static loss loss;
+    float entropy[2];
+    entrol_state states[2];
+    entrol_record record = ENTROL_RECORD_INIT;
+    record.entropy = entropy;
+    record.state = states;
+    sheet logits = sheet_make(2, 30, ENTROL_F32), result = sheet_make(2, 30, ENTROL_F32);
+    for (size_t i = 0; i < 60; i++)
+        sheet_put(&logits, i / 30, i % 30, test_normal());
+    loss_make(&loss, 7);
+    loss.varentropy[0] = 0;
+    CHECK_INT(entrol_measure_rows(contexts[ENTROL_CPU_SCALAR], &record, NULL, &logits.matrix, logits.targets, NULL),
+              ENTROL_OK);
+    const entrol_destination to = destination_of(&result, 0);
+    entrol_diagnosis diagnosis;
+    CHECK_INT(entrol_gradient_rows(contexts[ENTROL_CPU_SCALAR], &to, &diagnosis, &loss.record, states, &logits.matrix,
+                                   logits.targets, NULL),
+              ENTROL_OK);
+    CHECK(diagnosis.n_bad == 1 && diagnosis.first_row == 1 && diagnosis.reason == ENTROL_REASON_GRADIENT);
+    oracle_gradient exact = expect(&logits, 0, NULL, &loss, 1);
+    compare(ENTROL_CPU_SCALAR, &result, 0, &exact, 0, "without varentropy");
+    free(exact.d_logits);
+    for (size_t j = 0; j < 30; j++)
+        CHECK(isnan(sheet_get(&result, 1, j)));
+    sheet_free(&logits);
+    sheet_free(&result);
+}
+
 /* --- Measuring and gradient in one call --- */
 
 typedef struct listener {
@@ -624,6 +709,8 @@ int main(int argc, char **argv) {
     TEST(test_masks);
     TEST(test_shards);
     TEST(test_trouble_in_another_shard);
+    TEST(test_records_that_are_not_finite);
+    TEST(test_states_without_varentropy);
     TEST(test_fused);
     TEST(test_fused_without_callback);
     TEST(test_bad_arguments);

@@ -53,7 +53,8 @@ typedef enum entrol_reason {
     ENTROL_REASON_EMPTY_SUPPORT, /* every column is -inf or masked */
     ENTROL_REASON_TARGET,        /* the target is not a column; only its own results are NaN */
     ENTROL_REASON_NEGATIVE,      /* a probability below 0, or a log-probability above 0 */
-    ENTROL_REASON_SUM            /* probabilities that do not sum to one */
+    ENTROL_REASON_SUM,           /* probabilities that do not sum to one */
+    ENTROL_REASON_GRADIENT       /* a gradient record that is not finite, or dL/dV of a state without varentropy */
 } entrol_reason;
 
 /* A few words in English for a reason; never NULL. */

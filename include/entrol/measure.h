@@ -104,10 +104,11 @@ typedef struct entrol_destination {
  * One pass over memory. `d_logits` may be `logits` itself (same data, dtype and stride), else they may not overlap.
  * Columns that are impossible (-inf, masked, more than 87 T below the greatest) get exactly 0; a target that is only
  * far below keeps its own term. A row whose record is all 0 gets 0, or is left as it is when adding, without a look at
- * its logits. A row in trouble, and one without a target whose dL/d ln p is not 0, gets NaN and is diagnosed, by its
- * state: first_column is 0 where the column to blame is in another shard. Accuracy, before rounding to d_logits' dtype:
- * within 1e-5 of the greatest element that a part of the record alone would give the row. The bits do not depend on the
- * threads. Never allocates. Errors: ARGUMENT, OVERFLOW. */
+ * its logits. A row in trouble, one without a target whose dL/d ln p is not 0, and one whose record is not finite (or
+ * so great that a float overflows), gets NaN and is diagnosed, by its state: first_column is 0 where the column to
+ * blame is in another shard. Accuracy, before rounding to d_logits' dtype: within 1e-5 of the greatest element that a
+ * part of the record alone would give the row. The bits do not depend on the threads. Never allocates. Errors:
+ * ARGUMENT, OVERFLOW. */
 ENTROL_API entrol_status entrol_gradient_rows(entrol_context *context, const entrol_destination *d_logits,
                                               entrol_diagnosis *diagnosis, const entrol_gradient *gradient,
                                               const entrol_state *states, const entrol_matrix *logits,

@@ -41,6 +41,8 @@ const char *entrol_reason_string(entrol_reason reason) {
         return "not a probability";
     case ENTROL_REASON_SUM:
         return "the probabilities do not sum to one";
+    case ENTROL_REASON_GRADIENT:
+        return "the gradient record is not finite";
     }
     return "unknown reason";
 }

@@ -9,6 +9,7 @@
 
 #include "base/context.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -40,6 +41,11 @@ static double target_term(const entrol_state *state, double scale, double by_log
     return as_others - scale * by_logprob * expm1(d - ent_state_log_sum(state));
 }
 
+/* 1 if no float overflows on the way: |y| is at most 87. */
+static int are_floats(const ent_gradient_terms *terms) {
+    return fabs(terms->a) + 87 * (fabs(terms->b) + 87 * fabs(terms->c)) <= (double)FLT_MAX;
+}
+
 static void find_terms(ent_gradient_terms *terms, const ent_gradient_call *call, size_t row,
                        const entrol_state *state) {
     const entrol_gradient *gradient = &call->gradient;
@@ -59,6 +65,8 @@ static void find_terms(ent_gradient_terms *terms, const ent_gradient_call *call,
     terms->a = a - each * by_logprob;
     terms->b = each * (2 * by_varentropy - by_entropy);
     terms->c = each * by_varentropy;
+    if (!are_floats(terms))
+        terms->reason = ENTROL_REASON_GRADIENT;
     if (by_logprob != 0 && ent_rows_has_target(&call->rows, row) && state->target > -INFINITY) {
         terms->column = call->rows.targets[row];
         terms->target = target_term(state, scale, by_logprob, a, terms);

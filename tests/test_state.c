@@ -222,6 +222,9 @@ static void test_bad_arguments(void) {
     record.state = NULL;
     record.top_logprob = values;
     check_refused(&record, "record");
+    record.top_logprob = NULL;
+    record.n_top = 5;
+    check_refused(&record, "record.n_top");
     check_refused(NULL, "record");
     entrol_measure_options bad = ENTROL_MEASURE_OPTIONS_INIT;
     bad.temperature = 0;

@@ -136,7 +136,8 @@ ENTROL_API entrol_status entrol_state_merge(entrol_state *state, const entrol_st
                                             const entrol_measure_options *options);
 
 /* The statistics of rows whose columns have been merged: outputs as of entrol_measure_rows, but for rank, top_id,
- * top_logprob and state, which must be NULL. What the states were not measured for is NaN. Error: ARGUMENT. */
+ * top_logprob and state, which must be NULL, and n_top, which must be 0. What the states were not measured for is NaN.
+ * Error: ARGUMENT. */
 ENTROL_API entrol_status entrol_measure_states(const entrol_record *record, entrol_diagnosis *diagnosis,
                                                const entrol_state *states, size_t n_states,
                                                const entrol_measure_options *options);

@@ -144,6 +144,8 @@ static const char *take_state_arguments(ent_rows *rows, const entrol_record *rec
         return "record";
     if (rows->record.rank || rows->record.top_id || rows->record.top_logprob || rows->record.state)
         return "record";
+    if (rows->record.n_top)
+        return "record.n_top";
     if (options && !ent_take(&rows->options, options, sizeof *options))
         return "options";
     return !states && n_states ? "states" : ent_check_options(&rows->options);

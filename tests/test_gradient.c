@@ -661,6 +661,34 @@ static void test_fused_without_callback(void) {
     sheet_free(&result);
 }
 
+/* The states of the fused call are enough for the same gradient again; what only dL/dV needs is there only with it. */
+static void test_states_of_the_fused_call(void) {
+    static loss loss;
+    for (unsigned parts = 1; parts < 8; parts++) {
+        sheet logits = sheet_make(20, 100, ENTROL_F32), fused = sheet_make(20, 100, ENTROL_F32);
+        sheet apart = sheet_make(20, 100, ENTROL_F32);
+        entrol_state states[20];
+        entrol_record record = ENTROL_RECORD_INIT;
+        record.state = states;
+        loss_make(&loss, parts);
+        for (size_t i = 0; i < 2000; i++)
+            sheet_put(&logits, i / 100, i % 100, test_normal());
+        const entrol_destination to = destination_of(&fused, 0), again = destination_of(&apart, 0);
+        entrol_context *context = contexts[ENTROL_CPU_SCALAR];
+        CHECK_INT(entrol_measure_and_gradient_rows(context, &to, &record, NULL, &loss.record, &logits.matrix,
+                                                   logits.targets, NULL, NULL, NULL),
+                  ENTROL_OK);
+        CHECK_INT(
+            entrol_gradient_rows(context, &again, NULL, &loss.record, states, &logits.matrix, logits.targets, NULL),
+            ENTROL_OK);
+        CHECK(memcmp(fused.buffer.data, apart.buffer.data, 2000 * sizeof(float)) == 0);
+        CHECK(isnan(states[3].m2) == !(parts & 4) && states[3].target == sheet_get(&logits, 3, 0));
+        sheet_free(&logits);
+        sheet_free(&fused);
+        sheet_free(&apart);
+    }
+}
+
 static void check_refused(const entrol_destination *to, const entrol_gradient *gradient, const entrol_state *states,
                           const entrol_matrix *logits, const char *argument) {
     entrol_diagnosis diagnosis = {0};
@@ -689,6 +717,11 @@ static void test_bad_arguments(void) {
     gradient.size = 0;
     check_refused(&to, &gradient, states, &logits, "gradient");
     gradient = (entrol_gradient)ENTROL_GRADIENT_INIT; /* nothing: zeros */
+    entrol_diagnosis diagnosis;
+    CHECK_INT(entrol_measure_and_gradient_rows(contexts[ENTROL_CPU_SCALAR], &to, NULL, &diagnosis, &gradient, &logits,
+                                               NULL, NULL, NULL, NULL),
+              ENTROL_ERROR_ARGUMENT);
+    CHECK_STRING(diagnosis.argument, "record");
     CHECK_INT(entrol_gradient_rows(contexts[ENTROL_CPU_SCALAR], &to, NULL, &gradient, states, &logits, NULL, NULL),
               ENTROL_OK);
     CHECK(dz[0] == 0 && dz[1] == 0 && dz[2] == 0 && dz[3] == 0);
@@ -713,6 +746,7 @@ int main(int argc, char **argv) {
     TEST(test_states_without_varentropy);
     TEST(test_fused);
     TEST(test_fused_without_callback);
+    TEST(test_states_of_the_fused_call);
     TEST(test_bad_arguments);
     for (int cpu = ENTROL_CPU_SCALAR; cpu <= ENTROL_CPU_NEON; cpu++)
         entrol_context_destroy(contexts[cpu]);

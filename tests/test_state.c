@@ -202,6 +202,50 @@ static void test_what_was_not_asked_for(void) {
     sheet_free(&sheet);
 }
 
+/* A target in one of two pieces, or in none. The pieces are not asked for logprob and so have no trouble. */
+static void test_targets_of_pieces(void) {
+    sheet sheet = sheet_make(1, 200, ENTROL_F32);
+    options = (entrol_measure_options)ENTROL_MEASURE_OPTIONS_INIT;
+    for (size_t j = 0; j < 200; j++)
+        sheet_put(&sheet, 0, j, test_normal());
+    double *logits = sheet_row(&sheet, 0);
+    static const int64_t targets[] = {7, 150, 200};
+    for (size_t k = 0; k < 3; k++) {
+        entrol_state states[2];
+        entrol_diagnosis diagnosis;
+        float entropy[1], logprob[1];
+        entrol_record record = ENTROL_RECORD_INIT;
+        record.entropy = entropy;
+        for (int i = 0; i < 2; i++) {
+            entrol_matrix piece = sheet.matrix;
+            piece.n_columns = 100;
+            piece.data = (const float *)sheet.buffer.data + 100 * i;
+            const int64_t target = targets[k] - 100 * i;
+            const int is_here = target >= 0 && target < 100;
+            record.state = &states[i];
+            record.logprob = logprob;
+            CHECK_INT(entrol_measure_rows(context, &record, &diagnosis, &piece, &target, NULL), ENTROL_OK);
+            CHECK_INT(diagnosis.n_bad, !is_here);
+            CHECK_INT(diagnosis.reason, is_here ? ENTROL_REASON_NONE : ENTROL_REASON_TARGET);
+            record.logprob = NULL;
+            CHECK_INT(entrol_measure_rows(context, &record, &diagnosis, &piece, &target, NULL), ENTROL_OK);
+            CHECK_INT(diagnosis.n_bad, 0);
+        }
+        CHECK_INT(entrol_state_merge(&states[0], &states[1], NULL), ENTROL_OK);
+        record.state = NULL;
+        record.logprob = logprob;
+        CHECK_INT(entrol_measure_states(&record, &diagnosis, states, 1, NULL), ENTROL_OK);
+        oracle_row row;
+        oracle_measure(&row, logits, NULL, 200, k < 2 ? targets[k] : -1, 1, 2);
+        CHECK_NEAR(entropy[0], row.entropy, 1e-5);
+        CHECK_NEAR(logprob[0], k < 2 ? (double)row.logprob : (double)NAN, 1e-5);
+        CHECK_INT(diagnosis.n_bad, k == 2);
+        CHECK_INT(diagnosis.reason, k == 2 ? ENTROL_REASON_TARGET : ENTROL_REASON_NONE);
+    }
+    free(logits);
+    sheet_free(&sheet);
+}
+
 static void check_refused(const entrol_record *record, const char *argument) {
     entrol_state state = {.m = 0, .n_top = 1};
     entrol_diagnosis diagnosis = {0};
@@ -243,6 +287,7 @@ int main(int argc, char **argv) {
     TEST(test_far_apart);
     TEST(test_trouble_in_a_piece);
     TEST(test_what_was_not_asked_for);
+    TEST(test_targets_of_pieces);
     TEST(test_bad_arguments);
     entrol_context_destroy(context);
     return test_end();

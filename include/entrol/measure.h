@@ -45,7 +45,7 @@ typedef struct entrol_record {
     int32_t *top_id;     /* n_top a row: columns of the most probable, best first, ties by lower column; */
     float *top_logprob;  /* n_top a row: their ln p. Slots beyond the support hold -1 and -inf. */
     size_t n_top;        /* 0 to ENTROL_MAX_TOP */
-    entrol_state *state; /* what the other outputs were computed from, and what they need and no more */
+    entrol_state *state; /* what the other outputs and dL/dV (if given) need, and the targets' logits (if given) */
 } entrol_record;
 
 #define ENTROL_RECORD_INIT                                                                                             \
@@ -73,7 +73,7 @@ typedef struct entrol_measure_options {
  * within 2e-6 * max(1, value); entropy and varentropy also within 1e-3 of themselves when below 1e-3.
  * Columns more than 87 T below the greatest count as impossible in sums, not in logprob.
  * The result of a row depends on that row alone: not on its neighbours, its address or the threads.
- * Never allocates. Errors: ARGUMENT (the diagnosis names it), SYSTEM. */
+ * Never allocates. Errors: ARGUMENT (the diagnosis names it), OVERFLOW. */
 ENTROL_API entrol_status entrol_measure_rows(entrol_context *context, const entrol_record *record,
                                              entrol_diagnosis *diagnosis, const entrol_matrix *logits,
                                              const int64_t *targets, const entrol_measure_options *options);
@@ -120,8 +120,8 @@ ENTROL_API entrol_status entrol_gradient_rows(entrol_context *context, const ent
 typedef void (*entrol_gradient_callback)(void *user, size_t first_row, size_t n_rows);
 
 /* entrol_measure_rows and entrol_gradient_rows in one, for a loss whose derivatives by a row depend on that row's
- * results alone: the row is still in the cache when its gradient is taken. `callback` may be NULL: the gradient record
- * is known before. */
+ * results alone: the row is still in the cache when its gradient is taken. `record` may want nothing, but is not NULL.
+ * `callback` may be NULL: the gradient record is known before. Errors: ARGUMENT, OVERFLOW. */
 ENTROL_API entrol_status entrol_measure_and_gradient_rows(entrol_context *context, const entrol_destination *d_logits,
                                                           const entrol_record *record, entrol_diagnosis *diagnosis,
                                                           const entrol_gradient *gradient, const entrol_matrix *logits,
@@ -129,15 +129,17 @@ ENTROL_API entrol_status entrol_measure_and_gradient_rows(entrol_context *contex
                                                           void *user, const entrol_measure_options *options);
 
 /* Merges what is known of other columns of the same row into a state: a vocabulary split over processes, or a row that
- * arrives in pieces. Measure each piece with `state` and the outputs that are wanted in the end, and targets that are
- * outside the piece's columns where the target is in another piece. `options` as for the measuring. Within the accuracy
- * of measuring the row as a whole, whatever the split and the order. Error: ARGUMENT. */
+ * arrives in pieces. Measure each piece with `state`, the outputs that are wanted in the end, and targets that are
+ * outside the piece's columns where the target is in another piece. Leave logprob to the merged state, which has the
+ * target's logit all the same: a piece that is asked for it without holding the target is in trouble. `options` as for
+ * the measuring. Within the accuracy of measuring the row as a whole, whatever the split and the order. Error:
+ * ARGUMENT. */
 ENTROL_API entrol_status entrol_state_merge(entrol_state *state, const entrol_state *other,
                                             const entrol_measure_options *options);
 
 /* The statistics of rows whose columns have been merged: outputs as of entrol_measure_rows, but for rank, top_id,
- * top_logprob and state, which must be NULL, and n_top, which must be 0. What the states were not measured for is NaN.
- * Error: ARGUMENT. */
+ * top_logprob and state, which must be NULL, and n_top, which must be 0. What a state lacks is NaN; a row whose target
+ * no piece held is in trouble if logprob is wanted. Error: ARGUMENT. */
 ENTROL_API entrol_status entrol_measure_states(const entrol_record *record, entrol_diagnosis *diagnosis,
                                                const entrol_state *states, size_t n_states,
                                                const entrol_measure_options *options);

@@ -11,7 +11,8 @@
  *   vf_sum, vf_max_lane             over the lanes; the sum in double
  *   vf_mask(x, mask, i)             x, -inf where bit i + lane of the mask is 0; i is a multiple of ENT_W
  *   vf_widen_f32, vf_widen_f16, vf_widen_bf16  from memory of any alignment
- *   vf_narrow_f16, vf_narrow_bf16   to memory of any alignment, to the nearest, ties to even
+ *   vf_narrow_f16                   to memory of any alignment, to the nearest, ties to even
+ *   vf_store_halves                 the lower halves of the patterns, whose upper ones are 0; to any alignment
  *   vf_stream                       vf_store past the caches, to ENT_W floats' alignment; vf_stream_end after the last
  */
 
@@ -325,8 +326,18 @@ static void narrow_f16_body(void *out, const float *x, size_t n) {
     narrow_loop(out, x, n, vf_narrow_f16);
 }
 
+/* The pattern of a vf, with the compiler's own operators. */
+typedef uint32_t __attribute__((vector_size(ENT_W * sizeof(uint32_t)))) vf_bits;
+
+/* Rounded by adding just less than half of what is cut off, and one more where what stays is odd; a NaN stays one. */
+static inline void narrow_bf16(char *out, vf x) {
+    const vf_bits bits = (vf_bits)x, is_number = (vf_bits)(x == x);
+    const vf_bits added = ((bits >> 16 & 1) + 0x7fff) & is_number, quiet = 0x400000 & ~is_number;
+    vf_store_halves(out, (vf)(((bits + added) | quiet) >> 16));
+}
+
 static void narrow_bf16_body(void *out, const float *x, size_t n) {
-    narrow_loop(out, x, n, vf_narrow_bf16);
+    narrow_loop(out, x, n, narrow_bf16);
 }
 
 static void fill_body(ent_kernels *kernels) {

@@ -105,14 +105,8 @@ static inline void vf_narrow_f16(char *out, vf x) {
     vst1_u8((uint8_t *)out, vreinterpret_u8_f16(vcvt_f16_f32(x)));
 }
 
-/* Rounded by adding just less than half of what is cut off, and one more where what stays is odd. */
-static inline void vf_narrow_bf16(char *out, vf x) {
-    const uint32x4_t bits = vreinterpretq_u32_f32(x), upper = vshrq_n_u32(bits, 16);
-    const uint32x4_t odd = vandq_u32(upper, vdupq_n_u32(1));
-    const uint32x4_t rounded = vshrq_n_u32(vaddq_u32(bits, vaddq_u32(odd, vdupq_n_u32(0x7fff))), 16);
-    const uint32x4_t quiet = vorrq_u32(upper, vdupq_n_u32(0x40));
-    const uint16x4_t halves = vmovn_u32(vbslq_u32(vceqq_f32(x, x), rounded, quiet));
-    vst1_u8((uint8_t *)out, vreinterpret_u8_u16(halves));
+static inline void vf_store_halves(char *out, vf x) {
+    vst1_u8((uint8_t *)out, vreinterpret_u8_u16(vmovn_u32(vreinterpretq_u32_f32(x))));
 }
 
 /* There are no such stores here. */

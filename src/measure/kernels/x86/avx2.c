@@ -117,17 +117,10 @@ static inline void vf_narrow_f16(char *out, vf x) {
     _mm_storeu_si128((__m128i *)(void *)out, _mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT));
 }
 
-/* Rounded by adding just less than half of what is cut off, and one more where what stays is odd. */
-static inline void vf_narrow_bf16(char *out, vf x) {
-    const __m256i bits = _mm256_castps_si256(x), upper = _mm256_srli_epi32(bits, 16);
-    const __m256i odd = _mm256_and_si256(upper, _mm256_set1_epi32(1));
-    const __m256i rounded =
-        _mm256_srli_epi32(_mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff))), 16);
-    const __m256i quiet = _mm256_or_si256(upper, _mm256_set1_epi32(0x40));
-    const __m256i is_nan = _mm256_castps_si256(_mm256_cmp_ps(x, x, _CMP_UNORD_Q));
-    const __m256i halves = _mm256_blendv_epi8(rounded, quiet, is_nan);
-    const __m128i packed = _mm_packus_epi32(_mm256_castsi256_si128(halves), _mm256_extracti128_si256(halves, 1));
-    _mm_storeu_si128((__m128i *)(void *)out, packed);
+static inline void vf_store_halves(char *out, vf x) {
+    const __m256i bits = _mm256_castps_si256(x);
+    const __m128i halves = _mm_packus_epi32(_mm256_castsi256_si128(bits), _mm256_extracti128_si256(bits, 1));
+    _mm_storeu_si128((__m128i *)(void *)out, halves);
 }
 
 static inline void vf_stream(float *out, vf x) {

@@ -112,15 +112,8 @@ static inline void vf_narrow_f16(char *out, vf x) {
     _mm256_storeu_si256((__m256i *)(void *)out, _mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT));
 }
 
-/* Rounded by adding just less than half of what is cut off, and one more where what stays is odd. */
-static inline void vf_narrow_bf16(char *out, vf x) {
-    const __m512i bits = _mm512_castps_si512(x), upper = _mm512_srli_epi32(bits, 16);
-    const __m512i odd = _mm512_and_si512(upper, _mm512_set1_epi32(1));
-    const __m512i rounded =
-        _mm512_srli_epi32(_mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff))), 16);
-    const __m512i quiet = _mm512_or_si512(upper, _mm512_set1_epi32(0x40));
-    const __m512i halves = _mm512_mask_mov_epi32(rounded, _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q), quiet);
-    _mm256_storeu_si256((__m256i *)(void *)out, _mm512_cvtepi32_epi16(halves));
+static inline void vf_store_halves(char *out, vf x) {
+    _mm256_storeu_si256((__m256i *)(void *)out, _mm512_cvtepi32_epi16(_mm512_castps_si512(x)));
 }
 
 static inline void vf_stream(float *out, vf x) {

@@ -38,7 +38,7 @@ struct entrol_llama {
 };
 
 /* A struct that may be shorter or longer than this library's: what is there is taken, the rest keeps its default. False
- * if it has no size. */
+ * if it has no size. The library's own ent_take (src/measure/rows.h) does the same, and is hidden from adapters. */
 bool ent_llama_take(void *out, const void *in, size_t known_size);
 
 /* The caller's options, which may be NULL, over the defaults; false as above. */

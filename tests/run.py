@@ -4,8 +4,8 @@
 
 A suite is a program, a script or a file of unittest cases that ends with "NAME: N passed, N failed, N skipped"
 (tests/harness.h, tests/suite.py). A suite that ends in another way is one failed test. What a suite printed is
-kept in build/check/STAGE/SUITE.log, and shown when something failed. The last line is the total:
-"N passed, N failed".
+kept in build/check/STAGE/SUITE.log, and shown when something failed, its end once more before the last line, which is
+the total: "N passed, N failed".
 """
 import argparse
 import concurrent.futures
@@ -24,8 +24,11 @@ FUZZ_SECONDS = 60  # of all targets together
 SUITE_SECONDS = 900
 SIDE_BY_SIDE = concurrent.futures.ThreadPoolExecutor(os.cpu_count())
 SHOWN_LINES = 400  # of a failure's output; a failed build can print thousands
+LAST_LINES = 60  # of them, shown again at the end, where one looks first
 CLOSING = re.compile(r"^\S+: (\d+) passed, (\d+) failed(?:, (\d+) skipped)?$")
 SKIPPED = re.compile(r"^\s*skip(?:ped)?\b:?\s*(.*)", re.IGNORECASE)
+
+NAMED = re.compile(r"(?:(?:\w+\.)*(\w+): )?(.*)", re.DOTALL)  # a test of a suite and why it was skipped
 
 
 class Total:
@@ -33,7 +36,8 @@ class Total:
 
     def __init__(self):
         self.passed = 0
-        self.failed = []
+        self.failed = 0
+        self.failures = []  # suite, how many, the end of what it printed
         self.skipped = []
 
     def add(self, passed, failed, skipped):
@@ -117,7 +121,8 @@ class Stage:
             if len(lines) > SHOWN_LINES:
                 lines = [f"({len(lines) - SHOWN_LINES} lines before these are in {self.folder}/{suite}.log)"] + lines[-SHOWN_LINES:]
             print("".join(f"      | {line}\n" for line in lines), flush=True)
-        self.total.add(passed, [f"{self.name}/{suite}"] * failed, skipped)
+            self.total.failures.append((f"{self.name}/{suite}", failed, lines[-LAST_LINES:]))
+        self.total.add(passed, failed, skipped)
 
 
 def configure_and_build(stage, preset, *options):
@@ -273,22 +278,30 @@ def main():
 
 
 def close(total, seconds):
-    show("skipped", [test.split(": ", 1) for test in total.skipped])
-    show("failed", [(suite, "") for suite in total.failed])
+    show_skipped(total.skipped)
+    for suite, failed, lines in total.failures:
+        print(f"failed: {suite} ({failed})")
+        print("".join(f"    | {line}\n" for line in lines), end="")
     print(f"{seconds:.0f} s; logs in {LOGS}; {len(total.skipped)} skipped")
-    print(f"{total.passed} passed, {len(total.failed)} failed")
+    print(f"{total.passed} passed, {total.failed} failed")
 
 
-def show(title, tests):
-    """One line for each test and reason, with the suites where it was so."""
-    suites = {}
-    for suite, what in tests:
-        suites.setdefault(what, []).append(suite)
-    if suites:
-        print(f"{title}:")
-    for what, where in suites.items():
-        names = [f"{suite} ({where.count(suite)} tests)" if where.count(suite) > 1 else suite for suite in dict.fromkeys(where)]
-        print("    " + (f"{what}: " if what else "") + ", ".join(names))
+def show_skipped(skipped):
+    """Where and why, a line for each reason, with the names of the tests where they were given: "SUITE: [TEST: ]REASON"."""
+    reasons = {}
+    for line in skipped:
+        suite, what = line.split(": ", 1)
+        test, reason = NAMED.match(what).groups()
+        reasons.setdefault(reason, {}).setdefault(suite, []).append(test)
+    if reasons:
+        print("skipped:")
+    for reason, suites in reasons.items():
+        places = {}  # suites that skip the same tests are named together
+        for suite, tests in suites.items():
+            places.setdefault(", ".join(filter(None, tests)), []).append(suite)
+        print(f"    {reason}")
+        for tests, names in places.items():
+            print("        " + ", ".join(names) + (f": {tests}" if tests else ""))
 
 
 if __name__ == "__main__":

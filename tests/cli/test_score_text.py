@@ -14,6 +14,7 @@ import unittest
 
 from scoring import ENTROL, MODEL, ScoreCase, have_llama, np, reals, records, run
 
+BUILD = os.environ.get("BUILD", "build")
 SEED = 20250611
 # What a window of 64 tokens is enough for. The sentences are short, so that the tests are.
 SENTENCES = [f"{a} {b} {c}." for a in ("The cat", "A river", "My brother", "Nobody here", "The old clock")
@@ -386,8 +387,9 @@ class Compat(ModelCase):
         path = self.write("a.txt", LONG + "\n")
         pattern = rb"Final estimate: PPL = \S+ \+/- \S+"
         for flags in (["-c", "64", "-b", "64"], ["-c", "64", "-b", "256"], ["-c", "96", "-b", "32"]):
-            for _ in range(5):  # its last line is lost now and then: it ends before its log is written
-                theirs = subprocess.run([peer, "-m", MODEL, "-f", path, *flags], capture_output=True, timeout=300)
+            for _ in range(5):  # it may end before its log is written: late_exit.c gives it time
+                theirs = subprocess.run([peer, "-m", MODEL, "-f", path, *flags], capture_output=True, timeout=300,
+                                        env=dict(os.environ, LD_PRELOAD=f"{BUILD}/late_exit.so"))
                 said = re.search(pattern, theirs.stderr + theirs.stdout)
                 if said:
                     break

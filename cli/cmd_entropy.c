@@ -4,6 +4,7 @@
 #include "input.h"
 #include "message.h"
 #include "number_list.h"
+#include "open_context.h"
 #include "output.h"
 #include "symbols.h"
 
@@ -59,15 +60,14 @@ static bool measure_distribution(const settings *settings, const char *name, con
     size_t n_values;
     if (!number_list_reals(name, list, &values, &n_values, trouble))
         return false;
-    entrol_context *context;
-    entrol_status status = entrol_context_create(&context, NULL);
-    if (status) {
+    entrol_context *context = open_context(0, trouble);
+    if (context == NULL) {
         free(values);
-        return trouble_set(trouble, "%s", entrol_status_string(status));
+        return false;
     }
     entrol_matrix matrix = {values, ENTROL_F64, 1, n_values, (ptrdiff_t)n_values};
     entrol_diagnosis diagnosis;
-    status =
+    entrol_status status =
         entrol_entropy_of_distributions(context, &result->nats, &diagnosis, &matrix,
                                         is_log ? ENTROL_LOG_PROBABILITIES : ENTROL_PROBABILITIES, settings->tolerance);
     entrol_context_destroy(context);

@@ -1,5 +1,6 @@
 /* entrol score: texts or logits in, token records out. */
 #include "commands.h"
+#include "open_context.h"
 #include "score/score_run.h"
 
 #include <errno.h>
@@ -74,15 +75,17 @@ static void fill_options(option *rows, score_run *run) {
          .type = OPTION_INTEGER,
          .value = &run->settings.n_pack,
          .metavar = "N",
-         .help = "Let up to N short documents share a decode, as far as the batch holds them: faster on a GPU. A "
-                 "document's numbers then depend on its neighbours. Takes the memory of N contexts. Default: 1, each "
-                 "document by itself; at most 256.",
+         .help =
+             "Let up to N short documents share a decode, as far as the batch holds them: faster on a GPU. A "
+             "document's numbers then depend on its neighbours, so that --resume cannot go with it. Takes the memory "
+             "of N contexts. Default: 1, each document by itself; at most 256.",
          .minimum = 1,
          .maximum = 256},
         {.name = "resume",
          .type = OPTION_FLAG,
          .value = &run->resume,
-         .help = "Go on where an interrupted run with the same settings stopped; needs -o, and not .safetensors."},
+         .help = "Go on where an interrupted run with the same settings stopped; where the output is whole and newer "
+                 "than its inputs, do nothing. Needs -o FILE of JSON Lines; not with --pack."},
         {.name = "dry-run",
          .type = OPTION_FLAG,
          .value = &run->dry_run,
@@ -162,6 +165,7 @@ static bool find_journal_path(score_run *run, trouble *trouble) {
 
 static bool resume_output(score_run *run, trouble *trouble) {
     run->output = output_resume(run->journal_path, run->n_bytes, trouble);
+    run->summary.n_resumed = run->summary.n_documents;
     return run->output != NULL && score_journal_go_on(run->journal, trouble);
 }
 
@@ -169,10 +173,14 @@ static bool begin_output(score_run *run, trouble *trouble) {
     run->output = output_open(run->output_path, trouble);
     if (run->output != NULL && container_is_path(run->output_path))
         return (run->container = container_writer_open(trouble)) != NULL;
-    if (run->output == NULL || run->journal_path == NULL || run->settings.n_pack > 1) /* no --resume, no journal */
+    if (run->output == NULL || run->journal_path == NULL)
         return run->output != NULL;
     run->journal = score_journal_begin(run->journal_path, run->settings_json, trouble);
-    return run->journal != NULL;
+    if (run->journal == NULL || run->settings.n_pack == 1)
+        return run->journal != NULL;
+    score_journal_close(run->journal, true); /* nothing is resumed with --pack: no journal, nor an earlier run's */
+    run->journal = NULL;
+    return true;
 }
 
 static bool open_output(score_run *run, trouble *trouble) {
@@ -186,13 +194,19 @@ static bool open_output(score_run *run, trouble *trouble) {
             score_journal_resume(run->journal_path, run->settings_json, &run->summary, &run->n_bytes, trouble);
     if (run->journal != NULL)
         return resume_output(run, trouble);
+    if (run->resume && trouble->text[0] == '\0' && score_run_is_done(run)) {
+        run->is_done = true;
+        return true;
+    }
     return trouble->text[0] == '\0' && begin_output(run, trouble);
 }
 
 static bool score_inputs(score_run *run, trouble *trouble) {
     for (int i = 0; i < run->n_inputs; i++) {
-        if (score_stop_signal() != 0)
+        if (score_stop_signal() != 0 || !score_inputs_look_at(run, i, trouble))
             return false;
+        if (run->looked[i].is_empty)
+            continue;
         if (!(run->looked[i].is_logits ? score_texts_flush(run, trouble) && score_logits_input(run, i, trouble)
                                        : score_texts_input(run, i, trouble)))
             return false;
@@ -251,6 +265,15 @@ static void print_summary(const score_run *run) {
         print_times(run);
 }
 
+static void say_how_to_go_on(const score_run *run) {
+    uint64_t n = run->summary.n_documents;
+    message_warning("what is done (%" PRIu64
+                    " document%s) is in %s.part: %sthe same command with --resume goes on from "
+                    "there",
+                    n, n == 1 ? "" : "s", run->journal_path,
+                    run->end == SCORE_END_BAD_LINE ? "when that is mended, or with --skip-bad added, " : "");
+}
+
 /* What is left after a stop or an error, and how to go on from it. */
 static int end_early(score_run *run, const trouble *trouble) {
     int number = score_stop_signal();
@@ -261,13 +284,12 @@ static int end_early(score_run *run, const trouble *trouble) {
     run->journal = NULL;
     progress_end(&run->progress);
     if (number != 0)
-        message_warning("stopped after %" PRIu64 " documents", run->summary.n_documents);
+        message_warning("stopped after %" PRIu64 " document%s", run->summary.n_documents,
+                        run->summary.n_documents == 1 ? "" : "s");
     else
         message_trouble(trouble);
-    if (keep)
-        message_warning("the %" PRIu64
-                        " documents done are in %s.part: the same command with --resume goes on from there",
-                        run->summary.n_documents, run->journal_path);
+    if (keep && run->end != SCORE_END_OTHER_INPUT)
+        say_how_to_go_on(run);
     return number != 0 ? 128 + number : EXIT_ERROR;
 }
 
@@ -275,29 +297,18 @@ static int score(score_run *run, int argc, char **argv) {
     trouble trouble = {""};
     double start = monotonic_seconds();
     progress_begin(&run->progress, "tokens", 0);
-    bool ok = run->dry_run ? score_estimate(run, &trouble) : open_output(run, &trouble) && score_inputs(run, &trouble);
+    bool ok = run->dry_run ? score_estimate(run, &trouble)
+                           : open_output(run, &trouble) && (run->is_done || score_inputs(run, &trouble));
     run->summary.seconds = monotonic_seconds() - start - run->seconds_loading;
-    ok = ok && (run->dry_run || finish(run, argc, argv, &trouble));
+    ok = ok && (run->dry_run || run->is_done || finish(run, argc, argv, &trouble));
     if (!ok)
         return end_early(run, &trouble);
     progress_end(&run->progress);
-    if (run->dry_run)
-        return EXIT_DONE;
-    print_summary(run);
-    return run->summary.n_documents == 0 ? EXIT_NOTHING_SELECTED : EXIT_DONE;
-}
-
-static bool create_context(score_run *run, trouble *trouble) {
-    entrol_context_options options = ENTROL_CONTEXT_OPTIONS_INIT;
-    options.n_threads = (size_t)run->settings.n_threads;
-    entrol_status status = entrol_context_create(&run->context, &options);
-    if (status == ENTROL_OK)
-        return true;
-    const char *cpu = getenv("ENTROL_CPU"), *threads = getenv("ENTROL_THREADS");
-    if (status == ENTROL_ERROR_ENVIRONMENT || status == ENTROL_ERROR_UNSUPPORTED)
-        return trouble_set(trouble, "ENTROL_CPU=%s, ENTROL_THREADS=%s: %s", cpu != NULL ? cpu : "",
-                           threads != NULL ? threads : "", entrol_status_string(status));
-    return trouble_set(trouble, "%s", entrol_status_string(status));
+    if (run->is_done)
+        message_note("%s is whole, and newer than what it was made from: nothing is left to do", run->output_path);
+    else if (!run->dry_run)
+        print_summary(run);
+    return run->dry_run || run->summary.n_documents > 0 ? EXIT_DONE : EXIT_NOTHING_SELECTED;
 }
 
 static void close_run(score_run *run) {
@@ -337,7 +348,7 @@ static int run_score(const command *command, int argc, char **argv) {
     if (!options_parse(command, options, N_OPTIONS, argc, argv, &operands, &exit_code))
         return exit_code;
     if (!take_inputs(&run, &operands, &trouble) || !check_flags(&run, &trouble) || !check_inputs(&run, &trouble) ||
-        !create_context(&run, &trouble)) {
+        (run.context = open_context((size_t)run.settings.n_threads, &trouble)) == NULL) {
         exit_code = message_trouble(&trouble);
     } else {
         score_stop_install();

@@ -1,6 +1,7 @@
 /* `entrol version`: what this build is and what it uses on this machine. */
 #include "commands.h"
 #include "message.h"
+#include "open_context.h"
 
 #include <entrol/entrol.h>
 
@@ -26,10 +27,10 @@ static int run(const command *command, int argc, char **argv) {
         return exit_code;
     if (operands.n_items > 0)
         return message_error("version takes no argument, found \"%s\"", operands.items[0]);
-    entrol_context *context;
-    entrol_status status = entrol_context_create(&context, NULL);
-    if (status)
-        return message_error("%s", entrol_status_string(status));
+    trouble trouble;
+    entrol_context *context = open_context(0, &trouble);
+    if (context == NULL)
+        return message_trouble(&trouble);
     printf("entrol %s\n", entrol_version());
     print_levels(entrol_context_cpu(context));
     printf("threads: %zu\n", entrol_context_n_threads(context));

@@ -52,13 +52,17 @@ static void print_line(const char *prefix, const char *text) {
     fprintf(stderr, "entrol: %s%s\n", prefix, text);
 }
 
-int message_error(const char *format, ...) {
+static void print_formatted(const char *prefix, const char *format, va_list arguments) {
     char text[4096];
+    format_safely(text, sizeof text, format, arguments);
+    print_line(prefix, text);
+}
+
+int message_error(const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
-    format_safely(text, sizeof text, format, arguments);
+    print_formatted("", format, arguments);
     va_end(arguments);
-    print_line("", text);
     return EXIT_ERROR;
 }
 
@@ -67,11 +71,16 @@ int message_trouble(const trouble *trouble) {
     return EXIT_ERROR;
 }
 
-void message_warning(const char *format, ...) {
-    char text[4096];
+void message_note(const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
-    format_safely(text, sizeof text, format, arguments);
+    print_formatted("", format, arguments);
     va_end(arguments);
-    print_line("warning: ", text);
+}
+
+void message_warning(const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    print_formatted("warning: ", format, arguments);
+    va_end(arguments);
 }

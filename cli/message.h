@@ -27,6 +27,8 @@ void message_escape(char *to, size_t to_size, const char *text, size_t n_bytes);
 /* "entrol: TEXT" on standard error; returns EXIT_ERROR. */
 int message_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 int message_trouble(const trouble *trouble);
+/* "entrol: TEXT": how it went, where nothing is wrong. */
+void message_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void message_warning(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 #endif

@@ -91,7 +91,7 @@ static bool look_at_target(output *output, bool *is_plain, trouble *trouble) {
     return true;
 }
 
-static bool open_part(output *output, int flags, trouble *trouble) {
+static bool open_part(output *output, trouble *trouble) {
     size_t n = strlen(output->path);
     output->part = malloc(n + sizeof ".part");
     output->buffer = malloc(BUFFER_SIZE);
@@ -99,7 +99,7 @@ static bool open_part(output *output, int flags, trouble *trouble) {
         return trouble_set(trouble, "cannot write %s: out of memory", output->path);
     memcpy(output->part, output->path, n);
     memcpy(output->part + n, ".part", sizeof ".part");
-    output->fd = open(output->part, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | flags, 0666);
+    output->fd = open(output->part, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
     struct stat status;
     if (output->fd < 0 || fstat(output->fd, &status) != 0)
         return trouble_set(trouble, "cannot write %s: %s", output->part, strerror(errno));
@@ -120,14 +120,31 @@ static bool check_part(const output *output, uint64_t n_bytes, trouble *trouble)
                        (unsigned long long)n_bytes, (long long)status.st_size);
 }
 
-static output *open_file(const char *path, uint64_t n_bytes, trouble *trouble) {
+/* What an interrupted run has made may have taken hours: it has a state beside it, which says how to go on. */
+static bool check_unfinished(const output *output, trouble *trouble) {
+    struct stat status;
+    buffer state = {0};
+    buffer_append_format(&state, "%s" OUTPUT_STATE, output->part);
+    if (state.failed)
+        return trouble_set(trouble, "cannot write %s: out of memory", output->path);
+    bool is_unfinished = fstat(output->fd, &status) == 0 && status.st_size > 0 && access(state.data, F_OK) == 0;
+    buffer_free(&state);
+    return !is_unfinished || trouble_set(trouble,
+                                         "cannot write %s: %s holds what an interrupted run has done; the same command "
+                                         "with --resume goes on from there, or remove it to begin anew",
+                                         output->path, output->part);
+}
+
+/* `resumes`: the first n_bytes of the part stay. */
+static output *open_file(const char *path, bool resumes, uint64_t n_bytes, trouble *trouble) {
     output *made = output_new(path, trouble);
     bool is_plain = false;
     if (!made)
         return NULL;
     bool ok = look_at_target(made, &is_plain, trouble);
     if (ok && is_plain) {
-        ok = open_part(made, 0, trouble) && check_part(made, n_bytes, trouble);
+        ok = open_part(made, trouble) &&
+             (resumes ? check_part(made, n_bytes, trouble) : check_unfinished(made, trouble));
         if (ok && (ftruncate(made->fd, (off_t)n_bytes) != 0 || lseek(made->fd, 0, SEEK_END) != (off_t)n_bytes))
             ok = report_write(made, trouble);
     } else if (ok) {
@@ -143,7 +160,7 @@ static output *open_file(const char *path, uint64_t n_bytes, trouble *trouble) {
 
 output *output_open(const char *path, trouble *trouble) {
     if (path && strcmp(path, "-") != 0)
-        return open_file(path, 0, trouble);
+        return open_file(path, false, 0, trouble);
     output *made = output_new("standard output", trouble);
     if (made)
         made->fd = STDOUT_FILENO;
@@ -151,7 +168,7 @@ output *output_open(const char *path, trouble *trouble) {
 }
 
 output *output_resume(const char *path, uint64_t n_bytes, trouble *trouble) {
-    output *made = open_file(path, n_bytes, trouble);
+    output *made = open_file(path, true, n_bytes, trouble);
     if (made && !made->part) {
         trouble_set(trouble, "cannot go on with %s: it is no plain file", path);
         output_free(made);

@@ -9,12 +9,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Beside PATH.part, what a run needs to go on with it. */
+#define OUTPUT_STATE ".state"
+
 typedef struct output output;
 
 /* The file that PATH leads to through links, whether it is there or not, malloc'd; NULL with errno. */
 char *output_real_path(const char *path);
 
-/* Refuses a PATH that is one of the inputs (the same file), a directory, or in no writable directory. */
+/* Refuses a PATH that is one of the inputs (the same file), a directory, or in no writable directory, and one whose
+ * PATH.part has a state beside it: what an interrupted run has done. */
 output *output_open(const char *path, trouble *trouble);
 /* Opens PATH.part to go on after its first n_bytes, dropping the rest. */
 output *output_resume(const char *path, uint64_t n_bytes, trouble *trouble);

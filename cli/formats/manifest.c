@@ -117,6 +117,14 @@ json_t *manifest_read_input(input *input, trouble *trouble) {
     return manifest;
 }
 
+json_t *manifest_of_output(const char *path) {
+    trouble ignored;
+    char *name = manifest_path(path, &ignored);
+    json_t *manifest = name ? json_load_file(name, 0, NULL) : NULL;
+    free(name);
+    return manifest;
+}
+
 json_t *manifest_read(const char *path, trouble *trouble) {
     trouble->text[0] = 0;
     char *name = manifest_path(path, trouble);

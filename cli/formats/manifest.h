@@ -16,5 +16,7 @@ bool manifest_write(const json_t *manifest, const char *path, trouble *trouble);
 json_t *manifest_read_input(input *input, trouble *trouble);
 /* Reads the manifest beside `path`: NULL without trouble text if there is none. */
 json_t *manifest_read(const char *path, trouble *trouble);
+/* Reads the manifest beside an output, which is no input and may be written anew. NULL if there is none, or no JSON. */
+json_t *manifest_of_output(const char *path);
 
 #endif

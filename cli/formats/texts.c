@@ -14,7 +14,7 @@ static const size_t MAX_PLAIN = (size_t)1 << 30; /* a plain file is one document
 struct texts {
     input *input;
     text_options options;
-    bool is_json_lines, is_done;
+    bool is_json_lines, is_done, is_at_bad_line;
     uint64_t n_bad;
 };
 
@@ -33,6 +33,10 @@ void texts_close(texts *texts) {
 
 uint64_t texts_n_bad(const texts *texts) {
     return texts->n_bad;
+}
+
+bool texts_is_at_bad_line(const texts *texts) {
+    return texts->is_at_bad_line;
 }
 
 static size_t skip_blanks(const char *bytes, size_t n, size_t at) {
@@ -131,6 +135,12 @@ static bool check_lines(const texts *texts, const char *bytes, size_t n, trouble
     return true;
 }
 
+static bool pass_over_bad(texts *texts) {
+    texts->is_at_bad_line = !texts->options.skip_bad;
+    texts->n_bad += texts->options.skip_bad;
+    return texts->options.skip_bad;
+}
+
 static int next_plain(texts *texts, text_document *document, trouble *trouble) {
     if (texts->is_done)
         return 0;
@@ -141,10 +151,7 @@ static int next_plain(texts *texts, text_document *document, trouble *trouble) {
         check_lines(texts, document->text, document->text_size, trouble))
         return 1;
     text_document_free(document);
-    if (!texts->options.skip_bad)
-        return -1;
-    texts->n_bad++;
-    return 0;
+    return pass_over_bad(texts) ? 0 : -1;
 }
 
 /* A line being read, for messages. */
@@ -270,9 +277,8 @@ static int next_line(texts *texts, text_document *document, trouble *trouble) {
         if (status == 1 && parse_line(texts, bytes, n, document, trouble))
             return 1;
         text_document_free(document);
-        if (!texts->options.skip_bad)
+        if (!pass_over_bad(texts))
             return -1;
-        texts->n_bad++;
     }
     return status;
 }

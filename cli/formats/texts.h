@@ -34,6 +34,8 @@ void texts_close(texts *texts);
  * without NUL. */
 int texts_next(texts *texts, text_document *document, trouble *trouble);
 uint64_t texts_n_bad(const texts *texts); /* lines skipped so far */
+/* Whether the last trouble was with a line that skip_bad would pass over, or a whole plain text. */
+bool texts_is_at_bad_line(const texts *texts);
 void text_document_free(text_document *document);
 
 #endif

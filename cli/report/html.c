@@ -2,6 +2,7 @@
 #include "html.h"
 #include "assets.h"
 #include "data.h"
+#include "../open_context.h"
 #include "terminal.h"
 
 #include <entrol/base.h>
@@ -232,9 +233,11 @@ static bool append_totals(html_report *report, trouble *trouble) {
     size_t n = report->entropies.n_items;
     for (size_t i = 0; i < n; i++)
         entrol_sum_add(&sum, (double)report->entropies.items[i]);
-    entrol_context *context = NULL;
-    entrol_status status = entrol_context_create(&context, NULL);
-    if (status == ENTROL_OK && n)
+    entrol_context *context = open_context(0, trouble);
+    if (context == NULL)
+        return false;
+    entrol_status status = ENTROL_OK;
+    if (n)
         status = entrol_quantile(context, quantiles, NULL, report->entropies.items, NULL, n, q, 2);
     entrol_context_destroy(context);
     if (status != ENTROL_OK)

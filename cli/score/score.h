@@ -146,6 +146,7 @@ typedef struct score_totals {
 typedef struct score_summary {
     score_totals totals;
     uint64_t n_documents;
+    uint64_t n_resumed; /* of them, done by an interrupted run */
     uint64_t n_empty;   /* documents in which no token was scored */
     uint64_t n_skipped; /* bad lines, with --skip-bad */
     /* The entropies, for the median and p95: the one thing that grows with the text, by 4 bytes a token. */

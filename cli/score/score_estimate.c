@@ -3,6 +3,7 @@
 #include "score_run.h"
 
 #include "../formats/logits.h"
+#include "../json_text.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -88,7 +89,8 @@ static bool add_output_size(size_t *n_bytes, const estimate *estimate, document 
 static bool time_rows(estimate *estimate, const logits_array *array, const char *name, trouble *trouble) {
     size_t row_bytes = array->n_columns * entrol_dtype_size(array->dtype), n = TIMED_ROW_BYTES / row_bytes + 1;
     n = n < array->n_rows ? n : array->n_rows;
-    document result = {.n_tokens = n, .fields = json_pack("{s:s}", "id", name)};
+    document result = {.n_tokens = n, .fields = json_object()};
+    json_object_set_new(result.fields, "id", json_string_of(name));
     score_columns columns;
     size_t n_bytes = 0;
     entrol_matrix matrix = {array->data, array->dtype, n, array->n_columns, (ptrdiff_t)array->n_columns};
@@ -227,7 +229,11 @@ static void print_estimate(const estimate *estimate) {
 static bool count_inputs(estimate *estimate, trouble *trouble) {
     score_run *run = estimate->run;
     for (int i = 0; i < run->n_inputs && score_stop_signal() == 0; i++) {
+        if (!score_inputs_look_at(run, i, trouble))
+            return false;
         bool is_logits = run->looked[i].is_logits;
+        if (run->looked[i].is_empty)
+            continue;
         if (!is_logits && estimate->counter == NULL) {
             estimate->counter = scorer_open(&run->settings, run->context, true, trouble);
             if (estimate->counter == NULL)

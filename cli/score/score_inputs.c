@@ -37,20 +37,55 @@ bool score_is_logits(bool *is_logits, const char *path, input *input, trouble *t
     return true;
 }
 
-static bool look_at(score_run *run, int index, trouble *trouble) {
+/* A pipe with a name waits for whoever writes to it. Of several, each in its turn: one writer may fill them all. */
+static bool must_wait(const score_run *run, int index) {
+    struct stat status;
+    return run->n_inputs > 1 && stat(run->inputs[index], &status) == 0 && S_ISFIFO(status.st_mode);
+}
+
+static bool is_empty(bool *is_empty, input *input, trouble *trouble) {
+    const char *bytes;
+    size_t n;
+    bool ok = input_peek_least(input, 1, &bytes, &n, trouble);
+    *is_empty = ok && n == 0;
+    return ok;
+}
+
+bool score_inputs_look_at(score_run *run, int index, trouble *trouble) {
     score_look *looked = &run->looked[index];
     const char *path = run->inputs[index];
-    for (int i = 0; i < index; i++)
-        if (strcmp(path, "-") == 0 && strcmp(run->inputs[i], "-") == 0)
-            return trouble_set(trouble, "standard input is named twice, and can be read once");
+    if (looked->is_known)
+        return true;
     looked->stream = input_open(path, trouble);
-    if (looked->stream == NULL || !score_is_logits(&looked->is_logits, path, looked->stream, trouble))
+    if (looked->stream == NULL || !is_empty(&looked->is_empty, looked->stream, trouble) ||
+        !score_is_logits(&looked->is_logits, path, looked->stream, trouble))
         return false;
+    looked->is_known = true;
+    looked->is_empty &= !looked->is_logits; /* else it is broken logits */
+    if (looked->is_empty)
+        return score_inputs_pass_over(run, index, trouble);
     if (strcmp(path, "-") != 0 && input_can_rewind(looked->stream)) {
         input_close(looked->stream);
         looked->stream = NULL;
     }
     return true;
+}
+
+bool score_inputs_pass_over(score_run *run, int index, trouble *trouble) {
+    const char *name = score_input_name(run->inputs[index]);
+    if (run->settings.texts.skip_bad) {
+        message_warning("%s: there is no text in it; passed over", name);
+        return true;
+    }
+    run->end = SCORE_END_BAD_LINE;
+    return trouble_set(trouble, "%s: expected text, found an empty file", name);
+}
+
+static bool check_standard_input(const score_run *run, trouble *trouble) {
+    int n = 0;
+    for (int i = 0; i < run->n_inputs; i++)
+        n += strcmp(run->inputs[i], "-") == 0;
+    return n < 2 || trouble_set(trouble, "standard input is named twice, and can be read once");
 }
 
 /* The size of the inputs together; 0 where it says little about the text: pipes, packed files. */
@@ -70,8 +105,12 @@ bool score_inputs_look(score_run *run, trouble *trouble) {
     run->looked = calloc((size_t)run->n_inputs, sizeof(*run->looked));
     if (run->looked == NULL)
         return trouble_set(trouble, "out of memory");
+    if (!check_standard_input(run, trouble))
+        return false;
     for (int i = 0; i < run->n_inputs; i++) {
-        if (!look_at(run, i, trouble))
+        if (must_wait(run, i))
+            run->looked[i].is_logits = is_named_logits(run->inputs[i]);
+        else if (!score_inputs_look_at(run, i, trouble))
             return false;
         run->n_logits += run->looked[i].is_logits;
     }

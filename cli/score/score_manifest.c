@@ -8,6 +8,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static json_t *inputs_json(const score_run *run) {
     json_t *inputs = json_array();
@@ -43,7 +44,6 @@ static void set_model(json_t *settings, const score_settings *flags) {
     json_object_set_new(settings, "score_role", json_string_of(flags->score_role));
     json_object_set_new(settings, "field", string_or_null(flags->texts.field));
     json_object_set_new(settings, "plain", json_boolean(flags->texts.plain));
-    json_object_set_new(settings, "skip_bad", json_boolean(flags->texts.skip_bad));
 }
 
 static void set_measure(json_t *settings, const score_run *run) {
@@ -88,6 +88,19 @@ void score_run_set_scorer(json_t *manifest, const scorer *scorer) {
     json_object_set_new(manifest, "min_context", json_integer((json_int_t)about.min_context));
 }
 
+/* --- The manifest --- */
+
+/* A plain file's bytes, null for another. */
+static json_t *input_sizes_json(const score_run *run) {
+    json_t *sizes = json_array();
+    for (int i = 0; i < run->n_inputs; i++) {
+        struct stat status;
+        bool is_plain = stat(run->inputs[i], &status) == 0 && S_ISREG(status.st_mode);
+        json_array_append_new(sizes, is_plain ? json_integer((json_int_t)status.st_size) : json_null());
+    }
+    return sizes;
+}
+
 static json_t *counts_json(const score_summary *summary) {
     json_t *counts = json_object();
     json_object_set_new(counts, "documents", json_integer((json_int_t)summary->n_documents));
@@ -118,10 +131,62 @@ bool score_run_write_manifest(const score_run *run, int argc, char **argv, troub
     json_object_set_new(manifest, "formula",
                         json_string("H = -sum p ln p over the whole vocabulary, p = softmax(logits / temperature)"));
     json_object_update(manifest, run->settings_json);
+    json_object_set_new(manifest, "skip_bad", json_boolean(run->settings.texts.skip_bad));
+    json_object_set_new(manifest, "input_bytes", input_sizes_json(run));
     if (run->scorer != NULL)
         score_run_set_scorer(manifest, run->scorer);
     json_object_set_new(manifest, "counts", counts_json(&run->summary));
     bool ok = manifest_write(manifest, run->output_path, trouble);
     json_decref(manifest);
     return ok;
+}
+
+/* --- What is done already --- */
+
+/* Whether the setting is what the manifest says. Where a flag was left to the model, the manifest has the model's. */
+static bool is_same_setting(const char *key, const json_t *now, const json_t *then) {
+    static const char *const of_model[] = {"context", "batch", "micro_batch", "min_context"};
+    for (size_t i = 0; i < sizeof(of_model) / sizeof(of_model[0]); i++)
+        if (strcmp(key, of_model[i]) == 0 && json_integer_value(now) == 0)
+            return true;
+    return json_equal(now, then);
+}
+
+static bool is_same_run(const score_run *run, const json_t *manifest) {
+    const char *key, *version = json_string_value(json_object_get(manifest, "entrol"));
+    json_t *value;
+    json_object_foreach(run->settings_json, key,
+                        value) if (!is_same_setting(key, value, json_object_get(manifest, key))) return false;
+    json_t *sizes = input_sizes_json(run);
+    bool same_sizes = json_equal(sizes, json_object_get(manifest, "input_bytes"));
+    json_decref(sizes);
+    return same_sizes && version != NULL && strcmp(version, entrol_version()) == 0;
+}
+
+static bool is_newer(const struct timespec *a, const struct timespec *b) {
+    return a->tv_sec > b->tv_sec || (a->tv_sec == b->tv_sec && a->tv_nsec > b->tv_nsec);
+}
+
+/* Whether the result is newer than all it was made from. */
+static bool is_up_to_date(const score_run *run) {
+    struct stat result, source;
+    if (stat(run->output_path, &result) != 0)
+        return false;
+    for (int i = 0; i < run->n_inputs; i++)
+        if (stat(run->inputs[i], &source) != 0 || !S_ISREG(source.st_mode) ||
+            !is_newer(&result.st_mtim, &source.st_mtim))
+            return false;
+    return run->targets == NULL; /* may name a tensor of a file */
+}
+
+bool score_run_is_done(score_run *run) {
+    json_t *manifest = is_up_to_date(run) ? manifest_of_output(run->output_path) : NULL;
+    bool is_done = manifest != NULL && is_same_run(run, manifest);
+    const json_t *counts = json_object_get(manifest, "counts");
+    if (is_done) {
+        run->summary.n_documents = (uint64_t)json_integer_value(json_object_get(counts, "documents"));
+        run->summary.totals.n_tokens = (uint64_t)json_integer_value(json_object_get(counts, "tokens"));
+    }
+    json_decref(manifest);
+    return is_done;
 }

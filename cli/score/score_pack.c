@@ -24,6 +24,18 @@ static bool score_alone(scorer *scorer, scorer_job *job, const passage *passage,
     return status == ENTROL_OK || scorer_failed(scorer, status, &job->diagnosis, job->default_id, trouble);
 }
 
+/* The document that a failed decode of n is laid to: the one whose argument was wrong, else the first in it. */
+static const scorer_job *find_blamed(const scorer_job *jobs, size_t n) {
+    const scorer_job *first = NULL;
+    for (size_t i = 0; i < n; i++) {
+        if (jobs[i].diagnosis.argument != NULL)
+            return &jobs[i];
+        if (first == NULL && jobs[i].is_scored)
+            first = &jobs[i];
+    }
+    return first != NULL ? first : jobs;
+}
+
 /* Scores those that can be of n documents in one decode. */
 static bool score_together(scorer *scorer, scorer_job *jobs, const passage *passages, size_t n, trouble *trouble) {
     entrol_llama_document *documents = calloc(n, sizeof(*documents));
@@ -40,7 +52,10 @@ static bool score_together(scorer *scorer, scorer_job *jobs, const passage *pass
     entrol_status status = entrol_llama_score_packed(scorer->llama, scorer->context, documents, n_documents, &options);
     scorer->seconds_in_model += options.seconds_in_model;
     free(documents);
-    return status == ENTROL_OK || scorer_failed(scorer, status, &jobs[0].diagnosis, jobs[0].default_id, trouble);
+    if (status == ENTROL_OK)
+        return true;
+    const scorer_job *blamed = find_blamed(jobs, n);
+    return scorer_failed(scorer, status, &blamed->diagnosis, blamed->default_id, trouble);
 }
 
 /* How many of n documents the next decode takes: 0 if the first is too long for one. */

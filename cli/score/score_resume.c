@@ -6,6 +6,8 @@
  * the run goes on from there. It is read by the machine that wrote it, so entries are plain structs. */
 #include "score.h"
 
+#include "../output.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,7 +42,7 @@ uint64_t score_hash(uint64_t hash, const void *bytes, size_t n_bytes) {
 static score_journal *journal_new(const char *output_path, trouble *trouble) {
     score_journal *journal = calloc(1, sizeof(*journal));
     buffer path = {0};
-    buffer_append_format(&path, "%s.part.state", output_path);
+    buffer_append_format(&path, "%s.part" OUTPUT_STATE, output_path);
     if (journal == NULL || path.failed) {
         trouble_set(trouble, "out of memory");
         buffer_free(&path);
@@ -100,8 +102,8 @@ static void say_difference(const score_journal *journal, const char *key, const 
     char *is = b != NULL ? json_dumps(b, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
     trouble_set(
         trouble,
-        "--resume: the interrupted run had another %s (%.200s, now %.200s): give the same, or begin anew without "
-        "--resume (%s tells what was)",
+        "--resume: the setting \"%s\" was %.200s in the interrupted run, and is %.200s now: give the same, or remove "
+        "%s to begin anew",
         key, was != NULL ? was : "none", is != NULL ? is : "none", journal->path);
     free(was);
     free(is);

@@ -30,8 +30,9 @@ int score_run_has(score_run *run, uint64_t hash, const char *where, trouble *tro
         return 1;
     trouble_set(trouble,
                 "--resume: %s is document %zu, and another one stood there when %s.part was written: the input has "
-                "changed. Give the same, or begin anew without --resume",
-                where, index + 1, run->journal_path);
+                "changed. Give the same, or remove %s.part to begin anew",
+                where, index + 1, run->journal_path, run->journal_path);
+    run->end = SCORE_END_OTHER_INPUT;
     return -1;
 }
 

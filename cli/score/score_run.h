@@ -16,8 +16,16 @@ typedef struct score_waiting {
 /* An input that has been looked at. */
 typedef struct score_look {
     input *stream; /* what can be read only once stays open; NULL: the path is opened again */
-    bool is_logits;
+    bool is_known; /* false until its turn comes, for one of several named pipes */
+    bool is_logits, is_empty;
 } score_look;
+
+/* Why a run ended before its end, where that decides what to do about it. */
+typedef enum score_end {
+    SCORE_END_TROUBLE,
+    SCORE_END_BAD_LINE,   /* or another document that cannot be scored: --skip-bad would go on */
+    SCORE_END_OTHER_INPUT /* than the run had that is resumed */
+} score_end;
 
 typedef struct score_run {
     /* The flags. */
@@ -26,6 +34,7 @@ typedef struct score_run {
     char *journal_path; /* the file behind output_path; NULL where the output is a stream, with no journal and no
                            manifest */
     bool resume, dry_run, renyi_given;
+    bool is_done; /* before it began: see score_run_is_done */
     int64_t seed;
     double share; /* of --sample */
     char **inputs;
@@ -45,7 +54,8 @@ typedef struct score_run {
     /* What has been done. */
     score_summary summary;
     scorer_perplexity perplexity; /* --compat */
-    uint64_t n_seen;              /* documents, chosen by --sample or not */
+    score_end end;
+    uint64_t n_seen; /* documents, chosen by --sample or not */
     size_t n_chosen;
     uint64_t n_bytes, n_flushed; /* of output: written, and safe */
     /* To guess how far the run is. The first is 0 where it is unknown; the last is what an interrupted run had done. */
@@ -60,6 +70,10 @@ const char *score_input_name(const char *path);
 
 /* Looks at every input: which are logits, and how large they are. */
 bool score_inputs_look(score_run *run, trouble *trouble);
+/* At one, if that could not be done before. */
+bool score_inputs_look_at(score_run *run, int index, trouble *trouble);
+/* An input without text: a warning with --skip-bad, else trouble. */
+bool score_inputs_pass_over(score_run *run, int index, trouble *trouble);
 /* An input at its start, once; the caller's. */
 input *score_inputs_open(score_run *run, int index, trouble *trouble);
 void score_inputs_free(score_run *run);
@@ -90,6 +104,9 @@ json_t *score_run_settings(const score_run *run, trouble *trouble);
 /* Where a flag said "the default", what that was, and which model it was. For the manifest: the journal compares flags.
  */
 void score_run_set_scorer(json_t *manifest, const scorer *scorer);
+/* --resume: whether the output is there already, newer than its inputs and with a manifest of the same settings,
+ * version and sizes of inputs. The summary gets its counts. */
+bool score_run_is_done(score_run *run);
 bool score_run_write_manifest(const score_run *run, int argc, char **argv, trouble *trouble);
 
 #endif

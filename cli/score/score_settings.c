@@ -48,7 +48,7 @@ void score_model_options(option *rows, score_settings *settings) {
          .metavar = "N",
          .help = "Threads. Default: one for each processor. Results do not depend on it.",
          .minimum = 1,
-         .maximum = 4096},
+         .maximum = 1024},
         {.name = "n-gpu-layers",
          .short_name = "ngl",
          .type = OPTION_INTEGER,

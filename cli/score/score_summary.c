@@ -115,7 +115,10 @@ static void print_bad(const score_summary *summary) {
 }
 
 void score_summary_print(const score_summary *summary, entrol_context *context, const char *unit) {
-    fprintf(stderr, "documents   %" PRIu64 "\ntokens      %" PRIu64, summary->n_documents, summary->totals.n_tokens);
+    fprintf(stderr, "documents   %" PRIu64, summary->n_documents);
+    if (summary->n_resumed > 0)
+        fprintf(stderr, "  (%" PRIu64 " of them were done before)", summary->n_resumed);
+    fprintf(stderr, "\ntokens      %" PRIu64, summary->totals.n_tokens);
     if (summary->seconds > 0 && summary->n_tokens_now > 0)
         fprintf(stderr, "  (%.1f tokens/s)", (double)summary->n_tokens_now / summary->seconds);
     fputc('\n', stderr);

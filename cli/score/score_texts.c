@@ -78,6 +78,7 @@ static bool emit(score_run *run, scorer_job *job, uint64_t hash, trouble *troubl
     }
     if (!run->settings.texts.skip_bad) {
         *trouble = job->trouble;
+        run->end = SCORE_END_BAD_LINE;
         return false;
     }
     run->summary.n_skipped++;
@@ -140,9 +141,8 @@ static bool one_document(score_run *run, const char *path, text_document *text, 
     buffer_append_string(&id, score_input_name(path));
     if (text->line_number > 0)
         buffer_append_format(&id, ":%" PRIu64, text->line_number);
-    if (id.failed)
-        return trouble_set(trouble, "out of memory");
-    int has = score_run_has(run, hash, id.data, trouble);
+    bool is_named = !id.failed || trouble_set(trouble, "out of memory");
+    int has = is_named ? score_run_has(run, hash, id.data, trouble) : -1;
     if (has == 1)
         run->input_bytes_had += n_bytes;
     bool ok = has == 0 ? wait_or_score(run, text, &id, hash, trouble) : has == 1;
@@ -167,8 +167,10 @@ bool score_texts_input(score_run *run, int index, trouble *trouble) {
         text_document_free(&text);
     }
     run->summary.n_skipped += texts_n_bad(texts);
-    if (ok && more == 0 && run->n_seen == n_before && texts_n_bad(texts) == 0)
-        ok = trouble_set(trouble, "%s: empty: there is no text to score", score_input_name(path));
+    if (more < 0 && texts_is_at_bad_line(texts))
+        run->end = SCORE_END_BAD_LINE;
+    if (ok && more == 0 && run->n_seen == n_before && texts_n_bad(texts) == 0) /* blank lines */
+        ok = score_inputs_pass_over(run, index, trouble);
     texts_close(texts);
     return ok && more >= 0;
 }

@@ -3,6 +3,7 @@
 #include "filter.h"
 
 #include "../formats/manifest.h"
+#include "../open_context.h"
 #include "../progress.h"
 #include "../score/score_run.h"
 
@@ -222,17 +223,13 @@ static bool finish(filter_run *run, int argc, char **argv, trouble *trouble) {
 
 static bool prepare(filter_run *run, trouble *trouble) {
     size_t n = (size_t)run->inputs->n;
-    entrol_context_options options = ENTROL_CONTEXT_OPTIONS_INIT;
-    options.n_threads = (size_t)run->scoring->n_threads;
     run->texts = calloc(n, sizeof(*run->texts));
     run->is_plain = calloc(n, sizeof(*run->is_plain));
     run->n_values = calloc(n, sizeof(*run->n_values));
     if (run->texts == NULL || run->is_plain == NULL || run->n_values == NULL)
         return trouble_set(trouble, "out of memory");
-    entrol_status status = entrol_context_create(&run->context, &options);
-    if (status != ENTROL_OK)
-        return trouble_set(trouble, "%s", entrol_status_string(status));
-    if (!score_settings_model(run->scoring, trouble))
+    run->context = open_context((size_t)run->scoring->n_threads, trouble);
+    if (run->context == NULL || !score_settings_model(run->scoring, trouble))
         return false;
     run->output = output_open(run->settings->output_path, trouble);
     if (run->output == NULL)

@@ -3,6 +3,7 @@
 #include "select.h"
 
 #include "../formats/manifest.h"
+#include "../open_context.h"
 #include "../progress.h"
 
 #include <inttypes.h>
@@ -174,9 +175,9 @@ static bool choose(select_run *run, trouble *trouble) {
 }
 
 static bool open_rest(select_run *run, trouble *trouble) {
-    entrol_status status = entrol_context_create(&run->context, NULL);
-    if (status != ENTROL_OK)
-        return trouble_set(trouble, "%s", entrol_status_string(status));
+    run->context = open_context(0, trouble);
+    if (run->context == NULL)
+        return false;
     run->emitter.output = output_open(run->settings->output_path, trouble);
     if (run->emitter.output == NULL || !container_is_path(run->settings->output_path))
         return run->emitter.output != NULL;

@@ -144,6 +144,8 @@ class Version(unittest.TestCase):
         self.assertEqual(run("--version"), (0, out.splitlines()[0] + "\n", ""))
 
     def test_a_level_that_does_not_exist_is_an_error(self):
+        code, out, err = run("version", env={"ENTROL_THREADS": "many"})
+        self.assertEqual((code, err), (2, "entrol: ENTROL_THREADS=many: expected a number of threads, from 1 to 1024\n"))
         code, out, err = run("version", env={"ENTROL_CPU": "sse9"})
         self.assertEqual((code, out), (2, ""))
         self.assertIn("ENTROL_CPU", err)

@@ -1,8 +1,10 @@
 """entrol score on logits files. The peer is NumPy in float64."""
 import gzip
+import io
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import threading
@@ -324,7 +326,11 @@ class Runs(ScoreCase):
         path = self.npy("caf\udce9.npy", np.zeros((1, 7), dtype=np.float32))  # the byte e9, as Python has it
         shown = path.replace("\udce9", "\ufffd")
         self.assertEqual([record["id"] for record in self.score(path)], [shown])
+        dry = run("score", path, "--dry-run")
         run("score", path, "-o", self.path("out.jsonl"))
+        size = os.path.getsize(self.path("out.jsonl"))
+        self.assertEqual(dry.returncode, 0, dry.stderr)
+        self.assertIn(f"output      about {size} bytes\n", dry.stdout.decode())
         with open(self.path("out.jsonl.manifest.json"), encoding="utf-8") as file:
             manifest = json.load(file)
         self.assertEqual((manifest["inputs"], manifest["command"][-1]), ([shown], shown))
@@ -404,7 +410,61 @@ class Runs(ScoreCase):
         self.interrupted(out)
         numbers = lambda done: [line for line in done.stderr.decode().splitlines() if not line.startswith("tokens")]
         resumed = run("score", self.path("x.npy"), "-o", out, "--resume")
-        self.assertEqual(numbers(resumed), numbers(run("score", self.path("x.npy"), "-o", out)))
+        first, *rest = numbers(resumed)
+        n_resumed = int(re.fullmatch(r"documents   20000  \((\d+) of them were done before\)", first)[1])
+        self.assertTrue(0 < n_resumed < 20000, n_resumed)
+        self.assertEqual(["documents   20000", *rest], numbers(run("score", self.path("x.npy"), "-o", out)))
+
+    def test_a_run_that_is_interrupted_is_not_lost(self):
+        out = self.path("out")
+        self.interrupted(out)
+        before = [open(out + ending, "rb").read() for ending in (".part", ".part.state")]
+        self.refused(self.path("x.npy"), "-o", out, says=["out.part", "--resume", "remove"])
+        self.refused(self.path("x.npy"), "-o", out, "--pack", "2", says=["out.part", "--resume"])
+        self.assertEqual([open(out + ending, "rb").read() for ending in (".part", ".part.state")], before)
+        os.remove(out + ".part")
+        self.assertEqual(run("score", self.path("x.npy"), "-o", out, "--pack", "2").returncode, 0)
+        self.assertEqual(sorted(os.listdir(self.folder)), ["out", "out.manifest.json", "x.npy"])
+
+    def test_nothing_to_go_on_with(self):
+        out, x = self.path("out"), self.npy("x.npy", np.arange(24, dtype=np.float32).reshape(4, 6))
+        self.assertEqual(run("score", x, "-o", out, "--resume").returncode, 0)
+        entries = lambda: {name: (os.stat(self.path(name)).st_ino, open(self.path(name), "rb").read())
+                           for name in os.listdir(self.folder)}
+        before = entries()
+        done = run("score", x, "-o", out, "--resume")
+        self.assertEqual((done.returncode, entries()), (0, before), done.stderr)
+        self.assertIn("nothing is left to do", done.stderr.decode())
+        for flags in (["--temperature", "2"], ["--columns", "margin"], ["--sample", "0.5", "--seed", "3"], []):
+            if not flags:  # a newer input
+                self.npy("x.npy", np.ones((4, 6), dtype=np.float32))
+            done = run("score", x, "-o", out, "--resume", *flags)
+            self.assertIn("documents ", done.stderr.decode(), flags)
+            self.assertNotEqual(entries()["out"], before["out"])
+            before = entries()
+        self.npy("x.npy", np.ones((5, 6), dtype=np.float32))  # of another size, and with an older date
+        os.utime(x, (1, 1))
+        run("score", x, "-o", out, "--resume")
+        self.assertEqual(len(records(open(out, "rb").read())[0]["entropy"]), 5)
+
+    def test_named_pipes_each_in_its_turn(self):
+        pipes = [self.path(f"{i}.npy") for i in range(3)]
+        for pipe in pipes:
+            os.mkfifo(pipe)
+        x = np.random.default_rng(SEED).normal(0, 1, (3, 5, 8)).astype(np.float32)
+        def write_one_after_another():
+            for pipe, matrix in zip(pipes, x):
+                content = io.BytesIO()
+                np.save(content, matrix)
+                with open(pipe, "wb") as file:
+                    file.write(content.getvalue())
+        writer = threading.Thread(target=write_one_after_another, daemon=True)
+        writer.start()
+        done = subprocess.run([ENTROL, "score", *pipes], capture_output=True, timeout=60)
+        writer.join(60)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        expected = [records(run("score", self.npy("x.npy", matrix)).stdout)[0]["entropy"] for matrix in x]
+        self.assertEqual([record["entropy"] for record in records(done.stdout)], expected)
 
     def test_other_settings_are_named(self):
         out = self.path("out")

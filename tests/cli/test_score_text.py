@@ -438,6 +438,22 @@ class Runs(ModelCase):
             subprocess.run([*arguments, "--resume"], check=True, capture_output=True)
             self.assertEqual(self.outputs(), expected)
 
+    def test_an_empty_file_is_told_before_anything_is_scored(self):
+        out, empty, blank = self.path("out"), self.write("empty.txt", ""), self.write("blank.jsonl", "\n\n")
+        first = self.write("a.txt", "The cat sleeps.")
+        message = self.refused(first, empty, "-o", out, says=["empty.txt", "empty"])
+        self.assertNotIn("--resume", message)
+        self.assertEqual(sorted(os.listdir(self.folder)), ["a.txt", "blank.jsonl", "empty.txt"])
+        lines = self.lines("lines.jsonl", [{"x": "The cat sleeps."}])
+        self.refused(lines, blank, "--field", "x", says=["blank.jsonl", "empty"])
+        done = run("score", *self.flags(), blank, lines, "--field", "x", "--skip-bad")
+        self.assertEqual((done.returncode, len(records(done.stdout))), (0, 1), done.stderr)
+        done = run("score", *self.flags(), empty, first, "--skip-bad")
+        self.assertEqual((done.returncode, len(records(done.stdout))), (0, 1), done.stderr)
+        self.assertIn("empty.txt: there is no text in it; passed over", done.stderr.decode())
+        done = run("score", *self.flags(), first, empty, "--skip-bad", "--dry-run")
+        self.assertIn("documents   1\n", done.stdout.decode())
+
     def test_resume_notices_an_edited_line(self):
         out = self.path("out")
         process = subprocess.Popen([ENTROL, "score", *self.flags(), self.corpus(), "-o", out], stderr=subprocess.DEVNULL)
@@ -446,7 +462,8 @@ class Runs(ModelCase):
         process.kill()
         process.wait()
         self.lines("corpus.jsonl", [{"text": text + "!", "n": i} for i, text in enumerate(SENTENCES)])
-        self.refused(self.path("corpus.jsonl"), "-o", out, "--resume", says=["corpus.jsonl:1", "changed"])
+        message = self.refused(self.path("corpus.jsonl"), "-o", out, "--resume", says=["corpus.jsonl:1", "changed"])
+        self.assertNotIn("goes on from there", message)
 
     def test_the_manifest(self):
         self.score(self.corpus(), "-o", self.path("out"), "--sample", "10%", "-c", "128")
@@ -514,6 +531,15 @@ class Runs(ModelCase):
         out = self.write("out", "what was there\n")
         self.refused(self.write("a.jsonl", "\n".join(lines)), "-o", out, says=["a.jsonl", "7", "--resume"])
         self.assertEqual(open(out).read(), "what was there\n")
+        message = self.refused(self.write("a.jsonl", "\n".join(lines)), "-o", out, "--resume", says=["a.jsonl", "7", "--skip-bad"])
+        self.assertIn("6 documents", message)
+        kept = {name: open(out + name, "rb").read() for name in (".part", ".part.state")}
+        # as it is, without the bad line
+        done = run("score", *self.flags(), self.path("a.jsonl"), "-o", out, "--resume", "--skip-bad")
+        self.assertEqual((done.returncode, len(records(open(out, "rb").read()))), (0, 9), done.stderr)
+        for name, content in kept.items():
+            with open(out + name, "wb") as file:
+                file.write(content)
         # mended, and resumed
         lines[6] = json.dumps({"text": SENTENCES[6]})
         path = self.write("a.jsonl", "\n".join(lines))

@@ -11,6 +11,7 @@ enum { MOST = 700 };
 typedef struct columns {
     float entropy[MOST], logprob[MOST], top_prob[MOST], top_logprob[2 * MOST];
     int32_t rank[MOST], top_id[2 * MOST];
+    entrol_state state[MOST];
 } columns;
 
 static entrol_record record_of(columns *c) {
@@ -22,6 +23,7 @@ static entrol_record record_of(columns *c) {
     record.top_id = c->top_id;
     record.top_logprob = c->top_logprob;
     record.n_top = 2;
+    record.state = c->state;
     return record;
 }
 
@@ -189,8 +191,11 @@ static void test_every_row_is_written_once(void) {
                 columns *c = score(llama, 1, tokens, n, first, NULL);
                 for (size_t i = first; i < n; i++) {
                     const bool none = i == 0 && !wants_bos;
-                    CHECK_SAY(none ? isnan(c->entropy[0]) && c->rank[0] == 0 && c->top_id[0] == -1
-                                   : c->entropy[i - first] > 0 && c->logprob[i - first] < 0 && c->rank[i - first] >= 1,
+                    CHECK_SAY(none ? isnan(c->entropy[0]) && c->rank[0] == 0 && c->top_id[0] == -1 &&
+                                         isnan(c->state[0].m) && isnan(c->state[0].s)
+                                   : isfinite(c->state[i - first].m) && c->state[i - first].s >= 0 &&
+                                         c->entropy[i - first] > 0 && c->logprob[i - first] < 0 &&
+                                         c->rank[i - first] >= 1,
                               "bos %d, n %zu, first %zu, token %zu", wants_bos, n, first, i);
                 }
                 CHECK_SAY(is_untouched(c, n - first), "bos %d, n %zu, first %zu", wants_bos, n, first);

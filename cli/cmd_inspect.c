@@ -16,12 +16,14 @@ static bool looks_like_manifest(const char *bytes, size_t n) {
     return n >= sizeof start - 1 && memcmp(bytes, start, sizeof start - 1) == 0;
 }
 
-/* Whether the first line is an object with an array that is a column of records. */
+/* Whether the first line is an object with an array that is a column of records, or what score --level sample writes.
+ */
 static bool has_columns(input *input, bool *found, trouble *trouble) {
     document document = {0};
     struct trouble ignored; /* whatever is wrong with the line is said when it is read in earnest */
     (void)record_read(input, &document, &ignored);
-    *found = false;
+    *found = json_is_number(json_object_get(document.fields, "n_tokens")) &&
+             json_object_get(document.fields, "entropy_mean") != NULL;
     for (int id = 0; id < COLUMN_COUNT; id++) {
         const json_t *value = document.fields ? json_object_get(document.fields, record_columns[id].name) : NULL;
         *found |= json_is_array(value);

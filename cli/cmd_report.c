@@ -21,8 +21,8 @@ typedef struct settings {
 static bool has_measures(const document *document, trouble *trouble) {
     if (document->columns[COLUMN_ENTROPY].is_present || document->columns[COLUMN_LOGPROB].is_present)
         return true;
-    return trouble_set(trouble, "%s:%llu (%s): expected a column \"entropy\" or \"logprob\"", document->name,
-                       (unsigned long long)document->line_number, document->id);
+    return trouble_set(trouble, "%s:%llu (%s): expected a column \"entropy\" or \"logprob\"%s", document->name,
+                       (unsigned long long)document->line_number, document->id, document_lacks_columns(document));
 }
 
 static bool add_file(html_report *report, const char *path, trouble *trouble) {

@@ -40,6 +40,8 @@ static void add_text(texts_summary *summary, const text_document *document) {
     summary->n_conversations += document->messages != NULL;
     summary->n_with_context += document->context_size > 0;
     summary->n_bytes += document->text_size;
+    for (size_t i = 0; i < json_array_size(document->messages); i++)
+        summary->n_bytes += json_string_length(json_object_get(json_array_get(document->messages, i), "content"));
 }
 
 bool inspect_texts(buffer *text, input *input, trouble *trouble) {

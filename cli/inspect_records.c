@@ -10,6 +10,7 @@ typedef struct column_summary {
 
 typedef struct summary {
     uint64_t n_documents, n_tokens, n_text_bytes;
+    bool has_columns;
     column_summary columns[COLUMN_COUNT];
 } summary;
 
@@ -41,7 +42,10 @@ static void add_column(column_summary *summary, const column *column, size_t n_t
 
 static void add_document(summary *summary, const document *document) {
     summary->n_documents++;
-    summary->n_tokens += document->n_tokens;
+    json_int_t n_tokens = json_integer_value(json_object_get(document->fields, "n_tokens")); /* --level sample */
+    bool has_columns = document_lacks_columns(document)[0] == '\0';
+    summary->has_columns |= has_columns;
+    summary->n_tokens += has_columns ? document->n_tokens : (uint64_t)(n_tokens > 0 ? n_tokens : 0);
     summary->n_text_bytes += document->text_size;
     for (int id = 0; id < COLUMN_COUNT; id++)
         if (document->columns[id].is_present)
@@ -79,12 +83,14 @@ bool inspect_records(buffer *text, records *records, trouble *trouble) {
     document_free(&document);
     if (status < 0)
         return false;
-    inspect_line(text, "kind", "token records, %s", records_are_flat(records) ? "safetensors" : "JSON Lines");
+    inspect_line(text, "kind", "%s, %s", summary.has_columns ? "token records" : "statistics of documents",
+                 records_are_flat(records) ? "safetensors" : "JSON Lines");
     inspect_line(text, "documents", "%llu", (unsigned long long)summary.n_documents);
     inspect_line(text, "tokens", "%llu", (unsigned long long)summary.n_tokens);
     if (summary.n_text_bytes > 0)
         inspect_line(text, "bytes of text", "%llu", (unsigned long long)summary.n_text_bytes);
-    buffer_append_string(text, "  columns (in nats where they are entropies or logarithms):\n");
+    if (summary.has_columns)
+        buffer_append_string(text, "  columns (in nats where they are entropies or logarithms):\n");
     for (int id = 0; id < COLUMN_COUNT; id++)
         if (summary.columns[id].n_documents > 0)
             describe_column(text, &summary, (column_id)id);

@@ -13,7 +13,7 @@ const char *json_kind(const json_t *value) {
     case JSON_OBJECT:
         return "an object";
     case JSON_ARRAY:
-        return "an array";
+        return json_array_size(value) > 0 ? "an array" : "an empty array";
     case JSON_STRING:
         return "a string";
     case JSON_INTEGER:

@@ -123,7 +123,8 @@ static const tensor *find_targets(const tensor_file *file, const char *name, tro
     if (!found && name)
         trouble_set(trouble, "%s: no integer array (i32, i64, u16, u32) \"%.100s\"", file->name, name);
     else if (!found)
-        trouble_set(trouble, "%s: expected an integer array (i32, i64, u16, u32), found none", file->name);
+        trouble_set(trouble, "%s: expected an integer array (i32, i64, u16, u32), found %s", file->name,
+                    file->n_tensors == 1 ? element_name(file->tensors[0].element) : "none");
     return found;
 }
 

@@ -85,14 +85,25 @@ bool document_add_column(document *document, column_id id, size_t width) {
     return false;
 }
 
+const char *document_lacks_columns(const document *document) {
+    for (int id = 0; id < COLUMN_COUNT; id++)
+        if (document->columns[id].is_present)
+            return "";
+    if (json_is_number(json_object_get(document->fields, "n_tokens")))
+        return "; the line has no columns: these are statistics of documents (entrol score --level sample)";
+    return "; the line has no columns: entrol score makes token records of texts";
+}
+
 static bool report_missing(const document *document, const char *by, column_id id, trouble *trouble) {
     unsigned long long line = document->line_number;
+    const char *lack = document_lacks_columns(document);
     if (id < COLUMN_COUNT && document->fields && json_object_get(document->fields, record_columns[id].name))
         return trouble_set(trouble, "%s:%llu (%s): \"%s\" is no array with one value a token", document->name, line,
                            document->id, record_columns[id].name);
     if (id < COLUMN_COUNT && record_can_score(id))
-        return trouble_set(trouble, "%s:%llu (%s): no column \"%s\"; entrol score --columns %s writes it",
-                           document->name, line, document->id, record_columns[id].name, record_columns[id].name);
+        return trouble_set(trouble, "%s:%llu (%s): no column \"%s\"%s%s%s", document->name, line, document->id,
+                           record_columns[id].name, *lack ? lack : "; entrol score --columns ",
+                           *lack ? "" : record_columns[id].name, *lack ? "" : " writes it");
     if (id < COLUMN_COUNT)
         return trouble_set(trouble, "%s:%llu (%s): no column \"%s\"%s", document->name, line, document->id,
                            record_columns[id].name, id == COLUMN_KEEP ? "; entrol select writes it" : "");

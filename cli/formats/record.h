@@ -92,6 +92,8 @@ bool record_parse(const char *name, uint64_t line_number, const char *line, size
                   trouble *trouble);
 void document_free(document *document);
 
+/* Why a document without columns is no token record: appended to messages, "" where it has some. */
+const char *document_lacks_columns(const document *document);
 /* Makes room for a column of the document (all valid, zero). False when memory is out. */
 bool document_add_column(document *document, column_id id, size_t width);
 

@@ -194,7 +194,7 @@ static bool append_alpaca(const line *line, buffer *text, const json_t *fields) 
 static bool take_messages(const line *line, text_document *document, const char *field, trouble *trouble) {
     json_t *messages = json_object_get(document->fields, field);
     if (!json_is_array(messages) || json_array_size(messages) == 0)
-        return report_field(line, field, "an array of messages", json_is_array(messages) ? NULL : messages);
+        return report_field(line, field, "an array of messages", messages);
     for (size_t i = 0; i < json_array_size(messages); i++) {
         const json_t *message = json_array_get(messages, i);
         const char *const members[] = {"role", "content"};
@@ -263,6 +263,11 @@ static bool parse_line(const texts *texts, const char *bytes, size_t n, text_doc
     document->line_number = number;
     if (!check_text(texts, number, bytes, n, trouble))
         return false;
+    if (number == 1 && skip_blanks(bytes, n, skip_blanks(bytes, n, 0) + 1) >= n)
+        return trouble_set(trouble,
+                           "%s:1: expected one JSON object a line, found one over several lines; \"jq -c .\" "
+                           "makes lines, --plain reads it as text",
+                           line.name);
     document->fields = json_read_object(line.name, number, bytes, n, trouble);
     return document->fields && take_text(&line, document, texts->options.field, trouble);
 }

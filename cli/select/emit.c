@@ -6,6 +6,8 @@
  * completion_only_loss=True; so both are written, the same. */
 #include "emit.h"
 
+#include "../json_text.h"
+
 #include <inttypes.h>
 #include <string.h>
 
@@ -82,7 +84,11 @@ static bool emit_spans(select_emitter *emitter, const records *records, const do
         return emit_trouble(records, document, trouble, "--emit spans needs the columns byte_start and byte_end");
     buffer *line = &emitter->line;
     buffer_append_string(line, "{\"id\": ");
-    buffer_append_json_string(line, document->id, strlen(document->id));
+    const json_t *id = json_object_get(document->fields, "id");
+    if (id != NULL && !json_is_null(id))
+        json_append(line, id); /* a number stays one */
+    else
+        buffer_append_json_string(line, document->id, strlen(document->id));
     buffer_append_string(line, ", \"spans\": [");
     append_spans(line, document, keep);
     buffer_append_string(line, "]}\n");

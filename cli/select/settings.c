@@ -6,7 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char RULE_FORMS[] = "low:80%, high:1000, ..2.5, 2.5.., 1..2 or p5..p95";
+static const char RULE_FORMS[] =
+    "low:80%, high:1000, ..2.5, 2.5.., 1..2 or p5..p95; no share above 100%, no range that ends before it begins";
 
 void select_rule_options(option *rows, select_settings *settings) {
     const option table[SELECT_RULE_OPTIONS] = {

@@ -95,11 +95,13 @@ static bool report_missing(const select_settings *settings, const records *recor
         list_columns(&names, document);
     column_id id = record_find_column(settings->by, strlen(settings->by));
     bool can_score = !settings->of_samples && id < COLUMN_COUNT && record_can_score(id);
-    trouble_set(trouble, "%s:%" PRIu64 " (%s): no %s \"%s\"; %s%s%s%s%s", records_name(records), document->line_number,
+    bool has_some = names.size > 0 && !names.failed;
+    can_score = can_score && has_some;
+    trouble_set(trouble, "%s:%" PRIu64 " (%s): no %s \"%s\"%s%s%s%s%s", records_name(records), document->line_number,
                 document->id, settings->of_samples ? "number" : "column", settings->by,
-                names.size > 0 ? "there are " : "the line has none at all: is it a line of records (entrol score)?",
-                names.size > 0 && !names.failed ? names.data : "", can_score ? "; entrol score --columns " : "",
-                can_score ? record_columns[id].name : "", can_score ? " would write it" : "");
+                has_some ? "; there are " : document_lacks_columns(document), has_some ? names.data : "",
+                can_score ? "; entrol score --columns " : "", can_score ? record_columns[id].name : "",
+                can_score ? " would write it" : "");
     buffer_free(&names);
     return false;
 }

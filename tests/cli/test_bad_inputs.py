@@ -115,6 +115,8 @@ class Texts(ScoreCase):
         self.refused(self.write("c.jsonl", b'{"text": "x\xc3("}\n'), says=["c.jsonl", "1"])
         self.refused(self.write("d.jsonl", b'{"text": "a\\u0000b"}\n'), says=["d.jsonl", "1"])
         self.refused(self.write("e.jsonl", b'{"text": "\\ud800"}\n'), says=["e.jsonl", "1"])
+        self.refused(self.write("f.jsonl", b'{\n "text": "x"\n}\n'), says=["f.jsonl:1", "jq -c"])
+        self.refused(self.write("g.jsonl", b'{"messages": []}\n'), says=["g.jsonl:1", "an empty array"])
 
     def test_lines_that_are_wrong(self):
         cases = {"broken": '{"text": "x"', "missing": '{"title": "x"}', "number": '{"text": 7}', "array": '{"text": ["x"]}',
@@ -148,6 +150,21 @@ class Texts(ScoreCase):
 
 
 @unittest.skipUnless(have_llama(), "this build has no llama.cpp")
+class WhatIsNoRecord(ScoreCase):
+    """What is made of records says what to do with a text."""
+
+    def test_texts_and_statistics(self):
+        text = self.write("a.txt", "The cat sleeps.\n")
+        line = self.write("a.jsonl", '{"text": "The cat sleeps."}\n')
+        statistics = self.write("s.jsonl", '{"id": 1, "n_tokens": 3, "entropy_mean": 1.5}\n')
+        for command in ["show"], ["select", "--keep", "low:1"], ["report", "-o", self.path("report.html")]:
+            for path, words in (text, "entrol score makes them"), (line, "entrol score makes"), (statistics, "--level sample"):
+                done = run(*command, path)
+                self.assertEqual(done.returncode, 2)
+                self.assertIn(words, done.stderr.decode())
+                self.assertIn(os.path.basename(path) + ":1", done.stderr.decode())
+
+
 class Models(ScoreCase):
     def refused(self, *arguments, **more):
         return super().refused(self.write("a.txt", "Hello."), *arguments, **more)

@@ -63,12 +63,17 @@ class Inspect(unittest.TestCase):
         self.assertEqual(columns["byte_end"], "1 to 3, mean 2, in 1 of the documents")
         self.refuse(b'{"entropy": [1]}\n{"entropy": [1}\n', "standard input:2: broken JSON at column 15")
 
+    def test_statistics_of_documents(self):
+        line = b'{"id": 1, "text": "abc", "n_tokens": 2, "entropy_mean": 1.5}\n'
+        self.assertEqual(self.inspect(2 * line),
+                         ["kind: statistics of documents, JSON Lines", "documents: 2", "tokens: 4", "bytes of text: 6"])
+
     def test_texts(self):
         self.assertEqual(self.inspect("one\ntwo \u4e16".encode()), ["kind: plain text: one document", "lines: 2", "bytes of text: 11"])
         lines = self.inspect(b'{"prompt": "ab", "completion": "c"}\n{"text": "de"}\n'
                              b'{"messages": [{"role": "user", "content": "hi"}]}\n')
         self.assertEqual(lines, ["kind: texts, JSON Lines", "documents: 3", "conversations: 1", "with a prompt: 1",
-                                 "bytes of text: 5"])
+                                 "bytes of text: 7"])
         self.refuse(b"", "found an empty file")
         self.refuse(b"ab\0", "found a NUL (0x00) at byte 3")
         self.refuse(b'{"text": "a"}\n{"texts": "a"}\n', "standard input:2: expected a field \"text\"")

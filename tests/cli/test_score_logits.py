@@ -158,7 +158,7 @@ class Trouble(ScoreCase):
     def test_targets_that_do_not_fit(self):
         x = self.npy("x.npy", np.zeros((4, 3), dtype=np.float32))
         self.refused(x, "--targets", self.npy("y.npy", np.zeros(3, dtype=np.int64)), says=["y.npy"])
-        self.refused(x, "--targets", self.npy("z.npy", np.zeros(4)), says=["z.npy"])
+        self.refused(x, "--targets", self.npy("z.npy", np.zeros(4)), says=["z.npy", "found f64"])
         self.refused(x, "--targets", self.path("none.npy"), says=["none.npy"])
         self.refused(x, x, "--targets", self.npy("y.npy", np.zeros(4, dtype=np.int64)), says=["--targets"])
 

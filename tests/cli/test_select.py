@@ -372,7 +372,7 @@ class Emit(Files):
     def test_spans_merge_neighbours(self):
         self.assertEqual(self.emitted("spans", "--keep=..3"),
                          [{"id": "a", "spans": [{"start": 0, "end": 4}, {"start": 7, "end": 11}]},
-                          {"id": "document 2", "spans": [{"start": 0, "end": 1}]}, {"id": "3", "spans": []}])
+                          {"id": "document 2", "spans": [{"start": 0, "end": 1}]}, {"id": 3, "spans": []}])
 
     def test_spans_are_bytes(self):
         text = self.documents[0]["text"].encode()
@@ -499,7 +499,7 @@ class Samples(Files):
                                            "entropy": [float(i), 1.0]} for i in range(3)])
         for form, want in (("labels", {"input_ids": [1, 2], "attention_mask": [1, 1], "labels": [1, 2]}),
                            ("trl", {"input_ids": [1, 2], "completion_mask": [1, 1], "assistant_masks": [1, 1]}),
-                           ("spans", {"id": "0", "spans": [{"start": 0, "end": 5}]})):
+                           ("spans", {"id": 0, "spans": [{"start": 0, "end": 5}]})):
             done = self.select("--level=sample", "--keep=low:1", "--emit", form, path)
             self.assertEqual([json.loads(line) for line in done.stdout.splitlines()], [want])
 

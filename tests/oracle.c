@@ -33,42 +33,59 @@ static size_t find_top(const double *logits, const unsigned char *allowed, size_
     return top;
 }
 
+/* e^d of every column, d = (z - z_top) / T; 0 where it may not happen. The one exponential of a column: software
+ * computes it under an emulator. */
+static long double *weights(const double *logits, const unsigned char *allowed, size_t n, size_t top,
+                            long double temperature) {
+    long double *weight = malloc(n * sizeof *weight);
+    if (!weight)
+        abort();
+    for (size_t i = 0; i < n; i++)
+        weight[i] = may_happen(logits, allowed, i)
+                        ? expl(((long double)logits[i] - (long double)logits[top]) / temperature)
+                        : 0;
+    return weight;
+}
+
+/* weight^order, for the Renyi entropies that are sums. */
+static long double power_of(long double weight, long double order) {
+    return order == 2 ? weight * weight : order == 0.5L ? sqrtl(weight) : powl(weight, order);
+}
+
 /* Sums over all columns but the top one, so that what is left of a nearly certain row keeps its digits. */
 static void sum_up(oracle_row *row, const double *logits, const unsigned char *allowed, size_t n, size_t top,
                    long double temperature, long double order) {
-    long double rest = 0, power = 0, squares = 0, n_support = 0, second = -INFINITY;
+    const int has_power = order != 0 && order != 1 && !isinf(order);
+    long double *weight = weights(logits, allowed, n, top, temperature);
+    long double rest = 0, power = 0, squares = 0, n_support = 0, second = 0;
     for (size_t i = 0; i < n; i++) {
-        if (!may_happen(logits, allowed, i))
-            continue;
-        n_support++;
+        n_support += may_happen(logits, allowed, i);
         if (i == top)
             continue;
-        const long double d = ((long double)logits[i] - (long double)logits[top]) / temperature;
-        rest += expl(d);
-        squares += expl(2 * d);
-        power += expl(order * d);
-        second = d > second ? d : second;
+        rest += weight[i];
+        squares += weight[i] * weight[i];
+        power += has_power ? power_of(weight[i], order) : 0;
+        second = weight[i] > second ? weight[i] : second;
     }
     const long double log_sum = log1pl(rest);
     row->log_sum = log_sum;
     row->logsumexp = (long double)logits[top] / temperature + log_sum;
     row->top_prob = expl(-log_sum);
-    row->margin = (1 - expl(second)) * row->top_prob;
+    row->margin = (1 - second) * row->top_prob;
     row->sum_p_squared = (1 + squares) * row->top_prob * row->top_prob;
-    row->entropy = 0;
-    for (size_t i = 0; i < n; i++) {
-        if (!may_happen(logits, allowed, i))
-            continue;
-        const long double log_p = ((long double)logits[i] - (long double)logits[top]) / temperature - log_sum;
-        row->entropy -= expl(log_p) * log_p;
-    }
-    row->varentropy = 0;
-    for (size_t i = 0; i < n; i++) {
-        if (!may_happen(logits, allowed, i))
-            continue;
-        const long double log_p = ((long double)logits[i] - (long double)logits[top]) / temperature - log_sum;
-        row->varentropy += expl(log_p) * (log_p + row->entropy) * (log_p + row->entropy);
-    }
+    row->entropy = row->varentropy = 0;
+    for (int pass = 0; pass < 2; pass++) /* the second needs the entropy */
+        for (size_t i = 0; i < n; i++) {
+            if (weight[i] == 0)
+                continue;
+            const long double log_p = ((long double)logits[i] - (long double)logits[top]) / temperature - log_sum;
+            const long double p = weight[i] * row->top_prob;
+            if (pass == 0)
+                row->entropy -= p * log_p;
+            else
+                row->varentropy += p * (log_p + row->entropy) * (log_p + row->entropy);
+        }
+    free(weight);
     if (order == 0)
         row->renyi = logl(n_support);
     else if (order == 1)

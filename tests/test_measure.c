@@ -129,6 +129,21 @@ static void check_kinds(size_t n, entrol_dtype dtype) {
     }
 }
 
+/* Logits of the temperature's own size, so that the probabilities are ordinary. */
+static void test_temperatures_at_their_bounds(void) {
+    for (int k = 0; k < 16; k++) {
+        const double temperature = k % 2 ? 1e-6 : 1e6;
+        const size_t n = (size_t[]){2, 4, 64, 65, 300, 5000, 7, 2049}[k / 2];
+        sheet sheet = sheet_make(3, n, k % 3 ? ENTROL_F32 : ENTROL_F64);
+        for (size_t j = 0; j < 3 * n; j++)
+            sheet_put(&sheet, 0, j, test_normal() * 3 * temperature);
+        for (size_t row = 0; row < 3; row++)
+            sheet.targets[row] = (int64_t)test_below(n);
+        check_sheet(&sheet, temperature, 2, "bound of temperature");
+        sheet_free(&sheet);
+    }
+}
+
 static void test_large(void) {
     static const size_t sizes[] = {65537, 128257, 129920, 151936, 262144};
     for (size_t i = 0; i < 5; i++)
@@ -391,8 +406,8 @@ static void test_arguments(void) {
     entrol_matrix bad = good;
     entrol_diagnosis diagnosis;
     entrol_measure_options options = ENTROL_MEASURE_OPTIONS_INIT;
-    static const double temperatures[] = {0, -1, NAN, INFINITY};
-    for (size_t i = 0; i < 4; i++) {
+    static const double temperatures[] = {0, -1, 0.99e-6, 1.01e6, NAN, INFINITY};
+    for (size_t i = 0; i < 6; i++) {
         options.temperature = temperatures[i];
         CHECK_INT(entrol_measure_rows(context, &record, &diagnosis, &good, NULL, &options), ENTROL_ERROR_ARGUMENT);
         CHECK_STRING(diagnosis.argument, "options.temperature");
@@ -470,6 +485,7 @@ int main(int argc, char **argv) {
     TEST(test_small);
     TEST(test_dtypes);
     TEST(test_large);
+    TEST(test_temperatures_at_their_bounds);
     TEST(test_f16_extremes);
     for (int cpu = ENTROL_CPU_SCALAR; cpu <= ENTROL_CPU_NEON; cpu++)
         run_level((entrol_cpu)cpu);

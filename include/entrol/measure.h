@@ -55,7 +55,7 @@ typedef struct entrol_record {
 
 typedef struct entrol_measure_options {
     size_t size;               /* sizeof(entrol_measure_options) */
-    double temperature;        /* T, from 1e-20 to 1e20; 1 by default */
+    double temperature;        /* T, from 1e-6 to 1e6; 1 by default */
     double renyi_order;        /* 0, 1e-6 to 1e6, or infinity; 2 by default; 1 gives H, 0 the
                                   log of the support's size, infinity -ln of the top probability */
     const uint8_t *mask;       /* bit j % 8 (least first) of byte j / 8 is 1 where column j may happen */

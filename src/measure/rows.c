@@ -106,10 +106,10 @@ static const char *check_matrix(const entrol_matrix *logits) {
     return logits->n_columns > INT32_MAX ? "logits.n_columns" : NULL;
 }
 
-/* The bounds keep every scale that the kernels use a normal float. */
+/* The bounds keep squares of differences of logits, and every scale that the kernels use, normal floats. */
 const char *ent_check_options(const entrol_measure_options *options) {
     const double order = options->renyi_order;
-    if (!(options->temperature >= 1e-20 && options->temperature <= 1e20))
+    if (!(options->temperature >= 1e-6 && options->temperature <= 1e6))
         return "options.temperature";
     return order == 0 || order == INFINITY || (order >= 1e-6 && order <= 1e6) ? NULL : "options.renyi_order";
 }

@@ -96,8 +96,9 @@ static void test_refused(void) {
     CHECK_REFUSED("{\"prompt\": \"a\", \"completion\": null}",
                   "test:1: field \"completion\": expected a string, found null");
     CHECK_REFUSED("{\"instruction\": \"a\", \"input\": [], \"output\": \"b\"}",
-                  "test:1: field \"input\": expected a string, found an array");
-    CHECK_REFUSED("{\"messages\": []}", "test:1: field \"messages\": expected an array of messages, found nothing");
+                  "test:1: field \"input\": expected a string, found an empty array");
+    CHECK_REFUSED("{\"messages\": []}",
+                  "test:1: field \"messages\": expected an array of messages, found an empty array");
     CHECK_REFUSED("{\"messages\": [{\"role\": \"user\", \"content\": null}]}",
                   "test:1: field \"messages\": message 1: expected a string \"content\", found null");
     CHECK_REFUSED("{\"body\": \"a\", \"n\": 1}", "test:1: expected a field \"text\", or");

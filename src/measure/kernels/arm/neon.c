@@ -118,7 +118,7 @@ static inline void vf_stream_end(void) {
 }
 
 /* n_bytes is at most 32: one line; the address may be anything. */
-static inline void ent_prefetch(uintptr_t address, size_t n_bytes) {
+static inline __attribute__((always_inline)) void ent_prefetch(uintptr_t address, size_t n_bytes) {
     (void)n_bytes;
     __builtin_prefetch((const void *)address);
 }

@@ -88,7 +88,7 @@ entrol_status entrol_context_create(entrol_context **context, const entrol_conte
     status = made && threads ? ENTROL_OK : ENTROL_ERROR_MEMORY;
     if (status == ENTROL_OK) {
         *made = (entrol_context){.options = taken, .cpu = cpu, .threads = threads};
-        status = ent_pool_init(&made->pool, threads, taken.n_threads);
+        status = ent_pool_init(&made->pool, threads, taken.n_threads, n_processors());
     }
     if (status == ENTROL_OK) {
         *context = made;
@@ -119,7 +119,9 @@ size_t entrol_context_n_threads(const entrol_context *context) {
 }
 
 void ent_parallel_for(entrol_context *context, size_t n_tasks, entrol_task task, void *argument) {
-    if (context->options.parallel_for)
+    if (n_tasks == 1)
+        task(argument, 0);
+    else if (context->options.parallel_for)
         context->options.parallel_for(context->options.parallel_user, n_tasks, task, argument);
     else
         ent_pool_run(&context->pool, n_tasks, task, argument);

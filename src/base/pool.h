@@ -18,8 +18,10 @@ typedef struct ent_pool {
     pthread_t *threads; /* n_threads - 1 of them */
     pthread_mutex_t lock;
     pthread_cond_t work, idle;
-    size_t n_places; /* threads that may still join the job */
-    size_t n_busy;   /* threads that have joined and not finished */
+    size_t n_places;      /* threads that may still join the job */
+    atomic_size_t n_busy; /* threads that have joined and not finished */
+    atomic_size_t n_jobs; /* so far */
+    int n_looks;          /* before a thread that waits goes to sleep */
     int stop;
     entrol_task task;
     void *argument;
@@ -28,7 +30,7 @@ typedef struct ent_pool {
 } ent_pool;
 
 /* `threads` is memory for n_threads handles, which outlives the pool. */
-entrol_status ent_pool_init(ent_pool *pool, pthread_t *threads, size_t n_threads);
+entrol_status ent_pool_init(ent_pool *pool, pthread_t *threads, size_t n_threads, size_t n_processors);
 void ent_pool_destroy(ent_pool *pool);
 void ent_pool_run(ent_pool *pool, size_t n_tasks, entrol_task task, void *argument);
 

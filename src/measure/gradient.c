@@ -25,6 +25,7 @@ typedef struct task {
     const entrol_state *states; /* NULL: measured here */
     entrol_gradient_callback callback;
     void *user;
+    entrol_context *context; /* whose threads share each row; NULL: this thread alone */
     size_t rows_per_task, rows_per_block;
 } task;
 
@@ -161,12 +162,31 @@ static void gradient_chunk(const ent_gradient_call *call, size_t row, ent_chunk 
         ent_destination_write(call, row, chunk->first_column, values, chunk->n);
 }
 
-void ent_row_gradient(const ent_gradient_call *call, size_t row, const ent_gradient_terms *terms) {
+typedef struct shared_row {
+    const ent_gradient_call *call;
+    size_t row;
+    const ent_gradient_terms *terms;
+} shared_row;
+
+static void gradient_piece(void *argument, size_t index) {
+    const shared_row *shared = argument;
+    const size_t n_columns = shared->call->rows.logits->n_columns, each = ent_piece_columns(n_columns);
+    const size_t first = index * each, end = n_columns - first < each ? n_columns : first + each;
     ent_chunk chunk;
-    for (size_t column = 0; column < call->rows.logits->n_columns; column += ENT_CHUNK) {
-        ent_chunk_load(&chunk, &call->rows, row, column);
-        gradient_chunk(call, row, &chunk, terms);
+    for (size_t column = first; column < end; column += ENT_CHUNK) {
+        ent_chunk_load(&chunk, &shared->call->rows, shared->row, column);
+        gradient_chunk(shared->call, shared->row, &chunk, shared->terms);
     }
+}
+
+static void row_gradient(const ent_gradient_call *call, size_t row, const ent_gradient_terms *terms,
+                         entrol_context *context) {
+    shared_row shared = {call, row, terms};
+    const size_t n_pieces = ent_n_pieces(call->rows.logits->n_columns);
+    if (context)
+        ent_parallel_for(context, n_pieces, gradient_piece, &shared);
+    for (size_t i = 0; !context && i < n_pieces; i++)
+        gradient_piece(&shared, i);
 }
 
 /* --- Short rows --- */
@@ -179,8 +199,8 @@ static void set_lane(ent_gradient_lanes *lanes, size_t lane, const ent_gradient_
     lanes->c[lane] = (float)terms->c;
 }
 
-void ent_rows_gradient_short(const ent_gradient_call *call, size_t first_row, size_t n_rows,
-                             const ent_gradient_terms *terms) {
+static void gradient_short(const ent_gradient_call *call, size_t first_row, size_t n_rows,
+                           const ent_gradient_terms *terms) {
     const size_t n_columns = call->rows.logits->n_columns;
     const ent_gradient_terms none = {.m = 0};
     ent_tile tile;
@@ -211,7 +231,8 @@ static void write_plain_row(const ent_gradient_call *call, size_t row, const ent
 }
 
 /* At most ENT_LANES rows. */
-static void gradient_rows(const ent_gradient_call *call, size_t begin, size_t end, const ent_gradient_terms *terms) {
+static void gradient_rows(const ent_gradient_call *call, size_t begin, size_t end, const ent_gradient_terms *terms,
+                          entrol_context *context) {
     const int is_short = call->rows.logits->n_columns <= ENT_SHORT;
     size_t n_plain = 0;
     for (size_t i = 0; i < end - begin; i++) {
@@ -219,11 +240,11 @@ static void gradient_rows(const ent_gradient_call *call, size_t begin, size_t en
             write_plain_row(call, begin + i, &terms[i]);
             n_plain++;
         } else if (!is_short) {
-            ent_row_gradient(call, begin + i, &terms[i]);
+            row_gradient(call, begin + i, &terms[i], context);
         }
     }
     if (is_short && n_plain < end - begin)
-        ent_rows_gradient_short(call, begin, end - begin, terms);
+        gradient_short(call, begin, end - begin, terms);
 }
 
 /* 1 if measuring in the same call has counted the row. */
@@ -243,14 +264,14 @@ static void gradient_block(const task *task, size_t begin, size_t end, const ent
             if (of_row->reason != ENTROL_REASON_NONE && !is_known(task, &states[row - begin]))
                 ent_rows_blame(&task->call->rows, row, of_row->reason, found);
         }
-        gradient_rows(task->call, first, last, terms);
+        gradient_rows(task->call, first, last, terms, task->context);
     }
 }
 
 /* Measures a block of rows, hears what the loss says of them, and takes the gradient while they are in the cache. */
 static void measured_block(const task *task, size_t begin, size_t end, entrol_diagnosis *found) {
     entrol_state states[MAX_BLOCK];
-    ent_rows_measure(&task->call->rows, begin, end, states, found);
+    ent_rows_measure(&task->call->rows, begin, end, states, found, task->context);
     if (task->callback)
         task->callback(task->user, begin, end - begin);
     gradient_block(task, begin, end, states, found);
@@ -326,8 +347,11 @@ static void run(entrol_context *context, task *task, entrol_diagnosis *diagnosis
     if (logits->n_rows == 0)
         return;
     task->rows_per_block = rows_per_block(logits);
+    task->context = ent_rows_are_shared(logits, context) ? context : NULL;
     const size_t n = ent_rows_per_task(logits);
-    task->rows_per_task = n < task->rows_per_block ? task->rows_per_block : n - n % task->rows_per_block;
+    task->rows_per_task = task->context              ? logits->n_rows /* one task, in this thread */
+                          : n < task->rows_per_block ? task->rows_per_block
+                                                     : n - n % task->rows_per_block;
     ent_trouble_begin(&task->call->trouble);
     ent_parallel_for(context, (logits->n_rows - 1) / task->rows_per_task + 1, run_task, task);
     ent_trouble_end(&task->call->trouble, diagnosis);

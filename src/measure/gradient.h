@@ -26,8 +26,4 @@ typedef struct ent_gradient_terms {
 void ent_destination_write(const ent_gradient_call *call, size_t row, size_t first_column, const float *values,
                            size_t n);
 
-void ent_row_gradient(const ent_gradient_call *call, size_t row, const ent_gradient_terms *terms);
-void ent_rows_gradient_short(const ent_gradient_call *call, size_t first_row, size_t n_rows,
-                             const ent_gradient_terms *terms);
-
 #endif

@@ -1,6 +1,8 @@
 /* Rows of more than ENT_SHORT columns: chunk by chunk, each read from memory once. */
 #include "rows.h"
 
+#include "base/context.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -95,10 +97,79 @@ static void measure_chunk(ent_row *result, const ent_rows *rows, size_t row, ent
         add_power(state, rows, &task);
 }
 
-void ent_row_measure(ent_row *result, const ent_rows *rows, size_t row) {
+/* --- Pieces of a row, which threads share --- */
+
+typedef struct shared_row {
+    const ent_rows *rows;
+    size_t row;
+    ent_row pieces[ENT_MAX_PIECES];
+    ent_best best[ENT_MAX_PIECES];
+} shared_row;
+
+/* An even number of them where there are several, for pairs of threads. */
+size_t ent_piece_columns(size_t n_columns) {
+    const size_t n_pairs = (n_columns + 2 * ENT_PIECE - 1) / (2 * ENT_PIECE), most = ENT_MAX_PIECES / 2;
+    const size_t n_pieces = n_columns <= ENT_PIECE ? 1 : 2 * (n_pairs < most ? n_pairs : most);
+    const size_t n_chunks = (n_columns + ENT_CHUNK - 1) / ENT_CHUNK;
+    return (n_chunks + n_pieces - 1) / n_pieces * ENT_CHUNK;
+}
+
+size_t ent_n_pieces(size_t n_columns) {
+    return n_columns <= ENT_PIECE ? 1 : (n_columns - 1) / ent_piece_columns(n_columns) + 1;
+}
+
+static void measure_piece(ent_row *piece, ent_best *best, const ent_rows *rows, size_t row, size_t index) {
     ent_chunk chunk;
-    for (size_t column = 0; column < rows->logits->n_columns; column += ENT_CHUNK) {
+    const size_t n_columns = rows->logits->n_columns, each = ent_piece_columns(n_columns), first = index * each;
+    const size_t end = n_columns - first < each ? n_columns : first + each;
+    ent_row_begin(piece, rows, row, best);
+    for (size_t column = first; column < end; column += ENT_CHUNK) {
         ent_chunk_load(&chunk, rows, row, column);
-        measure_chunk(result, rows, row, &chunk);
+        measure_chunk(piece, rows, row, &chunk);
+    }
+}
+
+static void measure_shared(void *argument, size_t index) {
+    shared_row *shared = argument;
+    measure_piece(&shared->pieces[index], &shared->best[index], shared->rows, shared->row, index);
+}
+
+/* The columns of `piece` come after those of `result`. */
+static void join_piece(ent_row *result, const ent_row *piece, const ent_rows *rows) {
+    ent_state_merge(&result->state, &piece->state, rows->scale, rows->options.renyi_order);
+    result->n_greater += piece->n_greater;
+    for (size_t i = 0; result->best && i < piece->best->n; i++)
+        ent_best_offer(result->best, rows->n_best, piece->best->z[i], (size_t)piece->best->column[i]);
+}
+
+static void measure_in_parallel(ent_row *result, ent_best *best, const ent_rows *rows, size_t row,
+                                entrol_context *context) {
+    shared_row shared;
+    shared.rows = rows;
+    shared.row = row;
+    const size_t n_pieces = ent_n_pieces(rows->logits->n_columns);
+    ent_parallel_for(context, n_pieces, measure_shared, &shared);
+    *result = shared.pieces[0];
+    if (result->best) {
+        *best = shared.best[0];
+        result->best = best;
+    }
+    for (size_t i = 1; i < n_pieces; i++)
+        join_piece(result, &shared.pieces[i], rows);
+}
+
+/* The same pieces and the same order of joining them, whoever measures them: the same bits. */
+void ent_row_measure(ent_row *result, ent_best *best, const ent_rows *rows, size_t row, entrol_context *context) {
+    const size_t n_pieces = ent_n_pieces(rows->logits->n_columns);
+    if (context && n_pieces > 1) {
+        measure_in_parallel(result, best, rows, row, context);
+        return;
+    }
+    measure_piece(result, best, rows, row, 0);
+    for (size_t i = 1; i < n_pieces; i++) {
+        ent_row piece;
+        ent_best best_of_piece;
+        measure_piece(&piece, &best_of_piece, rows, row, i);
+        join_piece(result, &piece, rows);
     }
 }

@@ -51,7 +51,7 @@ static void insert(ent_best *best, size_t n_best, double z, size_t column) {
     best->column[place] = (int32_t)column;
 }
 
-static void offer(ent_best *best, size_t n_best, double z, size_t column) {
+void ent_best_offer(ent_best *best, size_t n_best, double z, size_t column) {
     if (z > least_best(best, n_best))
         insert(best, n_best, z, column);
 }
@@ -68,7 +68,7 @@ static void order_f64(ent_row *result, const ent_rows *rows, size_t row, size_t 
         result->n_greater += z > result->state.target;
         result->state.n_support += z > (double)-INFINITY;
         if (result->best)
-            offer(result->best, rows->n_best, z, column);
+            ent_best_offer(result->best, rows->n_best, z, column);
     }
 }
 
@@ -77,7 +77,7 @@ static void find_best(ent_best *best, const ent_rows *rows, const float *z, size
     const float limit = (float)least_best(best, rows->n_best);
     const size_t n_found = rows->kernels->find_greater(found, z, n, limit);
     for (size_t i = 0; i < n_found; i++)
-        offer(best, rows->n_best, (double)z[found[i]], first_column + found[i]);
+        ent_best_offer(best, rows->n_best, (double)z[found[i]], first_column + found[i]);
 }
 
 void ent_row_order(ent_row *result, const ent_rows *rows, size_t row, const float *z, size_t first_column, size_t n,

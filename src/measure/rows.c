@@ -75,7 +75,13 @@ static void finish_row(const ent_rows *rows, size_t row, const ent_row *result, 
         block->states[row - block->begin] = state;
 }
 
-void ent_rows_measure(const ent_rows *rows, size_t begin, size_t end, entrol_state *states, entrol_diagnosis *found) {
+int ent_rows_are_shared(const entrol_matrix *logits, const entrol_context *context) {
+    const size_t n_threads = entrol_context_n_threads(context);
+    return n_threads > 1 && logits->n_rows < 4 * n_threads && ent_n_pieces(logits->n_columns) > 1;
+}
+
+void ent_rows_measure(const ent_rows *rows, size_t begin, size_t end, entrol_state *states, entrol_diagnosis *found,
+                      entrol_context *context) {
     block block = {begin, states, found};
     const int is_short = rows->logits->n_columns <= ENT_SHORT;
     for (size_t row = begin; row < end && is_short; row += ENT_LANES)
@@ -83,8 +89,7 @@ void ent_rows_measure(const ent_rows *rows, size_t begin, size_t end, entrol_sta
     for (size_t row = begin; row < end && !is_short; row++) {
         ent_row result;
         ent_best best;
-        ent_row_begin(&result, rows, row, &best);
-        ent_row_measure(&result, rows, row);
+        ent_row_measure(&result, &best, rows, row, context);
         finish_row(rows, row, &result, &block);
     }
 }
@@ -94,7 +99,7 @@ static void measure_task(void *argument, size_t index) {
     const size_t begin = index * call->rows_per_task, n_left = call->rows.logits->n_rows - begin;
     entrol_diagnosis found = {0};
     ent_rows_measure(&call->rows, begin, begin + (n_left < call->rows_per_task ? n_left : call->rows_per_task), NULL,
-                     &found);
+                     &found, NULL);
     ent_trouble_join(&call->trouble, &found);
 }
 
@@ -203,6 +208,13 @@ entrol_status entrol_measure_rows(entrol_context *context, const entrol_record *
     const entrol_status status = ent_rows_prepare(&call.rows, context, diagnosis, record, logits, targets, options);
     if (status != ENTROL_OK || logits->n_rows == 0)
         return status;
+    if (ent_rows_are_shared(logits, context)) {
+        entrol_diagnosis found = {0};
+        ent_rows_measure(&call.rows, 0, logits->n_rows, NULL, &found, context);
+        if (diagnosis)
+            *diagnosis = found;
+        return ENTROL_OK;
+    }
     call.rows_per_task = ent_rows_per_task(logits);
     ent_trouble_begin(&call.trouble);
     ent_parallel_for(context, (logits->n_rows - 1) / call.rows_per_task + 1, measure_task, &call);

@@ -76,8 +76,10 @@ void ent_trouble_join(ent_trouble *trouble, const entrol_diagnosis *of_task);
 /* Fills the diagnosis; NULL: not wanted. */
 void ent_trouble_end(ent_trouble *trouble, entrol_diagnosis *diagnosis);
 
-/* Measures rows [begin, end) and writes their outputs, and (not NULL) the states of these rows. */
-void ent_rows_measure(const ent_rows *rows, size_t begin, size_t end, entrol_state *states, entrol_diagnosis *found);
+/* Measures rows [begin, end) and writes their outputs, and (not NULL) the states of these rows. With a context, its
+ * threads share each row. */
+void ent_rows_measure(const ent_rows *rows, size_t begin, size_t end, entrol_state *states, entrol_diagnosis *found,
+                      entrol_context *context);
 
 const char *ent_rows_at(const ent_rows *rows, size_t row);
 const uint8_t *ent_rows_mask(const ent_rows *rows, size_t row); /* NULL: none */
@@ -119,8 +121,22 @@ void ent_row_begin(ent_row *result, const ent_rows *rows, size_t row, ent_best *
 void ent_row_order(ent_row *result, const ent_rows *rows, size_t row, const float *z, size_t first_column, size_t n,
                    double max);
 
-/* Measures one row of more than ENT_SHORT columns. */
-void ent_row_measure(ent_row *result, const ent_rows *rows, size_t row);
+/* Offers a column that comes after all that were offered. */
+void ent_best_offer(ent_best *best, size_t n_best, double z, size_t column);
+
+/* A row of more than ENT_PIECE columns is measured in pieces, which are merged in their order, so that threads may
+ * share it. How many there are depends on the number of columns alone. */
+#define ENT_PIECE ((size_t)32768)
+enum { ENT_MAX_PIECES = 16 };
+size_t ent_piece_columns(size_t n_columns); /* a multiple of ENT_CHUNK; the last piece may have fewer */
+size_t ent_n_pieces(size_t n_columns);
+
+/* 1 if there are so few rows that threads had better share each of them. */
+int ent_rows_are_shared(const entrol_matrix *logits, const entrol_context *context);
+
+/* Measures one row of more than ENT_SHORT columns, with the context's threads, or (NULL) in this one. `best` is memory
+ * for the greatest columns. */
+void ent_row_measure(ent_row *result, ent_best *best, const ent_rows *rows, size_t row, entrol_context *context);
 
 /* Measures up to ENT_LANES rows of at most ENT_SHORT columns. results[i].best may share memory: `finish` is called on
  * each in turn. */

@@ -77,17 +77,13 @@ static double second_of(const entrol_state *a, const entrol_state *b) {
     return low->m > high->second ? low->m : high->second;
 }
 
-entrol_status entrol_state_merge(entrol_state *state, const entrol_state *other,
-                                 const entrol_measure_options *options) {
-    entrol_measure_options taken = ENTROL_MEASURE_OPTIONS_INIT;
-    if (!state || !other || (options && !ent_take(&taken, options, sizeof taken)) || ent_check_options(&taken))
-        return ENTROL_ERROR_ARGUMENT;
-    const double scale = ent_scale(&taken), second = second_of(state, other);
+void ent_state_merge(entrol_state *state, const entrol_state *other, double scale, double renyi_order) {
+    const double second = second_of(state, other);
     entrol_state added = *other;
     if (added.m > state->m)
-        ent_state_rise(state, added.m, scale, taken.renyi_order);
+        ent_state_rise(state, added.m, scale, renyi_order);
     else if (state->m > added.m)
-        ent_state_rise(&added, state->m, scale, taken.renyi_order);
+        ent_state_rise(&added, state->m, scale, renyi_order);
     state->n_top += added.n_top;
     state->q += added.q;
     state->power += added.power;
@@ -95,5 +91,13 @@ entrol_status entrol_state_merge(entrol_state *state, const entrol_state *other,
     state->second = second;
     state->target = isnan(state->target) ? added.target : state->target;
     join(state, added.s, added.t, added.m2);
+}
+
+entrol_status entrol_state_merge(entrol_state *state, const entrol_state *other,
+                                 const entrol_measure_options *options) {
+    entrol_measure_options taken = ENTROL_MEASURE_OPTIONS_INIT;
+    if (!state || !other || (options && !ent_take(&taken, options, sizeof taken)) || ent_check_options(&taken))
+        return ENTROL_ERROR_ARGUMENT;
+    ent_state_merge(state, other, ent_scale(&taken), taken.renyi_order);
     return ENTROL_OK;
 }

@@ -13,6 +13,9 @@
 /* Makes `m`, greater than state->m, the new top: what was the top joins the rest. */
 void ent_state_rise(entrol_state *state, double m, double scale, double renyi_order);
 
+/* Adds other columns of the same row. */
+void ent_state_merge(entrol_state *state, const entrol_state *other, double scale, double renyi_order);
+
 /* Adds a chunk's sums, taken at the state's m; `u` was taken about `pivot`. */
 void ent_state_add(entrol_state *state, const ent_sums *sums, double pivot);
 

@@ -323,6 +323,36 @@ static void check_same_bits(void) {
     }
 }
 
+/* Rows so few and long that threads share each of them. Trouble anywhere is found, and the bits are the same. */
+static void check_shared_rows(void) {
+    static const size_t sizes[] = {32769, 65537, 131073, 600001};
+    for (size_t k = 0; k < 4; k++) {
+        const size_t n = sizes[k];
+        sheet sheet = sheet_make(3, n, k % 2 ? ENTROL_BF16 : ENTROL_F32);
+        for (size_t j = 0; j < 3 * n; j++)
+            sheet_put(&sheet, 0, j, test_normal() * 4 - (double)(j % n) * 40 / (double)n * (k % 3 ? 1 : -1));
+        sheet_put(&sheet, 1, n - 1 - test_below(n / 2), NAN);
+        results expected, got;
+        entrol_diagnosis diagnosis, expected_diagnosis;
+        for (size_t n_threads = 1; n_threads <= 7; n_threads += n_threads < 2 ? 1 : 5) {
+            entrol_context *context = context_at(cpu_tested, n_threads);
+            results_reset(n_threads == 1 ? &expected : &got);
+            entrol_measure_rows(context, n_threads == 1 ? &expected.record : &got.record,
+                                n_threads == 1 ? &expected_diagnosis : &diagnosis, &sheet.matrix, sheet.targets, NULL);
+            entrol_context_destroy(context);
+            if (n_threads == 1)
+                continue;
+            CHECK(memcmp(got.floats, expected.floats, sizeof got.floats) == 0);
+            CHECK(memcmp(got.rank, expected.rank, sizeof got.rank) == 0);
+            CHECK(memcmp(got.top_id, expected.top_id, sizeof got.top_id) == 0);
+            CHECK(diagnosis.n_bad == 1 && diagnosis.first_row == 1 &&
+                  diagnosis.first_column == expected_diagnosis.first_column);
+        }
+        CHECK(!isnan(expected.floats[0][0]) && isnan(expected.floats[0][1]));
+        sheet_free(&sheet);
+    }
+}
+
 /* What is asked for changes nothing in what else is asked for. */
 static void check_subsets(void) {
     sheet sheet = sheet_make(20, 5000, ENTROL_F32);
@@ -460,9 +490,11 @@ static void run_level(entrol_cpu cpu) {
     static const struct {
         const char *name;
         void (*function)(void);
-    } checks[] = {{"trouble", check_trouble}, {"empty_support", check_empty_support}, {"targets", check_targets},
-                  {"mask", check_mask},       {"same_bits", check_same_bits},         {"subsets", check_subsets},
-                  {"shift", check_shift},     {"far_offsets", check_far_offsets}};
+    } checks[] = {{"trouble", check_trouble},        {"empty_support", check_empty_support},
+                  {"targets", check_targets},        {"mask", check_mask},
+                  {"same_bits", check_same_bits},    {"shared_rows", check_shared_rows},
+                  {"subsets", check_subsets},        {"shift", check_shift},
+                  {"far_offsets", check_far_offsets}};
     char name[64];
     cpu_tested = cpu;
     if (!contexts[cpu]) {

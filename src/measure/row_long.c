@@ -49,19 +49,16 @@ void ent_chunk_load(ent_chunk *chunk, const ent_rows *rows, size_t row, size_t f
 
 /* Sums whose squares are taken near the chunk's own mean: about the row's mean so far, or again about the chunk's where
  * that was too far off for float (u would be a difference of large numbers). */
-static void add_chunk(entrol_state *state, const ent_rows *rows, ent_sums_task *task) {
-    ent_sums sums;
-    task->pivot = rows->wants_squares && state->s > 0 ? (float)(state->t / state->s) : 0;
-    rows->kernels->sums(&sums, task);
-    if (rows->wants_squares && sums.s > 0) {
-        const double mean = sums.t / sums.s;
+static void add_chunk(entrol_state *state, const ent_rows *rows, ent_sums *sums, ent_sums_task *task) {
+    if (rows->wants_squares && sums->s > 0) {
+        const double mean = sums->t / sums->s;
         if (fabs(mean - (double)task->pivot) * rows->scale > 1 &&
-            sums.u > 8 * ent_sums_m2(&sums, (double)task->pivot)) {
+            sums->u > 8 * ent_sums_m2(sums, (double)task->pivot)) {
             task->pivot = (float)mean;
-            rows->kernels->sums(&sums, task);
+            rows->kernels->sums(sums, task);
         }
     }
-    ent_state_add(state, &sums, (double)task->pivot);
+    ent_state_add(state, sums, (double)task->pivot);
 }
 
 /* The sum of e^(order d), for Renyi entropy, is the sum s at another scale. */
@@ -69,32 +66,66 @@ static void add_power(entrol_state *state, const ent_rows *rows, const ent_sums_
     ent_sums sums;
     ent_sums_task power = *task;
     power.scale = (float)(rows->scale * rows->options.renyi_order);
-    power.squares = 0;
+    power.squares = power.is_near = 0;
     rows->kernels->sums(&sums, &power);
     state->power += sums.s;
 }
 
-static void measure_chunk(ent_row *result, const ent_rows *rows, size_t row, ent_chunk *chunk) {
-    entrol_state *state = &result->state;
-    const double max = chunk->z ? (double)rows->kernels->max(chunk->z, chunk->n) : max_f64(chunk);
-    ent_row_order(result, rows, row, chunk->z, chunk->first_column, chunk->n, max);
+/* Makes the chunk's greatest column the row's top, if it is greater. */
+static void rise(entrol_state *state, const ent_rows *rows, double max) {
     if (max > state->m)
         ent_state_rise(state, max, rows->scale, rows->options.renyi_order);
+}
+
+/* Sums at the row's top so far. */
+static void sum_at_top(ent_sums *sums, ent_sums_task *task, const entrol_state *state, const ent_rows *rows,
+                       const ent_chunk *chunk) {
     const double m = state->m > -INFINITY ? state->m : 0; /* nothing finite yet: only a NaN can show */
-    if (!chunk->z)
-        ent_chunk_narrow(chunk, m);
+    task->m = (float)(m - chunk->origin);
+    task->pivot = rows->wants_squares && state->s > 0 ? (float)(state->t / state->s) : 0;
+    rows->kernels->sums(sums, task);
+}
+
+/* Sums of a chunk, which is taken to be like the one before; if it is not, again, as it is. */
+static void sum_chunk(ent_sums *sums, ent_sums_task *task, ent_row *result, const ent_rows *rows,
+                      const ent_chunk *chunk) {
+    entrol_state *state = &result->state;
+    task->has_top = result->expects_top;
+    task->is_near = result->expects_near;
+    sum_at_top(sums, task, state, rows, chunk);
+    const double greatest = (double)sums->greatest + chunk->origin;
+    result->expects_top = greatest >= state->m;
+    result->expects_near = !sums->has_far;
+    if (greatest > state->m || result->expects_top > task->has_top || result->expects_near < task->is_near) {
+        rise(state, rows, greatest);
+        task->has_top = 1;
+        task->is_near = 0;
+        sum_at_top(sums, task, state, rows, chunk);
+    }
+}
+
+static void measure_chunk(ent_row *result, const ent_rows *rows, size_t row, ent_chunk *chunk) {
+    entrol_state *state = &result->state;
+    ent_sums sums;
+    const float *exact = chunk->z; /* NULL: f64 */
+    if (!exact)
+        rise(state, rows, max_f64(chunk));
+    else if (state->m == -INFINITY)
+        rise(state, rows, (double)rows->kernels->max(chunk->z, chunk->n));
+    if (!exact)
+        ent_chunk_narrow(chunk, state->m > -INFINITY ? state->m : 0);
     const size_t step = entrol_dtype_size(rows->logits->dtype);
     ent_sums_task task = {.z = chunk->z,
                           .n = chunk->n,
-                          .m = (float)(m - chunk->origin),
                           .scale = (float)rows->scale,
-                          .has_top = max == state->m,
                           .squares = rows->wants_squares,
                           .next = chunk->source + chunk->n * step,
                           .next_step = step};
-    add_chunk(state, rows, &task);
+    sum_chunk(&sums, &task, result, rows, chunk);
+    add_chunk(state, rows, &sums, &task);
     if (rows->wants_power)
         add_power(state, rows, &task);
+    ent_row_order(result, rows, row, exact, chunk->first_column, chunk->n, (double)sums.greatest);
 }
 
 /* --- Pieces of a row, which threads share --- */

@@ -33,8 +33,9 @@ typedef struct ent_best {
 /* Everything found out about one row. */
 typedef struct ent_row {
     entrol_state state;
-    size_t n_greater; /* columns greater than the target */
-    ent_best *best;   /* NULL unless n_best is above 0 */
+    size_t n_greater;              /* columns greater than the target */
+    int expects_top, expects_near; /* what the next chunk is taken to be: see ent_sums_task */
+    ent_best *best;                /* NULL unless n_best is above 0 */
 } ent_row;
 
 /* A struct that may be shorter or longer than this library's: what is there is taken, the rest keeps its default. 0 if

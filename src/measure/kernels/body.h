@@ -2,7 +2,7 @@
  *
  * It defines before: ENT_W, the floats in a vector; vf, the vector; ent_prefetch; and as inline functions
  *   vf_set, vf_load, vf_store, vf_add, vf_sub, vf_mul, vf_div, vf_fma (a b + c), vf_fms (a b - c)
- *   vf_max(a, b)                    the greater; b where either is NaN
+ *   vf_max(a, b), vf_min(a, b)      the greater, the lesser; b where either is NaN
  *   vf_zero_unless_above(e, x, low) e where x > low or x is NaN, else 0
  *   vf_zero_where_zero(e, x)        0 where x = 0, else e
  *   vf_count_zeros(count, x)        count + 1 where x = 0
@@ -15,6 +15,8 @@
  *   vf_store_halves                 the lower halves of the patterns, whose upper ones are 0; to any alignment
  *   vf_stream                       vf_store past the caches, to ENT_W floats' alignment; vf_stream_end after the last
  */
+
+#define ENT_ALL_LANES ((1u << ENT_W) - 1)
 
 /* exp: t = c x + 1.5 2^23 leaves the integer k nearest to c x in the low bits of t; f = c x - k is in [-1/2, 1/2]; a
  * polynomial gives 2^f, and k is added to its exponent. The polynomial is the minimax one of degree 5 for the relative
@@ -80,6 +82,10 @@ typedef struct accumulators {
     vf n_top, s, t, u, q;
 } accumulators;
 
+typedef struct range {
+    vf greatest, least;
+} range;
+
 typedef struct constants {
     vf m, c, low, pivot;
 } constants;
@@ -93,12 +99,14 @@ static inline constants constants_of(vf m, float scale, vf pivot) {
  * their errors grow with the square of their number. */
 #define ENT_RUN 16
 
-/* Adds the terms of one vector. `squares` and `has_top` are constants where this is inlined. */
+/* Adds the terms of one vector. `squares`, `has_top` and `is_near` are constants where this is inlined. */
 static inline __attribute__((always_inline)) void add_terms(accumulators *a, vf z, const constants *k, int squares,
-                                                            int has_top) {
+                                                            int has_top, int is_near) {
     const vf raw = vf_sub(z, k->m);
-    const vf x = vf_max(k->low, raw); /* finite also for -inf, so that 0 * x is 0; NaN stays */
-    vf e = vf_zero_unless_above(exp_of(x, k->c), raw, k->low);
+    const vf x = is_near ? raw : vf_max(k->low, raw); /* finite also for -inf, so that 0 * x is 0; NaN stays */
+    vf e = exp_of(x, k->c);
+    if (!is_near)
+        e = vf_zero_unless_above(e, raw, k->low);
     if (has_top) {
         e = vf_zero_where_zero(e, raw);
         a->n_top = vf_count_zeros(a->n_top, raw);
@@ -129,78 +137,116 @@ static inline __attribute__((always_inline)) void add_all(accumulators *a, const
     }
 }
 
-/* A run of ENT_RUN vectors a pair of accumulators, and the vectors after the last run. */
+static inline __attribute__((always_inline)) void extend(range *r, vf z) {
+    r->greatest = vf_max(z, r->greatest);
+    r->least = vf_min(z, r->least);
+}
+
+/* The vectors after the last run, and the columns after the last vector, filled up with -inf: never near. */
+static inline __attribute__((always_inline)) void add_rest(accumulators *total, range *r, const float *z, size_t n,
+                                                           const constants *k, int squares, int has_top) {
+    for (size_t i = 0; i < n; i += ENT_W) {
+        const vf some = load_some(z + i, n - i);
+        add_terms(total, some, k, squares, has_top, 0);
+        r->greatest = vf_max(some, r->greatest);
+        for (size_t j = i; j < n && j < i + ENT_W; j++)
+            r->least = vf_min(vf_set(z[j]), r->least);
+    }
+}
+
+/* A run of ENT_RUN vectors a pair of accumulators. */
 static inline __attribute__((always_inline)) void sums_loop(ent_sums *sums, const ent_sums_task *task, int squares,
-                                                            int has_top) {
+                                                            int has_top, int is_near) {
     const constants k = constants_of(vf_set(task->m), task->scale, vf_set(task->pivot));
     const uintptr_t next = (uintptr_t)task->next;
     accumulators total = no_terms();
+    range r = {vf_set(-INFINITY), vf_set(INFINITY)};
     size_t i = 0;
     while (i + 2 * ENT_W <= task->n) {
         accumulators a = no_terms(), b = no_terms();
         const size_t n_left = task->n - i, run = 2 * ENT_W * ENT_RUN;
         const size_t end = i + (n_left < run ? n_left - n_left % (2 * ENT_W) : run);
         for (; i < end; i += 2 * ENT_W) {
+            const vf z0 = vf_load(task->z + i), z1 = vf_load(task->z + i + ENT_W);
             ent_prefetch(next + i * task->next_step, 2 * ENT_W * task->next_step);
-            add_terms(&a, vf_load(task->z + i), &k, squares, has_top);
-            add_terms(&b, vf_load(task->z + i + ENT_W), &k, squares, has_top);
+            extend(&r, z0);
+            add_terms(&a, z0, &k, squares, has_top, is_near);
+            extend(&r, z1);
+            add_terms(&b, z1, &k, squares, has_top, is_near);
         }
         add_all(&a, &b, squares, has_top);
         add_all(&total, &a, squares, has_top);
     }
-    for (; i < task->n; i += ENT_W)
-        add_terms(&total, load_some(task->z + i, task->n - i), &k, squares, has_top);
+    add_rest(&total, &r, task->z + i, task->n - i, &k, squares, has_top);
     sums->n_top = has_top ? vf_sum(total.n_top) : 0;
     sums->s = vf_sum(total.s);
     sums->t = vf_sum(total.t);
     sums->u = squares ? vf_sum(total.u) : 0;
     sums->q = squares ? vf_sum(total.q) : 0;
+    sums->greatest = vf_max_lane(r.greatest);
+    sums->has_far = vf_greater_bits(vf_sub(r.least, k.m), k.low) != ENT_ALL_LANES;
+}
+
+static inline __attribute__((always_inline)) void sums_of(ent_sums *sums, const ent_sums_task *task, int squares) {
+    if (task->has_top && task->is_near)
+        sums_loop(sums, task, squares, 1, 1);
+    else if (task->has_top)
+        sums_loop(sums, task, squares, 1, 0);
+    else if (task->is_near)
+        sums_loop(sums, task, squares, 0, 1);
+    else
+        sums_loop(sums, task, squares, 0, 0);
 }
 
 static void sums_body(ent_sums *sums, const ent_sums_task *task) {
-    if (task->squares && task->has_top)
-        sums_loop(sums, task, 1, 1);
-    else if (task->squares)
-        sums_loop(sums, task, 1, 0);
-    else if (task->has_top)
-        sums_loop(sums, task, 0, 1);
+    if (task->squares)
+        sums_of(sums, task, 1);
     else
-        sums_loop(sums, task, 0, 0);
+        sums_of(sums, task, 0);
 }
 
 /* All columns of one vector of lanes, in runs. */
 static inline __attribute__((always_inline)) accumulators add_columns(const float *tile, size_t n_columns,
-                                                                      const constants *k, int squares) {
+                                                                      const constants *k, int squares, int is_near) {
     accumulators total = no_terms();
     for (size_t j = 0; j < n_columns;) {
         accumulators a = no_terms();
         for (const size_t end = j + ENT_RUN < n_columns ? j + ENT_RUN : n_columns; j < end; j++)
-            add_terms(&a, vf_load(tile + j * ENT_LANES), k, squares, 1);
+            add_terms(&a, vf_load(tile + j * ENT_LANES), k, squares, 1, is_near);
         add_all(&total, &a, squares, 1);
     }
     return total;
 }
 
-/* One vector of lanes: the maximum, the sums, and the squares about the mean, each a pass over a tile in L1. */
-static inline __attribute__((always_inline)) void lanes_step(ent_lanes_sums *sums, size_t lane, const float *tile,
-                                                             size_t n_columns, float scale, int squares) {
-    const vf least = vf_set(-INFINITY);
-    vf m = least;
-    for (size_t j = 0; j < n_columns; j++)
-        m = vf_max(vf_load(tile + j * ENT_LANES), m);
-    constants k = constants_of(vf_zero_unless_above(m, m, least), scale, vf_set(0));
-    const accumulators a = add_columns(tile, n_columns, &k, 0);
-    vf_store(sums->m + lane, m);
+/* Sums, and the squares about the mean: each a pass over a tile in L1. */
+static inline __attribute__((always_inline)) void lanes_sums(ent_lanes_sums *sums, size_t lane, const float *tile,
+                                                             size_t n_columns, constants *k, int squares, int is_near) {
+    const accumulators a = add_columns(tile, n_columns, k, 0, is_near);
     vf_store(sums->n_top + lane, a.n_top);
     vf_store(sums->s + lane, a.s);
     vf_store(sums->t + lane, a.t);
     if (!squares)
         return;
-    k.pivot = vf_div(a.t, vf_add(a.s, a.n_top));
-    const accumulators about_mean = add_columns(tile, n_columns, &k, 1);
+    k->pivot = vf_div(a.t, vf_add(a.s, a.n_top));
+    const accumulators about_mean = add_columns(tile, n_columns, k, 1, is_near);
     /* the columns equal to m stand at 0: their share of the squares is n_top mean^2 */
-    vf_store(sums->u + lane, vf_fma(vf_mul(a.n_top, k.pivot), k.pivot, about_mean.u));
+    vf_store(sums->u + lane, vf_fma(vf_mul(a.n_top, k->pivot), k->pivot, about_mean.u));
     vf_store(sums->q + lane, about_mean.q);
+}
+
+/* One vector of lanes: the range, a pass of its own, says whether every column is near. */
+static inline __attribute__((always_inline)) void lanes_step(ent_lanes_sums *sums, size_t lane, const float *tile,
+                                                             size_t n_columns, float scale, int squares) {
+    range r = {vf_set(-INFINITY), vf_set(INFINITY)};
+    for (size_t j = 0; j < n_columns; j++)
+        extend(&r, vf_load(tile + j * ENT_LANES));
+    const vf m = vf_zero_unless_above(r.greatest, r.greatest, vf_set(-INFINITY));
+    constants k = constants_of(m, scale, vf_set(0));
+    vf_store(sums->m + lane, r.greatest);
+    if (vf_greater_bits(vf_sub(r.least, m), k.low) == ENT_ALL_LANES)
+        lanes_sums(sums, lane, tile, n_columns, &k, squares, 1);
+    else
+        lanes_sums(sums, lane, tile, n_columns, &k, squares, 0);
 }
 
 static void lanes_body(ent_lanes_sums *sums, const float *tile, size_t n_columns, float scale, int squares) {

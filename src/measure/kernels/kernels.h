@@ -26,21 +26,25 @@
 #define ENT_LANES 16
 
 typedef struct ent_sums {
-    double n_top; /* columns with z = m */
-    double s;     /* sum of e^d over the others */
-    double t;     /* sum of e^d (z - m) */
-    double u;     /* sum of e^d (z - m - pivot)^2; 0 unless squares are wanted */
-    double q;     /* sum of (e^d)^2; likewise */
+    double n_top;   /* columns with z = m */
+    double s;       /* sum of e^d over the others */
+    double t;       /* sum of e^d (z - m) */
+    double u;       /* sum of e^d (z - m - pivot)^2; 0 unless squares are wanted */
+    double q;       /* sum of (e^d)^2; likewise */
+    float greatest; /* of the columns, NaNs left out; -inf for none */
+    int has_far;    /* 1 if a column counts as 0 */
 } ent_sums;
 
 typedef struct ent_sums_task {
     const float *z;
     size_t n;
-    float m;          /* finite */
-    float scale;      /* 1 / temperature, above 0 */
-    float pivot;      /* near the mean of z - m under e^d */
-    int has_top;      /* 0 promises that no column equals m */
-    int squares;      /* whether u and q are wanted */
+    float m;     /* finite */
+    float scale; /* 1 / temperature, above 0 */
+    float pivot; /* near the mean of z - m under e^d */
+    int has_top; /* 0 promises that no column equals m */
+    int is_near; /* 1 promises that no column counts as 0. Where has_far says otherwise, or greatest that has_top is
+                    wrong or m exceeded, the sums are worthless: guessing and doing it again is faster than looking */
+    int squares; /* whether u and q are wanted */
     const char *next; /* memory to prefetch meanwhile, next_step bytes a column; may be any address */
     size_t next_step;
 } ent_sums_task;

@@ -38,10 +38,12 @@ static double exp_ref(float x, float scale) {
 }
 
 static void sums_ref(ent_sums *sums, const ent_sums_task *task) {
-    ent_sums total = {0, 0, 0, 0, 0};
+    ent_sums total = {.greatest = -INFINITY};
     for (size_t i = 0; i < task->n; i++) {
         const float x = task->z[i] - task->m;
         const double e = x == 0 ? 0 : exp_ref(x, task->scale);
+        total.greatest = task->z[i] > total.greatest ? task->z[i] : total.greatest;
+        total.has_far |= x * task->scale < MIN_EXPONENT;
         total.n_top += x == 0;
         total.s += e;
         if (e == 0 && x >= -INFINITY) /* 0 * -inf is no term, but a NaN is one */
@@ -60,7 +62,8 @@ static void lane_ref(ent_lanes_sums *sums, size_t lane, const float *tile, size_
     for (size_t j = 0; j < n_columns; j++)
         row[j] = tile[j * ENT_LANES + lane];
     const float m = max_ref(row, n_columns);
-    ent_sums_task task = {row, n_columns, m == -INFINITY ? 0 : m, scale, 0, 1, 1, NULL, 0};
+    ent_sums_task task = {
+        .z = row, .n = n_columns, .m = m == -INFINITY ? 0 : m, .scale = scale, .has_top = 1, .squares = 1};
     ent_sums total, about_mean;
     sums_ref(&total, &task);
     const double mean = total.t / (total.s + total.n_top);

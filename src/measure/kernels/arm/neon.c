@@ -51,6 +51,10 @@ static inline vf vf_max(vf a, vf b) {
     return vbslq_f32(vcgtq_f32(a, b), a, b);
 }
 
+static inline vf vf_min(vf a, vf b) {
+    return vbslq_f32(vcltq_f32(a, b), a, b);
+}
+
 static inline vf vf_zero_unless_above(vf e, vf x, vf low) {
     return vreinterpretq_f32_u32(vbicq_u32(vreinterpretq_u32_f32(e), vcleq_f32(x, low)));
 }

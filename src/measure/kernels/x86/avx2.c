@@ -57,6 +57,10 @@ static inline vf vf_max(vf a, vf b) {
     return _mm256_max_ps(a, b);
 }
 
+static inline vf vf_min(vf a, vf b) {
+    return _mm256_min_ps(a, b);
+}
+
 static inline vf vf_zero_unless_above(vf e, vf x, vf low) {
     return _mm256_and_ps(e, _mm256_cmp_ps(x, low, _CMP_NLE_UQ));
 }

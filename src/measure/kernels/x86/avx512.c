@@ -58,6 +58,10 @@ static inline vf vf_max(vf a, vf b) {
     return _mm512_max_ps(a, b);
 }
 
+static inline vf vf_min(vf a, vf b) {
+    return _mm512_min_ps(a, b);
+}
+
 static inline vf vf_zero_unless_above(vf e, vf x, vf low) {
     return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, low, _CMP_NLE_UQ), e);
 }

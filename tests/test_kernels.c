@@ -241,6 +241,46 @@ static void check_lanes(void) {
     }
 }
 
+/* ln(1 + x) of every size of x, and what follows from it; lanes in trouble are told. */
+static void check_lanes_values(void) {
+    for (size_t k = 0; k < 2000; k++) {
+        ent_lanes_sums sums;
+        ent_lanes_values values;
+        float targets[ENT_LANES];
+        const float scale = (float)exp(test_normal());
+        unsigned bad = 0;
+        for (size_t i = 0; i < ENT_LANES; i++) {
+            const size_t kind = test_below(20);
+            sums.m[i] = kind == 0 ? -INFINITY : kind == 1 ? INFINITY : (float)test_normal() * 10;
+            sums.n_top[i] = (float)(1 + test_below(k % 2 ? 1 : 64));
+            sums.s[i] = (float)exp(-80 * test_uniform() * (double)(k % 3)) * 64 * (float)test_uniform();
+            sums.t[i] = kind == 2 ? NAN : -sums.s[i] * 20 * (float)test_uniform();
+            sums.u[i] = sums.s[i] * 9 * (float)test_uniform();
+            sums.q[i] = sums.s[i] * (float)test_uniform();
+            targets[i] = kind == 3 ? NAN : kind == 4 ? -INFINITY : sums.m[i] - 30 * (float)test_uniform();
+            bad |= (unsigned)(kind < 3) << i;
+        }
+        kernels->lanes_values(&values, &sums, targets, scale, 1);
+        CHECK_INT(values.bad, bad);
+        for (size_t i = 0; i < ENT_LANES; i++) {
+            if ((bad >> i) & 1)
+                continue;
+            const double sum = (double)sums.n_top[i] + (double)sums.s[i], T = (double)scale;
+            const double log_sum = log1p((double)sums.n_top[i] - 1 + (double)sums.s[i]),
+                         mean = T * (double)sums.t[i] / sum;
+            const double apart = ((double)targets[i] - (double)sums.m[i]) * T, tiny = 1e-37;
+            CHECK_NEAR(values.entropy[i], log_sum - mean, 4e-7 * fmax(log_sum, -mean) + tiny);
+            CHECK_NEAR(values.logsumexp[i], (double)sums.m[i] * T + log_sum,
+                       4e-7 * fmax(log_sum, fabs((double)sums.m[i] * T)) + tiny);
+            CHECK(test_near((double)values.logprob[i], apart - log_sum, 4e-7 * fmax(log_sum, fabs(apart)) + tiny));
+            CHECK_NEAR(values.top_prob[i], 1 / sum, 4e-7 / sum);
+            CHECK_NEAR(values.varentropy[i], T * T * (double)sums.u[i] / sum,
+                       4e-7 * T * T * (double)sums.u[i] / sum + tiny);
+            CHECK_NEAR(values.sum_p_squared[i], ((double)sums.n_top[i] + (double)sums.q[i]) / sum / sum, 4e-7);
+        }
+    }
+}
+
 /* A gradient's element exactly, and what the contract allows. */
 static long double gradient_exactly(long double *allowed, const ent_gradient_task *task, float z) {
     const long double x = (long double)z - (long double)task->m, d = x * (long double)task->scale;
@@ -430,9 +470,11 @@ static void run_level(entrol_cpu cpu) {
     static const struct {
         const char *name;
         void (*function)(void);
-    } checks[] = {{"max", check_max},           {"greater", check_greater},   {"sums", check_sums},
-                  {"sums_nan", check_sums_nan}, {"lanes", check_lanes},       {"widen", check_widen},
-                  {"halves", check_halves},     {"gradient", check_gradient}, {"gradient_lanes", check_gradient_lanes},
+    } checks[] = {{"max", check_max},           {"greater", check_greater},
+                  {"sums", check_sums},         {"sums_nan", check_sums_nan},
+                  {"lanes", check_lanes},       {"lanes_values", check_lanes_values},
+                  {"widen", check_widen},       {"halves", check_halves},
+                  {"gradient", check_gradient}, {"gradient_lanes", check_gradient_lanes},
                   {"narrow", check_narrow}};
     char name[64];
     if (!entrol_cpu_available(cpu)) {

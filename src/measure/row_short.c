@@ -24,16 +24,30 @@ static double load_row(float *z, const ent_rows *rows, size_t row) {
     return origin;
 }
 
+/* Rows that lie one behind the other and need no more than widening, all at once. */
+static int load_rows(float *z, double *origin, const ent_rows *rows, size_t first_row, size_t n_rows) {
+    const entrol_matrix *logits = rows->logits;
+    const size_t n_columns = logits->n_columns;
+    if (logits->dtype == ENTROL_F64 || rows->options.mask || logits->row_stride != (ptrdiff_t)n_columns)
+        return 0;
+    memset(origin, 0, ENT_LANES * sizeof *origin);
+    rows->kernels->widen[logits->dtype](z, ent_rows_at(rows, first_row), n_rows * n_columns, NULL);
+    return 1;
+}
+
 void ent_tile_fill(ent_tile *tile, const ent_rows *rows, size_t first_row, size_t n_rows) {
     const size_t n_columns = rows->logits->n_columns;
-    for (size_t lane = 0; lane < ENT_LANES; lane++) {
-        float z[ENT_SHORT];
+    float z[ENT_SHORT * ENT_LANES];
+    const int is_loaded = load_rows(z, tile->origin, rows, first_row, n_rows);
+    for (size_t lane = 0; lane < n_rows && !is_loaded; lane++)
+        tile->origin[lane] = load_row(z + lane * n_columns, rows, first_row + lane);
+    for (size_t lane = n_rows; lane < ENT_LANES; lane++)
         tile->origin[lane] = 0;
-        if (lane < n_rows)
-            tile->origin[lane] = load_row(z, rows, first_row + lane);
-        for (size_t j = 0; j < n_columns; j++)
-            tile->z[j * ENT_LANES + lane] = lane < n_rows ? z[j] : -INFINITY;
-    }
+    for (size_t i = n_rows * n_columns; i < ENT_LANES * n_columns; i++)
+        z[i] = -INFINITY;
+    for (size_t j = 0; j < n_columns; j++)
+        for (size_t lane = 0; lane < ENT_LANES; lane++)
+            tile->z[j * ENT_LANES + lane] = z[lane * n_columns + j];
 }
 
 static void add_power(entrol_state *state, const ent_rows *rows, const float *z) {
@@ -73,22 +87,60 @@ static void read_lane(ent_row *result, const ent_lanes_sums *sums, size_t lane, 
     result->state.q = (double)sums->q[lane];
 }
 
-void ent_rows_measure_short(const ent_rows *rows, size_t first_row, size_t n_rows,
+/* --- A row a lane --- */
+
+static void write_values(const ent_rows *rows, size_t first_row, size_t n_rows, const ent_lanes_values *values) {
+    const entrol_record *record = &rows->record;
+    float *const to[] = {record->entropy,    record->logsumexp, record->logprob,
+                         record->varentropy, record->top_prob,  record->sum_p_squared};
+    const float *const from[] = {values->entropy,    values->logsumexp, values->logprob,
+                                 values->varentropy, values->top_prob,  values->sum_p_squared};
+    for (size_t i = 0; i < sizeof to / sizeof *to; i++)
+        if (to[i])
+            memcpy(to[i] + first_row, from[i], n_rows * sizeof(float));
+}
+
+/* Of f64, whose lanes are relative to an origin, every row is written by itself. */
+static void find_values(ent_lanes_values *values, const ent_rows *rows, size_t first_row, size_t n_rows,
+                        const ent_lanes_sums *sums) {
+    float targets[ENT_LANES] = {0};
+    const int wants_target = rows->record.logprob || rows->wants_rank;
+    unsigned without_target = 0;
+    for (size_t lane = 0; lane < n_rows && wants_target; lane++) {
+        const int has_target = ent_rows_has_target(rows, first_row + lane);
+        const size_t column = has_target ? (size_t)rows->targets[first_row + lane] : 0;
+        targets[lane] = has_target ? (float)ent_rows_logit(rows, first_row + lane, column) : NAN;
+        without_target |= (unsigned)!has_target << lane;
+    }
+    rows->kernels->lanes_values(values, sums, targets, (float)rows->scale, rows->wants_squares);
+    values->bad |= without_target;
+    write_values(rows, first_row, n_rows, values);
+}
+
+void ent_rows_measure_short(const ent_rows *rows, size_t first_row, size_t n_rows, int all,
                             void (*finish)(const ent_rows *rows, size_t row, const ent_row *result, void *user),
                             void *user) {
     ent_tile tile;
     ent_lanes_sums sums;
+    ent_lanes_values values = {.bad = 0};
     ent_best best;
+    const int has_values = rows->logits->dtype != ENTROL_F64;
     const int again = rows->wants_rank || rows->wants_support || rows->wants_power || rows->n_best;
+    const int each = all || again || !has_values || rows->rest.renyi || rows->rest.state;
     ent_tile_fill(&tile, rows, first_row, n_rows);
     rows->kernels->lanes(&sums, tile.z, rows->logits->n_columns, (float)rows->scale, rows->wants_squares);
+    if (has_values)
+        find_values(&values, rows, first_row, n_rows, &sums);
     for (size_t lane = 0; lane < n_rows; lane++) {
+        if (!each && !((values.bad >> lane) & 1))
+            continue;
         ent_row result;
         ent_row_begin(&result, rows, first_row + lane, &best);
         read_lane(&result, &sums, lane, rows->wants_squares);
         if (again)
             look_again(&result, rows, first_row + lane, &tile, lane);
         result.state.m += tile.origin[lane];
+        result.has_values = has_values;
         finish(rows, first_row + lane, &result, user);
     }
 }

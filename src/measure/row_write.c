@@ -92,9 +92,9 @@ static entrol_state state_of(const ent_rows *rows, const ent_row *result) {
     return state;
 }
 
-/* The outputs that a state is enough for. */
-static void write_statistics(const ent_rows *rows, size_t row, const entrol_state *state, const totals *totals) {
-    const entrol_record *record = &rows->record;
+/* The record's outputs that a state is enough for. */
+static void write_statistics(const ent_rows *rows, const entrol_record *record, size_t row, const entrol_state *state,
+                             const totals *totals) {
     write_one(record->entropy, row, totals->entropy);
     write_one(record->logsumexp, row, state->m * rows->scale + totals->log_sum);
     write_one(record->logprob, row, logprob_of(rows, state, totals, state->target));
@@ -128,7 +128,7 @@ entrol_reason ent_row_write(entrol_state *state, const ent_rows *rows, size_t ro
         return reason;
     }
     const totals totals = totals_of(rows, state);
-    write_statistics(rows, row, state, &totals);
+    write_statistics(rows, result->has_values ? &rows->rest : record, row, state, &totals);
     if (record->rank)
         record->rank[row] = isnan(state->target) ? 0 : (int32_t)(result->n_greater + 1);
     if (record->n_top)
@@ -168,7 +168,7 @@ entrol_status entrol_measure_states(const entrol_record *record, entrol_diagnosi
             write_trouble(&rows, row, &(ent_row){.best = NULL});
         } else {
             const totals totals = totals_of(&rows, &states[row]);
-            write_statistics(&rows, row, &states[row], &totals);
+            write_statistics(&rows, &rows.record, row, &states[row], &totals);
         }
     }
     if (diagnosis)

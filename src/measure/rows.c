@@ -85,7 +85,8 @@ void ent_rows_measure(const ent_rows *rows, size_t begin, size_t end, entrol_sta
     block block = {begin, states, found};
     const int is_short = rows->logits->n_columns <= ENT_SHORT;
     for (size_t row = begin; row < end && is_short; row += ENT_LANES)
-        ent_rows_measure_short(rows, row, end - row < ENT_LANES ? end - row : ENT_LANES, finish_row, &block);
+        ent_rows_measure_short(rows, row, end - row < ENT_LANES ? end - row : ENT_LANES, states != NULL, finish_row,
+                               &block);
     for (size_t row = begin; row < end && !is_short; row++) {
         ent_row result;
         ent_best best;
@@ -146,6 +147,9 @@ static void plan(ent_rows *rows) {
     rows->n_best = record->n_top;
     if (record->margin && rows->n_best < 2)
         rows->n_best = 2;
+    rows->rest = *record;
+    rows->rest.entropy = rows->rest.logsumexp = rows->rest.logprob = NULL;
+    rows->rest.varentropy = rows->rest.top_prob = rows->rest.sum_p_squared = NULL;
 }
 
 int ent_take(void *out, const void *in, size_t known_size) {

@@ -20,7 +20,8 @@ typedef struct ent_rows {
     int wants_power;   /* Renyi entropy of an order that no other sum gives */
     int wants_support; /* Renyi entropy of order 0 */
     int wants_rank;
-    size_t n_best; /* columns to find: n_top, or 2 for the margin */
+    size_t n_best;      /* columns to find: n_top, or 2 for the margin */
+    entrol_record rest; /* what of the record is left to write where short rows got their values a row a lane */
 } ent_rows;
 
 /* The columns with the greatest logits so far, best first; of equal ones the lower column first. */
@@ -35,6 +36,7 @@ typedef struct ent_row {
     entrol_state state;
     size_t n_greater;              /* columns greater than the target */
     int expects_top, expects_near; /* what the next chunk is taken to be: see ent_sums_task */
+    int has_values;                /* only ent_rows.rest is left to write */
     ent_best *best;                /* NULL unless n_best is above 0 */
 } ent_row;
 
@@ -139,9 +141,10 @@ int ent_rows_are_shared(const entrol_matrix *logits, const entrol_context *conte
  * for the greatest columns. */
 void ent_row_measure(ent_row *result, ent_best *best, const ent_rows *rows, size_t row, entrol_context *context);
 
-/* Measures up to ENT_LANES rows of at most ENT_SHORT columns. results[i].best may share memory: `finish` is called on
- * each in turn. */
-void ent_rows_measure_short(const ent_rows *rows, size_t first_row, size_t n_rows,
+/* Measures up to ENT_LANES rows of at most ENT_SHORT columns and writes what can be written a row a lane. `finish` is
+ * called on each in turn, or only on those in trouble where nothing is left to write and `all` is 0. results[i].best
+ * may share memory. */
+void ent_rows_measure_short(const ent_rows *rows, size_t first_row, size_t n_rows, int all,
                             void (*finish)(const ent_rows *rows, size_t row, const ent_row *result, void *user),
                             void *user);
 

@@ -249,6 +249,60 @@ static inline __attribute__((always_inline)) void lanes_step(ent_lanes_sums *sum
         lanes_sums(sums, lane, tile, n_columns, &k, squares, 0);
 }
 
+/* The pattern of a vf, with the compiler's own operators. */
+typedef uint32_t __attribute__((vector_size(ENT_W * sizeof(uint32_t)))) vf_bits;
+typedef int32_t __attribute__((vector_size(ENT_W * sizeof(int32_t)))) vf_integers;
+typedef float __attribute__((vector_size(ENT_W * sizeof(float)))) vf_floats;
+
+/* ln(1 + x) for x from 0 to 2^20. 1 + x = 2^k (1 + f), f in [-0.3, 0.42]; what 1 + x was rounded by is added to f. A
+ * polynomial of degree 6 gives (ln(1 + f) - f + f^2 / 2) / f^3; the whole is within 4e-8 of itself (Remez). */
+static inline vf log1p_of(vf x) {
+    const vf one = vf_set(1.0f), u = vf_add(x, one), rounding = vf_sub(x, vf_sub(u, one));
+    const vf_integers k = ((vf_integers)u - 0x3f3504f3) >> 23; /* 0x3f3504f3 is sqrt(1/2) */
+    const vf_integers down = -k << 23;
+    const vf power = (vf)((vf_integers)one + down);
+    const vf f = vf_fma(rounding, power, vf_sub((vf)((vf_integers)u + down), one)), square = vf_mul(f, f);
+    vf p = vf_set(0x1.645eb4p-4f);
+    p = vf_fma(p, f, vf_set(-0x1.2432bap-3f));
+    p = vf_fma(p, f, vf_set(0x1.317456p-3f));
+    p = vf_fma(p, f, vf_set(-0x1.53824ap-3f));
+    p = vf_fma(p, f, vf_set(0x1.98d7f2p-3f));
+    p = vf_fma(p, f, vf_set(-0x1.000382p-2f));
+    p = vf_fma(p, f, vf_set(0x1.5556d8p-2f));
+    const vf exponent = (vf) __builtin_convertvector(k, vf_floats);
+    /* ln 2 in two parts, the first with few enough digits that k times it is exact */
+    const vf rest = vf_fma(exponent, vf_set(-0x1.bd0106p-13f), vf_mul(square, vf_fma(p, f, vf_set(-0.5f))));
+    return vf_fma(exponent, vf_set(0x1.63p-1f), vf_add(f, rest));
+}
+
+/* One vector of lanes; + 0, so that none is -0. */
+static inline unsigned values_step(ent_lanes_values *values, size_t lane, const ent_lanes_sums *sums,
+                                   const float *targets, float scale, int squares) {
+    const vf zero = vf_set(0), one = vf_set(1.0f), scales = vf_set(scale), m = vf_load(sums->m + lane);
+    const vf n_top = vf_load(sums->n_top + lane), s = vf_load(sums->s + lane), t = vf_load(sums->t + lane);
+    const vf each = vf_div(one, vf_add(n_top, s)), log_sum = log1p_of(vf_add(vf_sub(n_top, one), s));
+    const vf mean = vf_mul(scales, vf_mul(t, each));
+    vf_store(values->entropy + lane, vf_add(vf_sub(log_sum, mean), zero));
+    vf_store(values->logsumexp + lane, vf_add(vf_fma(m, scales, log_sum), zero));
+    vf_store(values->logprob + lane, vf_add(vf_fms(vf_sub(vf_load(targets + lane), m), scales, log_sum), zero));
+    vf_store(values->top_prob + lane, each);
+    if (squares) {
+        const vf u = vf_mul(scales, vf_mul(scales, vf_load(sums->u + lane)));
+        vf_store(values->varentropy + lane, vf_mul(u, each));
+        vf_store(values->sum_p_squared + lane, vf_mul(vf_mul(vf_add(n_top, vf_load(sums->q + lane)), each), each));
+    }
+    /* t is at most 0; every comparison with a NaN is false */
+    return ENT_ALL_LANES &
+           ~(vf_greater_bits(m, vf_set(-INFINITY)) & vf_greater_bits(vf_set(INFINITY), m) & vf_greater_bits(one, t));
+}
+
+static void lanes_values_body(ent_lanes_values *values, const ent_lanes_sums *sums, const float *targets, float scale,
+                              int squares) {
+    values->bad = 0;
+    for (size_t lane = 0; lane < ENT_LANES; lane += ENT_W)
+        values->bad |= values_step(values, lane, sums, targets, scale, squares) << lane;
+}
+
 static void lanes_body(ent_lanes_sums *sums, const float *tile, size_t n_columns, float scale, int squares) {
     for (size_t lane = 0; lane < ENT_LANES; lane += ENT_W)
         lanes_step(sums, lane, tile + lane, n_columns, scale, squares);
@@ -372,9 +426,6 @@ static void narrow_f16_body(void *out, const float *x, size_t n) {
     narrow_loop(out, x, n, vf_narrow_f16);
 }
 
-/* The pattern of a vf, with the compiler's own operators. */
-typedef uint32_t __attribute__((vector_size(ENT_W * sizeof(uint32_t)))) vf_bits;
-
 /* Rounded by adding just less than half of what is cut off, and one more where what stays is odd; a NaN stays one. */
 static inline void narrow_bf16(char *out, vf x) {
     const vf_bits bits = (vf_bits)x, is_number = (vf_bits)(x == x);
@@ -392,6 +443,7 @@ static void fill_body(ent_kernels *kernels) {
     kernels->find_greater = find_greater_body;
     kernels->sums = sums_body;
     kernels->lanes = lanes_body;
+    kernels->lanes_values = lanes_values_body;
     kernels->gradient = gradient_body;
     kernels->gradient_lanes = gradient_lanes_body;
     kernels->narrow[ENTROL_F16] = narrow_f16_body;

@@ -59,6 +59,13 @@ typedef struct ent_lanes_sums {
     float q[ENT_LANES];
 } ent_lanes_sums;
 
+/* What ENT_LANES short rows come to, a row a lane. */
+typedef struct ent_lanes_values {
+    float entropy[ENT_LANES], logsumexp[ENT_LANES], logprob[ENT_LANES];
+    float varentropy[ENT_LANES], top_prob[ENT_LANES], sum_p_squared[ENT_LANES];
+    unsigned bad; /* bit i: row i is in trouble, and nothing of it holds */
+} ent_lanes_values;
+
 /* What a chunk of a gradient is made of: e^d (a + b y + c y^2) with y = d - mu. */
 typedef struct ent_gradient_task {
     const float *z;
@@ -89,6 +96,10 @@ typedef struct ent_kernels {
     size_t (*find_greater)(uint16_t *found, const float *z, size_t n, float threshold);
     void (*sums)(ent_sums *sums, const ent_sums_task *task);
     void (*lanes)(ent_lanes_sums *sums, const float *tile, size_t n_columns, float scale, int squares);
+    /* The statistics, from the sums and the logits of the targets (-inf and NaN are kept). Varentropy and sum_p_squared
+     * only where squares are wanted. Errors: 4e-7 of the greater of the terms that are added. */
+    void (*lanes_values)(ent_lanes_values *values, const ent_lanes_sums *sums, const float *targets, float scale,
+                         int squares);
     /* out may be task->z. */
     void (*gradient)(float *out, const ent_gradient_task *task);
     /* In place. */

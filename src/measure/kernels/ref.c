@@ -83,6 +83,23 @@ static void lanes_ref(ent_lanes_sums *sums, const float *tile, size_t n_columns,
         lane_ref(sums, lane, tile, n_columns, scale);
 }
 
+static void lanes_values_ref(ent_lanes_values *values, const ent_lanes_sums *sums, const float *targets, float scale,
+                             int squares) {
+    (void)squares;
+    values->bad = 0;
+    for (size_t i = 0; i < ENT_LANES; i++) {
+        const double m = (double)sums->m[i], n_top = (double)sums->n_top[i], s = (double)sums->s[i];
+        const double t = (double)sums->t[i], sum = n_top + s, log_sum = log1p(n_top - 1 + s);
+        values->entropy[i] = (float)(log_sum - (double)scale * t / sum) + 0.0f;
+        values->logsumexp[i] = (float)(m * (double)scale + log_sum) + 0.0f;
+        values->logprob[i] = (float)(((double)targets[i] - m) * (double)scale - log_sum) + 0.0f;
+        values->top_prob[i] = (float)(1 / sum);
+        values->varentropy[i] = (float)((double)scale * (double)scale * (double)sums->u[i] / sum);
+        values->sum_p_squared[i] = (float)((n_top + (double)sums->q[i]) / (sum * sum));
+        values->bad |= (unsigned)(!isfinite(m) || isnan(t)) << i;
+    }
+}
+
 static void gradient_ref(float *out, const ent_gradient_task *task) {
     for (size_t i = 0; i < task->n; i++) {
         const float x = task->z[i] - task->m;
@@ -158,6 +175,7 @@ void ent_kernels_ref(ent_kernels *kernels) {
         .find_greater = find_greater_ref,
         .sums = sums_ref,
         .lanes = lanes_ref,
+        .lanes_values = lanes_values_ref,
         .gradient = gradient_ref,
         .gradient_lanes = gradient_lanes_ref,
         .narrow = {[ENTROL_F32] = narrow_f32_ref, [ENTROL_F16] = narrow_f16_ref, [ENTROL_BF16] = narrow_bf16_ref},

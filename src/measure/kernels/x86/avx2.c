@@ -66,7 +66,7 @@ static inline vf vf_zero_unless_above(vf e, vf x, vf low) {
 }
 
 static inline vf vf_zero_where_zero(vf e, vf x) {
-    return _mm256_and_ps(e, _mm256_cmp_ps(x, _mm256_setzero_ps(), _CMP_NEQ_UQ));
+    return _mm256_andnot_ps(_mm256_cmp_ps(x, _mm256_setzero_ps(), _CMP_EQ_OQ), e);
 }
 
 static inline vf vf_count_zeros(vf count, vf x) {

@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-typedef enum kind { KIND_TEXTS, KIND_RECORDS, KIND_TENSORS, KIND_GGUF, KIND_MANIFEST } kind;
+typedef enum kind { KIND_TEXTS, KIND_OBJECTS, KIND_RECORDS, KIND_TENSORS, KIND_GGUF, KIND_MANIFEST } kind;
 
 /* An object with the members that every manifest has, over several lines, which a JSON Lines file cannot be. */
 static bool looks_like_manifest(const char *bytes, size_t n) {
@@ -16,18 +16,30 @@ static bool looks_like_manifest(const char *bytes, size_t n) {
     return n >= sizeof start - 1 && memcmp(bytes, start, sizeof start - 1) == 0;
 }
 
-/* Whether the first line is an object with an array that is a column of records, or what score --level sample writes.
- */
-static bool has_columns(input *input, bool *found, trouble *trouble) {
+static bool has_any(const json_t *fields, const char *const *names, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        if (json_object_get(fields, names[i]))
+            return true;
+    return false;
+}
+
+/* What the fields of a line say: arrays that are columns, the statistics of score --level sample, a text, or none. */
+static kind kind_of_line(const json_t *fields) {
+    static const char *const texts[] = {"text", "prompt", "completion", "instruction", "output", "messages"};
+    for (int id = 0; id < COLUMN_COUNT; id++)
+        if (json_is_array(json_object_get(fields, record_columns[id].name)))
+            return KIND_RECORDS;
+    if (json_is_number(json_object_get(fields, "n_tokens")) && json_object_get(fields, "entropy_mean"))
+        return KIND_RECORDS;
+    return !fields || has_any(fields, texts, sizeof texts / sizeof *texts) ? KIND_TEXTS : KIND_OBJECTS;
+}
+
+/* By the first line. */
+static bool detect_lines(kind *kind, input *input, trouble *trouble) {
     document document = {0};
     struct trouble ignored; /* whatever is wrong with the line is said when it is read in earnest */
     (void)record_read(input, &document, &ignored);
-    *found = json_is_number(json_object_get(document.fields, "n_tokens")) &&
-             json_object_get(document.fields, "entropy_mean") != NULL;
-    for (int id = 0; id < COLUMN_COUNT; id++) {
-        const json_t *value = document.fields ? json_object_get(document.fields, record_columns[id].name) : NULL;
-        *found |= json_is_array(value);
-    }
+    *kind = kind_of_line(document.fields);
     document_free(&document);
     return input_rewind(input, trouble);
 }
@@ -35,7 +47,6 @@ static bool has_columns(input *input, bool *found, trouble *trouble) {
 static bool detect(kind *kind, input *input, trouble *trouble) {
     const char *bytes;
     size_t n;
-    bool found = false;
     if (!input_peek(input, &bytes, &n, trouble))
         return false;
     *kind = KIND_TEXTS;
@@ -45,10 +56,8 @@ static bool detect(kind *kind, input *input, trouble *trouble) {
         *kind = KIND_TENSORS;
     else if (looks_like_manifest(bytes, n))
         *kind = KIND_MANIFEST;
-    else if (n > 0 && bytes[0] == '{' && !has_columns(input, &found, trouble))
-        return false;
-    if (found)
-        *kind = KIND_RECORDS;
+    else if (n > 0 && bytes[0] == '{')
+        return detect_lines(kind, input, trouble);
     return true;
 }
 
@@ -73,7 +82,8 @@ static bool inspect(buffer *text, const char *path, trouble *trouble) {
     buffer_append_format(text, "%s\n", name);
     if (kind == KIND_TEXTS)
         return inspect_texts(text, input, trouble);
-    bool ok = kind == KIND_RECORDS    ? inspect_lines(text, input, trouble)
+    bool ok = kind == KIND_OBJECTS    ? inspect_objects(text, input, trouble)
+              : kind == KIND_RECORDS  ? inspect_lines(text, input, trouble)
               : kind == KIND_TENSORS  ? inspect_tensors(text, input, trouble)
               : kind == KIND_MANIFEST ? inspect_manifest(text, input, trouble)
                                       : inspect_gguf(text, input, trouble);
@@ -117,7 +127,8 @@ const command command_inspect = {
     .usage = "FILE...",
     .description =
         "Says what each file is, by its content, and reads it to the end, so that a broken one is found: token "
-        "records (documents, tokens, the range of each column), texts, .npy and .safetensors arrays, GGUF "
+        "records (documents, tokens, the range of each column), texts, other JSON Lines, .npy and .safetensors arrays, "
+        "GGUF "
         "models (their metadata), manifests. - is standard input; .gz and .zst are read directly.",
     .examples = "  entrol inspect records.jsonl       the columns of a result\n"
                 "  entrol inspect model.gguf          a model's metadata\n",

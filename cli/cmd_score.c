@@ -166,7 +166,11 @@ static bool find_journal_path(score_run *run, trouble *trouble) {
 static bool resume_output(score_run *run, trouble *trouble) {
     run->output = output_resume(run->journal_path, run->n_bytes, trouble);
     run->summary.n_resumed = run->summary.n_documents;
-    return run->output != NULL && score_journal_go_on(run->journal, trouble);
+    if (run->output != NULL)
+        return score_journal_go_on(run->journal, trouble);
+    score_journal_close(run->journal, false); /* it may be another process's, which is writing it */
+    run->journal = NULL;
+    return false;
 }
 
 static bool begin_output(score_run *run, trouble *trouble) {
@@ -194,9 +198,12 @@ static bool open_output(score_run *run, trouble *trouble) {
             score_journal_resume(run->journal_path, run->settings_json, &run->summary, &run->n_bytes, trouble);
     if (run->journal != NULL)
         return resume_output(run, trouble);
-    if (run->resume && trouble->text[0] == '\0' && score_run_is_done(run)) {
-        run->is_done = true;
-        return true;
+    if (run->resume && trouble->text[0] == '\0') {
+        run->is_done = score_run_is_done(run);
+        if (run->is_done)
+            return true;
+        if (access(run->output_path, F_OK) == 0)
+            message_warning("%s is there, and no interrupted run to go on with: it is made anew", run->output_path);
     }
     return trouble->text[0] == '\0' && begin_output(run, trouble);
 }
@@ -205,13 +212,14 @@ static bool score_inputs(score_run *run, trouble *trouble) {
     for (int i = 0; i < run->n_inputs; i++) {
         if (score_stop_signal() != 0 || !score_inputs_look_at(run, i, trouble))
             return false;
-        if (run->looked[i].is_empty)
+        if (run->looked[i].is_passed_over)
             continue;
         if (!(run->looked[i].is_logits ? score_texts_flush(run, trouble) && score_logits_input(run, i, trouble)
                                        : score_texts_input(run, i, trouble)))
             return false;
     }
-    return score_stop_signal() == 0 && score_texts_flush(run, trouble) && score_stop_signal() == 0;
+    return score_stop_signal() == 0 && score_texts_flush(run, trouble) && score_stop_signal() == 0 &&
+           score_run_has_all(run, trouble);
 }
 
 /* Whether an end before the end leaves something that --resume can go on from. */
@@ -245,6 +253,23 @@ static void print_times(const score_run *run) {
             run->seconds_loading, in_model, total - in_model, total > 0 ? 100 * (total - in_model) / total : 0);
 }
 
+static void print_warnings(const score_run *run) {
+    if (run->summary.n_empty > 0 && strcmp(run->settings.score_role, "all") == 0)
+        message_warning("nothing was scored in %" PRIu64 " of %" PRIu64 " documents: no text", run->summary.n_empty,
+                        run->summary.n_documents);
+    else if (run->summary.n_empty > 0)
+        message_warning("nothing was scored in %" PRIu64 " of %" PRIu64
+                        " documents: no text, or no message of the role \"%s\" (--score-role)",
+                        run->summary.n_empty, run->summary.n_documents, run->settings.score_role);
+    if (run->n_seen > 0 && run->n_chosen == 0)
+        message_warning("--sample took none of %" PRIu64 " documents", run->n_seen);
+    if (run->summary.n_replaced > 0)
+        message_warning("%" PRIu64 " of %" PRIu64
+                        " documents lost a field whose name is a column's or that of another part of the records; the "
+                        "first: %s",
+                        run->summary.n_replaced, run->summary.n_documents, run->summary.first_replaced);
+}
+
 static void print_summary(const score_run *run) {
     score_summary_print(&run->summary, run->context, run->unit);
     bool is_compat = run->settings.compat != NULL && run->perplexity.n_chunks > 0; /* else --sample chose nothing */
@@ -252,26 +277,20 @@ static void print_summary(const score_run *run) {
         fprintf(stderr, "Unexpected negative standard deviation of log(prob)\n");
     else if (is_compat)
         fprintf(stderr, "Final estimate: PPL = %.4f +/- %.5f\n", run->perplexity.perplexity, run->perplexity.error);
-    if (run->summary.n_empty > 0)
-        message_warning("nothing was scored in %" PRIu64 " of %" PRIu64
-                        " documents: no text, or no message of the role \"%s\" (--score-role)",
-                        run->summary.n_empty, run->summary.n_documents, run->settings.score_role);
-    if (run->summary.n_replaced > 0)
-        message_warning("%" PRIu64 " of %" PRIu64
-                        " documents lost a field whose name is a column's or that of another part of the records; the "
-                        "first: %s",
-                        run->summary.n_replaced, run->summary.n_documents, run->summary.first_replaced);
+    print_warnings(run);
     if (run->settings.verbose)
         print_times(run);
 }
 
-static void say_how_to_go_on(const score_run *run) {
+static void say_how_to_go_on(const score_run *run, bool is_stopped) {
+    const char *when = is_stopped                       ? ""
+                       : run->end == SCORE_END_BAD_LINE ? "when that is mended, or with --skip-bad added, "
+                                                        : "when that is mended, ";
     uint64_t n = run->summary.n_documents;
     message_warning("what is done (%" PRIu64
                     " document%s) is in %s.part: %sthe same command with --resume goes on from "
                     "there",
-                    n, n == 1 ? "" : "s", run->journal_path,
-                    run->end == SCORE_END_BAD_LINE ? "when that is mended, or with --skip-bad added, " : "");
+                    n, n == 1 ? "" : "s", run->journal_path, when);
 }
 
 /* What is left after a stop or an error, and how to go on from it. */
@@ -289,7 +308,7 @@ static int end_early(score_run *run, const trouble *trouble) {
     else
         message_trouble(trouble);
     if (keep && run->end != SCORE_END_OTHER_INPUT)
-        say_how_to_go_on(run);
+        say_how_to_go_on(run, number != 0);
     return number != 0 ? 128 + number : EXIT_ERROR;
 }
 

@@ -9,6 +9,7 @@
 bool inspect_records(buffer *text, records *records, trouble *trouble);
 /* Takes the input, also on failure. */
 bool inspect_texts(buffer *text, input *input, trouble *trouble);
+bool inspect_objects(buffer *text, input *input, trouble *trouble); /* lines of other JSON objects */
 bool inspect_gguf(buffer *text, input *input, trouble *trouble);
 /* .npy or .safetensors: arrays, or records. */
 bool inspect_tensors(buffer *text, input *input, trouble *trouble);

@@ -3,6 +3,7 @@
 #include "formats/container.h"
 #include "formats/gguf.h"
 #include "formats/manifest.h"
+#include "formats/record_parts.h"
 #include "formats/tensor.h"
 #include "formats/texts.h"
 #include "json_text.h"
@@ -72,6 +73,35 @@ bool inspect_texts(buffer *text, input *input, trouble *trouble) {
         inspect_line(text, "with a prompt", "%llu", (unsigned long long)summary.n_with_context);
     inspect_line(text, "bytes of text", "%llu", (unsigned long long)summary.n_bytes);
     return true;
+}
+
+bool inspect_objects(buffer *text, input *input, trouble *trouble) {
+    const char *line, *key;
+    size_t n_bytes, n_fields = 0;
+    int status;
+    uint64_t n_documents = 0;
+    buffer names = {0};
+    json_t *value;
+    while ((status = input_line(input, &line, &n_bytes, trouble)) == 1) {
+        if (record_is_blank(line, n_bytes))
+            continue;
+        json_t *fields = json_read_object(input_name(input), input_line_number(input), line, n_bytes, trouble);
+        if (!fields)
+            break;
+        json_object_foreach(fields, key, value) {
+            if (n_documents == 0 && n_fields++ < 16)
+                buffer_append_format(&names, "%s%s", names.size ? ", " : "", key);
+        }
+        n_documents++;
+        json_decref(fields);
+    }
+    if (status == 0) {
+        inspect_line(text, "kind", "JSON Lines, neither texts nor token records");
+        inspect_line(text, "documents", "%llu", (unsigned long long)n_documents);
+        inspect_line(text, "fields", "%s", names.failed || !names.data ? "none" : names.data);
+    }
+    buffer_free(&names);
+    return status == 0;
 }
 
 static void describe_tensor(buffer *text, const tensor *tensor, bool has_name) {

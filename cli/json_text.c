@@ -34,7 +34,8 @@ static void report_broken(const char *name, uint64_t line_number, const json_err
     int column = error->column > 0 ? error->column : 1;
     if (json_error_code(error) == json_error_numeric_overflow) {
         trouble_set(trouble,
-                    "%s:%llu: the number that ends at column %d does not fit: whole numbers have 64 bits, others the "
+                    "%s:%llu: the number that ends at column %d does not fit: whole numbers go from -2^63 to 2^63 - 1, "
+                    "others the "
                     "range of a double; a string keeps every digit",
                     name, line, column);
         return;

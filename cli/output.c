@@ -74,6 +74,8 @@ static bool look_at_target(output *output, bool *is_plain, trouble *trouble) {
     struct stat status = {0};
     if (output->path[0] == '\0')
         return trouble_set(trouble, "cannot write \"\": expected the name of a file");
+    if (output->path[strlen(output->path) - 1] == '/')
+        return trouble_set(trouble, "cannot write %s: expected a file, found the name of a directory", output->path);
     bool exists = stat(output->path, &status) == 0;
     if (exists && S_ISDIR(status.st_mode))
         return trouble_set(trouble, "cannot write %s: it is a directory", output->path);

@@ -73,4 +73,7 @@ void ent_llama_study_tokenizer(entrol_llama *llama);
 /* Fills a diagnosis, which may be NULL, and returns ENTROL_ERROR_ARGUMENT. */
 entrol_status ent_llama_bad(entrol_diagnosis *diagnosis, const char *argument);
 
+/* Whether llama.cpp has a template of that name, or knows the one that the text is. */
+bool ent_template_is_known(const char *template_text);
+
 #endif

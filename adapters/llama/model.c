@@ -212,6 +212,12 @@ entrol_status entrol_llama_open(entrol_llama **llama, char *error, size_t error_
     if (status != ENTROL_OK) {
         return status;
     }
+    if (taken.chat_template != NULL && !ent_template_is_known(taken.chat_template)) {
+        return fail(&sentence, ENTROL_ERROR_ARGUMENT,
+                    "llama.cpp knows no chat template \"%.80s\" (chatml, gemma, llama3, mistral-v7 and others; its "
+                    "documentation lists them).",
+                    taken.chat_template);
+    }
     entrol_llama *opened = calloc(1, sizeof *opened);
     if (opened == NULL) {
         return fail(&sentence, ENTROL_ERROR_MEMORY, "there is not enough memory.");

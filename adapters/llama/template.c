@@ -34,6 +34,11 @@ static entrol_status render(char **text, const char *template_text, const struct
     return ENTROL_OK;
 }
 
+bool ent_template_is_known(const char *template_text) {
+    const struct llama_chat_message message = {"user", "a"};
+    return llama_chat_apply_template(template_text, &message, 1, false, NULL, 0) >= 0;
+}
+
 static void write_mark(char mark[MARK_SIZE], size_t number) {
     snprintf(mark, MARK_SIZE, "\x02%zu\x03", number);
 }

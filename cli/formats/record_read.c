@@ -216,6 +216,9 @@ bool record_parse(const char *name, uint64_t line_number, const char *line, size
                            "%s:1: expected token records, each a JSON object, found \"%.*s\"; entrol score "
                            "makes them of texts and logits",
                            name, (int)(n_bytes < 20 ? n_bytes : 20), line);
+    if (line_number == 1 && strspn(line, "{ \t\r") == n_bytes)
+        return trouble_set(trouble,
+                           "%s:1: expected token records, one JSON object a line, found one over several lines", name);
     json_t *fields = json_read_object(name, line_number, line, n_bytes, trouble);
     return fields && record_take_fields(name, document, fields, trouble) && read_columns(&place, document) &&
            record_check_offsets(name, document, trouble);

@@ -1,7 +1,7 @@
 /* Documents to score, from plain text or JSON Lines.
  *
- * A file is JSON Lines when it starts like an object with a member: '{' and '"', or "{}". Whether the line then is
- * valid does not change that, so that a broken first line is an error and not a text. */
+ * A file is JSON Lines when its name says so, or when it starts like an object with a member: '{' and '"', or "{}".
+ * Whether the line then is valid does not change that, so that a broken first line is an error and not a text. */
 #include "texts.h"
 #include "../buffer.h"
 #include "../json_text.h"
@@ -53,17 +53,32 @@ static bool looks_like_object(const char *bytes, size_t n, size_t at) {
     return at < n && (bytes[at] == '"' || bytes[at] == '}');
 }
 
+/* A file of this name is meant as JSON Lines, also where its first line is broken. */
+static bool is_named_json_lines(const char *name) {
+    static const char *const endings[] = {".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz", ".jsonl.zst", ".ndjson.zst"};
+    size_t n = strlen(name);
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
+        if (n >= strlen(endings[i]) && strcmp(name + n - strlen(endings[i]), endings[i]) == 0)
+            return true;
+    return false;
+}
+
+bool texts_can_start(const char *name, const char *bytes, size_t n, trouble *trouble) {
+    if (n == 0)
+        return trouble_set(trouble, "%s: expected text, found an empty file", name);
+    if (n >= 2 && (memcmp(bytes, "\xFF\xFE", 2) == 0 || memcmp(bytes, "\xFE\xFF", 2) == 0))
+        return trouble_set(trouble, "%s: expected UTF-8, found UTF-16; \"iconv -f UTF-16 -t UTF-8\" converts it", name);
+    return true;
+}
+
 /* The byte order mark says how a file is encoded and is no part of its text. */
 static bool skip_mark(texts *texts, trouble *trouble) {
     const char *bytes;
     size_t n;
     if (!input_peek(texts->input, &bytes, &n, trouble))
         return false;
-    if (n == 0)
-        return trouble_set(trouble, "%s: expected text, found an empty file", input_name(texts->input));
-    if (n >= 2 && (memcmp(bytes, "\xFF\xFE", 2) == 0 || memcmp(bytes, "\xFE\xFF", 2) == 0))
-        return trouble_set(trouble, "%s: expected UTF-8, found UTF-16; \"iconv -f UTF-16 -t UTF-8\" converts it",
-                           input_name(texts->input));
+    if (!texts_can_start(input_name(texts->input), bytes, n, trouble))
+        return false;
     char mark[3];
     return n < 3 || memcmp(bytes, "\xEF\xBB\xBF", 3) != 0 || input_read(texts->input, mark, 3, trouble) == 3;
 }
@@ -76,7 +91,8 @@ static bool detect(texts *texts, trouble *trouble) {
     if (!input_peek(texts->input, &bytes, &n, trouble))
         return false;
     size_t at = skip_blanks(bytes, n, 0);
-    texts->is_json_lines = texts->options.field || looks_like_object(bytes, n, at);
+    texts->is_json_lines =
+        texts->options.field || is_named_json_lines(input_name(texts->input)) || looks_like_object(bytes, n, at);
     if (at < n && bytes[at] == '[' && looks_like_object(bytes, n, at + 1))
         return trouble_set(trouble,
                            "%s: expected one JSON object a line, found an array of them; \"jq -c '.[]'\" makes lines, "

@@ -27,6 +27,8 @@ typedef struct text_document {
 
 typedef struct texts texts;
 
+/* Whether what starts with these bytes can be read as texts: it is not empty, and not UTF-16. */
+bool texts_can_start(const char *name, const char *bytes, size_t n, trouble *trouble);
 /* The input belongs to the texts from here on, also on failure; NULL gives NULL. */
 texts *texts_open_input(input *input, const text_options *options, trouble *trouble);
 void texts_close(texts *texts);

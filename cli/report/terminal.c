@@ -123,7 +123,8 @@ static void append_marks(line *line, size_t n_cells) {
     for (size_t i = 0; i < end; i++)
         for (size_t k = 0; k < line->cells[i].columns; k++)
             buffer_append_string(line->out, mark_of(line->painter, line->cells[i].level));
-    buffer_append_string(line->out, "\n");
+    if (end)
+        buffer_append_string(line->out, "\n");
 }
 
 /* Prints the first n cells as a line and keeps the others. */

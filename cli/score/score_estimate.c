@@ -232,7 +232,7 @@ static bool count_inputs(estimate *estimate, trouble *trouble) {
         if (!score_inputs_look_at(run, i, trouble))
             return false;
         bool is_logits = run->looked[i].is_logits;
-        if (run->looked[i].is_empty)
+        if (run->looked[i].is_passed_over)
             continue;
         if (!is_logits && estimate->counter == NULL) {
             estimate->counter = scorer_open(&run->settings, run->context, true, trouble);

@@ -43,12 +43,10 @@ static bool must_wait(const score_run *run, int index) {
     return run->n_inputs > 1 && stat(run->inputs[index], &status) == 0 && S_ISFIFO(status.st_mode);
 }
 
-static bool is_empty(bool *is_empty, input *input, trouble *trouble) {
+static bool can_be_text(input *input, trouble *trouble) {
     const char *bytes;
     size_t n;
-    bool ok = input_peek_least(input, 1, &bytes, &n, trouble);
-    *is_empty = ok && n == 0;
-    return ok;
+    return input_peek_least(input, 2, &bytes, &n, trouble) && texts_can_start(input_name(input), bytes, n, trouble);
 }
 
 bool score_inputs_look_at(score_run *run, int index, trouble *trouble) {
@@ -57,13 +55,13 @@ bool score_inputs_look_at(score_run *run, int index, trouble *trouble) {
     if (looked->is_known)
         return true;
     looked->stream = input_open(path, trouble);
-    if (looked->stream == NULL || !is_empty(&looked->is_empty, looked->stream, trouble) ||
-        !score_is_logits(&looked->is_logits, path, looked->stream, trouble))
+    if (looked->stream == NULL || !score_is_logits(&looked->is_logits, path, looked->stream, trouble))
         return false;
     looked->is_known = true;
-    looked->is_empty &= !looked->is_logits; /* else it is broken logits */
-    if (looked->is_empty)
-        return score_inputs_pass_over(run, index, trouble);
+    if (!looked->is_logits && !can_be_text(looked->stream, trouble)) {
+        looked->is_passed_over = true;
+        return score_inputs_pass_over(run, trouble);
+    }
     if (strcmp(path, "-") != 0 && input_can_rewind(looked->stream)) {
         input_close(looked->stream);
         looked->stream = NULL;
@@ -71,14 +69,12 @@ bool score_inputs_look_at(score_run *run, int index, trouble *trouble) {
     return true;
 }
 
-bool score_inputs_pass_over(score_run *run, int index, trouble *trouble) {
-    const char *name = score_input_name(run->inputs[index]);
-    if (run->settings.texts.skip_bad) {
-        message_warning("%s: there is no text in it; passed over", name);
-        return true;
-    }
-    run->end = SCORE_END_BAD_LINE;
-    return trouble_set(trouble, "%s: expected text, found an empty file", name);
+bool score_inputs_pass_over(score_run *run, const trouble *why) {
+    if (run->settings.texts.skip_bad)
+        message_warning("%s; passed over", why->text);
+    else
+        run->end = SCORE_END_BAD_LINE;
+    return run->settings.texts.skip_bad;
 }
 
 static bool check_standard_input(const score_run *run, trouble *trouble) {

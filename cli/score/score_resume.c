@@ -98,7 +98,7 @@ static const char *difference(const json_t *now, const json_t *then) {
 static void say_difference(const score_journal *journal, const char *key, const json_t *now, const json_t *then,
                            trouble *trouble) {
     const json_t *a = json_object_get(then, key), *b = json_object_get(now, key);
-    char *was = a != NULL ? json_dumps(a, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
+    char *was = a != NULL ? json_dumps(a, JSON_ENCODE_ANY | JSON_COMPACT) : NULL; /* 0: the default */
     char *is = b != NULL ? json_dumps(b, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
     trouble_set(
         trouble,
@@ -226,6 +226,8 @@ score_journal *score_journal_resume(const char *output_path, const json_t *setti
     if (part != NULL && journal->file != NULL && fstat(fileno(journal->file), &status) == 0)
         journal->size = status.st_size;
     int usable = part != NULL && journal->file != NULL ? check_settings(journal, settings, trouble) : 0;
+    if (usable == 0 && part != NULL && journal->file != NULL && fgetc(part) != EOF)
+        trouble_set(trouble, "--resume: %s is damaged: remove it to begin anew", journal->path);
     if (usable == 1 && !read_entries(journal, part, summary, n_bytes, trouble))
         usable = -1;
     if (part != NULL)

@@ -36,6 +36,18 @@ int score_run_has(score_run *run, uint64_t hash, const char *where, trouble *tro
     return -1;
 }
 
+bool score_run_has_all(score_run *run, trouble *trouble) {
+    size_t n_done = score_journal_n_done(run->journal);
+    if (run->n_chosen >= n_done)
+        return true;
+    run->end = SCORE_END_OTHER_INPUT;
+    return trouble_set(
+        trouble,
+        "--resume: the input ends after document %zu, and %zu were there when %s.part was written: it has "
+        "changed. Give the same, or remove %s.part to begin anew",
+        run->n_chosen, n_done, run->journal_path, run->journal_path);
+}
+
 scorer *score_run_scorer(score_run *run, trouble *trouble) {
     if (run->scorer != NULL)
         return run->scorer;

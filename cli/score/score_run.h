@@ -17,7 +17,7 @@ typedef struct score_waiting {
 typedef struct score_look {
     input *stream; /* what can be read only once stays open; NULL: the path is opened again */
     bool is_known; /* false until its turn comes, for one of several named pipes */
-    bool is_logits, is_empty;
+    bool is_logits, is_passed_over;
 } score_look;
 
 /* Why a run ended before its end, where that decides what to do about it. */
@@ -72,8 +72,8 @@ const char *score_input_name(const char *path);
 bool score_inputs_look(score_run *run, trouble *trouble);
 /* At one, if that could not be done before. */
 bool score_inputs_look_at(score_run *run, int index, trouble *trouble);
-/* An input without text: a warning with --skip-bad, else trouble. */
-bool score_inputs_pass_over(score_run *run, int index, trouble *trouble);
+/* An input that cannot be read as texts: a warning with --skip-bad, else false. */
+bool score_inputs_pass_over(score_run *run, const trouble *why);
 /* An input at its start, once; the caller's. */
 input *score_inputs_open(score_run *run, int index, trouble *trouble);
 void score_inputs_free(score_run *run);
@@ -88,6 +88,8 @@ bool score_logits_input(score_run *run, int index, trouble *trouble);
 bool score_run_chooses(score_run *run);
 /* 1 if the interrupted run has this document already, 0 if not, -1 if it had another one there. */
 int score_run_has(score_run *run, uint64_t hash, const char *where, trouble *trouble);
+/* Whether the inputs went on as far as the interrupted run had come. */
+bool score_run_has_all(score_run *run, trouble *trouble);
 /* The model, loaded at first use; NULL for trouble. */
 scorer *score_run_scorer(score_run *run, trouble *trouble);
 /* Makes of a scored document what is written: the wanted columns, or at --level sample its statistics. */

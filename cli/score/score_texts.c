@@ -170,7 +170,7 @@ bool score_texts_input(score_run *run, int index, trouble *trouble) {
     if (more < 0 && texts_is_at_bad_line(texts))
         run->end = SCORE_END_BAD_LINE;
     if (ok && more == 0 && run->n_seen == n_before && texts_n_bad(texts) == 0) /* blank lines */
-        ok = score_inputs_pass_over(run, index, trouble);
+        ok = texts_can_start(score_input_name(path), "", 0, trouble) || score_inputs_pass_over(run, trouble);
     texts_close(texts);
     return ok && more >= 0;
 }

@@ -72,6 +72,8 @@ static void list_columns(buffer *names, const document *document) {
             buffer_append_format(names, "%s%s", names->size > 0 ? ", " : "", record_columns[id].name);
     if (document->columns[COLUMN_LOGPROB].is_present)
         buffer_append_string(names, ", surprisal");
+    if (names->size > 0)
+        buffer_append_string(names, ", position");
 }
 
 /* The same for samples: statistics and fields of the line that are numbers. */

@@ -116,6 +116,8 @@ class Texts(ScoreCase):
         self.refused(self.write("d.jsonl", b'{"text": "a\\u0000b"}\n'), says=["d.jsonl", "1"])
         self.refused(self.write("e.jsonl", b'{"text": "\\ud800"}\n'), says=["e.jsonl", "1"])
         self.refused(self.write("f.jsonl", b'{\n "text": "x"\n}\n'), says=["f.jsonl:1", "jq -c"])
+        self.refused(self.write("h.jsonl", b'# comment\n{"text": "x"}\n'), says=["h.jsonl:1", "broken JSON"])
+        self.refused(self.write("i.jsonl", b'[1, 2]\n{"text": "x"}\n'), says=["i.jsonl:1", "an array"])
         self.refused(self.write("g.jsonl", b'{"messages": []}\n'), says=["g.jsonl:1", "an empty array"])
 
     def test_lines_that_are_wrong(self):
@@ -199,6 +201,9 @@ class WithoutLlama(ScoreCase):
 class Outputs(ScoreCase):
     def logits(self):
         return self.npy("x.npy", np.random.default_rng(1).normal(0, 1, (200, 50, 40)).astype(np.float32))
+
+    def test_the_name_of_a_directory(self):
+        self.refused(self.logits(), "-o", self.path("out/"), says=["out/", "directory"])
 
     def test_a_full_disk_under_standard_output(self):
         with open("/dev/full", "wb") as full:

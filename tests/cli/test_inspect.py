@@ -68,6 +68,11 @@ class Inspect(unittest.TestCase):
         self.assertEqual(self.inspect(2 * line),
                          ["kind: statistics of documents, JSON Lines", "documents: 2", "tokens: 4", "bytes of text: 6"])
 
+    def test_other_lines(self):
+        self.assertEqual(self.inspect(b'{"input_ids": [1, 2], "labels": [1, -100]}\n{"input_ids": [3], "labels": [3]}\n'),
+                         ["kind: JSON Lines, neither texts nor token records", "documents: 2", "fields: input_ids, labels"])
+        self.refuse(b'{"a": 1}\n{"a": 1\n', "standard input:2: broken JSON")
+
     def test_texts(self):
         self.assertEqual(self.inspect("one\ntwo \u4e16".encode()), ["kind: plain text: one document", "lines: 2", "bytes of text: 11"])
         lines = self.inspect(b'{"prompt": "ab", "completion": "c"}\n{"text": "de"}\n'

@@ -1,4 +1,5 @@
 """entrol score on logits files. The peer is NumPy in float64."""
+import fcntl
 import gzip
 import io
 import json
@@ -426,6 +427,33 @@ class Runs(ScoreCase):
         self.assertEqual(run("score", self.path("x.npy"), "-o", out, "--pack", "2").returncode, 0)
         self.assertEqual(sorted(os.listdir(self.folder)), ["out", "out.manifest.json", "x.npy"])
 
+    def test_an_input_that_has_become_shorter(self):
+        out = self.path("out")
+        self.interrupted(out)
+        self.npy("x.npy", np.zeros((20000, 40, 16), dtype=np.float32)[:3])
+        part = open(out + ".part", "rb").read()
+        message = self.refused(self.path("x.npy"), "-o", out, "--resume", says=["changed"])
+        self.assertNotIn("goes on from there", message)
+        self.assertEqual(open(out + ".part", "rb").read(), part)
+
+    def test_a_damaged_journal(self):
+        out = self.path("out")
+        self.interrupted(out)
+        for content in b"", b"garbage\n":
+            with open(out + ".part.state", "wb") as file:
+                file.write(content)
+            self.refused(self.path("x.npy"), "-o", out, "--resume", says=["out.part.state is damaged", "remove it"])
+
+    def test_while_another_process_writes(self):
+        out = self.path("out")
+        self.interrupted(out)
+        before = open(out + ".part.state", "rb").read()
+        with open(out + ".part", "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            message = self.refused(self.path("x.npy"), "-o", out, "--resume", says=["another process is writing it"])
+        self.assertNotIn("goes on from there", message)
+        self.assertEqual(open(out + ".part.state", "rb").read(), before)
+
     def test_nothing_to_go_on_with(self):
         out, x = self.path("out"), self.npy("x.npy", np.arange(24, dtype=np.float32).reshape(4, 6))
         self.assertEqual(run("score", x, "-o", out, "--resume").returncode, 0)
@@ -440,6 +468,7 @@ class Runs(ScoreCase):
                 self.npy("x.npy", np.ones((4, 6), dtype=np.float32))
             done = run("score", x, "-o", out, "--resume", *flags)
             self.assertIn("documents ", done.stderr.decode(), flags)
+            self.assertIn("out is there, and no interrupted run to go on with: it is made anew", done.stderr.decode())
             self.assertNotEqual(entries()["out"], before["out"])
             before = entries()
         self.npy("x.npy", np.ones((5, 6), dtype=np.float32))  # of another size, and with an older date

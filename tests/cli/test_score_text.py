@@ -111,7 +111,7 @@ class Records(ModelCase):
     def test_numbers_that_do_not_fit(self):
         for number in ("18446744073709551615", "-9223372036854775809", "1e400"):
             path = self.write("a.jsonl", '{"text": "a"}\n{"text": "a", "id": %s}\n' % number)
-            self.refused(path, says=[f"a.jsonl:2: the number that ends at column {20 + len(number)} does not fit", "64 bits"])
+            self.refused(path, says=[f"a.jsonl:2: the number that ends at column {20 + len(number)} does not fit", "-2^63 to 2^63 - 1"])
         path = self.write("a.jsonl", '{"text": "a", "id": 9223372036854775807, "x": -1.7976931348623157e308}\n')
         [record] = self.score(path)
         self.assertEqual((record["id"], record["x"]), (9223372036854775807, -1.7976931348623157e308))
@@ -194,7 +194,7 @@ class Records(ModelCase):
 
     def test_a_template_that_does_not_exist(self):
         path = self.lines("a.jsonl", [{"messages": [{"role": "user", "content": "Hello."}]}])
-        self.refused(path, "--chat-template", "nonsense", says=["a.jsonl:1", "--chat-template nonsense"])
+        self.refused(path, "--chat-template", "nonsense", says=['no chat template "nonsense"', "gemma"])
 
     def test_statistics_of_documents(self):
         path = self.lines("a.jsonl", [{"text": SENTENCES[0]}, {"text": SENTENCES[9]}])
@@ -450,9 +450,30 @@ class Runs(ModelCase):
         self.assertEqual((done.returncode, len(records(done.stdout))), (0, 1), done.stderr)
         done = run("score", *self.flags(), empty, first, "--skip-bad")
         self.assertEqual((done.returncode, len(records(done.stdout))), (0, 1), done.stderr)
-        self.assertIn("empty.txt: there is no text in it; passed over", done.stderr.decode())
+        self.assertIn("empty.txt: expected text, found an empty file; passed over", done.stderr.decode())
         done = run("score", *self.flags(), first, empty, "--skip-bad", "--dry-run")
         self.assertIn("documents   1\n", done.stdout.decode())
+
+    def test_lines_that_were_cut_off(self):
+        out = self.path("out")
+        lines = [json.dumps({"text": text}) for text in SENTENCES[:10]] + ["{broken"]
+        self.refused(self.write("a.jsonl", "\n".join(lines)), "-o", out, says=["a.jsonl:11"])
+        message = self.refused(self.write("a.jsonl", "\n".join(lines[:4])), "-o", out, "--resume", says=["after document 4", "10"])
+        self.assertNotIn("goes on from there", message)
+        self.assertTrue(os.path.exists(out + ".part"))
+
+    def test_utf_16_is_told_before_anything_is_scored(self):
+        first, wide = self.write("a.txt", "The cat sleeps."), self.write("b.txt", "The cat".encode("utf-16"))
+        self.refused(first, wide, "-o", self.path("out"), says=["b.txt", "UTF-16"])
+        self.assertEqual(sorted(os.listdir(self.folder)), ["a.txt", "b.txt"])
+        done = run("score", *self.flags(), first, wide, "--skip-bad")
+        self.assertEqual((done.returncode, len(records(done.stdout))), (0, 1), done.stderr)
+        self.assertIn("b.txt: expected UTF-8, found UTF-16", done.stderr.decode())
+
+    def test_a_sample_that_takes_none(self):
+        done = run("score", *self.flags(), self.write("a.txt", LONG), "--sample", "1e-9")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("--sample took none of 1 documents", done.stderr.decode())
 
     def test_resume_notices_an_edited_line(self):
         out = self.path("out")

@@ -250,7 +250,7 @@ static void gradient_block(const task *task, size_t begin, size_t end, const ent
 /* Measures a block of rows, hears what the loss says of them, and takes the gradient while they are in the cache. */
 static void measured_block(const task *task, size_t begin, size_t end, entrol_diagnosis *found) {
     entrol_state states[MAX_BLOCK];
-    ent_rows_measure(&task->call->rows, begin, end, states, found);
+    ent_rows_measure(&task->call->rows, begin, end, states, NULL, found);
     if (task->callback)
         task->callback(task->user, begin, end - begin);
     gradient_block(task, begin, end, states, found);

@@ -289,6 +289,253 @@ static void test_masks(void) {
     }
 }
 
+/* --- Gradients --- */
+
+enum { AS_F32, AS_LOGITS, ADDED, IN_PLACE, N_WAYS };
+
+/* What a loss says of each row; target 0 everywhere. */
+typedef struct loss {
+    float logprob[MOST_ROWS], entropy[MOST_ROWS], varentropy[MOST_ROWS], support_entropy[MOST_ROWS];
+} loss;
+
+/* Parts: 1 logprob, 2 entropy, 4 varentropy, and always H_S; 8: the same for all rows. */
+static entrol_gradient loss_make(loss *loss, unsigned parts) {
+    entrol_gradient gradient = ENTROL_GRADIENT_INIT;
+    for (size_t row = 0; row < MOST_ROWS; row++) {
+        loss->logprob[row] = (float)test_normal();
+        loss->entropy[row] = (float)test_normal();
+        loss->varentropy[row] = (float)test_normal();
+        loss->support_entropy[row] = (float)test_normal();
+    }
+    gradient.logprob = parts & 1 ? loss->logprob : NULL;
+    gradient.entropy = parts & 2 ? loss->entropy : NULL;
+    gradient.varentropy = parts & 4 ? loss->varentropy : NULL;
+    gradient.support_entropy = loss->support_entropy;
+    return gradient;
+}
+
+static double at(const float *array, size_t row) {
+    return array ? (double)array[row] : 0;
+}
+
+/* A row's gradient exactly, of the support that was found; the greatest element of any part. free() its d_logits. */
+static oracle_gradient expect(const sheet *sheet, size_t row, const unsigned char *allowed,
+                              const entrol_gradient *gradient, const entrol_support *support,
+                              const entrol_measure_options *options) {
+    const size_t n = sheet->n_columns;
+    const double by[3] = {at(gradient->logprob, row), at(gradient->entropy, row), at(gradient->varentropy, row)};
+    const double by_support = at(gradient->support_entropy, row);
+    double *logits = sheet_row(sheet, row);
+    oracle_gradient exact = {.d_logits = malloc(n * sizeof(long double))}, part = exact;
+    oracle_support found;
+    part.d_logits = malloc(n * sizeof(long double));
+    oracle_find_support(&found, logits, allowed, n, options->temperature, ENTROL_SUPPORT_ALL, 0);
+    oracle_differentiate(&exact, logits, allowed, n, sheet->targets[row], options->temperature, by);
+    oracle_support_entropy(&part, &found, logits, n, (size_t)support->n_columns, options->temperature);
+    for (size_t j = 0; j < n; j++)
+        exact.d_logits[j] += (long double)by_support * part.d_logits[j];
+    exact.greatest = fmaxl(exact.greatest, fabsl((long double)by_support) * part.greatest);
+    oracle_support_free(&found);
+    free(part.d_logits);
+    free(logits);
+    return exact;
+}
+
+/* A unit in the last place of a destination's type, for a value. */
+static double rounding(entrol_dtype dtype, double value) {
+    const double size = fabs(value);
+    return dtype == ENTROL_F16 ? fmax(size * 0x1p-11, 0x1p-25) : dtype == ENTROL_BF16 ? size * 0x1p-8 : size * 0x1p-23;
+}
+
+static double worst_gradient; /* as a share of 1e-5 of the greatest part */
+
+static void compare_gradient(const sheet *result, size_t row, const oracle_gradient *exact, double before,
+                             const char *what) {
+    for (size_t j = 0; j < result->n_columns; j++) {
+        const double got = sheet_get(result, row, j), value = (double)exact->d_logits[j] + before;
+        const double error = fabs(got - value), allowed = 1e-5 * (double)exact->greatest;
+        if ((result->dtype == ENTROL_F32 || result->dtype == ENTROL_F64) && before == 0 && exact->greatest > 1e-12L)
+            worst_gradient = fmax(worst_gradient, error / allowed);
+        CHECK_SAY(error <= allowed + rounding(result->dtype, value) + 1e-18,
+                  "%s: column %zu of row %zu is %.9g, expected %.9g, the greatest part %.3Lg", what, j, row, got, value,
+                  exact->greatest);
+    }
+}
+
+/* One call, or two; into a sheet of its own, added, or in place. */
+static void check_way(entrol_cpu cpu, const sheet *logits, const unsigned char *allowed, entrol_gradient gradient,
+                      const entrol_measure_options *options, int way, int is_fused, const char *what) {
+    entrol_state states[MOST_ROWS];
+    entrol_support supports[MOST_ROWS];
+    float varentropy[MOST_ROWS];
+    sheet result = sheet_make(logits->n_rows, logits->n_columns, way == AS_F32 ? ENTROL_F32 : logits->dtype);
+    const double before = way == ADDED ? 0.25 : 0;
+    for (size_t i = 0; i < result.n_rows * result.n_columns; i++)
+        sheet_put(&result, 0, i, way == IN_PLACE ? sheet_get(logits, 0, i) : way == ADDED ? before : NAN);
+    const entrol_destination to = {result.buffer.data, result.dtype, (ptrdiff_t)result.n_columns, way == ADDED};
+    const entrol_matrix *from = way == IN_PLACE ? &result.matrix : &logits->matrix;
+    entrol_record record = ENTROL_RECORD_INIT;
+    entrol_diagnosis found;
+    record.state = states;
+    record.support = supports;
+    record.varentropy = varentropy;
+    if (is_fused) {
+        CHECK_INT(entrol_measure_and_gradient_rows(contexts[cpu], &to, &record, &found, &gradient, from,
+                                                   logits->targets, NULL, NULL, options),
+                  ENTROL_OK);
+    } else {
+        CHECK_INT(entrol_measure_rows(contexts[cpu], &record, NULL, from, logits->targets, options), ENTROL_OK);
+        gradient.supports = supports;
+        CHECK_INT(entrol_gradient_rows(contexts[cpu], &to, &found, &gradient, states, from, logits->targets, options),
+                  ENTROL_OK);
+    }
+    CHECK_INT(found.n_bad, 0);
+    for (size_t row = 0; row < logits->n_rows; row++) {
+        oracle_gradient exact = expect(logits, row, allowed, &gradient, &supports[row], options);
+        compare_gradient(&result, row, &exact, before, what);
+        free(exact.d_logits);
+    }
+    sheet_free(&result);
+}
+
+static void check_gradient(size_t n_rows, size_t n, entrol_dtype dtype, size_t k) {
+    static loss loss;
+    static const double temperatures[] = {1, 0.5, 4};
+    char what[64];
+    entrol_measure_options options = any_options(k, n);
+    unsigned char *allowed = malloc(n);
+    uint8_t *mask = calloc(n / 8 + 1, 1);
+    sheet sheet = sheet_make(n_rows, n, dtype);
+    const int kind = (int)test_below(N_KINDS);
+    for (size_t i = 0; i < n_rows * n; i++) {
+        const double value = kind_value(kind, i % n, n);
+        sheet_put(&sheet, 0, i, k % 3 ? value : floor(value));
+    }
+    for (size_t j = 0; j < n; j++) {
+        allowed[j] = k % 4 != 1 || j == 0 || test_below(3) > 0;
+        mask[j / 8] |= (uint8_t)(allowed[j] << j % 8);
+    }
+    for (size_t row = 0; row < n_rows; row++)
+        sheet_put(&sheet, row, 0, fmax(sheet_get(&sheet, row, 0), -300)); /* a target that is possible */
+    options.temperature = temperatures[k % 3];
+    options.mask = k % 4 == 1 ? mask : NULL;
+    snprintf(what, sizeof what, "%s, %s %s, V = %zu", kind_of_support[options.support_kind], entrol_dtype_name(dtype),
+             kind_name(kind), n);
+    const entrol_gradient gradient = loss_make(&loss, (unsigned)test_below(8));
+    for (size_t row = 2; row < n_rows; row += 5) /* nothing but the support, nothing but the rest */
+        *(row % 2 ? &loss.support_entropy[row] : &loss.entropy[row]) = 0;
+    for (int cpu = ENTROL_CPU_SCALAR; cpu <= ENTROL_CPU_NEON; cpu++)
+        if (contexts[cpu])
+            check_way((entrol_cpu)cpu, &sheet, allowed, gradient, &options, (int)(k / 2 % N_WAYS), k % 2, what);
+    sheet_free(&sheet);
+    free(allowed);
+    free(mask);
+}
+
+static void test_gradients(void) {
+    for (size_t k = 0; k < (is_quick() ? 60 : 500); k++) {
+        const size_t n = k % 5 == 0 ? 65 + test_below(200) : 1 + test_below(64);
+        check_gradient(1 + test_below(MOST_ROWS), n, (entrol_dtype)test_below(4), test_below(360));
+    }
+    for (size_t k = 0; k < (is_quick() ? 4 : 40); k++)
+        check_gradient(1 + test_below(2), 2000 + test_below(5000), (entrol_dtype)(k % 4), test_below(360));
+    check_gradient(1, 131072, ENTROL_F32, 5 * (1 + test_below(10)) + 1);
+    printf("    largest error of a gradient as a share of 1e-5 of the greatest part: %.3f\n", worst_gradient);
+}
+
+/* More than the caches hold: written past them, from rows with and without their support's part. */
+static void test_gradients_past_caches(void) {
+    static loss loss;
+    const size_t n_rows = 30, n = 150016;
+    const entrol_measure_options options = options_of(ENTROL_SUPPORT_TOP_K, 5);
+    entrol_gradient gradient = loss_make(&loss, 2);
+    sheet logits = sheet_make(n_rows, n, ENTROL_F32), result = sheet_make(n_rows, n, ENTROL_F32);
+    float *z = logits.buffer.data;
+    for (size_t i = 0; i < n_rows * n; i++)
+        z[i] = i < n ? (float)test_normal() : z[i % n];
+    loss.entropy[3] = loss.support_entropy[4] = loss.entropy[5] = loss.support_entropy[5] = 0;
+    entrol_context *context = context_at(ENTROL_CPU_BEST, 2);
+    const entrol_record record = ENTROL_RECORD_INIT;
+    const entrol_destination to = {result.buffer.data, ENTROL_F32, (ptrdiff_t)n, 0};
+    CHECK_INT(entrol_measure_and_gradient_rows(context, &to, &record, NULL, &gradient, &logits.matrix, NULL, NULL, NULL,
+                                               &options),
+              ENTROL_OK);
+    const entrol_support support = {.n_columns = 5};
+    for (size_t row = 3; row < 6; row++) {
+        oracle_gradient exact = expect(&logits, row, NULL, &gradient, &support, &options);
+        compare_gradient(&result, row, &exact, 0, "past the caches");
+        free(exact.d_logits);
+    }
+    entrol_context_destroy(context);
+    sheet_free(&logits);
+    sheet_free(&result);
+}
+
+/* The oracle's own: along a random direction, of a support that the step does not change. */
+static void test_oracle_gradient(void) {
+    for (size_t k = 0; k < 200; k++) {
+        const size_t n = 1 + test_below(40), n_columns = test_below(n + 1);
+        double z[40], up[40], down[40];
+        long double dz[40], slope = 0;
+        const double temperature = exp(test_normal() / 2);
+        oracle_gradient gradient = {.d_logits = dz};
+        oracle_support support[3];
+        for (size_t i = 0; i < n; i++) {
+            const double step = 1e-4 * test_normal();
+            z[i] = (double)i + test_uniform() / 2; /* steps of at least 1/2: the order stays */
+            up[i] = z[i] + step;
+            down[i] = z[i] - step;
+        }
+        const double *const rows[3] = {z, up, down};
+        long double entropy[3];
+        for (int i = 0; i < 3; i++) {
+            oracle_find_support(&support[i], rows[i], NULL, n, temperature, ENTROL_SUPPORT_ALL, 0);
+            entropy[i] = oracle_support_entropy(i ? NULL : &gradient, &support[i], rows[i], n, n_columns, temperature);
+            oracle_support_free(&support[i]);
+        }
+        for (size_t i = 0; i < n; i++)
+            slope += dz[i] * ((long double)up[i] - (long double)down[i]);
+        CHECK_NEAR(entropy[1] - entropy[2], slope, 3e-9 / (temperature * temperature * temperature));
+    }
+}
+
+/* Rows whose record is not finite, and those of a gradient without supports. */
+static void test_bad_records(void) {
+    static const double values[] = {NAN, INFINITY, -INFINITY, 3e38};
+    for (size_t k = 0; k < 16; k++) {
+        const size_t n = k % 2 ? 18 : 3000;
+        const entrol_measure_options options =
+            k / 2 % 2 ? options_of(ENTROL_SUPPORT_TOP_K, 3) : options_of(ENTROL_SUPPORT_DROP, 1); /* of no column */
+        sheet sheet = sheet_make(4, n, ENTROL_F32), result = sheet_make(4, n, ENTROL_F32);
+        float by[4] = {1, (float)values[k / 4], 1, (float)values[k / 4]};
+        const int is_bad = k / 4 < 3 || k / 2 % 2; /* 3e38 of no column is 0 */
+        entrol_state states[4];
+        entrol_support supports[4];
+        entrol_record record = ENTROL_RECORD_INIT;
+        entrol_gradient gradient = ENTROL_GRADIENT_INIT;
+        entrol_diagnosis found;
+        record.state = states;
+        record.support = supports;
+        gradient.support_entropy = by;
+        const entrol_destination to = {result.buffer.data, ENTROL_F32, (ptrdiff_t)n, 0};
+        entrol_context *context = contexts[ENTROL_CPU_SCALAR];
+        for (size_t i = 0; i < 4 * n; i++)
+            sheet_put(&sheet, 0, i, test_normal());
+        CHECK_INT(entrol_measure_rows(context, &record, NULL, &sheet.matrix, NULL, &options), ENTROL_OK);
+        CHECK_INT(entrol_gradient_rows(context, &to, &found, &gradient, states, &sheet.matrix, NULL, &options),
+                  ENTROL_ERROR_ARGUMENT);
+        CHECK_STRING(found.argument ? found.argument : "none", "gradient.supports");
+        gradient.supports = supports;
+        CHECK_INT(entrol_gradient_rows(context, &to, &found, &gradient, states, &sheet.matrix, NULL, &options),
+                  ENTROL_OK);
+        CHECK_INT(found.n_bad, 2 * is_bad);
+        CHECK(!is_bad || (found.first_row == 1 && found.reason == ENTROL_REASON_GRADIENT));
+        CHECK(isnan(sheet_get(&result, 1, n / 2)) == is_bad && isfinite(sheet_get(&result, 2, n / 2)));
+        sheet_free(&sheet);
+        sheet_free(&result);
+    }
+}
+
 /* --- What is exact --- */
 
 static double size_at(const sheet *sheet, entrol_support_kind kind, double parameter) {
@@ -531,6 +778,10 @@ int main(int argc, char **argv) {
     TEST(test_bad_arguments);
     TEST(test_states_have_none);
     TEST(test_shorter_structs);
+    TEST(test_oracle_gradient);
+    TEST(test_gradients);
+    TEST(test_gradients_past_caches);
+    TEST(test_bad_records);
     TEST(test_vocabulary);
     for (int cpu = ENTROL_CPU_SCALAR; cpu <= ENTROL_CPU_NEON; cpu++)
         entrol_context_destroy(contexts[cpu]);

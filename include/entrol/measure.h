@@ -113,14 +113,17 @@ ENTROL_API entrol_status entrol_measure_rows(entrol_context *context, const entr
 
 /* The gradient record: per row, the derivatives of a loss by what was measured of the row. Any array may be NULL: 0. */
 typedef struct entrol_gradient {
-    size_t size;             /* sizeof(entrol_gradient) */
-    const float *logprob;    /* dL/d ln p of the row's target; needs targets */
-    const float *entropy;    /* dL/dH */
-    const float *varentropy; /* dL/dV; needs states that were measured with varentropy */
+    size_t size;                    /* sizeof(entrol_gradient) */
+    const float *logprob;           /* dL/d ln p of the row's target; needs targets */
+    const float *entropy;           /* dL/dH */
+    const float *varentropy;        /* dL/dV; needs states that were measured with varentropy */
+    const float *support_entropy;   /* dL/dH_S, S held fixed; needs supports */
+    const entrol_support *supports; /* of these rows, as measured at the same options; not read by
+                                       entrol_measure_and_gradient_rows, which has its own */
 } entrol_gradient;
 
 #define ENTROL_GRADIENT_INIT                                                                                           \
-    { sizeof(entrol_gradient), NULL, NULL, NULL }
+    { sizeof(entrol_gradient), NULL, NULL, NULL, NULL, NULL }
 
 /* Where a matrix of results goes, as many rows and columns as the input has; views as in entrol_matrix. */
 typedef struct entrol_destination {

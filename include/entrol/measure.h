@@ -117,9 +117,9 @@ typedef struct entrol_gradient {
     const float *logprob;           /* dL/d ln p of the row's target; needs targets */
     const float *entropy;           /* dL/dH */
     const float *varentropy;        /* dL/dV; needs states that were measured with varentropy */
-    const float *support_entropy;   /* dL/dH_S, S held fixed; needs supports */
-    const entrol_support *supports; /* of these rows, as measured at the same options; not read by
-                                       entrol_measure_and_gradient_rows, which has its own */
+    const float *support_entropy;   /* dL/dH_S, the columns of S held fixed; needs supports */
+    const entrol_support *supports; /* of the rows, as entrol_measure_rows gave them at the same options for all their
+                                       columns; entrol_measure_and_gradient_rows has its own and does not read these */
 } entrol_gradient;
 
 #define ENTROL_GRADIENT_INIT                                                                                           \
@@ -142,9 +142,9 @@ typedef struct entrol_destination {
  * far below keeps its own term. A row whose record is all 0 gets 0, or is left as it is when adding, without a look at
  * its logits. A row in trouble, one without a target whose dL/d ln p is not 0, and one whose record is not finite (or
  * so great that a float overflows), gets NaN and is diagnosed, by its state: first_column is 0 where the column to
- * blame is in another shard. Accuracy, before rounding to d_logits' dtype: within 1e-5 of the greatest element that a
- * part of the record alone would give the row. The bits do not depend on the threads. Never allocates. Errors:
- * ARGUMENT, OVERFLOW. */
+ * blame is in another shard. Columns off a support get exactly nothing of dL/dH_S. Accuracy, before rounding to
+ * d_logits' dtype: within 1e-5 of the greatest element that a part of the record alone would give the row. The bits do
+ * not depend on the threads. Never allocates. Errors: ARGUMENT, OVERFLOW. */
 ENTROL_API entrol_status entrol_gradient_rows(entrol_context *context, const entrol_destination *d_logits,
                                               entrol_diagnosis *diagnosis, const entrol_gradient *gradient,
                                               const entrol_state *states, const entrol_matrix *logits,

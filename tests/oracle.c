@@ -137,6 +137,93 @@ void oracle_differentiate(oracle_gradient *gradient, const double *logits, const
     }
 }
 
+typedef struct placed {
+    double z;
+    int64_t column;
+} placed;
+
+static int compare_placed(const void *a, const void *b) {
+    const placed *x = a, *y = b;
+    if (x->z != y->z)
+        return x->z > y->z ? -1 : 1;
+    return x->column < y->column ? -1 : 1;
+}
+
+static size_t support_size(const oracle_support *support, entrol_support_kind kind, double parameter) {
+    const double n_possible = (double)support->n_possible;
+    size_t n = 0;
+    if (kind == ENTROL_SUPPORT_TOP_K)
+        return parameter < n_possible ? (size_t)parameter : support->n_possible;
+    if (kind == ENTROL_SUPPORT_DROP)
+        return support->n_possible - (size_t)floor(parameter * n_possible);
+    if (kind == ENTROL_SUPPORT_ALL || (kind == ENTROL_SUPPORT_TOP_P && parameter == 1))
+        return support->n_possible;
+    while (n < support->n_possible && support->mass[n + 1] < (long double)parameter)
+        n++;
+    return n + (kind == ENTROL_SUPPORT_TOP_P && n < support->n_possible);
+}
+
+void oracle_find_support(oracle_support *support, const double *logits, const unsigned char *allowed, size_t n,
+                         double temperature, entrol_support_kind kind, double parameter) {
+    placed *columns = malloc((n + 1) * sizeof *columns);
+    *support = (oracle_support){.order = malloc((n + 1) * sizeof(int64_t)),
+                                .weight = malloc((n + 1) * sizeof(long double)),
+                                .mass = malloc((n + 1) * sizeof(long double))};
+    if (!columns || !support->order || !support->weight || !support->mass)
+        abort();
+    for (size_t i = 0; i < n; i++)
+        if (may_happen(logits, allowed, i))
+            columns[support->n_possible++] = (placed){logits[i], (int64_t)i};
+    qsort(columns, support->n_possible, sizeof *columns, compare_placed);
+    support->mass[0] = 0;
+    for (size_t i = 0; i < support->n_possible; i++) {
+        support->order[i] = columns[i].column;
+        support->weight[i] = i && columns[i].z == columns[i - 1].z
+                                 ? support->weight[i - 1]
+                                 : expl(((long double)columns[i].z - (long double)columns[0].z) / temperature);
+        support->mass[i + 1] = support->mass[i] + support->weight[i];
+    }
+    for (size_t i = 0; i < support->n_possible; i++)
+        support->mass[i] /= support->mass[support->n_possible];
+    support->mass[support->n_possible] = 1;
+    support->n = support_size(support, kind, parameter);
+    free(columns);
+}
+
+void oracle_support_free(oracle_support *support) {
+    free(support->order);
+    free(support->weight);
+    free(support->mass);
+}
+
+long double oracle_support_entropy(oracle_gradient *gradient, const oracle_support *support, const double *logits,
+                                   size_t n, size_t n_columns, double temperature) {
+    long double rest = 0, entropy = 0;
+    for (size_t i = 1; i < n_columns; i++)
+        rest += support->weight[i];
+    for (size_t i = 0; i < n_columns; i++) {
+        const long double d = ((long double)logits[support->order[i]] - (long double)logits[support->order[0]]) /
+                              (long double)temperature;
+        if (support->weight[i] > 0)
+            entropy -= support->weight[i] / (1 + rest) * (d - log1pl(rest));
+    }
+    if (!gradient)
+        return entropy;
+    gradient->greatest = gradient->sizes = 0;
+    for (size_t i = 0; i < n; i++)
+        gradient->d_logits[i] = 0;
+    for (size_t i = 0; i < n_columns; i++) {
+        const long double d = ((long double)logits[support->order[i]] - (long double)logits[support->order[0]]) /
+                              (long double)temperature;
+        const long double q = support->weight[i] / (1 + rest), log_q = d - log1pl(rest);
+        const long double element = q > 0 ? -q * (log_q + entropy) / (long double)temperature : 0;
+        gradient->d_logits[support->order[i]] = element;
+        gradient->greatest = fmaxl(gradient->greatest, fabsl(element));
+        gradient->sizes += fabsl(element);
+    }
+    return entropy;
+}
+
 size_t oracle_top(int64_t *columns, const double *logits, const unsigned char *allowed, size_t n, size_t n_top) {
     size_t n_found = 0;
     for (; n_found < n_top; n_found++) {

@@ -26,6 +26,23 @@ typedef struct oracle_gradient {
 void oracle_differentiate(oracle_gradient *gradient, const double *logits, const unsigned char *allowed, size_t n,
                           int64_t target, double temperature, const double by[3]);
 
+/* A row's possible columns in the order of falling logits, ties by lower column, and the mass of the first so many. */
+typedef struct oracle_support {
+    size_t n_possible;
+    int64_t *order;
+    long double *weight; /* e^d of order[i], d = (z - max) / T */
+    long double *mass;   /* n_possible + 1: mass[i] is the share of the first i */
+    size_t n;            /* columns in the support, by its definition */
+} oracle_support;
+void oracle_find_support(oracle_support *support, const double *logits, const unsigned char *allowed, size_t n,
+                         double temperature, entrol_support_kind kind, double parameter);
+void oracle_support_free(oracle_support *support);
+
+/* The entropy of p renormalised on the first n_columns of the order, and (d_logits not NULL) its gradient by the n
+ * logits, of which `greatest` is the greatest |element|. */
+long double oracle_support_entropy(oracle_gradient *gradient, const oracle_support *support, const double *logits,
+                                   size_t n, size_t n_columns, double temperature);
+
 /* The n_top allowed columns above -inf with the greatest logits, best first, ties by lower column; returns how many. */
 size_t oracle_top(int64_t *columns, const double *logits, const unsigned char *allowed, size_t n, size_t n_top);
 

@@ -36,8 +36,12 @@ static void loss_make(loss *loss, unsigned parts) {
         loss->entropy[row] = (float)test_normal();
         loss->varentropy[row] = (float)test_normal();
     }
-    loss->record = (entrol_gradient){sizeof(entrol_gradient), parts & 1 ? loss->logprob : NULL,
-                                     parts & 2 ? loss->entropy : NULL, parts & 4 ? loss->varentropy : NULL};
+    loss->record = (entrol_gradient){sizeof(entrol_gradient),
+                                     parts & 1 ? loss->logprob : NULL,
+                                     parts & 2 ? loss->entropy : NULL,
+                                     parts & 4 ? loss->varentropy : NULL,
+                                     NULL,
+                                     NULL};
 }
 
 static double part(const float *array, size_t row) {

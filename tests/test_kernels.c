@@ -77,6 +77,93 @@ static void check_greater(void) {
     }
 }
 
+static void check_between(void) {
+    uint16_t found[ENT_CHUNK];
+    for (size_t k = 0; k < 2 * N_SIZES; k++) {
+        const size_t n = sizes[k / 2];
+        const float low = k % 3 ? 2 : -INFINITY, high = k % 5 ? 4 : INFINITY;
+        guarded buffer = floats(n, k % 2);
+        float *z = buffer.data;
+        for (size_t i = 0; i < n; i++)
+            z[i] = test_below(9) ? (float)test_below(7) : -INFINITY;
+        size_t expected = 0;
+        const size_t n_found = kernels->find_between(found, z, n, low, high);
+        for (size_t i = 0; i < n; i++)
+            if (z[i] >= low && z[i] <= high) {
+                CHECK(expected < n_found && found[expected] == i);
+                expected++;
+            }
+        CHECK_INT(n_found, expected);
+        guarded_free(&buffer);
+    }
+}
+
+static void check_keep(void) {
+    for (size_t k = 0; k < 4 * N_SIZES; k++) {
+        const size_t n = sizes[k / 4];
+        guarded in = floats(n, k % 2), result = floats(n, k % 2);
+        float *z = in.data, *out = result.data;
+        size_t n_kept = 0, n_equal = 0;
+        for (size_t i = 0; i < n; i++)
+            z[i] = test_below(5) ? (float)test_below(3) * (k % 4 ? 1 : -0.0f) : -INFINITY;
+        const float threshold = (float)(k / 2 % 2);
+        const ent_kept kept = kernels->keep(k % 3 ? out : z, z, n, threshold);
+        for (size_t i = 0; k % 3 && i < n; i++) {
+            n_kept += z[i] >= threshold;
+            n_equal += z[i] == threshold;
+            CHECK(z[i] >= threshold ? memcmp(&out[i], &z[i], sizeof *z) == 0 : out[i] == -INFINITY);
+        }
+        for (size_t i = 0; k % 3 == 0 && i < n; i++) { /* in place */
+            n_kept += z[i] > -INFINITY;
+            n_equal += z[i] == threshold;
+            CHECK(z[i] >= threshold || z[i] == -INFINITY);
+        }
+        CHECK_INT(kept.n, n_kept);
+        CHECK_INT(kept.n_equal, n_equal);
+        guarded_free(&in);
+        guarded_free(&result);
+    }
+}
+
+/* By the contract, and the same bits as one by one in plain C; in units, exact whatever their size. */
+static void check_masses(void) {
+    double worst_mass = 0;
+    for (size_t k = 0; k < 16 * N_SIZES; k++) {
+        const size_t n = sizes[k / 16];
+        guarded in = floats(n, k % 2), result = floats(n, k % 2);
+        float *z = in.data, *out = result.data;
+        fill_normal(z, n, (double[]){0.1, 2.5, 12, 40}[k % 4]);
+        for (size_t i = 0; i < n; i += 5)
+            z[i] = k % 3 ? z[i] : -INFINITY;
+        const float m = n ? max_of(z, n) : 0;
+        ent_masses_task task = {.z = z, .n = n, .m = isfinite(m) ? m : 0, .scale = (float)exp(test_normal() / 2)};
+        task.high = task.m - (k % 5 ? 1 : 0);
+        task.magic = ldexp(1, (int)(k % 22) + 1);
+        uint64_t all = 0, above = 0;
+        const ent_masses masses = kernels->masses(out, &task);
+        for (size_t i = 0; i < n; i++) {
+            const float x = z[i] - task.m, alone = ent_mass(x, task.scale);
+            const long double d = (long double)x * (long double)task.scale, exact = d < -87 ? 0 : expl(d);
+            const long double units = roundl(ldexpl((long double)out[i], 52 - (int)(k % 22) - 1));
+            CHECK_SAY(memcmp(&alone, &out[i], sizeof alone) == 0, "the mass at %a is %a, in plain C %a", (double)x,
+                      (double)out[i], (double)alone);
+            CHECK(x != 0 || out[i] == 1);
+            const long double allowed = exact * (5e-7L + 1.5e-7L * fabsl(d)) + 2e-38L; /* e^-87 may count */
+            CHECK(d < -87 ? out[i] == 0 : fabsl((long double)out[i] - exact) <= allowed);
+            if (exact > 1e-37L)
+                worst_mass = fmax(worst_mass, (double)(fabsl((long double)out[i] - exact) / allowed));
+            CHECK(fabsl((long double)ent_mass_units(out[i], task.magic) - units) <= 1);
+            all += ent_mass_units(out[i], task.magic);
+            above += z[i] > task.high ? ent_mass_units(out[i], task.magic) : 0;
+        }
+        CHECK(masses.all == all && masses.above == above);
+        guarded_free(&in);
+        guarded_free(&result);
+    }
+    printf("    masses, %s: largest error as a share of the contract: %.2f\n", entrol_cpu_name(kernels->cpu),
+           worst_mass);
+}
+
 static void add_exactly(exact_sums *exact, int sum, long double term, long double d) {
     exact->value[sum] += term;
     exact->allowed[sum] += fabsl(term) * (1.2e-6L + 1.5e-7L * fabsl(d) * (sum == 4 ? 2 : 1)) + (sum == 4 ? 1e-37L : 0);
@@ -475,7 +562,8 @@ static void run_level(entrol_cpu cpu) {
                   {"lanes", check_lanes},       {"lanes_values", check_lanes_values},
                   {"widen", check_widen},       {"halves", check_halves},
                   {"gradient", check_gradient}, {"gradient_lanes", check_gradient_lanes},
-                  {"narrow", check_narrow}};
+                  {"narrow", check_narrow},     {"between", check_between},
+                  {"keep", check_keep},         {"masses", check_masses}};
     char name[64];
     if (!entrol_cpu_available(cpu)) {
         snprintf(name, sizeof name, "level_%s", entrol_cpu_name(cpu));

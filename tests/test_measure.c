@@ -21,7 +21,7 @@ static void results_reset(results *results) {
     float(*f)[64] = results->floats;
     results->record = (entrol_record){
         sizeof(entrol_record), f[0], f[1], f[2], f[3], f[4], f[5], f[6], f[7], results->rank, results->top_id,
-        results->top_logprob,  5,    NULL};
+        results->top_logprob,  5,    NULL, NULL, NULL};
 }
 
 /* The largest errors seen, in units of the tolerance, by level and statistic. */

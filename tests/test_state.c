@@ -191,8 +191,8 @@ static void test_what_was_not_asked_for(void) {
     CHECK_INT(entrol_measure_rows(context, &record, &diagnosis, &sheet.matrix, sheet.targets, NULL), ENTROL_OK);
     CHECK(diagnosis.n_bad == 1 && diagnosis.reason == ENTROL_REASON_EMPTY_SUPPORT); /* nobody asked for logprob */
     float values[8][3];
-    entrol_record all = {sizeof all, values[0], values[1], values[2], values[3], values[4], values[5],
-                         values[6],  values[7], NULL,      NULL,      NULL,      0,         NULL};
+    entrol_record all = {sizeof all, values[0], values[1], values[2], values[3], values[4], values[5], values[6],
+                         values[7],  NULL,      NULL,      NULL,      0,         NULL,      NULL,      NULL};
     CHECK_INT(entrol_measure_states(&all, &diagnosis, states, 3, NULL), ENTROL_OK);
     CHECK(values[0][0] == entropy[0] && values[0][2] == entropy[2] && isnan(values[0][1]));
     CHECK(isfinite(values[1][0]) && isfinite(values[2][0]) && isfinite(values[4][0]));

@@ -29,6 +29,31 @@ typedef struct entrol_state {
     double n_support; /* columns above -inf; for the Renyi entropy of order 0 */
 } entrol_state;
 
+/* A subset S of a row's possible columns: of p renormalised on it, q = p / sum_S p, the entropy H_S is measured.
+ * Columns come in the order of falling logits, equal ones the lower column first, and S is the first so many of them.
+ */
+typedef enum entrol_support_kind {
+    ENTROL_SUPPORT_ALL = 0, /* every possible column: H_S = H */
+    ENTROL_SUPPORT_TOP_P,   /* the fewest columns whose mass reaches p, at least one: the nucleus (arXiv 1904.09751), as
+                               in Hugging Face's transformers and vLLM; p from 0 to 1, which is all */
+    ENTROL_SUPPORT_BEFORE_P, /* those before the mass reaches p, without the column that does; may be none (SIREN, arXiv
+                                2509.25133); p from 0, none, to 1 */
+    ENTROL_SUPPORT_TOP_K,    /* the k greatest; a whole k from 1 to 2^53; all where there are fewer */
+    ENTROL_SUPPORT_DROP /* all but the floor(f n) least of the n possible columns (AEnt, arXiv 2509.03493); f from 0,
+                           all, to 1, none. Padding a row with impossible columns changes nothing. */
+} entrol_support_kind;
+
+/* The support of one row: what a gradient by its entropy needs, without another search. With e and x as in
+ * entrol_state: the columns above `threshold`, and the first n_ties of those that equal it. H_S of no column is 0. */
+typedef struct entrol_support {
+    double threshold; /* -inf: all possible columns */
+    double n_ties;
+    double n_columns; /* of S */
+    double m;         /* the row's greatest logit */
+    double n_top;     /* columns of S at m */
+    double s, t;      /* sum e and sum e x over the others of S */
+} entrol_support;
+
 /* The token record: one array per statistic, each of n_rows elements or NULL (not wanted, not
  * computed). A row in trouble gets NaN, rank 0 and ids -1, and is diagnosed. */
 typedef struct entrol_record {
@@ -40,16 +65,18 @@ typedef struct entrol_record {
     float *top_prob;   /* the greatest probability */
     float *margin;     /* the greatest probability minus the second (0 for a tie; 1 for V = 1) */
     float *sum_p_squared;
-    float *renyi;        /* Renyi entropy of options.renyi_order */
-    int32_t *rank;       /* of the target: 1 + the number of columns with a greater logit; needs targets */
-    int32_t *top_id;     /* n_top a row: columns of the most probable, best first, ties by lower column; */
-    float *top_logprob;  /* n_top a row: their ln p. Slots beyond the support hold -1 and -inf. */
-    size_t n_top;        /* 0 to ENTROL_MAX_TOP */
-    entrol_state *state; /* what the other outputs and dL/dV (if given) need, and the targets' logits (if given) */
+    float *renyi;            /* Renyi entropy of options.renyi_order */
+    int32_t *rank;           /* of the target: 1 + the number of columns with a greater logit; needs targets */
+    int32_t *top_id;         /* n_top a row: columns of the most probable, best first, ties by lower column; */
+    float *top_logprob;      /* n_top a row: their ln p. Slots beyond the support hold -1 and -inf. */
+    size_t n_top;            /* 0 to ENTROL_MAX_TOP */
+    entrol_state *state;     /* what the other outputs and dL/dV (if given) need, and the targets' logits (if given) */
+    float *support_entropy;  /* H_S = -sum_S q ln q, of options.support_kind; 0 where S has no column */
+    entrol_support *support; /* its S */
 } entrol_record;
 
 #define ENTROL_RECORD_INIT                                                                                             \
-    { sizeof(entrol_record), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL }
+    { sizeof(entrol_record), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL, NULL, NULL }
 
 #define ENTROL_MAX_TOP 256
 
@@ -60,10 +87,12 @@ typedef struct entrol_measure_options {
                                   log of the support's size, infinity -ln of the top probability */
     const uint8_t *mask;       /* bit j % 8 (least first) of byte j / 8 is 1 where column j may happen */
     ptrdiff_t mask_row_stride; /* bytes from one row's mask to the next; 0: one mask for all rows */
+    entrol_support_kind support_kind;
+    double support_parameter; /* its p, k or f */
 } entrol_measure_options;
 
 #define ENTROL_MEASURE_OPTIONS_INIT                                                                                    \
-    { sizeof(entrol_measure_options), 1.0, 2.0, NULL, 0 }
+    { sizeof(entrol_measure_options), 1.0, 2.0, NULL, 0, ENTROL_SUPPORT_ALL, 0.0 }
 
 /* Measures every row of `logits` in one pass over memory.
  *
@@ -72,22 +101,29 @@ typedef struct entrol_measure_options {
  * Accuracy against exact arithmetic, for V up to 2^24, f32 logits: entropy, varentropy and logprob
  * within 2e-6 * max(1, value); entropy and varentropy also within 1e-3 of themselves when below 1e-3.
  * Columns more than 87 T below the greatest count as impossible in sums, not in logprob.
- * The result of a row depends on that row alone: not on its neighbours, its address or the threads.
- * Never allocates. Errors: ARGUMENT (the diagnosis names it), OVERFLOW. */
+ * support_entropy is as exact as entropy for the S that is found, which is the same at every instruction-set level: a
+ * column's mass e^d, d = (z - m) / T, is computed within 5e-7 + 1.5e-7 |d| of itself and rounded to a multiple of
+ * 2^-(62 - b), b the bits of V (2^-51 for V below 2^11); sums of these are exact, and one reaches p where it is at
+ * least p times the sum of all, a product of doubles. So two of four equal columns reach 0.5. The result of a row
+ * depends on that row alone: not on its neighbours, its address or the threads. Never allocates. Errors: ARGUMENT (the
+ * diagnosis names it), OVERFLOW. */
 ENTROL_API entrol_status entrol_measure_rows(entrol_context *context, const entrol_record *record,
                                              entrol_diagnosis *diagnosis, const entrol_matrix *logits,
                                              const int64_t *targets, const entrol_measure_options *options);
 
 /* The gradient record: per row, the derivatives of a loss by what was measured of the row. Any array may be NULL: 0. */
 typedef struct entrol_gradient {
-    size_t size;             /* sizeof(entrol_gradient) */
-    const float *logprob;    /* dL/d ln p of the row's target; needs targets */
-    const float *entropy;    /* dL/dH */
-    const float *varentropy; /* dL/dV; needs states that were measured with varentropy */
+    size_t size;                    /* sizeof(entrol_gradient) */
+    const float *logprob;           /* dL/d ln p of the row's target; needs targets */
+    const float *entropy;           /* dL/dH */
+    const float *varentropy;        /* dL/dV; needs states that were measured with varentropy */
+    const float *support_entropy;   /* dL/dH_S, the columns of S held fixed; needs supports */
+    const entrol_support *supports; /* of the rows, as entrol_measure_rows gave them at the same options for all their
+                                       columns; entrol_measure_and_gradient_rows has its own and does not read these */
 } entrol_gradient;
 
 #define ENTROL_GRADIENT_INIT                                                                                           \
-    { sizeof(entrol_gradient), NULL, NULL, NULL }
+    { sizeof(entrol_gradient), NULL, NULL, NULL, NULL, NULL }
 
 /* Where a matrix of results goes, as many rows and columns as the input has; views as in entrol_matrix. */
 typedef struct entrol_destination {
@@ -106,9 +142,9 @@ typedef struct entrol_destination {
  * far below keeps its own term. A row whose record is all 0 gets 0, or is left as it is when adding, without a look at
  * its logits. A row in trouble, one without a target whose dL/d ln p is not 0, and one whose record is not finite (or
  * so great that a float overflows), gets NaN and is diagnosed, by its state: first_column is 0 where the column to
- * blame is in another shard. Accuracy, before rounding to d_logits' dtype: within 1e-5 of the greatest element that a
- * part of the record alone would give the row. The bits do not depend on the threads. Never allocates. Errors:
- * ARGUMENT, OVERFLOW. */
+ * blame is in another shard. Columns off a support get exactly nothing of dL/dH_S. Accuracy, before rounding to
+ * d_logits' dtype: within 1e-5 of the greatest element that a part of the record alone would give the row. The bits do
+ * not depend on the threads. Never allocates. Errors: ARGUMENT, OVERFLOW. */
 ENTROL_API entrol_status entrol_gradient_rows(entrol_context *context, const entrol_destination *d_logits,
                                               entrol_diagnosis *diagnosis, const entrol_gradient *gradient,
                                               const entrol_state *states, const entrol_matrix *logits,
@@ -138,7 +174,8 @@ ENTROL_API entrol_status entrol_state_merge(entrol_state *state, const entrol_st
                                             const entrol_measure_options *options);
 
 /* The statistics of rows whose columns have been merged: outputs as of entrol_measure_rows, but for rank, top_id,
- * top_logprob and state, which must be NULL, and n_top, which must be 0. What a state lacks is NaN; a row whose target
+ * top_logprob, state, support_entropy and support, which must be NULL (no piece knows which of its columns are in the
+ * whole row's support), and n_top, which must be 0. What a state lacks is NaN; a row whose target
  * no piece held is in trouble if logprob is wanted. Error: ARGUMENT. */
 ENTROL_API entrol_status entrol_measure_states(const entrol_record *record, entrol_diagnosis *diagnosis,
                                                const entrol_state *states, size_t n_states,

@@ -3,9 +3,13 @@
  *
  * With d = (z - m) / T, y = d - mean(d) (which is ln p + H), V the varentropy and p = softmax(z / T):
  *   T dlogp_t/dz_i = [i = t] - p_i,  T dH/dz_i = -p_i y_i,  T dV/dz_i = p_i (y_i^2 - V + 2 y_i).
- * Together e^d (a + b y + c y^2) and the target's own term. Taking y about the mean and not from ln p + H keeps the
+ * Together e^d (a + b y + c y^2) and the target's own term. On a support S, where q = p / sum_S p, T dH_S/dz_i =
+ * -q_i (d - mean_S(d)): added in a second pass over a chunk in the cache, in which the columns off S are impossible,
+ * since y about another mean would not keep the digits. Taking y about the mean and not from ln p + H keeps the
  * digits of a flat row, whose gradient is small differences. */
 #include "gradient.h"
+
+#include "support.h"
 
 #include "base/context.h"
 
@@ -44,16 +48,27 @@ static double target_term(const entrol_state *state, double scale, double by_log
 
 /* 1 if no float overflows on the way: |y| is at most 87. */
 static int are_floats(const ent_gradient_terms *terms) {
-    return fabs(terms->a) + 87 * (fabs(terms->b) + 87 * fabs(terms->c)) <= (double)FLT_MAX;
+    return fabs(terms->a) + 87 * (fabs(terms->b) + 87 * fabs(terms->c)) <= (double)FLT_MAX &&
+           87 * fabs(terms->b_support) <= (double)FLT_MAX;
 }
 
-static void find_terms(ent_gradient_terms *terms, const ent_gradient_call *call, size_t row,
-                       const entrol_state *state) {
+static void find_support_terms(ent_gradient_terms *terms, const entrol_support *support, double scale,
+                               double by_entropy) {
+    const double sum = support->n_top + support->s;
+    terms->support = *support;
+    terms->mu_support = sum == 0 ? 0 : scale * support->t / sum;
+    terms->b_support = (sum == 0 ? 0 : -scale / sum) * by_entropy; /* of no column, H_S is 0 */
+}
+
+static void find_terms(ent_gradient_terms *terms, const ent_gradient_call *call, size_t row, const entrol_state *state,
+                       const entrol_support *support) {
     const entrol_gradient *gradient = &call->gradient;
     const double scale = call->rows.scale, by_logprob = element(gradient->logprob, row);
     const double by_entropy = element(gradient->entropy, row), by_varentropy = element(gradient->varentropy, row);
+    const double by_support = element(gradient->support_entropy, row);
     *terms = (ent_gradient_terms){.column = -1};
-    terms->is_zero = by_logprob == 0 && by_entropy == 0 && by_varentropy == 0;
+    terms->is_plain_zero = by_logprob == 0 && by_entropy == 0 && by_varentropy == 0;
+    terms->is_zero = terms->is_plain_zero && by_support == 0;
     if (terms->is_zero)
         return;
     terms->reason = ent_state_trouble(state, by_logprob != 0);
@@ -66,6 +81,8 @@ static void find_terms(ent_gradient_terms *terms, const ent_gradient_call *call,
     terms->a = a - each * by_logprob;
     terms->b = each * (2 * by_varentropy - by_entropy);
     terms->c = each * by_varentropy;
+    if (by_support != 0)
+        find_support_terms(terms, support, scale, by_support);
     if (!are_floats(terms))
         terms->reason = ENTROL_REASON_GRADIENT;
     if (by_logprob != 0 && ent_rows_has_target(&call->rows, row) && state->target > -INFINITY) {
@@ -130,15 +147,9 @@ static void write_everywhere(const ent_gradient_call *call, size_t row, float va
 
 /* --- Long rows --- */
 
-static void gradient_chunk(const ent_gradient_call *call, size_t row, ent_chunk *chunk,
-                           const ent_gradient_terms *terms) {
-    const entrol_destination *to = &call->destination;
-    float values[ENT_CHUNK];
-    char *place = destination_at(call, row, chunk->first_column);
-    const int is_direct = to->dtype == ENTROL_F32 && (uintptr_t)place % sizeof(float) == 0;
-    float *out = is_direct ? (float *)(void *)place : values;
-    if (!chunk->z)
-        ent_chunk_narrow(chunk, terms->m);
+/* The part of a row's gradient that all columns have, in `out`. */
+static void plain_chunk(float *out, const ent_gradient_call *call, const ent_chunk *chunk,
+                        const ent_gradient_terms *terms, int adds, int streams) {
     const size_t step = entrol_dtype_size(call->rows.logits->dtype);
     const ent_gradient_task task = {.z = chunk->z,
                                     .n = chunk->n,
@@ -148,16 +159,53 @@ static void gradient_chunk(const ent_gradient_call *call, size_t row, ent_chunk 
                                     .a = (float)terms->a,
                                     .b = (float)terms->b,
                                     .c = (float)terms->c,
-                                    .add = is_direct && to->add ? out : NULL,
-                                    .stream = is_direct && call->past_caches,
+                                    .add = adds ? out : NULL,
+                                    .stream = streams,
                                     .next = chunk->source + chunk->n * step,
                                     .next_step = step};
     const size_t target = (size_t)terms->column - chunk->first_column;
     const int has_target = terms->column >= 0 && target < chunk->n;
-    const double before = has_target && task.add ? (double)out[target] : 0;
+    const double before = has_target && adds ? (double)out[target] : 0;
     call->rows.kernels->gradient(out, &task);
     if (has_target)
         out[target] = (float)(before + terms->target);
+}
+
+/* out = `before` and the part that the support's columns have. */
+static void support_chunk(float *out, const float *before, const float *kept, const ent_gradient_call *call,
+                          const ent_chunk *chunk, const ent_gradient_terms *terms, int streams) {
+    const ent_gradient_task task = {.z = kept,
+                                    .n = chunk->n,
+                                    .m = (float)(terms->support.m - chunk->origin),
+                                    .scale = (float)call->rows.scale,
+                                    .mu = (float)terms->mu_support,
+                                    .b = (float)terms->b_support,
+                                    .add = before,
+                                    .stream = streams,
+                                    .next = (const char *)kept};
+    call->rows.kernels->gradient(out, &task);
+}
+
+static void gradient_chunk(const ent_gradient_call *call, size_t row, ent_chunk *chunk, const ent_gradient_terms *terms,
+                           double *n_ties) {
+    const entrol_destination *to = &call->destination;
+    float values[ENT_CHUNK], kept[ENT_CHUNK];
+    char *place = destination_at(call, row, chunk->first_column);
+    const int is_direct = to->dtype == ENTROL_F32 && (uintptr_t)place % sizeof(float) == 0;
+    float *out = is_direct ? (float *)(void *)place : values;
+    size_t n_kept = 0;
+    if (!chunk->z)
+        ent_chunk_narrow(chunk, terms->m);
+    if (terms->b_support != 0) /* before the gradient takes the logits' place */
+        n_kept = ent_support_keep(kept, n_ties, &terms->support, &call->rows, chunk);
+    const int adds = is_direct && to->add, streams = is_direct && call->past_caches;
+    float *first = streams && n_kept > 0 ? values : out; /* what is added to stays in the cache */
+    if (!terms->is_plain_zero)
+        plain_chunk(first, call, chunk, terms, adds, streams && n_kept == 0);
+    else if (n_kept == 0 && !adds)
+        memset(out, 0, chunk->n * sizeof *out);
+    if (n_kept > 0)
+        support_chunk(out, terms->is_plain_zero && !adds ? NULL : first, kept, call, chunk, terms, streams);
     if (!is_direct)
         ent_destination_write(call, row, chunk->first_column, values, chunk->n);
 }
@@ -166,26 +214,31 @@ typedef struct shared_row {
     const ent_gradient_call *call;
     size_t row;
     const ent_gradient_terms *terms;
+    double n_ties; /* of the support, that are still to come */
 } shared_row;
 
 static void gradient_piece(void *argument, size_t index) {
-    const shared_row *shared = argument;
+    shared_row *shared = argument;
     const size_t n_columns = shared->call->rows.logits->n_columns, each = ent_piece_columns(n_columns);
     const size_t first = index * each, end = n_columns - first < each ? n_columns : first + each;
     ent_chunk chunk;
+    double n_ties = shared->n_ties; /* pieces that other threads work on have none */
     for (size_t column = first; column < end; column += ENT_CHUNK) {
         ent_chunk_load(&chunk, &shared->call->rows, shared->row, column);
-        gradient_chunk(shared->call, shared->row, &chunk, shared->terms);
+        gradient_chunk(shared->call, shared->row, &chunk, shared->terms, &n_ties);
     }
+    if (shared->terms->b_support != 0)
+        shared->n_ties = n_ties;
 }
 
 static void row_gradient(const ent_gradient_call *call, size_t row, const ent_gradient_terms *terms,
                          entrol_context *context) {
-    shared_row shared = {call, row, terms};
+    shared_row shared = {call, row, terms, terms->support.n_ties};
     const size_t n_pieces = ent_n_pieces(call->rows.logits->n_columns);
-    if (context)
+    const int in_parallel = context && terms->b_support == 0; /* the first ties are a support's, piece after piece */
+    if (in_parallel)
         ent_parallel_for(context, n_pieces, gradient_piece, &shared);
-    for (size_t i = 0; !context && i < n_pieces; i++)
+    for (size_t i = 0; !in_parallel && i < n_pieces; i++)
         gradient_piece(&shared, i);
 }
 
@@ -199,24 +252,63 @@ static void set_lane(ent_gradient_lanes *lanes, size_t lane, const ent_gradient_
     lanes->c[lane] = (float)terms->c;
 }
 
+/* Adds the part that the supports' columns have. A second tile has the logits, -inf for other columns. */
+static void add_support_lanes(ent_tile *tile, const ent_gradient_call *call, size_t first_row, size_t n_rows,
+                              const ent_gradient_terms *terms, ent_tile *kept) {
+    const size_t n_columns = call->rows.logits->n_columns;
+    ent_gradient_lanes lanes;
+    memset(&lanes, 0, sizeof lanes);
+    for (size_t lane = 0; lane < n_rows; lane++) {
+        const entrol_support *support = &terms[lane].support;
+        double n_ties = support->n_ties;
+        for (size_t j = 0; j < n_columns && terms[lane].b_support != 0; j++) {
+            const double z = ent_rows_logit(&call->rows, first_row + lane, j);
+            const int is_tie = z == support->threshold && n_ties > 0;
+            n_ties -= is_tie;
+            if (!(z > support->threshold) && !is_tie)
+                kept->z[j * ENT_LANES + lane] = -INFINITY;
+        }
+        lanes.m[lane] = (float)(support->m - kept->origin[lane]);
+        lanes.mu[lane] = (float)terms[lane].mu_support;
+        lanes.b[lane] = (float)terms[lane].b_support;
+    }
+    call->rows.kernels->gradient_lanes(kept->z, n_columns, (float)call->rows.scale, &lanes);
+    for (size_t i = 0; i < n_columns * ENT_LANES; i++)
+        if (i % ENT_LANES < n_rows && terms[i % ENT_LANES].b_support != 0)
+            tile->z[i] += kept->z[i];
+}
+
+static int any_support(const ent_gradient_terms *terms, size_t n_rows) {
+    int any = 0;
+    for (size_t i = 0; i < n_rows; i++)
+        any |= terms[i].b_support != 0;
+    return any;
+}
+
 static void gradient_short(const ent_gradient_call *call, size_t first_row, size_t n_rows,
                            const ent_gradient_terms *terms) {
     const size_t n_columns = call->rows.logits->n_columns;
     const ent_gradient_terms none = {.m = 0};
-    ent_tile tile;
+    ent_tile tile, kept;
     ent_gradient_lanes lanes;
+    const int has_support = any_support(terms, n_rows);
     ent_tile_fill(&tile, &call->rows, first_row, n_rows);
+    if (has_support)
+        kept = tile;
     for (size_t lane = 0; lane < ENT_LANES; lane++)
         set_lane(&lanes, lane, lane < n_rows ? &terms[lane] : &none, tile.origin[lane]);
     call->rows.kernels->gradient_lanes(tile.z, n_columns, (float)call->rows.scale, &lanes);
+    for (size_t lane = 0; lane < n_rows; lane++) /* before what is added to it */
+        if (terms[lane].column >= 0)
+            tile.z[(size_t)terms[lane].column * ENT_LANES + lane] = (float)terms[lane].target;
+    if (has_support)
+        add_support_lanes(&tile, call, first_row, n_rows, terms, &kept);
     for (size_t lane = 0; lane < n_rows; lane++) {
         float values[ENT_SHORT];
         if (is_plain(&terms[lane]))
             continue;
         for (size_t j = 0; j < n_columns; j++)
             values[j] = tile.z[j * ENT_LANES + lane];
-        if (terms[lane].column >= 0)
-            values[terms[lane].column] = (float)terms[lane].target;
         ent_destination_write(call, first_row + lane, 0, values, n_columns);
     }
 }
@@ -252,15 +344,15 @@ static int is_known(const task *task, const entrol_state *state) {
     return !task->states && ent_record_trouble(&task->call->rows.record, state) != ENTROL_REASON_NONE;
 }
 
-/* states[0] is row `begin`'s. */
+/* states[0] and supports[0] (NULL: not wanted) are row `begin`'s. */
 static void gradient_block(const task *task, size_t begin, size_t end, const entrol_state *states,
-                           entrol_diagnosis *found) {
+                           const entrol_support *supports, entrol_diagnosis *found) {
     ent_gradient_terms terms[ENT_LANES];
     for (size_t first = begin; first < end; first += ENT_LANES) {
         const size_t last = end - first < ENT_LANES ? end : first + ENT_LANES;
         for (size_t row = first; row < last; row++) {
             ent_gradient_terms *of_row = &terms[row - first];
-            find_terms(of_row, task->call, row, &states[row - begin]);
+            find_terms(of_row, task->call, row, &states[row - begin], supports ? &supports[row - begin] : NULL);
             if (of_row->reason != ENTROL_REASON_NONE && !is_known(task, &states[row - begin]))
                 ent_rows_blame(&task->call->rows, row, of_row->reason, found);
         }
@@ -271,10 +363,12 @@ static void gradient_block(const task *task, size_t begin, size_t end, const ent
 /* Measures a block of rows, hears what the loss says of them, and takes the gradient while they are in the cache. */
 static void measured_block(const task *task, size_t begin, size_t end, entrol_diagnosis *found) {
     entrol_state states[MAX_BLOCK];
-    ent_rows_measure(&task->call->rows, begin, end, states, found, task->context);
+    entrol_support supports[MAX_BLOCK];
+    const int has_supports = task->call->gradient.support_entropy != NULL;
+    ent_rows_measure(&task->call->rows, begin, end, states, has_supports ? supports : NULL, found, task->context);
     if (task->callback)
         task->callback(task->user, begin, end - begin);
-    gradient_block(task, begin, end, states, found);
+    gradient_block(task, begin, end, states, has_supports ? supports : NULL, found);
 }
 
 static void run_task(void *argument, size_t index) {
@@ -285,7 +379,8 @@ static void run_task(void *argument, size_t index) {
     for (size_t begin = first; begin < last; begin += task->rows_per_block) {
         const size_t end = last - begin < task->rows_per_block ? last : begin + task->rows_per_block;
         if (task->states)
-            gradient_block(task, begin, end, task->states + begin, &found);
+            gradient_block(task, begin, end, task->states + begin,
+                           task->call->gradient.support_entropy ? task->call->gradient.supports + begin : NULL, &found);
         else
             measured_block(task, begin, end, &found);
     }
@@ -330,6 +425,7 @@ static entrol_status prepare(ent_gradient_call *call, entrol_context *context, c
     const size_t n_bytes = logits->n_rows * logits->n_columns * entrol_dtype_size(d_logits->dtype);
     call->past_caches = n_bytes >= PAST_CACHES_BYTES && !d_logits->add && !is_in_place(d_logits, logits);
     call->rows.wants_squares = call->rows.wants_squares || call->gradient.varentropy;
+    call->rows.wants_support_entropy = call->rows.wants_support_entropy || call->gradient.support_entropy;
     return ENTROL_OK;
 }
 
@@ -369,6 +465,8 @@ entrol_status entrol_gradient_rows(entrol_context *context, const entrol_destina
         return status;
     if (!states && logits->n_rows)
         return ent_bad_argument(diagnosis, "states");
+    if (call.gradient.support_entropy && !call.gradient.supports && logits->n_rows)
+        return ent_bad_argument(diagnosis, "gradient.supports");
     task task = {.call = &call, .states = states};
     run(context, &task, diagnosis);
     return ENTROL_OK;

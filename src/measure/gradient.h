@@ -16,10 +16,13 @@ typedef struct ent_gradient_call {
  * exactly `target`. */
 typedef struct ent_gradient_terms {
     double m, mu, a, b, c;
-    double target;        /* the target's element */
-    int64_t column;       /* the target's; -1: none here */
-    int is_zero;          /* all of it: the logits need not be looked at */
-    entrol_reason reason; /* why all of it is NaN; NONE: it is not */
+    double target;                /* the target's element */
+    int64_t column;               /* the target's; -1: none here */
+    int is_plain_zero;            /* all of the above is */
+    entrol_support support;       /* whose columns get e^d b_support (d - mu_support) more, d from its own m */
+    double mu_support, b_support; /* 0: none */
+    int is_zero;                  /* all of it: the logits need not be looked at */
+    entrol_reason reason;         /* why all of it is NaN; NONE: it is not */
 } ent_gradient_terms;
 
 /* Writes, or adds, n numbers from a column of a row on. */

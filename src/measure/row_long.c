@@ -4,18 +4,10 @@
 #include "base/context.h"
 
 #include <math.h>
-#include <string.h>
-
-/* A double of the chunk, -inf where masked. */
-static inline double chunk_f64(const ent_chunk *chunk, size_t i) {
-    double z;
-    memcpy(&z, chunk->source + i * sizeof z, sizeof z);
-    return !chunk->mask || ((chunk->mask[i / 8] >> (i % 8)) & 1) ? z : (double)-INFINITY;
-}
 
 void ent_chunk_narrow(ent_chunk *chunk, double origin) {
     for (size_t i = 0; i < chunk->n; i++)
-        chunk->memory[i] = (float)(chunk_f64(chunk, i) - origin);
+        chunk->memory[i] = (float)(ent_chunk_f64(chunk, i) - origin);
     chunk->z = chunk->memory;
     chunk->origin = origin;
 }
@@ -23,7 +15,7 @@ void ent_chunk_narrow(ent_chunk *chunk, double origin) {
 static double max_f64(const ent_chunk *chunk) {
     double max = (double)-INFINITY;
     for (size_t i = 0; i < chunk->n; i++)
-        max = chunk_f64(chunk, i) > max ? chunk_f64(chunk, i) : max;
+        max = ent_chunk_f64(chunk, i) > max ? ent_chunk_f64(chunk, i) : max;
     return max;
 }
 

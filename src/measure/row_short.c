@@ -126,7 +126,7 @@ void ent_rows_measure_short(const ent_rows *rows, size_t first_row, size_t n_row
     ent_best best;
     const int has_values = rows->logits->dtype != ENTROL_F64;
     const int again = rows->wants_rank || rows->wants_support || rows->wants_power || rows->n_best;
-    const int each = all || again || !has_values || rows->rest.renyi || rows->rest.state;
+    const int each = all || again || !has_values || rows->rest.renyi || rows->rest.state || rows->wants_support_entropy;
     ent_tile_fill(&tile, rows, first_row, n_rows);
     rows->kernels->lanes(&sums, tile.z, rows->logits->n_columns, (float)rows->scale, rows->wants_squares);
     if (has_values)

@@ -142,7 +142,8 @@ static const char *take_state_arguments(ent_rows *rows, const entrol_record *rec
     rows->record = (entrol_record)ENTROL_RECORD_INIT;
     if (!record || !ent_take(&rows->record, record, sizeof *record))
         return "record";
-    if (rows->record.rank || rows->record.top_id || rows->record.top_logprob || rows->record.state)
+    if (rows->record.rank || rows->record.top_id || rows->record.top_logprob || rows->record.state ||
+        rows->record.support_entropy || rows->record.support)
         return "record";
     if (rows->record.n_top)
         return "record.n_top";

@@ -1,5 +1,5 @@
 /* entrol_measure_rows: the arguments, the division of rows among threads, and the diagnosis. */
-#include "rows.h"
+#include "support.h"
 
 #include "base/context.h"
 
@@ -62,6 +62,7 @@ void ent_trouble_end(ent_trouble *trouble, entrol_diagnosis *diagnosis) {
 typedef struct block {
     size_t begin;
     entrol_state *states;
+    entrol_support *supports;
     entrol_diagnosis *found;
 } block;
 
@@ -73,6 +74,8 @@ static void finish_row(const ent_rows *rows, size_t row, const ent_row *result, 
         ent_rows_blame(rows, row, reason, block->found);
     if (block->states)
         block->states[row - block->begin] = state;
+    if (rows->wants_support_entropy)
+        ent_row_write_support(block->supports ? &block->supports[row - block->begin] : NULL, rows, row, &state);
 }
 
 int ent_rows_are_shared(const entrol_matrix *logits, const entrol_context *context) {
@@ -80,9 +83,9 @@ int ent_rows_are_shared(const entrol_matrix *logits, const entrol_context *conte
     return n_threads > 1 && logits->n_rows < 4 * n_threads && ent_n_pieces(logits->n_columns) > 1;
 }
 
-void ent_rows_measure(const ent_rows *rows, size_t begin, size_t end, entrol_state *states, entrol_diagnosis *found,
-                      entrol_context *context) {
-    block block = {begin, states, found};
+void ent_rows_measure(const ent_rows *rows, size_t begin, size_t end, entrol_state *states, entrol_support *supports,
+                      entrol_diagnosis *found, entrol_context *context) {
+    block block = {begin, states, supports, found};
     const int is_short = rows->logits->n_columns <= ENT_SHORT;
     for (size_t row = begin; row < end && is_short; row += ENT_LANES)
         ent_rows_measure_short(rows, row, end - row < ENT_LANES ? end - row : ENT_LANES, states != NULL, finish_row,
@@ -100,7 +103,7 @@ static void measure_task(void *argument, size_t index) {
     const size_t begin = index * call->rows_per_task, n_left = call->rows.logits->n_rows - begin;
     entrol_diagnosis found = {0};
     ent_rows_measure(&call->rows, begin, begin + (n_left < call->rows_per_task ? n_left : call->rows_per_task), NULL,
-                     &found, NULL);
+                     NULL, &found, NULL);
     ent_trouble_join(&call->trouble, &found);
 }
 
@@ -112,12 +115,30 @@ static const char *check_matrix(const entrol_matrix *logits) {
     return logits->n_columns > INT32_MAX ? "logits.n_columns" : NULL;
 }
 
+static const char *check_support(const entrol_measure_options *options) {
+    const double parameter = options->support_parameter;
+    switch (options->support_kind) {
+    case ENTROL_SUPPORT_ALL:
+        return NULL;
+    case ENTROL_SUPPORT_TOP_P:
+    case ENTROL_SUPPORT_BEFORE_P:
+    case ENTROL_SUPPORT_DROP:
+        return parameter >= 0 && parameter <= 1 ? NULL : "options.support_parameter";
+    case ENTROL_SUPPORT_TOP_K:
+        return parameter >= 1 && parameter <= 0x1p53 && floor(parameter) == parameter ? NULL
+                                                                                      : "options.support_parameter";
+    }
+    return "options.support_kind";
+}
+
 /* The bounds keep squares of differences of logits, and every scale that the kernels use, normal floats. */
 const char *ent_check_options(const entrol_measure_options *options) {
     const double order = options->renyi_order;
     if (!(options->temperature >= 1e-6 && options->temperature <= 1e6))
         return "options.temperature";
-    return order == 0 || order == INFINITY || (order >= 1e-6 && order <= 1e6) ? NULL : "options.renyi_order";
+    if (!(order == 0 || order == INFINITY || (order >= 1e-6 && order <= 1e6)))
+        return "options.renyi_order";
+    return check_support(options);
 }
 
 static const char *check_record(const entrol_record *record, const int64_t *targets) {
@@ -144,6 +165,7 @@ static void plan(ent_rows *rows) {
     rows->wants_power = renyi && order != 0 && order != 1 && order != 2 && order != INFINITY;
     rows->wants_support = renyi && order == 0;
     rows->wants_rank = record->rank != NULL;
+    rows->wants_support_entropy = record->support_entropy || record->support;
     rows->n_best = record->n_top;
     if (record->margin && rows->n_best < 2)
         rows->n_best = 2;
@@ -214,7 +236,7 @@ entrol_status entrol_measure_rows(entrol_context *context, const entrol_record *
         return status;
     if (ent_rows_are_shared(logits, context)) {
         entrol_diagnosis found = {0};
-        ent_rows_measure(&call.rows, 0, logits->n_rows, NULL, &found, context);
+        ent_rows_measure(&call.rows, 0, logits->n_rows, NULL, NULL, &found, context);
         if (diagnosis)
             *diagnosis = found;
         return ENTROL_OK;

@@ -6,7 +6,9 @@
 
 #include <entrol/measure.h>
 
+#include <math.h>
 #include <pthread.h>
+#include <string.h>
 
 /* What a call was given, checked, and what follows from it. */
 typedef struct ent_rows {
@@ -20,8 +22,9 @@ typedef struct ent_rows {
     int wants_power;   /* Renyi entropy of an order that no other sum gives */
     int wants_support; /* Renyi entropy of order 0 */
     int wants_rank;
-    size_t n_best;      /* columns to find: n_top, or 2 for the margin */
-    entrol_record rest; /* what of the record is left to write where short rows got their values a row a lane */
+    int wants_support_entropy; /* or the supports themselves */
+    size_t n_best;             /* columns to find: n_top, or 2 for the margin */
+    entrol_record rest;        /* what of the record is left to write where short rows got their values a row a lane */
 } ent_rows;
 
 /* The columns with the greatest logits so far, best first; of equal ones the lower column first. */
@@ -79,10 +82,10 @@ void ent_trouble_join(ent_trouble *trouble, const entrol_diagnosis *of_task);
 /* Fills the diagnosis; NULL: not wanted. */
 void ent_trouble_end(ent_trouble *trouble, entrol_diagnosis *diagnosis);
 
-/* Measures rows [begin, end) and writes their outputs, and (not NULL) the states of these rows. With a context, its
- * threads share each row. */
-void ent_rows_measure(const ent_rows *rows, size_t begin, size_t end, entrol_state *states, entrol_diagnosis *found,
-                      entrol_context *context);
+/* Measures rows [begin, end) and writes their outputs, and (not NULL) the states and supports of these rows. With
+ * a context, its threads share each row. */
+void ent_rows_measure(const ent_rows *rows, size_t begin, size_t end, entrol_state *states, entrol_support *supports,
+                      entrol_diagnosis *found, entrol_context *context);
 
 const char *ent_rows_at(const ent_rows *rows, size_t row);
 const uint8_t *ent_rows_mask(const ent_rows *rows, size_t row); /* NULL: none */
@@ -102,6 +105,13 @@ typedef struct ent_chunk {
     double origin;  /* 0, but for f64, whose differences from the top are what fits in a float */
     float memory[ENT_CHUNK];
 } ent_chunk;
+
+/* A double of the chunk, -inf where masked. */
+static inline double ent_chunk_f64(const ent_chunk *chunk, size_t i) {
+    double z;
+    memcpy(&z, chunk->source + i * sizeof z, sizeof z);
+    return !chunk->mask || ((chunk->mask[i / 8] >> (i % 8)) & 1) ? z : -(double)INFINITY;
+}
 
 void ent_chunk_load(ent_chunk *chunk, const ent_rows *rows, size_t row, size_t first_column);
 /* f64 is narrowed as z - origin, which keeps every digit that a float result can show. */

@@ -13,6 +13,7 @@
  *   vf_widen_f32, vf_widen_f16, vf_widen_bf16  from memory of any alignment
  *   vf_narrow_f16                   to memory of any alignment, to the nearest, ties to even
  *   vf_store_halves                 the lower halves of the patterns, whose upper ones are 0; to any alignment
+ *   vf_units, vf_add_units          ENT_W sums of 64 bits; adds the patterns of x + magic in double
  *   vf_stream                       vf_store past the caches, to ENT_W floats' alignment; vf_stream_end after the last
  */
 
@@ -75,6 +76,21 @@ static size_t find_greater_body(uint16_t *found, const float *z, size_t n, float
     for (size_t i = 0; i < n; i += ENT_W)
         for (unsigned bits = vf_greater_bits(load_some(z + i, n - i), limit); bits; bits &= bits - 1)
             found[count++] = (uint16_t)(i + (size_t)__builtin_ctz(bits));
+    return count;
+}
+
+static size_t find_between_body(uint16_t *found, const float *z, size_t n, float low, float high) {
+    const vf least = vf_set(low), most = vf_set(high);
+    const unsigned lanes = (1u << ENT_W) - 1;
+    size_t count = 0;
+    for (size_t i = 0; i < n; i += ENT_W) {
+        const vf x = load_some(z + i, n - i); /* the tail's -inf is below `low`, or past n */
+        for (unsigned bits = ~(vf_greater_bits(least, x) | vf_greater_bits(x, most)) & lanes; bits; bits &= bits - 1) {
+            const size_t place = i + (size_t)__builtin_ctz(bits);
+            if (place < n)
+                found[count++] = (uint16_t)place;
+        }
+    }
     return count;
 }
 
@@ -410,6 +426,85 @@ static void gradient_lanes_body(float *tile, size_t n_columns, float scale, cons
     }
 }
 
+/* Vectors with the compiler's own operators. */
+typedef uint32_t __attribute__((vector_size(ENT_W * sizeof(uint32_t)))) vf_bits;
+typedef int32_t __attribute__((vector_size(ENT_W * sizeof(int32_t)))) vf_integers;
+typedef float __attribute__((vector_size(ENT_W * sizeof(float)))) vf_plain;
+
+/* ent_mass, operation by operation. */
+static inline vf mass_of(vf raw, const constants *k) {
+    const vf magic = vf_set(12582912.0f);
+    const vf scaled = vf_mul(vf_max(raw, k->low), k->c);
+    const vf t = vf_add(scaled, magic), f = vf_sub(scaled, vf_sub(t, magic));
+    vf p = vf_set(0x1.5c08e6p-10f);
+    p = vf_add(vf_mul(p, f), vf_set(0x1.3d0c52p-7f));
+    p = vf_add(vf_mul(p, f), vf_set(0x1.c6b6e4p-5f));
+    p = vf_add(vf_mul(p, f), vf_set(0x1.ebf918p-3f));
+    p = vf_add(vf_mul(p, f), vf_set(0x1.62e428p-1f));
+    p = vf_add(vf_mul(p, f), vf_set(1.0f));
+    return vf_zero_unless_above(vf_scale_by_power(p, t), raw, k->low);
+}
+
+/* What `n_vectors` calls of vf_add_units have added: ent_mass_units, and the magic number's own pattern each time. */
+static inline uint64_t sum_of_units(vf_units sums, size_t n_vectors, double magic) {
+    uint64_t lanes[ENT_W], none, total = 0;
+    memcpy(lanes, &sums, sizeof lanes);
+    memcpy(&none, &magic, sizeof none);
+    for (size_t lane = 0; lane < ENT_W; lane++)
+        total += lanes[lane] - n_vectors * none;
+    return total;
+}
+
+static ent_masses masses_body(float *out, const ent_masses_task *task) {
+    const constants k = constants_of(vf_set(task->m), task->scale, vf_set(0));
+    const vf high = vf_set(task->high);
+    vf_units all, above;
+    memset(&all, 0, sizeof all);
+    memset(&above, 0, sizeof above);
+    size_t n_vectors = 0;
+    for (size_t i = 0; i < task->n; i += ENT_W, n_vectors++) {
+        const vf z = load_some(task->z + i, task->n - i), mass = mass_of(vf_sub(z, k.m), &k);
+        all = vf_add_units(all, mass, task->magic);
+        if (task->high < task->m)
+            above = vf_add_units(above, vf_zero_unless_above(mass, z, high), task->magic);
+        if (task->n - i >= ENT_W) {
+            vf_store(out + i, mass);
+        } else {
+            float block[ENT_W];
+            vf_store(block, mass);
+            memcpy(out + i, block, (task->n - i) * sizeof *out);
+        }
+    }
+    const uint64_t n_above = task->high < task->m ? sum_of_units(above, n_vectors, task->magic) : 0;
+    return (ent_masses){sum_of_units(all, n_vectors, task->magic), n_above};
+}
+
+static ent_kept keep_body(float *out, const float *z, size_t n, float threshold) {
+    const vf_plain limit = (vf_plain)vf_set(threshold);
+    const vf_integers least = (vf_integers)(vf_plain)vf_set(-INFINITY);
+    vf_integers n_kept = {0}, n_equal = {0};
+    ent_kept kept = {0, 0};
+    for (size_t i = 0; i < n; i += ENT_W) {
+        const vf_plain x = (vf_plain)load_some(z + i, n - i);
+        const vf_integers is_kept = x >= limit;
+        const vf result = (vf)(vf_plain)(((vf_integers)x & is_kept) | (least & ~is_kept));
+        n_kept -= is_kept; /* true is -1 */
+        n_equal -= x == limit;
+        if (n - i >= ENT_W) {
+            vf_store(out + i, result);
+        } else {
+            float block[ENT_W];
+            vf_store(block, result);
+            memcpy(out + i, block, (n - i) * sizeof *out);
+        }
+    }
+    for (size_t lane = 0; lane < ENT_W; lane++) {
+        kept.n += (size_t)n_kept[lane];
+        kept.n_equal += (size_t)n_equal[lane];
+    }
+    return kept;
+}
+
 static inline __attribute__((always_inline)) void narrow_loop(char *out, const float *x, size_t n,
                                                               void (*narrow)(char *out, vf x)) {
     size_t i = 0;
@@ -441,6 +536,9 @@ static void fill_body(ent_kernels *kernels) {
     kernels->max = max_body;
     kernels->count_greater = count_greater_body;
     kernels->find_greater = find_greater_body;
+    kernels->find_between = find_between_body;
+    kernels->masses = masses_body;
+    kernels->keep = keep_body;
     kernels->sums = sums_body;
     kernels->lanes = lanes_body;
     kernels->lanes_values = lanes_values_body;

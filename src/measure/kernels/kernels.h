@@ -11,12 +11,15 @@
  * 1.2e-7 sum e^d |z - m - pivot| (|z - m| + |pivot|); q, whose terms can be too small for a float, also within 1e-37.
  * A gradient e^d (a + b y + c y^2) is within (5e-7 + 1.5e-7 |d|) e^d (|a| + |b y| + |c y^2|) +
  * 1.8e-7 e^d (|d| + |mu|) |b + 2 c y| of itself.
- * Columns with d < -87 count as 0. A NaN column makes t NaN. n is from 0 to ENT_CHUNK. What `widen` reads may have any
- * alignment. */
+ * A mass is within 5e-7 + 1.5e-7 |d| of e^d, and has the same bits at every level: what is in a support is decided by
+ * it. Columns with d < -87 count as 0. A NaN column makes t NaN. n is from 0 to ENT_CHUNK. What `widen` reads may have
+ * any alignment. */
 #ifndef ENT_MEASURE_KERNELS_H
 #define ENT_MEASURE_KERNELS_H
 
 #include <entrol/base.h>
+
+#include <string.h>
 
 /* Columns a chunk: 8 KiB of f32, a quarter of the smallest first-level cache. */
 #define ENT_CHUNK 2048
@@ -78,6 +81,52 @@ typedef struct ent_gradient_task {
     size_t next_step;
 } ent_gradient_task;
 
+/* Masses e^d of a chunk, d = scale (z - m), and their sums in units of 2^-51 or more: integers, so in any order. */
+typedef struct ent_masses_task {
+    const float *z; /* no NaN */
+    size_t n;
+    float m, scale;
+    float high;   /* the columns above it are summed apart */
+    double magic; /* 2^52 times the unit */
+} ent_masses_task;
+
+typedef struct ent_masses {
+    uint64_t all, above;
+} ent_masses;
+
+/* How many of a chunk's columns are kept, and how many of them equal the threshold. */
+typedef struct ent_kept {
+    size_t n, n_equal;
+} ent_kept;
+
+/* e^(scale x), x <= 0, as the kernels' exponential (body.h), but with a rounding after each product, so that a level
+ * without fused multiplication has the same bits. */
+static inline float ent_mass(float x, float scale) {
+    const float c = scale * 0x1.715476p+0f, low = -125.5f / c;
+    const float scaled = (x > low ? x : low) * c, t = scaled + 12582912.0f, f = scaled - (t - 12582912.0f);
+    float p = 0x1.5c08e6p-10f;
+    uint32_t bits, power;
+    p = p * f + 0x1.3d0c52p-7f;
+    p = p * f + 0x1.c6b6e4p-5f;
+    p = p * f + 0x1.ebf918p-3f;
+    p = p * f + 0x1.62e428p-1f;
+    p = p * f + 1.0f;
+    memcpy(&bits, &p, sizeof bits);
+    memcpy(&power, &t, sizeof power);
+    bits += power << 23;
+    memcpy(&p, &bits, sizeof p);
+    return x > low ? p : 0;
+}
+
+/* A mass in units of magic / 2^52, to the nearest: adding the magic number leaves it in the low bits. */
+static inline uint64_t ent_mass_units(float mass, double magic) {
+    const double shifted = (double)mass + magic;
+    uint64_t bits, none;
+    memcpy(&bits, &shifted, sizeof bits);
+    memcpy(&none, &magic, sizeof none);
+    return bits - none;
+}
+
 /* Bytes that the widest vector store past the caches wants its address to be a multiple of. */
 #define ENT_ALIGNMENT 64
 
@@ -94,6 +143,8 @@ typedef struct ent_kernels {
     size_t (*count_greater)(const float *z, size_t n, float threshold);
     /* Their places, rising; returns how many. `found` has room for n. */
     size_t (*find_greater)(uint16_t *found, const float *z, size_t n, float threshold);
+    /* The places of those from low to high, likewise. */
+    size_t (*find_between)(uint16_t *found, const float *z, size_t n, float low, float high);
     void (*sums)(ent_sums *sums, const ent_sums_task *task);
     void (*lanes)(ent_lanes_sums *sums, const float *tile, size_t n_columns, float scale, int squares);
     /* The statistics, from the sums and the logits of the targets (-inf and NaN are kept). Varentropy and sum_p_squared
@@ -102,6 +153,10 @@ typedef struct ent_kernels {
                          int squares);
     /* out may be task->z. */
     void (*gradient)(float *out, const ent_gradient_task *task);
+    /* The mass of every column. */
+    ent_masses (*masses)(float *out, const ent_masses_task *task);
+    /* out (may be z) = z where it is at least the threshold (above -inf), else -inf. No z is NaN. */
+    ent_kept (*keep)(float *out, const float *z, size_t n, float threshold);
     /* In place. */
     void (*gradient_lanes)(float *tile, size_t n_columns, float scale, const ent_gradient_lanes *lanes);
     /* out = z as f32, -inf where the mask's bit is 0 (NULL: no mask). By entrol_dtype; there is none for f64. */

@@ -31,6 +31,35 @@ static size_t find_greater_ref(uint16_t *found, const float *z, size_t n, float 
     return count;
 }
 
+static size_t find_between_ref(uint16_t *found, const float *z, size_t n, float low, float high) {
+    size_t count = 0;
+    for (size_t i = 0; i < n; i++)
+        if (z[i] >= low && z[i] <= high)
+            found[count++] = (uint16_t)i;
+    return count;
+}
+
+static ent_masses masses_ref(float *out, const ent_masses_task *task) {
+    ent_masses masses = {0, 0};
+    for (size_t i = 0; i < task->n; i++) {
+        out[i] = ent_mass(task->z[i] - task->m, task->scale);
+        const uint64_t units = ent_mass_units(out[i], task->magic);
+        masses.all += units;
+        masses.above += task->z[i] > task->high ? units : 0;
+    }
+    return masses;
+}
+
+static ent_kept keep_ref(float *out, const float *z, size_t n, float threshold) {
+    ent_kept kept = {0, 0};
+    for (size_t i = 0; i < n; i++) {
+        kept.n += z[i] >= threshold;
+        kept.n_equal += z[i] == threshold;
+        out[i] = z[i] >= threshold ? z[i] : -INFINITY;
+    }
+    return kept;
+}
+
 /* e^(scale x) for x = z - m, exactly 0 below the cut, NaN for NaN. */
 static double exp_ref(float x, float scale) {
     const float d = x * scale;
@@ -173,9 +202,12 @@ void ent_kernels_ref(ent_kernels *kernels) {
         .max = max_ref,
         .count_greater = count_greater_ref,
         .find_greater = find_greater_ref,
+        .find_between = find_between_ref,
         .sums = sums_ref,
         .lanes = lanes_ref,
         .lanes_values = lanes_values_ref,
+        .masses = masses_ref,
+        .keep = keep_ref,
         .gradient = gradient_ref,
         .gradient_lanes = gradient_lanes_ref,
         .narrow = {[ENTROL_F32] = narrow_f32_ref, [ENTROL_F16] = narrow_f16_ref, [ENTROL_BF16] = narrow_bf16_ref},

@@ -113,6 +113,19 @@ static inline void vf_store_halves(char *out, vf x) {
     vst1_u8((uint8_t *)out, vreinterpret_u8_u16(vmovn_u32(vreinterpretq_u32_f32(x))));
 }
 
+typedef struct vf_units {
+    uint64x2_t low, high;
+} vf_units;
+
+static inline vf_units vf_add_units(vf_units sums, vf x, double magic) {
+    const float64x2_t shift = vdupq_n_f64(magic);
+    const float64x2_t low = vaddq_f64(vcvt_f64_f32(vget_low_f32(x)), shift);
+    const float64x2_t high = vaddq_f64(vcvt_high_f64_f32(x), shift);
+    sums.low = vaddq_u64(sums.low, vreinterpretq_u64_f64(low));
+    sums.high = vaddq_u64(sums.high, vreinterpretq_u64_f64(high));
+    return sums;
+}
+
 /* There are no such stores here. */
 static inline void vf_stream(float *out, vf x) {
     vf_store(out, x);

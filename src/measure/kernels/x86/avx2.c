@@ -127,6 +127,19 @@ static inline void vf_store_halves(char *out, vf x) {
     _mm_storeu_si128((__m128i *)(void *)out, halves);
 }
 
+typedef struct vf_units {
+    __m256i low, high;
+} vf_units;
+
+static inline vf_units vf_add_units(vf_units sums, vf x, double magic) {
+    const __m256d shift = _mm256_set1_pd(magic);
+    const __m256d low = _mm256_add_pd(_mm256_cvtps_pd(_mm256_castps256_ps128(x)), shift);
+    const __m256d high = _mm256_add_pd(_mm256_cvtps_pd(_mm256_extractf128_ps(x, 1)), shift);
+    sums.low = _mm256_add_epi64(sums.low, _mm256_castpd_si256(low));
+    sums.high = _mm256_add_epi64(sums.high, _mm256_castpd_si256(high));
+    return sums;
+}
+
 static inline void vf_stream(float *out, vf x) {
     _mm256_stream_ps(out, x);
 }

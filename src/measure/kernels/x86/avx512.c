@@ -120,6 +120,19 @@ static inline void vf_store_halves(char *out, vf x) {
     _mm256_storeu_si256((__m256i *)(void *)out, _mm512_cvtepi32_epi16(_mm512_castps_si512(x)));
 }
 
+typedef struct vf_units {
+    __m512i low, high;
+} vf_units;
+
+static inline vf_units vf_add_units(vf_units sums, vf x, double magic) {
+    const __m512d shift = _mm512_set1_pd(magic);
+    const __m512d low = _mm512_add_pd(_mm512_cvtps_pd(_mm512_castps512_ps256(x)), shift);
+    const __m512d high = _mm512_add_pd(_mm512_cvtps_pd(_mm512_extractf32x8_ps(x, 1)), shift);
+    sums.low = _mm512_add_epi64(sums.low, _mm512_castpd_si512(low));
+    sums.high = _mm512_add_epi64(sums.high, _mm512_castpd_si512(high));
+    return sums;
+}
+
 static inline void vf_stream(float *out, vf x) {
     _mm512_stream_ps(out, x);
 }

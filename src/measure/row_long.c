@@ -72,7 +72,7 @@ static void add_power(entrol_state *state, const ent_rows *rows, const ent_sums_
     state->power += sums.s;
 }
 
-static void measure_chunk(ent_row *result, const ent_rows *rows, size_t row, ent_chunk *chunk) {
+void ent_row_measure_chunk(ent_row *result, const ent_rows *rows, size_t row, ent_chunk *chunk) {
     entrol_state *state = &result->state;
     const double max = chunk->z ? (double)rows->kernels->max(chunk->z, chunk->n) : max_f64(chunk);
     ent_row_order(result, rows, row, chunk->z, chunk->first_column, chunk->n, max);
@@ -99,6 +99,6 @@ void ent_row_measure(ent_row *result, const ent_rows *rows, size_t row) {
     ent_chunk chunk;
     for (size_t column = 0; column < rows->logits->n_columns; column += ENT_CHUNK) {
         ent_chunk_load(&chunk, rows, row, column);
-        measure_chunk(result, rows, row, &chunk);
+        ent_row_measure_chunk(result, rows, row, &chunk);
     }
 }

@@ -119,6 +119,9 @@ void ent_row_begin(ent_row *result, const ent_rows *rows, size_t row, ent_best *
 void ent_row_order(ent_row *result, const ent_rows *rows, size_t row, const float *z, size_t first_column, size_t n,
                    double max);
 
+/* Measures the next chunk of a row whose target's logit is known. The row's own logits are read only for f64. */
+void ent_row_measure_chunk(ent_row *result, const ent_rows *rows, size_t row, ent_chunk *chunk);
+
 /* Measures one row of more than ENT_SHORT columns. */
 void ent_row_measure(ent_row *result, const ent_rows *rows, size_t row);
 

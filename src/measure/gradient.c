@@ -46,10 +46,9 @@ static int are_floats(const ent_gradient_terms *terms) {
     return fabs(terms->a) + 87 * (fabs(terms->b) + 87 * fabs(terms->c)) <= (double)FLT_MAX;
 }
 
-static void find_terms(ent_gradient_terms *terms, const ent_gradient_call *call, size_t row,
-                       const entrol_state *state) {
-    const entrol_gradient *gradient = &call->gradient;
-    const double scale = call->rows.scale, by_logprob = element(gradient->logprob, row);
+void ent_gradient_find_terms(ent_gradient_terms *terms, const ent_rows *rows, const entrol_gradient *gradient,
+                             size_t row, const entrol_state *state) {
+    const double scale = rows->scale, by_logprob = element(gradient->logprob, row);
     const double by_entropy = element(gradient->entropy, row), by_varentropy = element(gradient->varentropy, row);
     *terms = (ent_gradient_terms){.column = -1};
     terms->is_zero = by_logprob == 0 && by_entropy == 0 && by_varentropy == 0;
@@ -67,15 +66,10 @@ static void find_terms(ent_gradient_terms *terms, const ent_gradient_call *call,
     terms->c = each * by_varentropy;
     if (!are_floats(terms))
         terms->reason = ENTROL_REASON_GRADIENT;
-    if (by_logprob != 0 && ent_rows_has_target(&call->rows, row) && state->target > -INFINITY) {
-        terms->column = call->rows.targets[row];
+    if (by_logprob != 0 && ent_rows_has_target(rows, row) && state->target > -INFINITY) {
+        terms->column = rows->targets[row];
         terms->target = target_term(state, scale, by_logprob, a, terms);
     }
-}
-
-/* 1 if the gradient needs no logits. */
-static int is_plain(const ent_gradient_terms *terms) {
-    return terms->is_zero || terms->reason != ENTROL_REASON_NONE;
 }
 
 /* --- Writing --- */
@@ -191,7 +185,7 @@ void ent_rows_gradient_short(const ent_gradient_call *call, size_t first_row, si
     call->rows.kernels->gradient_lanes(tile.z, n_columns, (float)call->rows.scale, &lanes);
     for (size_t lane = 0; lane < n_rows; lane++) {
         float values[ENT_SHORT];
-        if (is_plain(&terms[lane]))
+        if (ent_gradient_is_plain(&terms[lane]))
             continue;
         for (size_t j = 0; j < n_columns; j++)
             values[j] = tile.z[j * ENT_LANES + lane];
@@ -215,7 +209,7 @@ static void gradient_rows(const ent_gradient_call *call, size_t begin, size_t en
     const int is_short = call->rows.logits->n_columns <= ENT_SHORT;
     size_t n_plain = 0;
     for (size_t i = 0; i < end - begin; i++) {
-        if (is_plain(&terms[i])) {
+        if (ent_gradient_is_plain(&terms[i])) {
             write_plain_row(call, begin + i, &terms[i]);
             n_plain++;
         } else if (!is_short) {
@@ -239,7 +233,7 @@ static void gradient_block(const task *task, size_t begin, size_t end, const ent
         const size_t last = end - first < ENT_LANES ? end : first + ENT_LANES;
         for (size_t row = first; row < last; row++) {
             ent_gradient_terms *of_row = &terms[row - first];
-            find_terms(of_row, task->call, row, &states[row - begin]);
+            ent_gradient_find_terms(of_row, &task->call->rows, &task->call->gradient, row, &states[row - begin]);
             if (of_row->reason != ENTROL_REASON_NONE && !is_known(task, &states[row - begin]))
                 ent_rows_blame(&task->call->rows, row, of_row->reason, found);
         }

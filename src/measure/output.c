@@ -152,29 +152,35 @@ static int is_finite(const float *x, size_t n) {
     return !found;
 }
 
-/* 1 if a product can take these rows where they are. */
-static int is_direct(const entrol_matrix *matrix, const ent_rows_list *list, size_t column, size_t n_columns,
-                     int finite) {
-    const ptrdiff_t stride = matrix->row_stride;
-    if (matrix->dtype != ENTROL_F32 || (uintptr_t)matrix->data % sizeof(float) != 0 || !ent_list_is_run(list) ||
-        stride > INT32_MAX || stride < (ptrdiff_t)matrix->n_columns)
-        return 0;
-    for (size_t i = 0; finite && i < list->n; i++)
-        if (!is_finite((const float *)(const void *)element_at(matrix, ent_list_row(list, i), column), n_columns))
-            return 0;
+int ent_output_is_finite(const ent_output *output, const entrol_matrix *matrix, const ent_rows_list *list) {
+    float x[ENT_DEPTH];
+    for (size_t i = 0; i < list->n; i++)
+        for (size_t column = 0; column < matrix->n_columns; column += ENT_DEPTH) {
+            const size_t n = ent_least(matrix->n_columns - column, ENT_DEPTH);
+            output->rows.kernels->widen[matrix->dtype](x, element_at(matrix, ent_list_row(list, i), column), n, NULL);
+            if (!is_finite(x, n))
+                return 0;
+        }
     return 1;
 }
 
+/* 1 if a product can take these rows where they are. */
+static int is_direct(const entrol_matrix *matrix, const ent_rows_list *list) {
+    const ptrdiff_t stride = matrix->row_stride;
+    return matrix->dtype == ENTROL_F32 && (uintptr_t)matrix->data % sizeof(float) == 0 && ent_list_is_run(list) &&
+           stride <= INT32_MAX && stride >= (ptrdiff_t)matrix->n_columns;
+}
+
 ent_part ent_output_load(const ent_output *output, float *memory, const entrol_matrix *matrix,
-                         const ent_rows_list *list, size_t column, size_t n_columns, int finite) {
-    if (is_direct(matrix, list, column, n_columns, finite))
+                         const ent_rows_list *list, size_t column, size_t n_columns, int clean) {
+    if (!clean && is_direct(matrix, list))
         return (ent_part){(const float *)(const void *)element_at(matrix, ent_list_row(list, 0), column),
                           (size_t)matrix->row_stride};
     for (size_t i = 0; i < list->n; i++) {
         float *row = memory + i * n_columns;
         output->rows.kernels->widen[matrix->dtype](row, element_at(matrix, ent_list_row(list, i), column), n_columns,
                                                    NULL);
-        for (size_t j = 0; finite && j < n_columns; j++)
+        for (size_t j = 0; clean && j < n_columns; j++)
             row[j] = isfinite(row[j]) ? row[j] : 0;
     }
     return (ent_part){memory, n_columns};

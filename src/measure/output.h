@@ -96,9 +96,12 @@ typedef struct ent_part {
 } ent_part;
 
 /* Columns [column, column + n_columns) of rows of a matrix, in place where they are f32 that a product can take, else
- * widened into `memory`. `finite`: with 0 for what is not, so that it adds nothing where it is multiplied by 0. */
+ * widened into `memory`. `clean`: with 0 for what is not finite, so that 0 times it is 0. */
 ent_part ent_output_load(const ent_output *output, float *memory, const entrol_matrix *matrix,
-                         const ent_rows_list *list, size_t column, size_t n_columns, int finite);
+                         const ent_rows_list *list, size_t column, size_t n_columns, int clean);
+
+/* 1 if no element of these rows is infinite or NaN. */
+int ent_output_is_finite(const ent_output *output, const entrol_matrix *matrix, const ent_rows_list *list);
 
 /* The columns of a tile. */
 size_t ent_tile_width(const ent_output *output, size_t tile);

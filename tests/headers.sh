@@ -6,7 +6,7 @@ cc=${CC:-cc}
 cxx=${CXX:-c++}
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
-flags=(-Wall -Wextra -Wpedantic -Wshadow -Wundef -Werror -Iinclude -Iadapters/llama)
+flags=(-Wall -Wextra -Wpedantic -Wshadow -Wundef -Werror -Iinclude -Iadapters/llama -Iadapters/blas)
 
 headers=(include/entrol/*.h adapters/*/entrol_*.h)
 for header in "${headers[@]}"; do

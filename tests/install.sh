@@ -22,6 +22,22 @@ version=$(sed -n 's/^#define ENTROL_VERSION "\(.*\)"/\1/p' include/entrol/base.h
 cc -o "$folder/shared" examples/entropy.c $(pkg-config --cflags --libs entrol)
 expect_answers env LD_LIBRARY_PATH="$library" "$folder/shared"
 
+if [ -e "$build/libentrol_blas.a" ]; then # a build without OpenBLAS has none
+    cat >"$folder/product.c" <<'PROGRAM'
+#include <entrol_blas.h>
+int main(void) {
+    const float a[2] = {1, 2}, b[2] = {3, 4};
+    float c[4];
+    entrol_gemm_operands product = {c, a, b, 2, 2, 1, 2, 1, 2, 0, 0, 0};
+    entrol_blas_gemm(NULL, &product);
+    return c[0] != 3 || c[1] != 4 || c[2] != 6 || c[3] != 8;
+}
+PROGRAM
+    # shellcheck disable=SC2046 # lists of flags
+    cc -o "$folder/product" "$folder/product.c" $(pkg-config --cflags --libs entrol_blas)
+    LD_LIBRARY_PATH=$library "$folder/product"
+fi
+
 mkdir "$folder/consumer"
 cp examples/entropy.c "$folder/consumer/"
 cat >"$folder/consumer/main.cc" <<'PROGRAM'

@@ -173,7 +173,7 @@ def stage_format(stage):
 
 def stage_release(stage):
     """the build that people get: its C tests, the tests of the command, and what only a real model shows"""
-    if configure_and_build(stage, "release"):
+    if configure_and_build(stage, "release", "-DENTROL_BLAS=ON"):
         c_tests(stage, "build")
         command_tests(stage, "build")
         stage.finish()  # the real model takes every processor
@@ -215,11 +215,11 @@ def stage_ubsan(stage):
 
 
 def stage_tsan(stage):
-    """ThreadSanitizer, without llama.cpp, whose own threads it cannot follow"""
+    """ThreadSanitizer, without llama.cpp and OpenBLAS, whose own threads and locks it cannot follow"""
     # Its fixed memory map collides with some kernels' randomised one; where setarch may, that is turned off.
     fixed = ["setarch", os.uname().machine, "--addr-no-randomize"]
     wrapper = fixed if subprocess.run([*fixed, "true"], capture_output=True).returncode == 0 else []
-    sanitized(stage, {"TSAN_OPTIONS": "halt_on_error=1", "ENTROL_MODEL": ""}, wrapper, "-DENTROL_LLAMA=OFF")
+    sanitized(stage, {"TSAN_OPTIONS": "halt_on_error=1", "ENTROL_MODEL": ""}, wrapper, "-DENTROL_LLAMA=OFF", "-DENTROL_BLAS=OFF")
 
 
 def sanitized(stage, environment, wrapper=(), *options):

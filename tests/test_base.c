@@ -217,6 +217,28 @@ static void test_bad_options(void) {
     entrol_context_destroy(NULL);
 }
 
+static void note_product(void *user, const entrol_gemm_operands *operands) {
+    *(size_t *)user = operands->k;
+}
+
+/* The matrix product comes last: a program that was built before it gives none. */
+static void test_gemm(void) {
+    size_t noted = 0;
+    entrol_context *context = NULL;
+    entrol_context_options options = ENTROL_CONTEXT_OPTIONS_INIT;
+    options.gemm = note_product;
+    options.gemm_user = &noted;
+    CHECK_INT(entrol_context_create(&context, &options), ENTROL_OK);
+    CHECK(ent_has_gemm(context));
+    ent_gemm(context, &(entrol_gemm_operands){.m = 1, .n = 1, .k = 7});
+    CHECK_INT(noted, 7);
+    entrol_context_destroy(context);
+    options.size = offsetof(entrol_context_options, gemm);
+    CHECK_INT(entrol_context_create(&context, &options), ENTROL_OK);
+    CHECK(!ent_has_gemm(context));
+    entrol_context_destroy(context);
+}
+
 /* An allocator that fails from its n-th call on, and knows what is still held. */
 typedef struct counted {
     int n_left, n_held;
@@ -456,6 +478,7 @@ int main(int argc, char **argv) {
     TEST(test_environment_threads);
     TEST(test_affinity);
     TEST(test_bad_options);
+    TEST(test_gemm);
     TEST(test_failing_allocator);
     TEST(test_every_task_once);
     TEST(test_tasks_run_together);

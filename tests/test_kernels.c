@@ -468,6 +468,34 @@ static void check_gradient_lanes(void) {
 }
 
 /* The nearest half of every kind of float: random patterns, halves themselves, and half way between two. */
+static void check_soft_cap(void) {
+    for (size_t k = 0; k < 8 * N_SIZES; k++) {
+        const size_t n = sizes[k / 8];
+        const float cap = (float)exp(2 * test_normal());
+        guarded buffer = floats(n, k % 2), before = floats(n, k % 2);
+        float *z = buffer.data, *given = before.data;
+        for (size_t i = 0; i < n; i++)
+            given[i] =
+                i % 7 == 3 ? cap * 0.625f : (float)test_normal() * cap * (float[]){1e-3f, 0.6f, 4, 100}[k / 2 % 4];
+        if (n > 2 && k % 3 == 0) {
+            given[n - 1] = NAN;
+            given[n / 2] = INFINITY;
+            given[0] = -INFINITY;
+        }
+        memcpy(z, given, n * sizeof *z);
+        kernels->soft_cap(z, n, cap);
+        for (size_t i = 0; i < n; i++) {
+            const long double exact = (long double)cap * tanhl((long double)given[i] / (long double)cap);
+            CHECK_SAY(test_near((double)z[i], (double)exact, 5e-7 * (double)fabsl(exact)),
+                      "soft cap %.9g of %.9g is %.9g, exactly %.9Lg", (double)cap, (double)given[i], (double)z[i],
+                      exact);
+            CHECK(!(fabsf(z[i]) > cap));
+        }
+        guarded_free(&buffer);
+        guarded_free(&before);
+    }
+}
+
 static float narrow_case(entrol_dtype dtype, size_t k) {
     uint32_t bits = (uint32_t)test_random();
     uint16_t halves[2] = {(uint16_t)bits, (uint16_t)(bits + 1)};
@@ -563,7 +591,8 @@ static void run_level(entrol_cpu cpu) {
                   {"widen", check_widen},       {"halves", check_halves},
                   {"gradient", check_gradient}, {"gradient_lanes", check_gradient_lanes},
                   {"narrow", check_narrow},     {"between", check_between},
-                  {"keep", check_keep},         {"masses", check_masses}};
+                  {"keep", check_keep},         {"masses", check_masses},
+                  {"soft_cap", check_soft_cap}};
     char name[64];
     if (!entrol_cpu_available(cpu)) {
         snprintf(name, sizeof name, "level_%s", entrol_cpu_name(cpu));

@@ -105,7 +105,7 @@ ENTROL_API const char *entrol_cpu_name(entrol_cpu cpu);
 /* 1 if this build has the level and this machine can run it, else 0. */
 ENTROL_API int entrol_cpu_available(entrol_cpu cpu);
 
-/* A context: allocator, thread pool and instruction-set level. One context may be used by one call
+/* A context: allocator, thread pool, instruction-set level and matrix product. One context may be used by one call
  * at a time; different contexts are independent. It survives fork: a child starts its own threads. */
 typedef struct entrol_context entrol_context;
 
@@ -113,6 +113,22 @@ typedef struct entrol_context entrol_context;
  * when all are done. A caller's own thread pool can be given to a context through this. */
 typedef void (*entrol_task)(void *argument, size_t index);
 typedef void (*entrol_parallel_for)(void *user, size_t n_tasks, entrol_task task, void *argument);
+
+/* A product of matrices of f32: c = op(a) op(b), or c += op(a) op(b). Element (i, j) of a matrix is data[i * stride +
+ * j]; op transposes where its flag is 1, so that op(a) is m x k, op(b) k x n and c m x n. No stride is greater than
+ * INT32_MAX, and c overlaps neither a nor b. m, n and k are at least 1. */
+typedef struct entrol_gemm_operands {
+    float *c;
+    const float *a, *b;
+    size_t m, n, k;
+    size_t c_stride, a_stride, b_stride;
+    int a_transposed, b_transposed;
+    int add; /* 1: c is added to; 0: it is written, and what it held (NaN too) does not matter */
+} entrol_gemm_operands;
+
+/* Computes such a product, on the calling thread alone: the library calls it from several threads at once. The bits of
+ * an element must not depend on what other calls do. adapters/blas has one by CBLAS. */
+typedef void (*entrol_gemm)(void *user, const entrol_gemm_operands *operands);
 
 typedef struct entrol_context_options {
     size_t size;                                   /* sizeof(entrol_context_options) */
@@ -123,10 +139,12 @@ typedef struct entrol_context_options {
     void *allocate_user;
     entrol_parallel_for parallel_for; /* NULL: the context's own pool */
     void *parallel_user;
+    entrol_gemm gemm; /* NULL: calls that need one return UNSUPPORTED */
+    void *gemm_user;
 } entrol_context_options;
 
 #define ENTROL_CONTEXT_OPTIONS_INIT                                                                                    \
-    { sizeof(entrol_context_options), 0, ENTROL_CPU_BEST, NULL, NULL, NULL, NULL, NULL }
+    { sizeof(entrol_context_options), 0, ENTROL_CPU_BEST, NULL, NULL, NULL, NULL, NULL, NULL, NULL }
 
 /* Makes a context. Threads start at the first call that can use them.
  * Errors: ARGUMENT, MEMORY; UNSUPPORTED for a level this machine lacks; ENVIRONMENT for an

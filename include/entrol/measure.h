@@ -164,6 +164,57 @@ ENTROL_API entrol_status entrol_measure_and_gradient_rows(entrol_context *contex
                                                           const int64_t *targets, entrol_gradient_callback callback,
                                                           void *user, const entrol_measure_options *options);
 
+/* The last layer of a language model: the logits of a row h of hidden states are z = weight h + bias, or
+ * soft_cap tanh(z / soft_cap) of them. */
+typedef struct entrol_output_layer {
+    size_t size;          /* sizeof(entrol_output_layer) */
+    entrol_matrix weight; /* V x d: f32, f16 or bf16 */
+    const float *bias;    /* V numbers; NULL: 0. -inf makes a column impossible, where there is no soft cap */
+    double soft_cap;      /* 0: none; else 1e-6 to 1e6 */
+} entrol_output_layer;
+
+#define ENTROL_OUTPUT_LAYER_INIT                                                                                       \
+    { sizeof(entrol_output_layer), {NULL, ENTROL_F32, 0, 0, 0}, NULL, 0 }
+
+/* Bytes that entrol_measure_output and entrol_gradient_output need besides what they are given: at most 11 MB a thread
+ * of the context and 18 MB more, however many rows and columns there are. Errors: ARGUMENT, OVERFLOW. */
+ENTROL_API entrol_status entrol_output_workspace_size(const entrol_context *context, size_t *n_bytes,
+                                                      const entrol_matrix *hidden, const entrol_output_layer *layer);
+
+/* entrol_measure_rows of logits that are never whole in memory: those of `hidden` (n x d: f32, f16 or bf16) under a
+ * layer. They are computed tile by tile with the context's matrix product, and each tile is measured while it is in the
+ * cache.
+ *
+ * Outputs, trouble and accuracy are as in entrol_measure_rows, for the logits that the product gives: f32, after the
+ * halves have been widened; a target's logit is summed in double. support_entropy and support must be NULL: no tile
+ * knows which of its columns are in a row's support. `workspace` holds workspace_size bytes, at least
+ * entrol_output_workspace_size, at any address. The bits do not depend on the threads, if the product's do not. Never
+ * allocates. Errors: ARGUMENT; OVERFLOW; UNSUPPORTED if the context has no matrix product. */
+ENTROL_API entrol_status entrol_measure_output(entrol_context *context, const entrol_record *record,
+                                               entrol_diagnosis *diagnosis, void *workspace, size_t workspace_size,
+                                               const entrol_matrix *hidden, const entrol_output_layer *layer,
+                                               const int64_t *targets, const entrol_measure_options *options);
+
+/* The gradients of the hidden states (n x d), the weight (V x d) and the bias (one row of V) of an output layer, from
+ * the gradient record and the states of the rows, which entrol_measure_output gave at the same options. The logits are
+ * computed again, tile by tile.
+ *
+ * Destinations are f32, aligned to it, with rows that follow each other (row_stride at least n_columns); NULL: not
+ * wanted, not computed. They overlap nothing else. Rows whose record is all 0 cost nothing: their d_hidden is 0, or
+ * left as it is when adding. A row in trouble (as in entrol_gradient_rows, by its state; first_column is 0) gets a
+ * d_hidden of NaN, adds nothing to the gradients of weight and bias, which are those of the other rows, and is
+ * diagnosed: look at n_bad before a step is taken. An element of hidden or weight that is not finite adds nothing where
+ * the gradient of its logit is 0, as in a masked column. Accuracy: that of entrol_gradient_rows, and of sums of f32 in
+ * the product. dL/dH_S must be NULL. `workspace` as in entrol_measure_output. The bits do not depend on the threads, if
+ * the product's do not. Never allocates. Errors: ARGUMENT; OVERFLOW; UNSUPPORTED if the context has no matrix product.
+ */
+ENTROL_API entrol_status entrol_gradient_output(entrol_context *context, const entrol_destination *d_hidden,
+                                                const entrol_destination *d_weight, const entrol_destination *d_bias,
+                                                entrol_diagnosis *diagnosis, void *workspace, size_t workspace_size,
+                                                const entrol_gradient *gradient, const entrol_state *states,
+                                                const entrol_matrix *hidden, const entrol_output_layer *layer,
+                                                const int64_t *targets, const entrol_measure_options *options);
+
 /* Merges what is known of other columns of the same row into a state: a vocabulary split over processes, or a row that
  * arrives in pieces. Measure each piece with `state`, the outputs that are wanted in the end, and targets that are
  * outside the piece's columns where the target is in another piece. Leave logprob to the merged state, which has the

@@ -127,6 +127,14 @@ void ent_parallel_for(entrol_context *context, size_t n_tasks, entrol_task task,
         ent_pool_run(&context->pool, n_tasks, task, argument);
 }
 
+int ent_has_gemm(const entrol_context *context) {
+    return context->options.gemm != NULL;
+}
+
+void ent_gemm(const entrol_context *context, const entrol_gemm_operands *operands) {
+    context->options.gemm(context->options.gemm_user, operands);
+}
+
 void *ent_allocate(entrol_context *context, size_t n_bytes) {
     return context->options.allocate(context->options.allocate_user, n_bytes ? n_bytes : 1);
 }

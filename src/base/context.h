@@ -1,4 +1,4 @@
-/* What the rooms of the library see of a context: its level, its memory, its threads. */
+/* What the rooms of the library see of a context: its level, its memory, its threads, its matrix product. */
 #ifndef ENT_BASE_CONTEXT_H
 #define ENT_BASE_CONTEXT_H
 
@@ -8,6 +8,11 @@
  * thread, runs in the caller. SYSTEM if not even one thread could be started is never returned: the caller's thread
  * works too. */
 void ent_parallel_for(entrol_context *context, size_t n_tasks, entrol_task task, void *argument);
+
+/* 1 if the context was given a matrix product. */
+int ent_has_gemm(const entrol_context *context);
+/* Calls it; any thread may. The operands' sizes are at least 1. */
+void ent_gemm(const entrol_context *context, const entrol_gemm_operands *operands);
 
 /* Memory from the context's allocator; NULL when there is none. */
 void *ent_allocate(entrol_context *context, size_t n_bytes);

@@ -60,10 +60,9 @@ static void find_support_terms(ent_gradient_terms *terms, const entrol_support *
     terms->b_support = (sum == 0 ? 0 : -scale / sum) * by_entropy; /* of no column, H_S is 0 */
 }
 
-static void find_terms(ent_gradient_terms *terms, const ent_gradient_call *call, size_t row, const entrol_state *state,
-                       const entrol_support *support) {
-    const entrol_gradient *gradient = &call->gradient;
-    const double scale = call->rows.scale, by_logprob = element(gradient->logprob, row);
+void ent_gradient_find_terms(ent_gradient_terms *terms, const ent_rows *rows, const entrol_gradient *gradient,
+                             size_t row, const entrol_state *state, const entrol_support *support) {
+    const double scale = rows->scale, by_logprob = element(gradient->logprob, row);
     const double by_entropy = element(gradient->entropy, row), by_varentropy = element(gradient->varentropy, row);
     const double by_support = element(gradient->support_entropy, row);
     *terms = (ent_gradient_terms){.column = -1};
@@ -85,15 +84,10 @@ static void find_terms(ent_gradient_terms *terms, const ent_gradient_call *call,
         find_support_terms(terms, support, scale, by_support);
     if (!are_floats(terms))
         terms->reason = ENTROL_REASON_GRADIENT;
-    if (by_logprob != 0 && ent_rows_has_target(&call->rows, row) && state->target > -INFINITY) {
-        terms->column = call->rows.targets[row];
+    if (by_logprob != 0 && ent_rows_has_target(rows, row) && state->target > -INFINITY) {
+        terms->column = rows->targets[row];
         terms->target = target_term(state, scale, by_logprob, a, terms);
     }
-}
-
-/* 1 if the gradient needs no logits. */
-static int is_plain(const ent_gradient_terms *terms) {
-    return terms->is_zero || terms->reason != ENTROL_REASON_NONE;
 }
 
 /* --- Writing --- */
@@ -305,7 +299,7 @@ static void gradient_short(const ent_gradient_call *call, size_t first_row, size
         add_support_lanes(&tile, call, first_row, n_rows, terms, &kept);
     for (size_t lane = 0; lane < n_rows; lane++) {
         float values[ENT_SHORT];
-        if (is_plain(&terms[lane]))
+        if (ent_gradient_is_plain(&terms[lane]))
             continue;
         for (size_t j = 0; j < n_columns; j++)
             values[j] = tile.z[j * ENT_LANES + lane];
@@ -328,7 +322,7 @@ static void gradient_rows(const ent_gradient_call *call, size_t begin, size_t en
     const int is_short = call->rows.logits->n_columns <= ENT_SHORT;
     size_t n_plain = 0;
     for (size_t i = 0; i < end - begin; i++) {
-        if (is_plain(&terms[i])) {
+        if (ent_gradient_is_plain(&terms[i])) {
             write_plain_row(call, begin + i, &terms[i]);
             n_plain++;
         } else if (!is_short) {
@@ -352,7 +346,8 @@ static void gradient_block(const task *task, size_t begin, size_t end, const ent
         const size_t last = end - first < ENT_LANES ? end : first + ENT_LANES;
         for (size_t row = first; row < last; row++) {
             ent_gradient_terms *of_row = &terms[row - first];
-            find_terms(of_row, task->call, row, &states[row - begin], supports ? &supports[row - begin] : NULL);
+            ent_gradient_find_terms(of_row, &task->call->rows, &task->call->gradient, row, &states[row - begin],
+                                    supports ? &supports[row - begin] : NULL);
             if (of_row->reason != ENTROL_REASON_NONE && !is_known(task, &states[row - begin]))
                 ent_rows_blame(&task->call->rows, row, of_row->reason, found);
         }

@@ -25,6 +25,16 @@ typedef struct ent_gradient_terms {
     entrol_reason reason;         /* why all of it is NaN; NONE: it is not */
 } ent_gradient_terms;
 
+/* Finds what a row's gradient is made of, from its state, its part of the gradient record, and its support where the
+ * record has its entropy's. */
+void ent_gradient_find_terms(ent_gradient_terms *terms, const ent_rows *rows, const entrol_gradient *gradient,
+                             size_t row, const entrol_state *state, const entrol_support *support);
+
+/* 1 if the gradient needs no logits: it is 0, or NaN. */
+static inline int ent_gradient_is_plain(const ent_gradient_terms *terms) {
+    return terms->is_zero || terms->reason != ENTROL_REASON_NONE;
+}
+
 /* Writes, or adds, n numbers from a column of a row on. */
 void ent_destination_write(const ent_gradient_call *call, size_t row, size_t first_column, const float *values,
                            size_t n);

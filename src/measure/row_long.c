@@ -96,7 +96,7 @@ static void sum_chunk(ent_sums *sums, ent_sums_task *task, ent_row *result, cons
     }
 }
 
-static void measure_chunk(ent_row *result, const ent_rows *rows, size_t row, ent_chunk *chunk) {
+void ent_row_measure_chunk(ent_row *result, const ent_rows *rows, size_t row, ent_chunk *chunk) {
     entrol_state *state = &result->state;
     ent_sums sums;
     const float *exact = chunk->z; /* NULL: f64 */
@@ -148,7 +148,7 @@ static void measure_piece(ent_row *piece, ent_best *best, const ent_rows *rows, 
     ent_row_begin(piece, rows, row, best);
     for (size_t column = first; column < end; column += ENT_CHUNK) {
         ent_chunk_load(&chunk, rows, row, column);
-        measure_chunk(piece, rows, row, &chunk);
+        ent_row_measure_chunk(piece, rows, row, &chunk);
     }
 }
 

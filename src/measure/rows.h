@@ -137,6 +137,9 @@ void ent_row_order(ent_row *result, const ent_rows *rows, size_t row, const floa
 /* Offers a column that comes after all that were offered. */
 void ent_best_offer(ent_best *best, size_t n_best, double z, size_t column);
 
+/* Measures the next chunk of a row whose target's logit is known. The row's own logits are read only for f64. */
+void ent_row_measure_chunk(ent_row *result, const ent_rows *rows, size_t row, ent_chunk *chunk);
+
 /* A row of more than ENT_PIECE columns is measured in pieces, which are merged in their order, so that threads may
  * share it. How many there are depends on the number of columns alone. */
 #define ENT_PIECE ((size_t)32768)

@@ -12,8 +12,8 @@
  * A gradient e^d (a + b y + c y^2) is within (5e-7 + 1.5e-7 |d|) e^d (|a| + |b y| + |c y^2|) +
  * 1.8e-7 e^d (|d| + |mu|) |b + 2 c y| of itself.
  * A mass is within 5e-7 + 1.5e-7 |d| of e^d, and has the same bits at every level: what is in a support is decided by
- * it. Columns with d < -87 count as 0. A NaN column makes t NaN. n is from 0 to ENT_CHUNK. What `widen` reads may have
- * any alignment. */
+ * it. A soft cap is within 5e-7 of itself. Columns with d < -87 count as 0. A NaN column makes t NaN. n is from 0 to
+ * ENT_CHUNK. What `widen` reads may have any alignment. */
 #ifndef ENT_MEASURE_KERNELS_H
 #define ENT_MEASURE_KERNELS_H
 
@@ -159,6 +159,8 @@ typedef struct ent_kernels {
     ent_kept (*keep)(float *out, const float *z, size_t n, float threshold);
     /* In place. */
     void (*gradient_lanes)(float *tile, size_t n_columns, float scale, const ent_gradient_lanes *lanes);
+    /* z = cap tanh(z / cap), in place; the cap is finite and above 0. */
+    void (*soft_cap)(float *z, size_t n, float cap);
     /* out = z as f32, -inf where the mask's bit is 0 (NULL: no mask). By entrol_dtype; there is none for f64. */
     void (*widen[4])(float *out, const void *z, size_t n, const uint8_t *mask);
     /* out = x in the dtype, to the nearest, ties to even; `out` may have any alignment. There is none for f64. */

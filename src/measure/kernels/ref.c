@@ -156,6 +156,11 @@ static void gradient_lanes_ref(float *tile, size_t n_columns, float scale, const
         }
 }
 
+static void soft_cap_ref(float *z, size_t n, float cap) {
+    for (size_t i = 0; i < n; i++)
+        z[i] = cap * tanhf(z[i] / cap);
+}
+
 static void narrow_f32_ref(void *out, const float *x, size_t n) {
     memcpy(out, x, n * sizeof *x);
 }
@@ -210,6 +215,7 @@ void ent_kernels_ref(ent_kernels *kernels) {
         .keep = keep_ref,
         .gradient = gradient_ref,
         .gradient_lanes = gradient_lanes_ref,
+        .soft_cap = soft_cap_ref,
         .narrow = {[ENTROL_F32] = narrow_f32_ref, [ENTROL_F16] = narrow_f16_ref, [ENTROL_BF16] = narrow_bf16_ref},
         .widen = {[ENTROL_F32] = widen_f32_ref, [ENTROL_F16] = widen_f16_ref, [ENTROL_BF16] = widen_bf16_ref}};
 }

@@ -61,7 +61,7 @@ class Runner(unittest.TestCase):
         with contextlib.redirect_stdout(io.StringIO()) as said:
             getattr(self.stage, method)("suite", ["sh", "-c", script])
             self.stage.finish()
-        return self.total.passed, len(self.total.failed), self.total.skipped, said.getvalue()
+        return self.total.passed, self.total.failed, self.total.skipped, said.getvalue()
 
     def test_adds_up(self):
         passed, failed, skipped, _ = self.shell("echo skipped: avx512: not here; echo 'a: 3 passed, 0 failed, 1 skipped'")
@@ -82,7 +82,7 @@ class Runner(unittest.TestCase):
         with contextlib.redirect_stdout(io.StringIO()):
             self.stage.run("suite", ["/no/such/program"])
             self.stage.finish()
-        self.assertEqual(len(self.total.failed), 1)
+        self.assertEqual(self.total.failed, 1)
 
     def test_a_check_passes_fails_or_is_skipped(self):
         self.assertEqual(self.shell("true", "check")[:2], (1, 0))
@@ -95,18 +95,20 @@ class Runner(unittest.TestCase):
             self.stage.check("quick", ["false"])
             self.assertEqual(self.stage.finish(), [True, False])
         self.assertLess(said.getvalue().index("slow"), said.getvalue().index("quick"))
-        self.assertEqual(self.total.failed, ["here/quick"])
+        self.assertEqual([failure[:2] for failure in self.total.failures], [("here/quick", 1)])
         self.assertEqual(self.stage.finish(), [])
 
-    def test_the_last_line(self):
-        self.total.add(5, ["here/a", "here/a"], ["here/b: test_x: why", "there/b: test_x: why"])
+    def test_the_end_says_it_again(self):
+        with contextlib.redirect_stdout(io.StringIO()):
+            self.shell("echo 'x is 1, expected 2'; echo 'a: 3 passed, 2 failed, 0 skipped'; exit 1")
+        self.total.add(2, 0, ["here/b: test_x: why", "here/b: A.test_y: why", "there/b: test_x: why", "level: why"])
         with contextlib.redirect_stdout(io.StringIO()) as said:
             run.close(self.total, 1)
         lines = said.getvalue().splitlines()
         self.assertEqual(lines[-1], "5 passed, 2 failed")
-        self.assertTrue(lines[-2].endswith("2 skipped"))
-        self.assertIn("    test_x: why: here/b, there/b", lines)
-        self.assertIn("    here/a (2 tests)", lines)
+        self.assertTrue(lines[-2].endswith("4 skipped"))
+        self.assertEqual(lines[:5], ["skipped:", "    why", "        here/b: test_x, test_y", "        there/b: test_x", "        level"])
+        self.assertEqual(lines[5:7], ["failed: here/suite (2)", "    | x is 1, expected 2"])
 
 
 if __name__ == "__main__":

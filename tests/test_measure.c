@@ -144,6 +144,84 @@ static void test_temperatures_at_their_bounds(void) {
     }
 }
 
+/* --- The table of docs/method.md --- */
+
+/* ln sum e^z by the greatest and a serial sum in float. */
+static float log_sum_f32(const float *z, size_t n) {
+    float max = -INFINITY, sum = 0;
+    for (size_t i = 0; i < n; i++)
+        max = z[i] > max ? z[i] : max;
+    for (size_t i = 0; i < n; i++)
+        sum += expf(z[i] - max);
+    return max + logf(sum);
+}
+
+/* verl's and Liger's formula: ln sum e^z - sum p z. */
+static double entropy_by_mean_logit(const float *z, size_t n) {
+    const float log_sum = log_sum_f32(z, n);
+    float mean = 0;
+    for (size_t i = 0; i < n; i++)
+        mean += expf(z[i] - log_sum) * z[i];
+    return (double)(log_sum - mean);
+}
+
+/* TRL's: -sum p ln p. */
+static double entropy_by_log_probabilities(const float *z, size_t n) {
+    const float log_sum = log_sum_f32(z, n);
+    float entropy = 0;
+    for (size_t i = 0; i < n; i++)
+        entropy -= expf(z[i] - log_sum) * (z[i] - log_sum);
+    return (double)entropy;
+}
+
+static double table_value(int kind, size_t i) {
+    static double normal[131072];
+    if (kind == 0)
+        normal[i] = 2.5 * test_normal();
+    return kind == 0   ? normal[i]
+           : kind == 1 ? normal[i] + 1000
+           : kind == 2 ? 0.5
+           : kind == 3 ? (i == 77 ? 40 : test_normal())
+                       : (i == 77      ? 1
+                          : i == 99999 ? 3
+                                       : (double)-INFINITY);
+}
+
+/* Errors against exact arithmetic. The formulas are summed serially in float; the libraries themselves are measured by
+ * bench/peers.py. */
+static void test_accuracy_table(void) {
+    static const char *const names[] = {"N(0, 2.5)", "the same + 1000", "uniform", "one at 40, the rest N(0, 1)",
+                                        "two finite, the rest -inf"};
+    const size_t n = 131072;
+    printf("    entropy at V = 131,072, less the exact one:\n    %-28s %13s %13s %13s\n", "row", "exact",
+           "lse - sum pz", "-sum p ln p");
+    for (int kind = 0; kind < 5; kind++) {
+        sheet sheet = sheet_make(1, n, ENTROL_F32);
+        for (size_t i = 0; i < n; i++)
+            sheet_put(&sheet, 0, i, table_value(kind, i));
+        const float *z = sheet.matrix.data;
+        double *logits = sheet_row(&sheet, 0);
+        oracle_row oracle;
+        oracle_measure(&oracle, logits, NULL, n, -1, 1, 2);
+        printf("    %-28s %13.6g %13.1e %13.1e", names[kind], (double)oracle.entropy,
+               entropy_by_mean_logit(z, n) - (double)oracle.entropy,
+               entropy_by_log_probabilities(z, n) - (double)oracle.entropy);
+        for (int cpu = ENTROL_CPU_SCALAR; cpu <= ENTROL_CPU_NEON; cpu++) {
+            float entropy;
+            entrol_record record = ENTROL_RECORD_INIT;
+            record.entropy = &entropy;
+            if (!contexts[cpu])
+                continue;
+            entrol_measure_rows(contexts[cpu], &record, NULL, &sheet.matrix, NULL, NULL);
+            printf("  %s %.1e", entrol_cpu_name((entrol_cpu)cpu), (double)entropy - (double)oracle.entropy);
+            CHECK_NEAR(entropy, oracle.entropy, tolerance_of(0, (double)oracle.entropy, 1));
+        }
+        printf("\n");
+        free(logits);
+        sheet_free(&sheet);
+    }
+}
+
 static void test_large(void) {
     static const size_t sizes[] = {65537, 128257, 129920, 151936, 262144};
     for (size_t i = 0; i < 5; i++)
@@ -516,6 +594,7 @@ int main(int argc, char **argv) {
     TEST(test_arguments);
     TEST(test_small);
     TEST(test_dtypes);
+    TEST(test_accuracy_table);
     TEST(test_large);
     TEST(test_temperatures_at_their_bounds);
     TEST(test_f16_extremes);

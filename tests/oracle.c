@@ -198,30 +198,30 @@ void oracle_support_free(oracle_support *support) {
 
 long double oracle_support_entropy(oracle_gradient *gradient, const oracle_support *support, const double *logits,
                                    size_t n, size_t n_columns, double temperature) {
-    long double rest = 0, entropy = 0;
+    long double rest = 0, mean = 0; /* of d under q; ln q + H is d - mean, which is exactly 0 for a flat row */
     for (size_t i = 1; i < n_columns; i++)
         rest += support->weight[i];
-    for (size_t i = 0; i < n_columns; i++) {
+    for (size_t i = 1; i < n_columns; i++) {
         const long double d = ((long double)logits[support->order[i]] - (long double)logits[support->order[0]]) /
                               (long double)temperature;
         if (support->weight[i] > 0)
-            entropy -= support->weight[i] / (1 + rest) * (d - log1pl(rest));
+            mean += support->weight[i] / (1 + rest) * d;
     }
     if (!gradient)
-        return entropy;
+        return log1pl(rest) - mean;
     gradient->greatest = gradient->sizes = 0;
     for (size_t i = 0; i < n; i++)
         gradient->d_logits[i] = 0;
     for (size_t i = 0; i < n_columns; i++) {
         const long double d = ((long double)logits[support->order[i]] - (long double)logits[support->order[0]]) /
                               (long double)temperature;
-        const long double q = support->weight[i] / (1 + rest), log_q = d - log1pl(rest);
-        const long double element = q > 0 ? -q * (log_q + entropy) / (long double)temperature : 0;
+        const long double q = support->weight[i] / (1 + rest);
+        const long double element = q > 0 ? -q * (d - mean) / (long double)temperature : 0;
         gradient->d_logits[support->order[i]] = element;
         gradient->greatest = fmaxl(gradient->greatest, fabsl(element));
         gradient->sizes += fabsl(element);
     }
-    return entropy;
+    return log1pl(rest) - mean;
 }
 
 size_t oracle_top(int64_t *columns, const double *logits, const unsigned char *allowed, size_t n, size_t n_top) {

@@ -16,7 +16,7 @@
 #include <float.h>
 #include <math.h>
 
-enum { BINS = 2048, FIT = 2048, FEW = ENT_SHORT, SAMPLE = 1024, SMALL_SAMPLE = 64 };
+enum { BINS = 2048, FEWER_BINS = 256, FIT = 2048, FEW = ENT_SHORT, SAMPLE = 1024, SMALL_SAMPLE = 64 };
 
 /* Where the weight reaches the target. */
 typedef struct search {
@@ -45,6 +45,7 @@ static uint64_t weight_of(const search *search, double z) {
 /* --- Bins: falling logits have rising bins --- */
 
 typedef struct binning {
+    size_t n;
     double high, per_width; /* 0: by keys */
     uint64_t high_key;
     int shift;
@@ -58,12 +59,14 @@ static uint64_t key_of(double z) {
     return bits ^ ((0 - (bits >> 63)) | (uint64_t)1 << 63);
 }
 
-static binning binning_of(const search *search, int by_keys) {
-    const double per_width = (BINS - 1) / (search->high - search->low);
-    binning binning = {search->high, 0, key_of(search->high), 0};
+/* `n_columns` will be in the bins. */
+static binning binning_of(const search *search, size_t n_columns, int by_keys) {
+    const size_t n = n_columns > FIT ? BINS : FEWER_BINS;
+    const double per_width = (double)(n - 1) / (search->high - search->low);
+    binning binning = {n, search->high, 0, key_of(search->high), 0};
     if (!by_keys && per_width > 0 && per_width <= DBL_MAX)
         binning.per_width = per_width;
-    while ((binning.high_key - key_of(search->low)) >> binning.shift >= BINS)
+    while ((binning.high_key - key_of(search->low)) >> binning.shift >= n)
         binning.shift++;
     return binning;
 }
@@ -76,10 +79,10 @@ static inline size_t bin_of(const binning *binning, double z) {
 
 /* The bin in which the target is reached (the last one that has a weight, should none be); the weight of those before
  * it joins `above`. */
-static size_t reach(search *search) {
+static size_t reach(search *search, const binning *binning) {
     uint64_t sum = search->above;
     size_t last = 0;
-    for (size_t bin = 0; bin < BINS && sum < search->target; bin++)
+    for (size_t bin = 0; bin < binning->n && sum < search->target; bin++)
         if (search->bins[bin]) {
             last = bin;
             search->above = sum;
@@ -149,7 +152,7 @@ static ent_masses bin_chunk(search *search, ent_chunk *chunk, const binning *bin
 static ent_masses bin_row(search *search, const binning *binning) {
     ent_masses total = {0, 0};
     ent_chunk chunk;
-    memset(search->bins, 0, sizeof search->bins);
+    memset(search->bins, 0, binning->n * sizeof *search->bins);
     for (size_t column = 0; column < search->rows->logits->n_columns; column += ENT_CHUNK) {
         ent_chunk_load(&chunk, search->rows, search->row, column);
         const ent_masses sums = bin_chunk(search, &chunk, binning);
@@ -160,7 +163,7 @@ static ent_masses bin_row(search *search, const binning *binning) {
 }
 
 static void bin_fit(search *search, const binning *binning) {
-    memset(search->bins, 0, sizeof search->bins);
+    memset(search->bins, 0, binning->n * sizeof *search->bins);
     for (size_t i = 0; i < search->n; i++)
         search->bins[bin_of(binning, search->fit[i])] += weight_of(search, search->fit[i]);
 }
@@ -195,13 +198,13 @@ static void narrow_fit(search *search, const binning *binning, size_t bin) {
 /* Rounds until few columns are left, or equal ones only. */
 static void narrow(search *search) {
     for (int round = 0; search->n > FEW && search->low < search->high; round++) {
-        const binning binning = binning_of(search, round % 2);
+        const binning binning = binning_of(search, search->n, round % 2);
         const int fits = search->n <= FIT;
         if (fits)
             bin_fit(search, &binning);
         else
             bin_row(search, &binning);
-        const size_t bin = reach(search);
+        const size_t bin = reach(search, &binning);
         if (fits)
             narrow_fit(search, &binning, bin);
         else
@@ -343,12 +346,12 @@ static void search_long(search *search, double p, double n_possible, double tota
         uint64_t inside = 0;
         search->low = low;
         search->high = high;
-        const binning binning = binning_of(search, 0);
+        const binning binning = binning_of(search, search->rows->logits->n_columns, 0);
         const ent_masses sums = bin_row(search, &binning);
         search->above = is_f64(search) ? above : sums.above;
         if (search->by_mass)
             search->target = target_of(sums.all, p);
-        for (size_t bin = 0; bin < BINS; bin++)
+        for (size_t bin = 0; bin < binning.n; bin++)
             inside += search->bins[bin];
         if (search->target <= search->above && high < search->m) {
             low = next_to(search, high, INFINITY);
@@ -358,7 +361,7 @@ static void search_long(search *search, double p, double n_possible, double tota
             high = next_to(search, low, -INFINITY);
             low = low > floor ? floor : -DBL_MAX;
         } else {
-            narrow_row(search, &binning, reach(search));
+            narrow_row(search, &binning, reach(search, &binning));
             return;
         }
     }

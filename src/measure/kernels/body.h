@@ -79,17 +79,45 @@ static size_t find_greater_body(uint16_t *found, const float *z, size_t n, float
     return count;
 }
 
+/* The lanes of a byte's bits, packed: byte k of compressed[bits] is the place of the k-th bit that is 1. */
+#define PLACE(bits, k) ((bits) >> (k)&1 ? (uint64_t)(k) << 8 * __builtin_popcount((bits) & ((1 << (k)) - 1)) : 0)
+#define PLACES(bits)                                                                                                   \
+    (PLACE(bits, 0) | PLACE(bits, 1) | PLACE(bits, 2) | PLACE(bits, 3) | PLACE(bits, 4) | PLACE(bits, 5) |             \
+     PLACE(bits, 6) | PLACE(bits, 7))
+#define PLACES4(bits) PLACES(bits), PLACES(bits + 1), PLACES(bits + 2), PLACES(bits + 3)
+#define PLACES16(bits) PLACES4(bits), PLACES4(bits + 4), PLACES4(bits + 8), PLACES4(bits + 12)
+#define PLACES64(bits) PLACES16(bits), PLACES16(bits + 16), PLACES16(bits + 32), PLACES16(bits + 48)
+static const uint64_t compressed[256] = {PLACES64(0), PLACES64(64), PLACES64(128), PLACES64(192)};
+
+/* Writes eight places, of which those of the bits count. */
+static inline size_t append_places(uint16_t *found, unsigned bits, size_t first) {
+    typedef uint8_t __attribute__((vector_size(8))) bytes;
+    typedef uint16_t __attribute__((vector_size(16))) places;
+    bytes lanes;
+    memcpy(&lanes, &compressed[bits], sizeof lanes);
+    const places all = __builtin_convertvector(lanes, places) + (uint16_t)first;
+    memcpy(found, &all, sizeof all);
+    return (size_t)__builtin_popcount(bits);
+}
+
+/* One branch, which few columns or many make predictable. */
 static size_t find_between_body(uint16_t *found, const float *z, size_t n, float low, float high) {
     const vf least = vf_set(low), most = vf_set(high);
-    const unsigned lanes = (1u << ENT_W) - 1;
-    size_t count = 0;
-    for (size_t i = 0; i < n; i += ENT_W) {
-        const vf x = load_some(z + i, n - i); /* the tail's -inf is below `low`, or past n */
-        for (unsigned bits = ~(vf_greater_bits(least, x) | vf_greater_bits(x, most)) & lanes; bits; bits &= bits - 1) {
-            const size_t place = i + (size_t)__builtin_ctz(bits);
-            if (place < n)
-                found[count++] = (uint16_t)place;
+    size_t count = 0, i = 0;
+    for (; i + 16 <= n; i += 16) {
+        unsigned outside = 0;
+        for (size_t j = 0; j < 16; j += ENT_W) {
+            const vf x = vf_load(z + i + j);
+            outside |= (vf_greater_bits(least, x) | vf_greater_bits(x, most)) << j;
         }
+        if (outside == 0xffff)
+            continue;
+        count += append_places(found + count, ~outside & 0xff, i);
+        count += append_places(found + count, ~outside >> 8 & 0xff, i + 8);
+    }
+    for (; i < n; i++) {
+        found[count] = (uint16_t)i;
+        count += z[i] >= low && z[i] <= high;
     }
     return count;
 }
@@ -450,28 +478,36 @@ static inline uint64_t sum_of_units(vf_units sums, size_t n_vectors, double magi
     return total;
 }
 
-static ent_masses masses_body(float *out, const ent_masses_task *task) {
+/* `has_above` is a constant where this is inlined. */
+static inline __attribute__((always_inline)) ent_masses masses_loop(float *out, const ent_masses_task *task,
+                                                                    int has_above) {
     const constants k = constants_of(vf_set(task->m), task->scale, vf_set(0));
     const vf high = vf_set(task->high);
+    const double magic = task->magic;
+    const float *z = task->z;
+    const size_t n = task->n;
     vf_units all, above;
     memset(&all, 0, sizeof all);
     memset(&above, 0, sizeof above);
-    size_t n_vectors = 0;
-    for (size_t i = 0; i < task->n; i += ENT_W, n_vectors++) {
-        const vf z = load_some(task->z + i, task->n - i), mass = mass_of(vf_sub(z, k.m), &k);
-        all = vf_add_units(all, mass, task->magic);
-        if (task->high < task->m)
-            above = vf_add_units(above, vf_zero_unless_above(mass, z, high), task->magic);
-        if (task->n - i >= ENT_W) {
+    size_t i = 0, n_vectors = 0;
+    for (; i < n; i += ENT_W, n_vectors++) {
+        const vf x = load_some(z + i, n - i), mass = mass_of(vf_sub(x, k.m), &k);
+        all = vf_add_units(all, mass, magic);
+        if (has_above)
+            above = vf_add_units(above, vf_zero_unless_above(mass, x, high), magic);
+        if (n - i >= ENT_W) {
             vf_store(out + i, mass);
         } else {
             float block[ENT_W];
             vf_store(block, mass);
-            memcpy(out + i, block, (task->n - i) * sizeof *out);
+            memcpy(out + i, block, (n - i) * sizeof *out);
         }
     }
-    const uint64_t n_above = task->high < task->m ? sum_of_units(above, n_vectors, task->magic) : 0;
-    return (ent_masses){sum_of_units(all, n_vectors, task->magic), n_above};
+    return (ent_masses){sum_of_units(all, n_vectors, magic), has_above ? sum_of_units(above, n_vectors, magic) : 0};
+}
+
+static ent_masses masses_body(float *out, const ent_masses_task *task) {
+    return task->high < task->m ? masses_loop(out, task, 1) : masses_loop(out, task, 0);
 }
 
 static ent_kept keep_body(float *out, const float *z, size_t n, float threshold) {

@@ -177,7 +177,8 @@ typedef struct entrol_output_layer {
     { sizeof(entrol_output_layer), {NULL, ENTROL_F32, 0, 0, 0}, NULL, 0 }
 
 /* Bytes that entrol_measure_output and entrol_gradient_output need besides what they are given: at most 11 MB a thread
- * of the context and 18 MB more, however many rows and columns there are. Errors: ARGUMENT, OVERFLOW. */
+ * of the context and 18 MB more, however many rows and columns there are. Only sizes are looked at: data may be NULL.
+ * Errors: ARGUMENT, OVERFLOW. */
 ENTROL_API entrol_status entrol_output_workspace_size(const entrol_context *context, size_t *n_bytes,
                                                       const entrol_matrix *hidden, const entrol_output_layer *layer);
 

@@ -69,14 +69,10 @@ static const char *take_layer(ent_output *output, const entrol_matrix *hidden, c
     output->layer = (entrol_output_layer)ENTROL_OUTPUT_LAYER_INIT;
     if (!hidden || !is_operand(hidden))
         return "hidden";
-    if (!has_data(hidden))
-        return "hidden.data";
     if (!layer || !ent_take(&output->layer, layer, sizeof *layer))
         return "layer";
     if (!is_operand(weight) || weight->n_columns != hidden->n_columns || weight->n_rows > INT32_MAX)
         return "layer.weight";
-    if (!has_data(weight))
-        return "layer.weight.data";
     const double cap = output->layer.soft_cap;
     return cap == 0 || (cap >= 1e-6 && cap <= 1e6) ? NULL : "layer.soft_cap";
 }
@@ -84,6 +80,10 @@ static const char *take_layer(ent_output *output, const entrol_matrix *hidden, c
 static entrol_status prepare_layer(ent_output *output, entrol_context *context, entrol_diagnosis *diagnosis,
                                    const entrol_matrix *hidden, const entrol_output_layer *layer) {
     const char *bad = context ? take_layer(output, hidden, layer) : "context";
+    if (!bad && !has_data(hidden))
+        bad = "hidden.data";
+    if (!bad && !has_data(&output->layer.weight))
+        bad = "layer.weight.data";
     if (bad)
         return ent_bad_argument(diagnosis, bad);
     output->context = context;

@@ -106,7 +106,7 @@ int ent_output_is_finite(const ent_output *output, const entrol_matrix *matrix, 
 /* The columns of a tile. */
 size_t ent_tile_width(const ent_output *output, size_t tile);
 
-/* The logits of a tile, -inf where masked, into `tile`, plan.tile_stride floats a row. */
+/* The logits of tile `index`, -inf where masked, into `tile`, plan.tile_stride floats a row. */
 void ent_output_logits(const ent_output *output, float *tile, const ent_slot *slot, const ent_rows_list *list,
                        size_t index);
 

@@ -303,8 +303,8 @@ static int take_destination(entrol_destination *taken, const entrol_destination 
         (given->row_stride > INT32_MAX || given->row_stride < (ptrdiff_t)n_columns || !ent_fits_in_memory(&written)))
         return 0;
     *taken = *given;
-    if (n_rows <= 1) /* the stride is anybody's */
-        taken->row_stride = (ptrdiff_t)n_columns;
+    if (n_rows <= 1) /* whatever was given is not looked at */
+        taken->row_stride = (ptrdiff_t)ent_least(n_columns, INT32_MAX);
     return 1;
 }
 

@@ -101,11 +101,48 @@ static void test_threads(void) {
     problem_free(&problem);
 }
 
+/* The gradients, whose sums the BLAS rounds in its own order. */
+static void test_gradients(void) {
+    enum { ROWS = 600, COLUMNS = 1100, DEPTH = 100 };
+    static float d_hidden[2][ROWS * DEPTH], d_weight[2][COLUMNS * DEPTH], d_bias[2][COLUMNS], by[ROWS], entropy[ROWS];
+    static entrol_state states[ROWS];
+    problem problem = problem_make(ROWS, COLUMNS, DEPTH, ENTROL_F32, WITH_BIAS);
+    entrol_record record = ENTROL_RECORD_INIT;
+    entrol_gradient gradient = ENTROL_GRADIENT_INIT;
+    record.entropy = entropy;
+    record.state = states;
+    gradient.entropy = gradient.logprob = by;
+    for (size_t i = 0; i < ROWS; i++)
+        by[i] = (float)test_normal();
+    for (int k = 0; k < 2; k++) {
+        entrol_context *context = output_context(k ? entrol_blas_gemm : plain_gemm, 2, ENTROL_CPU_BEST);
+        const entrol_destination to_hidden = {d_hidden[k], ENTROL_F32, DEPTH, 0};
+        const entrol_destination to_weight = {d_weight[k], ENTROL_F32, DEPTH, 0};
+        const entrol_destination to_bias = {d_bias[k], ENTROL_F32, COLUMNS, 0};
+        problem_take_workspace(&problem, context);
+        CHECK_INT(entrol_measure_output(context, &record, NULL, problem.workspace.data, problem.workspace_size,
+                                        &problem.hidden.matrix, &problem.layer, problem.targets, NULL),
+                  ENTROL_OK);
+        CHECK_INT(entrol_gradient_output(context, &to_hidden, &to_weight, &to_bias, NULL, problem.workspace.data,
+                                         problem.workspace_size, &gradient, states, &problem.hidden.matrix,
+                                         &problem.layer, problem.targets, NULL),
+                  ENTROL_OK);
+        entrol_context_destroy(context);
+    }
+    for (size_t i = 0; i < ROWS * DEPTH; i++)
+        CHECK_NEAR(d_hidden[1][i], d_hidden[0][i], 2e-5);
+    for (size_t i = 0; i < COLUMNS * DEPTH; i++)
+        CHECK_NEAR(d_weight[1][i], d_weight[0][i], 2e-5);
+    CHECK(memcmp(d_bias[0], d_bias[1], sizeof d_bias[0]) == 0);
+    problem_free(&problem);
+}
+
 int main(int argc, char **argv) {
     test_begin(argc, argv);
     TEST(test_products);
     TEST(test_one_thread);
     TEST(test_output_layer);
+    TEST(test_gradients);
     TEST(test_threads);
     return test_end();
 }

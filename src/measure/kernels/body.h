@@ -387,12 +387,31 @@ typedef struct gradient_constants {
     vf m, c, low, scale, mu, a, b, square;
 } gradient_constants;
 
-static inline __attribute__((always_inline)) vf gradient_of(vf z, const gradient_constants *k) {
+/* `is_near` and `has_square` are constants where this is inlined; near columns are those that do not count as 0. */
+static inline __attribute__((always_inline)) vf gradient_of(vf z, const gradient_constants *k, int is_near,
+                                                            int has_square) {
     const vf raw = vf_sub(z, k->m);
-    const vf x = vf_max(k->low, raw);
+    const vf x = is_near ? raw : vf_max(k->low, raw);
     const vf y = vf_fms(x, k->scale, k->mu);
-    const vf terms = vf_fma(y, vf_fma(y, k->square, k->b), k->a);
-    return vf_zero_unless_above(vf_mul(exp_of(x, k->c), terms), raw, k->low);
+    const vf gradient = vf_mul(exp_of(x, k->c), vf_fma(y, has_square ? vf_fma(y, k->square, k->b) : k->b, k->a));
+    return is_near ? gradient : vf_zero_unless_above(gradient, raw, k->low);
+}
+
+/* 1 if every column is near, which is faster to see than to allow for. A NaN is not looked at. */
+static int are_near(const float *z, size_t n, const gradient_constants *k) {
+    const vf most = vf_set(INFINITY);
+    vf r0 = most, r1 = most, r2 = most, r3 = most;
+    size_t i = 0;
+    for (; i + 4 * ENT_W <= n; i += 4 * ENT_W) {
+        r0 = vf_min(vf_load(z + i), r0);
+        r1 = vf_min(vf_load(z + i + ENT_W), r1);
+        r2 = vf_min(vf_load(z + i + 2 * ENT_W), r2);
+        r3 = vf_min(vf_load(z + i + 3 * ENT_W), r3);
+    }
+    for (; i < n; i++)
+        r0 = vf_min(vf_set(z[i]), r0);
+    const vf least = vf_min(vf_min(r0, r1), vf_min(r2, r3));
+    return vf_greater_bits(vf_sub(least, k->m), k->low) == ENT_ALL_LANES;
 }
 
 static inline gradient_constants gradient_constants_of(vf m, float scale, vf mu, vf a, vf b, vf square) {
@@ -400,21 +419,21 @@ static inline gradient_constants gradient_constants_of(vf m, float scale, vf mu,
     return (gradient_constants){k.m, k.c, k.low, vf_set(scale), mu, a, b, square};
 }
 
-/* `adds` and `streams` are constants where this is inlined. */
-static inline __attribute__((always_inline)) void gradient_loop(float *out, const ent_gradient_task *task, int adds,
-                                                                int streams) {
-    const gradient_constants k = gradient_constants_of(vf_set(task->m), task->scale, vf_set(task->mu), vf_set(task->a),
-                                                       vf_set(task->b), vf_set(task->c));
+/* `way`: 0 written, 1 added, 2 past the caches. All but out, task and k are constants where this is inlined. */
+static inline __attribute__((always_inline)) void gradient_loop(float *out, const ent_gradient_task *task,
+                                                                const gradient_constants *k, int way, int is_near,
+                                                                int has_square) {
     const uintptr_t next = (uintptr_t)task->next;
     size_t i = 0;
     for (; i + 2 * ENT_W <= task->n; i += 2 * ENT_W) {
         ent_prefetch(next + i * task->next_step, 2 * ENT_W * task->next_step);
-        vf g0 = gradient_of(vf_load(task->z + i), &k), g1 = gradient_of(vf_load(task->z + i + ENT_W), &k);
-        if (adds) {
+        vf g0 = gradient_of(vf_load(task->z + i), k, is_near, has_square);
+        vf g1 = gradient_of(vf_load(task->z + i + ENT_W), k, is_near, has_square);
+        if (way == 1) {
             g0 = vf_add(g0, vf_load(task->add + i));
             g1 = vf_add(g1, vf_load(task->add + i + ENT_W));
         }
-        if (streams) {
+        if (way == 2) {
             vf_stream(out + i, g0);
             vf_stream(out + i + ENT_W, g1);
         } else {
@@ -425,21 +444,34 @@ static inline __attribute__((always_inline)) void gradient_loop(float *out, cons
     for (; i < task->n; i += ENT_W) {
         const size_t n_left = task->n - i < ENT_W ? task->n - i : ENT_W;
         float block[ENT_W];
-        vf_store(block, gradient_of(load_some(task->z + i, n_left), &k));
+        vf_store(block, gradient_of(load_some(task->z + i, n_left), k, 0, 1));
         for (size_t j = 0; j < n_left; j++)
-            out[i + j] = adds ? task->add[i + j] + block[j] : block[j];
+            out[i + j] = way == 1 ? task->add[i + j] + block[j] : block[j];
     }
+    if (way == 2)
+        vf_stream_end();
+}
+
+static inline __attribute__((always_inline)) void gradient_way(float *out, const ent_gradient_task *task,
+                                                               const gradient_constants *k, int way) {
+    const int is_near = are_near(task->z, task->n, k);
+    if (is_near && task->c == 0)
+        gradient_loop(out, task, k, way, 1, 0);
+    else if (is_near)
+        gradient_loop(out, task, k, way, 1, 1);
+    else
+        gradient_loop(out, task, k, way, 0, 1);
 }
 
 static void gradient_body(float *out, const ent_gradient_task *task) {
-    if (task->add) {
-        gradient_loop(out, task, 1, 0);
-    } else if (task->stream && (uintptr_t)out % ENT_ALIGNMENT == 0) {
-        gradient_loop(out, task, 0, 1);
-        vf_stream_end();
-    } else {
-        gradient_loop(out, task, 0, 0);
-    }
+    const gradient_constants k = gradient_constants_of(vf_set(task->m), task->scale, vf_set(task->mu), vf_set(task->a),
+                                                       vf_set(task->b), vf_set(task->c));
+    if (task->add)
+        gradient_way(out, task, &k, 1);
+    else if (task->stream && (uintptr_t)out % ENT_ALIGNMENT == 0)
+        gradient_way(out, task, &k, 2);
+    else
+        gradient_way(out, task, &k, 0);
 }
 
 static void gradient_lanes_body(float *tile, size_t n_columns, float scale, const ent_gradient_lanes *lanes) {
@@ -449,7 +481,7 @@ static void gradient_lanes_body(float *tile, size_t n_columns, float scale, cons
                                   vf_load(lanes->b + lane), vf_load(lanes->c + lane));
         for (size_t j = 0; j < n_columns; j++) {
             float *z = tile + j * ENT_LANES + lane;
-            vf_store(z, gradient_of(vf_load(z), &k));
+            vf_store(z, gradient_of(vf_load(z), &k, 0, 1));
         }
     }
 }

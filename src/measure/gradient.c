@@ -37,13 +37,20 @@ static double element(const float *array, size_t row) {
     return array ? (double)array[row] : 0;
 }
 
-/* The target's element: as the others', but that -expm1(ln p), which is 1 - p without cancelling, stands for -p. `a` is
- * terms->a without the log-probability's share. y^2 of a target far enough below overflows, where e^d is 0. */
+/* 1 - p of a column with e^d = e. Of the top it is what the other columns have; of another one no digits cancel, since
+ * the top has 1 of the sum. */
+static double rest_of_probability(const entrol_state *state, double d, double e) {
+    const double sum = ent_state_sum(state);
+    return (d == 0 ? state->n_top - 1 + state->s : sum - e) / sum;
+}
+
+/* The target's element: as the others', but that 1 - p stands for -p. `a` is terms->a without the log-probability's
+ * share. y^2 of a target far enough below overflows, where e^d is 0. */
 static double target_term(const entrol_state *state, double scale, double by_logprob, double a,
                           const ent_gradient_terms *terms) {
     const double d = scale * (state->target - state->m), y = d - terms->mu, e = exp(d);
     const double as_others = e == 0 ? 0 : e * (a + y * (terms->b + y * terms->c));
-    return as_others - scale * by_logprob * expm1(d - ent_state_log_sum(state));
+    return as_others + scale * by_logprob * rest_of_probability(state, d, e);
 }
 
 /* 1 if no float overflows on the way: |y| is at most 87. */

@@ -127,10 +127,13 @@ entrol_reason ent_row_write(entrol_state *state, const ent_rows *rows, size_t ro
         write_trouble(rows, row, result);
         return reason;
     }
-    const totals totals = totals_of(rows, state);
-    write_statistics(rows, result->has_values ? &rows->rest : record, row, state, &totals);
     if (record->rank)
         record->rank[row] = isnan(state->target) ? 0 : (int32_t)(result->n_greater + 1);
+    const entrol_record *left = result->has_values ? &rows->rest : record;
+    if (result->has_values && !left->margin && !left->renyi && !record->n_top)
+        return reason; /* no logarithm for nothing */
+    const totals totals = totals_of(rows, state);
+    write_statistics(rows, left, row, state, &totals);
     if (record->n_top)
         write_best(rows, row, result, &totals);
     return reason;

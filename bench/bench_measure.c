@@ -1,10 +1,10 @@
 /* How fast rows of logits are measured and their gradients taken, beside the limit of the machine in the same run.
  *
  * One JSON object a line: case, dtype, rows, columns, threads, cpu, seconds {min, median, max}, gigabytes_per_second of
- * logits, limit and ratio_to_limit. The limit of measuring is the read bandwidth: the same bytes, only summed as
- * integers, by the same threads; that of a gradient, which is written too, is memcpy. It is measured before every
- * repetition and paired with it. Options: --quick, --cpu NAME, --threads N, --filter
- * WORD. */
+ * logits, limit, ratio_to_limit and, of vocabularies, ratio_to_roofline. The limit of measuring is the read bandwidth:
+ * the same bytes, only summed as integers, by the same threads; that of a gradient, which is written too, is memcpy. It
+ * is measured before every repetition and paired with it. The roofline is the slower of the limit and the same work on
+ * a row of 4,096 columns in the first-level cache. Options: --quick, --cpu NAME, --threads N, --filter WORD. */
 #include <entrol/entrol.h>
 
 #include <math.h>
@@ -40,9 +40,10 @@ static const bench_case cases[] = {
     {"odd vocabulary", ENTROL_F32, 1024, 128257, 0}, {"actions", ENTROL_F32, 16000000, 2, 0},
     {"actions", ENTROL_F32, 8000000, 4, 0},          {"actions", ENTROL_F32, 4000000, 18, 0},
     {"actions, all", ENTROL_F32, 4000000, 18, 1},    {"actions", ENTROL_F32, 1000000, 64, 0},
-    {"actions", ENTROL_F32, 100000, 1024, 0},        {"cached row", ENTROL_F32, 1, 8192, 0},
+    {"actions", ENTROL_F32, 100000, 1024, 0},        {"one row", ENTROL_F32, 1, 262144, 0},
+    {"one row", ENTROL_BF16, 1, 262144, 0},          {"cached row", ENTROL_F32, 1, 4096, 0},
     {"gradient", ENTROL_F32, 512, 131072, GRADIENT}, {"gradient", ENTROL_BF16, 512, 131072, GRADIENT},
-    {"gradient", ENTROL_F32, 4000000, 18, GRADIENT}, {"cached gradient", ENTROL_F32, 1, 8192, GRADIENT},
+    {"gradient", ENTROL_F32, 4000000, 18, GRADIENT}, {"cached gradient", ENTROL_F32, 1, 4096, GRADIENT},
 };
 
 typedef struct settings {
@@ -92,6 +93,7 @@ static double time_limit(const void *data, void *copy, size_t n_bytes, size_t n_
     volatile uint64_t sink = 0;
     for (size_t i = 0; i < n_threads; i++)
         sink += readers[i].sum;
+    (void)sink; /* the sums are not left out for it */
     return seconds;
 }
 
@@ -146,18 +148,38 @@ static float *make_record(entrol_record *record, size_t n_rows, int all) {
     return memory;
 }
 
-static void print_result(const bench_case *c, entrol_context *context, double *seconds, double *ratios, size_t n,
-                         size_t n_rows) {
+static void print_spread(const char *name, double *values, size_t n, const char *format) {
+    const double middle = median(values, n); /* sorts them */
+    const double three[3] = {values[0], middle, values[n - 1]};
+    static const char *const names[] = {"{\"min\": ", ", \"median\": ", ", \"max\": "};
+    printf(", \"%s\": ", name);
+    for (size_t i = 0; i < 3; i++) {
+        printf("%s", names[i]);
+        printf(format, three[i]);
+    }
+    printf("}");
+}
+
+/* What the repetitions of a case took, and what its limits took beside each. */
+typedef struct times {
+    size_t n;
+    double seconds[MAX_REPEATS], ratios[MAX_REPEATS], rooflines[MAX_REPEATS];
+    int has_roofline;
+} times;
+
+static void print_result(const bench_case *c, entrol_context *context, times *t, size_t n_rows) {
     const double bytes = (double)(n_rows * c->n_columns * entrol_dtype_size(c->dtype));
-    const double ratio = median(ratios, n), middle = median(seconds, n);
-    printf("{\"case\": \"%s\", \"dtype\": \"%s\", \"rows\": %zu, \"columns\": %zu, \"threads\": %zu, \"cpu\": \"%s\", "
-           "\"seconds\": {\"min\": %.6g, \"median\": %.6g, \"max\": %.6g}, \"gigabytes_per_second\": %.4g, "
-           "\"nanoseconds_per_row\": %.4g, \"limit\": \"%s\", \"ratio_to_limit\": {\"min\": %.3f, \"median\": "
-           "%.3f, \"max\": %.3f}}\n",
+    const double middle = median(t->seconds, t->n);
+    printf("{\"case\": \"%s\", \"dtype\": \"%s\", \"rows\": %zu, \"columns\": %zu, \"threads\": %zu, \"cpu\": \"%s\"",
            c->name, entrol_dtype_name(c->dtype), n_rows, c->n_columns, entrol_context_n_threads(context),
-           entrol_cpu_name(entrol_context_cpu(context)), seconds[0], middle, seconds[n - 1], bytes / middle / 1e9,
-           middle / (double)n_rows * 1e9, c->work == GRADIENT ? "memcpy" : "read bandwidth", ratios[0], ratio,
-           ratios[n - 1]);
+           entrol_cpu_name(entrol_context_cpu(context)));
+    print_spread("seconds", t->seconds, t->n, "%.6g");
+    printf(", \"gigabytes_per_second\": %.4g, \"nanoseconds_per_row\": %.4g, \"limit\": \"%s\"", bytes / middle / 1e9,
+           middle / (double)n_rows * 1e9, c->work == GRADIENT ? "memcpy" : "read bandwidth");
+    print_spread("ratio_to_limit", t->ratios, t->n, "%.3f");
+    if (t->has_roofline)
+        print_spread("ratio_to_roofline", t->rooflines, t->n, "%.3f");
+    printf("}\n");
     fflush(stdout);
 }
 
@@ -210,26 +232,47 @@ static void work(const workload *w) {
         entrol_measure_rows(w->context, &w->record, NULL, &w->matrix, w->targets, NULL);
 }
 
+/* Seconds of one of so many passes. */
+static double time_passes(const workload *w, size_t passes) {
+    const double start = now();
+    for (size_t pass = 0; pass < passes; pass++)
+        work(w);
+    return (now() - start) / (double)passes;
+}
+
+static void run_repeats(times *t, const workload *w, const workload *cached, size_t n_elements, size_t repeats) {
+    const size_t n_bytes = n_elements * entrol_dtype_size(w->matrix.dtype),
+                 n_threads = entrol_context_n_threads(w->context);
+    const size_t passes = n_bytes <= 4 << 20 ? 1000 : 1; /* a row in the cache is measured many times */
+    t->n = repeats;
+    t->has_roofline = cached != NULL;
+    time_passes(w, passes);
+    for (size_t i = 0; i < repeats; i++) {
+        const double limit = time_limit(w->data, w->copy, n_bytes, n_threads);
+        const double in_cache = cached ? time_passes(cached, 200) / (double)cached->matrix.n_columns : 0;
+        const double compute = in_cache * (double)n_elements / (double)n_threads;
+        t->seconds[i] = time_passes(w, passes);
+        t->ratios[i] = limit / t->seconds[i];
+        t->rooflines[i] = (compute > limit ? compute : limit) / t->seconds[i];
+    }
+}
+
 static int run_case(const bench_case *c, entrol_context *context, int quick) {
     const size_t n_rows = quick && c->n_rows > 16 ? c->n_rows / 8 : c->n_rows;
-    const size_t n_bytes = n_rows * c->n_columns * entrol_dtype_size(c->dtype), repeats = quick ? 5 : 15;
-    const size_t passes = n_bytes < 1 << 20 ? 1000 : 1; /* a row in the cache is measured many times */
-    workload w = {.context = context};
-    double seconds[MAX_REPEATS], ratios[MAX_REPEATS];
-    if (!workload_make(&w, c, n_rows))
-        return 1;
-    work(&w);
-    for (size_t i = 0; i < repeats; i++) {
-        const double limit = time_limit(w.data, w.copy, n_bytes, entrol_context_n_threads(context));
-        const double start = now();
-        for (size_t pass = 0; pass < passes; pass++)
-            work(&w);
-        seconds[i] = (now() - start) / (double)passes;
-        ratios[i] = limit / seconds[i];
+    bench_case in_cache = *c;
+    in_cache.n_rows = 1;
+    in_cache.n_columns = 4096;
+    workload w = {.context = context}, cached = {.context = context};
+    times times;
+    const int has_roofline = c->n_columns > 65536;
+    const int ok = workload_make(&w, c, n_rows) && (!has_roofline || workload_make(&cached, &in_cache, 1));
+    if (ok) {
+        run_repeats(&times, &w, has_roofline ? &cached : NULL, n_rows * c->n_columns, quick ? 5 : 15);
+        print_result(c, context, &times, n_rows);
     }
-    print_result(c, context, seconds, ratios, repeats, n_rows);
     workload_free(&w);
-    return 0;
+    workload_free(&cached);
+    return !ok;
 }
 
 static settings read_settings(int argc, char **argv) {

@@ -3,6 +3,7 @@
 #   setup_packages build|check   system packages: installed with apt-get when root, else named (exit 2)
 #   setup_llama                  llama.cpp: a system one that pkg-config finds, else built into the cache
 #   setup_llama_perplexity       llama.cpp's own perplexity program, for the benchmark; its path in $LLAMA_PERPLEXITY
+#   setup_peers                  PyTorch, TRL, NumPy, SciPy and matplotlib for the benchmark; their folder in $ENTROL_PEERS
 #   setup_model                  the default model; its path in $ENTROL_MODEL
 #
 # Parts live in one cache folder, keyed by version. Each appears whole or not at all, and two set-ups at the
@@ -198,4 +199,23 @@ setup_model() {
         in_cache "models/$model_name" make_model
     fi
     [ -r "$ENTROL_MODEL" ] || die "cannot read the model $ENTROL_MODEL (from ENTROL_MODEL)"
+}
+
+# ---- the benchmark's peers -------------------------------------------------------------------------------------
+
+make_peers() {
+    local python
+    python=$(python_with pip) || die "python3 has no pip"
+    "$python" -m pip install --quiet --no-deps --no-cache-dir --require-hashes --only-binary :all: --target part \
+        --requirement "$entrol_parts/peers.txt"
+}
+
+setup_peers() {
+    local key
+    python3 -c 'import platform, sys; sys.exit(sys.version_info[:2] != (3, 11) or platform.machine() != "x86_64")' ||
+        die "the peers are pinned for Python 3.11 on x86-64; scripts/bench --no-peers goes without them"
+    key=$({ cat "$entrol_parts/peers.txt" && python3 --version; } | sha256sum | cut -c 1-12)
+    [ -e "$entrol_cache/peers-$key" ] || say "installing PyTorch and TRL into $entrol_cache (once; about 3 GB)"
+    in_cache "peers-$key" make_peers
+    export ENTROL_PEERS=$entrol_cache/peers-$key
 }

@@ -1,0 +1,193 @@
+"""Entrol beside what people use today, on the same arrays, by turns: one JSON object a line on standard output.
+
+    bench/peers.py LIBENTROL [--quick] [--threads N] [--filter WORD]
+
+Peers: TRL's entropy_from_logits and selective_log_softmax, verl's formula, torch.distributions.Categorical, torch's autograd,
+NumPy with SciPy. Each repetition times the peer and Entrol one after the other; ratio_to_peer is how many times faster Entrol
+was in that pair. scripts/bench makes the environment and calls this.
+"""
+import argparse
+import contextlib
+import ctypes
+import io
+import json
+import os
+import statistics
+import sys
+import time
+
+REPEATS, QUICK_REPEATS = 9, 3
+
+
+class Record(ctypes.Structure):
+    _fields_ = [("size", ctypes.c_size_t)] + [(name, ctypes.c_void_p) for name in (
+        "entropy", "logsumexp", "logprob", "varentropy", "top_prob", "margin", "sum_p_squared", "renyi", "rank", "top_id",
+        "top_logprob")] + [("n_top", ctypes.c_size_t), ("state", ctypes.c_void_p)]
+
+
+class Gradient(ctypes.Structure):
+    _fields_ = [("size", ctypes.c_size_t)] + [(name, ctypes.c_void_p) for name in ("logprob", "entropy", "varentropy")]
+
+
+class Matrix(ctypes.Structure):
+    _fields_ = [("data", ctypes.c_void_p), ("dtype", ctypes.c_int), ("n_rows", ctypes.c_size_t),
+                ("n_columns", ctypes.c_size_t), ("row_stride", ctypes.c_ssize_t)]
+
+
+class Destination(ctypes.Structure):
+    _fields_ = [("data", ctypes.c_void_p), ("dtype", ctypes.c_int), ("row_stride", ctypes.c_ssize_t), ("add", ctypes.c_int)]
+
+
+class ContextOptions(ctypes.Structure):
+    _fields_ = [("size", ctypes.c_size_t), ("n_threads", ctypes.c_size_t)]
+
+
+class Entrol:
+    """What the benchmark needs of the library. A struct that is shorter than the library's keeps its defaults."""
+
+    def __init__(self, path, n_threads):
+        self.library = ctypes.CDLL(path)
+        self.library.entrol_cpu_name.restype = ctypes.c_char_p
+        self.context = ctypes.c_void_p()
+        options = ContextOptions(ctypes.sizeof(ContextOptions), n_threads)
+        self.check(self.library.entrol_context_create(ctypes.byref(self.context), ctypes.byref(options)))
+        self.cpu = self.library.entrol_cpu_name(self.library.entrol_context_cpu(self.context)).decode()
+
+    def check(self, status):
+        if status != 0:
+            sys.exit(f"peers.py: libentrol says {status}")
+
+    def matrix(self, logits):
+        import torch
+        dtype = {torch.float64: 0, torch.float32: 1, torch.float16: 2, torch.bfloat16: 3}[logits.dtype]
+        return Matrix(logits.data_ptr(), dtype, logits.shape[0], logits.shape[1], logits.stride(0))
+
+    def measure(self, logits, entropy, logprob=None, targets=None):
+        record = Record(size=ctypes.sizeof(Record), entropy=entropy.data_ptr(),
+                        logprob=logprob.data_ptr() if logprob is not None else None)
+        self.check(self.library.entrol_measure_rows(
+            self.context, ctypes.byref(record), None, ctypes.byref(self.matrix(logits)),
+            ctypes.c_void_p(targets.data_ptr() if targets is not None else None), None))
+
+    def gradient(self, logits, d_logits, entropy, logprob, targets, by_entropy, by_logprob):
+        record = Record(size=ctypes.sizeof(Record), entropy=entropy.data_ptr(), logprob=logprob.data_ptr())
+        gradient = Gradient(ctypes.sizeof(Gradient), by_logprob.data_ptr(), by_entropy.data_ptr(), None)
+        to = Destination(d_logits.data_ptr(), self.matrix(d_logits).dtype, d_logits.stride(0), 0)
+        self.check(self.library.entrol_measure_and_gradient_rows(
+            self.context, ctypes.byref(to), ctypes.byref(record), None, ctypes.byref(gradient),
+            ctypes.byref(self.matrix(logits)), ctypes.c_void_p(targets.data_ptr()), None, None, None))
+
+
+def trl_functions():
+    """TRL's own, from the installed package; what importing it says goes nowhere."""
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        from trl.trainer.utils import entropy_from_logits, selective_log_softmax
+    return entropy_from_logits, selective_log_softmax
+
+
+def verl_entropy(logits):
+    """verl's entropy_from_logits, after its description: logsumexp(x) - sum(softmax(x) x)."""
+    import torch
+    return torch.logsumexp(logits, -1) - (torch.softmax(logits, -1) * logits).sum(-1)
+
+
+def cases(entrol, quick, only):
+    """(name, logits, peer's name, the peer's work, Entrol's work, how far their entropies are apart)."""
+    import numpy as np
+    import torch
+    entropy_from_logits, selective_log_softmax = trl_functions()
+    generator = torch.Generator().manual_seed(1)
+
+    def rows(n_rows, n_columns, dtype=torch.float32):
+        n_rows = max(1, n_rows // 8) if quick else n_rows
+        logits = (2.5 * torch.randn((n_rows, n_columns), generator=generator)).to(dtype)
+        targets = torch.randint(0, n_columns, (n_rows,), generator=generator)
+        return logits, targets, torch.empty(n_rows), torch.empty(n_rows)
+
+    def wanted(name):
+        return only is None or only in name
+
+    for n_rows, n_columns, dtype in ((256, 131072, torch.float32), (256, 131072, torch.bfloat16), (256, 32768, torch.float32)):
+        name = "entropy of a vocabulary"
+        if wanted(name):
+            logits, _, entropy, _ = rows(n_rows, n_columns, dtype)
+            yield (name, logits, "TRL entropy_from_logits", lambda: entropy_from_logits(logits),
+                   lambda: entrol.measure(logits, entropy), entropy)
+            yield (name, logits, "verl's formula", lambda: verl_entropy(logits), lambda: entrol.measure(logits, entropy), entropy)
+    name = "entropy and log-probability"
+    if wanted(name):
+        logits, targets, entropy, logprob = rows(256, 131072)
+        yield (name, logits, "TRL entropy_from_logits and selective_log_softmax",
+               lambda: (selective_log_softmax(logits, targets), entropy_from_logits(logits))[1],
+               lambda: entrol.measure(logits, entropy, logprob, targets), entropy)
+        array = logits.numpy()
+
+        def by_numpy():
+            from scipy.special import log_softmax
+            logs = log_softmax(array, axis=-1)
+            return -(np.exp(logs) * logs).sum(-1), logs[np.arange(len(logs)), targets.numpy()]
+        yield (name, logits, "NumPy and SciPy", lambda: torch.from_numpy(by_numpy()[0]),
+               lambda: entrol.measure(logits, entropy, logprob, targets), entropy)
+    for n_rows, n_columns in ((1 << 20, 4), (1 << 19, 18), (1 << 13, 1024)):
+        name = "actions"
+        if wanted(name):
+            logits, targets, entropy, logprob = rows(n_rows, n_columns)
+
+            def categorical():
+                distribution = torch.distributions.Categorical(logits=logits, validate_args=False)
+                distribution.log_prob(targets)
+                return distribution.entropy()
+            yield (name, logits, "torch.distributions.Categorical", categorical,
+                   lambda: entrol.measure(logits, entropy, logprob, targets), entropy)
+    name = "gradient"
+    if wanted(name):
+        for n_rows, n_columns in ((128, 131072), (1 << 19, 18)):
+            logits, targets, entropy, logprob = rows(n_rows, n_columns)
+            d_logits, by = torch.empty_like(logits), torch.full((logits.shape[0],), 0.5)
+
+            def autograd():
+                leaf = logits.detach().requires_grad_()
+                logs = torch.log_softmax(leaf, -1)
+                value = -(logs.exp() * logs).sum(-1)
+                (0.5 * value + 0.5 * logs.gather(-1, targets[:, None])[:, 0]).sum().backward()
+                return value.detach()
+            yield (name, logits, "torch's autograd", autograd,
+                   lambda: entrol.gradient(logits, d_logits, entropy, logprob, targets, by, by), entropy)
+
+
+def seconds(work):
+    start = time.perf_counter()
+    result = work()
+    return time.perf_counter() - start, result
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("library")
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--filter")
+    arguments = parser.parse_args()
+    import torch
+    torch.set_num_threads(arguments.threads)
+    entrol = Entrol(arguments.library, arguments.threads)
+    for name, logits, peer, peers_work, our_work, entropy in cases(entrol, arguments.quick, arguments.filter):
+        with torch.no_grad() if name != "gradient" else contextlib.nullcontext():
+            peers_work()
+            our_work()
+            ours, ratios = [], []
+            for _ in range(QUICK_REPEATS if arguments.quick else REPEATS):
+                theirs, result = seconds(peers_work)
+                ours.append(seconds(our_work)[0])
+                ratios.append(theirs / ours[-1])
+        apart = (result.double() - entropy.double()).abs().max().item()
+        spread = lambda values: {"min": min(values), "median": statistics.median(values), "max": max(values)}
+        print(json.dumps({
+            "case": name, "dtype": str(logits.dtype).removeprefix("torch."), "rows": logits.shape[0],
+            "columns": logits.shape[1], "threads": arguments.threads, "cpu": entrol.cpu, "seconds": spread(ours),
+            "gigabytes_per_second": logits.nbytes / statistics.median(ours) / 1e9, "peer": peer,
+            "ratio_to_peer": spread(ratios), "entropies_differ_by": apart}), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""The benchmark's programs run, and print what scripts/bench says they do. No timing is judged."""
+import json
+import os
+import subprocess
+import unittest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BUILD = os.environ.get("BUILD", f"{ROOT}/build")
+
+
+def lines_of(*command):
+    done = subprocess.run(command, capture_output=True, check=True, timeout=300, cwd=ROOT)
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+class Programs(unittest.TestCase):
+    def check(self, result, ratio):
+        for name in "case", "dtype", "cpu", "limit":
+            self.assertIsInstance(result[name], str)
+        for name in "rows", "columns", "threads":
+            self.assertGreater(result[name], 0)
+        for name in "seconds", ratio:
+            spread = result[name]
+            self.assertTrue(0 < spread["min"] <= spread["median"] <= spread["max"], result)
+
+    def test_rows_of_logits(self):
+        for threads in "1", "2":
+            results = lines_of(f"{BUILD}/bench_measure", "--quick", "--threads", threads, "--filter", "cached")
+            self.assertEqual([r["limit"] for r in results], ["read bandwidth", "memcpy"])
+            for result in results:
+                self.assertEqual(result["threads"], int(threads))
+                self.check(result, "ratio_to_limit")
+
+    def test_every_row_of_a_vocabulary_has_a_roofline(self):
+        for result in lines_of(f"{BUILD}/bench_measure", "--quick", "--filter", "one row"):
+            self.check(result, "ratio_to_roofline")
+
+    def test_the_output_layer(self):
+        program = f"{BUILD}/bench_output"
+        if not os.path.exists(program):
+            self.skipTest("this build has no BLAS")
+        memory, *results = lines_of(program, "--rows", "64", "--depth", "32", "--columns", "2048", "--repeats", "2")
+        self.assertIn("memory", json.dumps(memory))
+        self.assertGreaterEqual(len(results), 2)
+        for result in results:
+            self.check(result, "ratio_to_limit")
+
+    def test_the_script_says_what_it_does(self):
+        done = subprocess.run(["scripts/bench", "--help"], capture_output=True, cwd=ROOT, text=True)
+        self.assertEqual(done.returncode, 0)
+        self.assertIn("--quick", done.stdout)
+        done = subprocess.run(["scripts/bench", "--quack"], capture_output=True, cwd=ROOT, text=True)
+        self.assertEqual((done.returncode, done.stdout), (2, ""))
+        self.assertIn("--quack", done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -35,6 +35,14 @@ class Programs(unittest.TestCase):
         for result in lines_of(f"{BUILD}/bench_measure", "--quick", "--filter", "one row"):
             self.check(result, "ratio_to_roofline")
 
+    def test_beside_ggml(self):
+        program = f"{BUILD}/bench_ggml"
+        if not os.path.exists(program):
+            self.skipTest("this build has no llama.cpp")
+        [result] = lines_of(program, "--quick")
+        self.assertEqual((result["peer"], result["columns"]), ("ggml's softmax", 131072))
+        self.assertTrue(0 < result["ratio_to_peer"]["min"] <= result["ratio_to_peer"]["max"])
+
     def test_the_output_layer(self):
         program = f"{BUILD}/bench_output"
         if not os.path.exists(program):

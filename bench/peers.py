@@ -92,7 +92,7 @@ def verl_entropy(logits):
 
 
 def cases(entrol, quick, only):
-    """(name, logits, peer's name, the peer's work, Entrol's work, how far their entropies are apart)."""
+    """(name, logits, peer's name, the peer's work, Entrol's work, Entrol's entropies, and how far its gradients are off)."""
     import numpy as np
     import torch
     entropy_from_logits, selective_log_softmax = trl_functions()
@@ -152,7 +152,43 @@ def cases(entrol, quick, only):
                 (0.5 * value + 0.5 * logs.gather(-1, targets[:, None])[:, 0]).sum().backward()
                 return value.detach()
             yield (name, logits, "torch's autograd", autograd,
-                   lambda: entrol.gradient(logits, d_logits, entropy, logprob, targets, by, by), entropy)
+                   lambda: entrol.gradient(logits, d_logits, entropy, logprob, targets, by, by), entropy,
+                   lambda: gradient_error(logits, targets, d_logits))
+
+
+def accuracy(entrol):
+    """The rows that break kernels: how far the libraries' entropies are from float64's. One line a row."""
+    import torch
+    entropy_from_logits, _ = trl_functions()
+    generator = torch.Generator().manual_seed(2)
+    n = 131072
+    normal = 2.5 * torch.randn(n, generator=generator)
+    peaked = torch.randn(n, generator=generator)
+    peaked[77] = 40
+    two = torch.full((n,), -torch.inf)
+    two[77], two[99999] = 1, 3
+    rows = {"N(0, 2.5)": normal, "the same + 1000": normal + 1000, "uniform": torch.full((n,), 0.5),
+            "one at 40, the rest N(0, 1)": peaked, "two finite, the rest -inf": two}
+    for name, row in rows.items():
+        logits, entropy = row[None].contiguous(), torch.empty(1)
+        entrol.measure(logits, entropy)
+        # the greatest is left out of the sum, so that a nearly certain row keeps its digits
+        d = (row.double() - row.double().max()).sort(descending=True).values
+        rest = d[1:].exp()
+        log_sum = torch.log1p(rest.sum())
+        exact = log_sum - (rest * d[1:].clamp(min=-1e300)).sum() / (1 + rest.sum())
+        errors = {"Entrol": entropy, "TRL entropy_from_logits": entropy_from_logits(logits), "verl's formula": verl_entropy(logits)}
+        yield {"case": "accuracy", "row": name, "columns": n, "exact": exact.item(),
+               "errors": {who: (value.double()[0] - exact).item() for who, value in errors.items()}}
+
+
+def gradient_error(logits, targets, d_logits):
+    """How far a gradient is from torch's autograd in float64, as a share of its greatest element, over the first rows."""
+    import torch
+    leaf = logits[:16].double().requires_grad_()
+    logs = torch.log_softmax(leaf, -1)
+    (0.5 * -(logs.exp() * logs).sum(-1) + 0.5 * logs.gather(-1, targets[:16, None])[:, 0]).sum().backward()
+    return ((d_logits[:16].double() - leaf.grad).abs().amax(-1) / leaf.grad.abs().amax(-1)).max().item()
 
 
 def seconds(work):
@@ -171,7 +207,10 @@ def main():
     import torch
     torch.set_num_threads(arguments.threads)
     entrol = Entrol(arguments.library, arguments.threads)
-    for name, logits, peer, peers_work, our_work, entropy in cases(entrol, arguments.quick, arguments.filter):
+    if arguments.filter is None or arguments.filter in "accuracy":
+        for line in accuracy(entrol):
+            print(json.dumps(line), flush=True)
+    for name, logits, peer, peers_work, our_work, entropy, *more in cases(entrol, arguments.quick, arguments.filter):
         with torch.no_grad() if name != "gradient" else contextlib.nullcontext():
             peers_work()
             our_work()
@@ -182,11 +221,12 @@ def main():
                 ratios.append(theirs / ours[-1])
         apart = (result.double() - entropy.double()).abs().max().item()
         spread = lambda values: {"min": min(values), "median": statistics.median(values), "max": max(values)}
+        extra = {"gradient_differs_by": more[0]()} if more else {}
         print(json.dumps({
             "case": name, "dtype": str(logits.dtype).removeprefix("torch."), "rows": logits.shape[0],
             "columns": logits.shape[1], "threads": arguments.threads, "cpu": entrol.cpu, "seconds": spread(ours),
             "gigabytes_per_second": logits.nbytes / statistics.median(ours) / 1e9, "peer": peer,
-            "ratio_to_peer": spread(ratios), "entropies_differ_by": apart}), flush=True)
+            "ratio_to_peer": spread(ratios), "entropies_differ_by": apart, **extra}), flush=True)
 
 
 if __name__ == "__main__":

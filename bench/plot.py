@@ -46,6 +46,7 @@ def panel(axes, results, ratio, names, title, is_log):
 def main(source, output):
     with open(source, encoding="utf-8") as file:
         machine, *results = map(json.loads, file)
+    results = [r for r in results if r["case"] != "accuracy"]
     limited = [r for r in results if "ratio_to_limit" in r and r["columns"] >= 1024 and r["rows"] > 1]
     peers = [r for r in results if "ratio_to_peer" in r]
     figure, (above, below) = plt.subplots(2, 1, figsize=(9, 2 + 0.3 * (len(limited) + len(peers)) / 1.5), layout="constrained",

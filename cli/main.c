@@ -37,7 +37,8 @@ static void print_help(void) {
         help_wrap(commands[i]->summary, 12, 12);
     }
     printf("\n\"entrol help COMMAND\" says more about one. \"-\" is standard input or output.\n"
-           "Exit: 0 done, 1 nothing selected, 2 an error in the usage, the input or the data.\n");
+           "Exit: 0 done, 1 nothing scored or selected, 2 an error in the usage, the input or the data,\n"
+           "130 and 143 interrupted.\n");
 }
 
 static const command *find_command(const char *name) {

@@ -11,6 +11,7 @@ import contextlib
 import ctypes
 import io
 import json
+import math
 import os
 import statistics
 import sys
@@ -156,6 +157,10 @@ def cases(entrol, quick, only):
                    lambda: gradient_error(logits, targets, d_logits))
 
 
+def finite_or_none(value):
+    return value if math.isfinite(value) else None  # JSON has no NaN
+
+
 def accuracy(entrol):
     """The rows that break kernels: how far the libraries' entropies are from float64's. One line a row."""
     import torch
@@ -179,7 +184,7 @@ def accuracy(entrol):
         exact = log_sum - (rest * d[1:].clamp(min=-1e300)).sum() / (1 + rest.sum())
         errors = {"Entrol": entropy, "TRL entropy_from_logits": entropy_from_logits(logits), "verl's formula": verl_entropy(logits)}
         yield {"case": "accuracy", "row": name, "columns": n, "exact": exact.item(),
-               "errors": {who: (value.double()[0] - exact).item() for who, value in errors.items()}}
+               "errors": {who: finite_or_none((value.double()[0] - exact).item()) for who, value in errors.items()}}
 
 
 def gradient_error(logits, targets, d_logits):
@@ -226,7 +231,7 @@ def main():
             "case": name, "dtype": str(logits.dtype).removeprefix("torch."), "rows": logits.shape[0],
             "columns": logits.shape[1], "threads": arguments.threads, "cpu": entrol.cpu, "seconds": spread(ours),
             "gigabytes_per_second": logits.nbytes / statistics.median(ours) / 1e9, "peer": peer,
-            "ratio_to_peer": spread(ratios), "entropies_differ_by": apart, **extra}), flush=True)
+            "ratio_to_peer": spread(ratios), "entropies_differ_by": finite_or_none(apart), **extra}), flush=True)
 
 
 if __name__ == "__main__":

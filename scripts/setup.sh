@@ -215,7 +215,7 @@ setup_peers() {
     python3 -c 'import platform, sys; sys.exit(sys.version_info[:2] != (3, 11) or platform.machine() != "x86_64")' ||
         die "the peers are pinned for Python 3.11 on x86-64; scripts/bench --no-peers goes without them"
     key=$({ cat "$entrol_parts/peers.txt" && python3 --version; } | sha256sum | cut -c 1-12)
-    [ -e "$entrol_cache/peers-$key" ] || say "installing PyTorch and TRL into $entrol_cache (once; about 3 GB)"
+    [ -e "$entrol_cache/peers-$key" ] || say "installing PyTorch and TRL into $entrol_cache (once; 3 GB to download, 8 GB on the disk)"
     in_cache "peers-$key" make_peers
     export ENTROL_PEERS=$entrol_cache/peers-$key
 }

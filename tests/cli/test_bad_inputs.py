@@ -151,7 +151,6 @@ class Texts(ScoreCase):
         self.refused(path, "-o", self.path("other-name"), says=["other-name"])
 
 
-@unittest.skipUnless(have_llama(), "this build has no llama.cpp")
 class WhatIsNoRecord(ScoreCase):
     """What is made of records says what to do with a text."""
 
@@ -167,6 +166,7 @@ class WhatIsNoRecord(ScoreCase):
                 self.assertIn(os.path.basename(path) + ":1", done.stderr.decode())
 
 
+@unittest.skipUnless(have_llama(), "this build has no llama.cpp")
 class Models(ScoreCase):
     def refused(self, *arguments, **more):
         return super().refused(self.write("a.txt", "Hello."), *arguments, **more)

@@ -43,7 +43,8 @@ static void fill(float *z, size_t n) {
 static int run_case(entrol_context *context, size_t n_rows, size_t n_columns, size_t repeats) {
     const size_t n = n_rows * n_columns;
     const int n_threads = (int)entrol_context_n_threads(context);
-    struct ggml_context *ggml = ggml_init((struct ggml_init_params){2 * n * sizeof(float) + (16 << 20), NULL, false});
+    struct ggml_context *ggml =
+        ggml_init((struct ggml_init_params){2 * n * sizeof(float) + ((size_t)64 << 20), NULL, false});
     float *values = malloc(2 * n_rows * sizeof *values);
     int64_t *targets = calloc(n_rows, sizeof *targets);
     if (!ggml || !values || !targets) {

@@ -100,20 +100,30 @@ static void write_values(const ent_rows *rows, size_t first_row, size_t n_rows, 
             memcpy(to[i] + first_row, from[i], n_rows * sizeof(float));
 }
 
-/* Of f64, whose lanes are relative to an origin, every row is written by itself. */
-static void find_values(ent_lanes_values *values, const ent_rows *rows, size_t first_row, size_t n_rows,
-                        const ent_lanes_sums *sums) {
-    float targets[ENT_LANES] = {0};
-    const int wants_target = rows->record.logprob || rows->wants_rank;
-    unsigned without_target = 0;
-    for (size_t lane = 0; lane < n_rows && wants_target; lane++) {
-        const int has_target = ent_rows_has_target(rows, first_row + lane);
-        const size_t column = has_target ? (size_t)rows->targets[first_row + lane] : 0;
-        targets[lane] = has_target ? (float)ent_rows_logit(rows, first_row + lane, column) : NAN;
-        without_target |= (unsigned)!has_target << lane;
+/* The logits of the rows' targets; a bit is returned for each row that should have one and does not. */
+static unsigned find_targets(float *targets, const ent_rows *rows, size_t first_row, size_t n_rows,
+                             const ent_tile *tile) {
+    unsigned without = 0;
+    const int64_t *columns = rows->targets ? rows->targets + first_row : NULL;
+    const size_t n_columns = rows->logits->n_columns;
+    for (size_t lane = 0; lane < n_rows; lane++) {
+        const uint64_t column = columns ? (uint64_t)columns[lane] : UINT64_MAX; /* a negative one is great, too */
+        const int has_target = column < n_columns;
+        targets[lane] = has_target ? tile->z[column * ENT_LANES + lane] : NAN;
+        without |= (unsigned)!has_target << lane;
     }
+    return without;
+}
+
+/* Not of f64, whose lanes are relative to an origin: there every row is written by itself. */
+static void find_values(ent_lanes_values *values, const ent_rows *rows, size_t first_row, size_t n_rows,
+                        const ent_tile *tile, const ent_lanes_sums *sums) {
+    float targets[ENT_LANES] = {0};
+    unsigned without = 0;
+    if (rows->record.logprob || rows->wants_rank)
+        without = find_targets(targets, rows, first_row, n_rows, tile);
     rows->kernels->lanes_values(values, sums, targets, (float)rows->scale, rows->wants_squares);
-    values->bad |= without_target;
+    values->bad |= without;
     write_values(rows, first_row, n_rows, values);
 }
 
@@ -130,7 +140,9 @@ void ent_rows_measure_short(const ent_rows *rows, size_t first_row, size_t n_row
     ent_tile_fill(&tile, rows, first_row, n_rows);
     rows->kernels->lanes(&sums, tile.z, rows->logits->n_columns, (float)rows->scale, rows->wants_squares);
     if (has_values)
-        find_values(&values, rows, first_row, n_rows, &sums);
+        find_values(&values, rows, first_row, n_rows, &tile, &sums);
+    if (!each && !values.bad)
+        return;
     for (size_t lane = 0; lane < n_rows; lane++) {
         if (!each && !((values.bad >> lane) & 1))
             continue;

@@ -111,6 +111,46 @@ ENTROL_API entrol_status entrol_measure_rows(entrol_context *context, const entr
                                              entrol_diagnosis *diagnosis, const entrol_matrix *logits,
                                              const int64_t *targets, const entrol_measure_options *options);
 
+/* What two rows of the same columns leave for the gradient of their divergences. */
+typedef struct entrol_pair {
+    double m;     /* q's greatest logit, m_q; m_p is p's, as in its state */
+    double sum;   /* of e^((zq - m) / T) over q's columns */
+    double shift; /* ln p_i - ln q_i = ((zp_i - m_p) - (zq_i - m_q) - shift) / T */
+    double mean;  /* sum p_i ((zp_i - m_p) - (zq_i - m_q)); inf where KL(p||q) is */
+} entrol_pair;
+
+/* What is known of pairs of rows, p = softmax(zp / T) and q = softmax(zq / T): one array per quantity, each of n_rows
+ * elements or NULL (not wanted, not computed). A pair of which either row is in trouble gets NaN. */
+typedef struct entrol_comparison {
+    size_t size;         /* sizeof(entrol_comparison) */
+    float *kl_pq;        /* KL(p||q) = sum p ln(p / q), at least 0; inf where a column is possible in p alone */
+    float *kl_qp;        /* KL(q||p) */
+    float *jsd;          /* Jensen-Shannon divergence, (KL(p||m) + KL(q||m)) / 2 of m = (p + q) / 2; in [0, ln 2] */
+    float *mean_entropy; /* the entropy of m: jsd and the mean of both entropies */
+    entrol_state *p_states, *q_states; /* of the rows, in trouble or not, without what entropy does not need */
+    entrol_pair *pairs;
+} entrol_comparison;
+
+#define ENTROL_COMPARISON_INIT                                                                                         \
+    { sizeof(entrol_comparison), NULL, NULL, NULL, NULL, NULL, NULL, NULL }
+
+/* Compares each row of `p` with the same row of `q`, both logits.
+ *
+ * The matrices have the same numbers of rows and columns; each has its own dtype and stride, and either may be the
+ * other. Temperature and mask are those of both; of the options nothing else is used. A column is possible that is
+ * not masked and above -inf, however far below the greatest: KL is inf exactly where one is possible in the first row
+ * and not in the second. Masked columns do not exist.
+ * Accuracy against exact arithmetic, for V up to 2^24: within 2e-6 * max(1, value), and the divergences also within
+ * 1e-5 of themselves, or 1e-18, however small they are; equal rows of one dtype have exactly 0. Columns more than 87 T
+ * below a row's greatest have probability 0 there, but their logarithms count where the other row has a probability;
+ * one of ln(p_i / q_i) beyond FLT_MAX counts as that. The diagnosis names the first row in trouble, p's trouble before
+ * q's. Two passes: rows that the second-level cache holds are read from memory once. The result of a row depends on
+ * that row alone, and its bits not on the threads. Never allocates. Errors: ARGUMENT, OVERFLOW.
+ */
+ENTROL_API entrol_status entrol_compare_rows(entrol_context *context, const entrol_comparison *comparison,
+                                             entrol_diagnosis *diagnosis, const entrol_matrix *p,
+                                             const entrol_matrix *q, const entrol_measure_options *options);
+
 /* The gradient record: per row, the derivatives of a loss by what was measured of the row. Any array may be NULL: 0. */
 typedef struct entrol_gradient {
     size_t size;                    /* sizeof(entrol_gradient) */

@@ -277,6 +277,31 @@ void oracle_compare(oracle_pair *pair, const double *p, const double *q, const u
     free(log_q);
 }
 
+void oracle_differentiate_pair(oracle_gradient *gradient, const double *p, const double *q,
+                               const unsigned char *allowed, size_t n, double temperature, const double by[2]) {
+    long double *log_p = log_probabilities(p, allowed, n, temperature);
+    long double *log_q = log_probabilities(q, allowed, n, temperature);
+    oracle_pair pair;
+    oracle_compare(&pair, p, q, allowed, n, temperature);
+    gradient->greatest = gradient->sizes = 0;
+    for (size_t i = 0; i < n; i++) {
+        gradient->d_logits[i] = 0;
+        if (log_p[i] == (long double)-INFINITY)
+            continue;
+        const long double of_p = expl(log_p[i]), delta = log_p[i] - log_q[i];
+        const long double parts[2] = {by[0] == 0 ? 0 : of_p * (delta - pair.kl_pq),
+                                      fabsl(delta) < 1 ? -of_p * expm1l(-delta) : of_p - expl(log_q[i])};
+        for (size_t k = 0; k < 2; k++) {
+            const long double part = (long double)by[k] * parts[k] / (long double)temperature;
+            gradient->d_logits[i] += part;
+            gradient->greatest = fmaxl(gradient->greatest, fabsl(part));
+            gradient->sizes += fabsl(part);
+        }
+    }
+    free(log_p);
+    free(log_q);
+}
+
 size_t oracle_top(int64_t *columns, const double *logits, const unsigned char *allowed, size_t n, size_t n_top) {
     size_t n_found = 0;
     for (; n_found < n_top; n_found++) {

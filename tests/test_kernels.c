@@ -510,7 +510,8 @@ static void add_pair_exactly(long double value[5], long double allowed[5], const
     const long double p = dp < -87 ? 0 : expl(dp) * (long double)task->p_each;
     const long double q = dq < -87 ? 0 : expl(dq) * (long double)task->q_each;
     const long double apart = task->high ? (long double)task->high[i] + (long double)task->low[i]
-                                         : (long double)task->p[i] - (long double)task->q[i];
+                                         : (long double)task->p[i] - (long double)task->q[i] -
+                                               (long double)task->tops[0] - (long double)task->tops[1];
     const long double u = fmaxl(-most, fminl(most, apart - (long double)task->pivot[0] - (long double)task->pivot[1]));
     const long double x = (apart - (long double)task->shift[0] - (long double)task->shift[1]) * scale;
     const long double delta = fmaxl(-most, fminl(most, x)), size = fabsl(delta), w = expl(-size), r = tanhl(delta / 2);
@@ -529,6 +530,28 @@ static void add_pair_exactly(long double value[5], long double allowed[5], const
     }
 }
 
+/* Each column's element: the terms of mean and gain. */
+static void compare_pair_gradient(const ent_pair_task *task) {
+    guarded buffer = floats(task->n, true);
+    float *out = buffer.data;
+    kernels->pair_gradient(out, task);
+    for (size_t i = 0; i < task->n; i++) {
+        long double value[5] = {0}, allowed[5] = {0};
+        if (task->p[i] == -INFINITY) {
+            CHECK(out[i] == 0);
+            continue;
+        }
+        add_pair_exactly(value, allowed, task, i);
+        const long double by_pq = (long double)task->by_pq * (long double)task->scale, by_qp = (long double)task->by_qp;
+        const long double exact = by_pq * value[4] - by_qp * value[3];
+        const long double most = fabsl(by_pq) * allowed[4] + fabsl(by_qp) * allowed[3] + 1e-37L;
+        if (task->q[i] > -INFINITY) /* else u is worthless */
+            CHECK_SAY(fabsl((long double)out[i] - exact) <= most, "pair gradient %zu of %zu is %.9g, exactly %.9Lg", i,
+                      task->n, (double)out[i], exact);
+    }
+    guarded_free(&buffer);
+}
+
 static void compare_pair(const ent_pair_task *task) {
     long double value[5] = {0}, allowed[5] = {0};
     ent_pair_sums sums;
@@ -540,6 +563,7 @@ static void compare_pair(const ent_pair_task *task) {
             add_pair_exactly(value, allowed, task, i);
     }
     kernels->pair_sums(&sums, task);
+    compare_pair_gradient(task);
     CHECK(sums.only_p == only_p && sums.only_q == only_q);
     const double got[5] = {sums.kl_pq, sums.kl_qp, sums.jsd, sums.gain, sums.mean};
     for (int k = 0; k < 5; k++) {
@@ -575,7 +599,11 @@ static ent_pair_task pair_task(const float *p, const float *q, size_t n) {
     task.q_m = isfinite(q_m) ? q_m : 0;
     task.p_each = 1 / (1 + (float)n * (float)test_uniform());
     task.q_each = task.p_each;
-    const double shift = (double)task.p_m - (double)task.q_m + 1e-3 * test_normal();
+    task.by_pq = (float)test_normal();
+    task.by_qp = (float)test_normal();
+    const double tops = (double)task.p_m - (double)task.q_m, shift = 1e-3 * test_normal();
+    task.tops[0] = (float)tops;
+    task.tops[1] = (float)(tops - (double)task.tops[0]);
     task.shift[0] = (float)shift;
     task.shift[1] = (float)(shift - (double)task.shift[0]);
     task.pivot[0] = (float)test_normal();
@@ -594,7 +622,7 @@ static void check_pair_sums(void) {
         task.wants_jsd = k % 5 > 0;
         compare_pair(&task);
         for (size_t i = 0; i < n; i++) {
-            high[i] = p[i] - q[i];
+            high[i] = p[i] - q[i] - task.tops[0];
             low[i] = isfinite(high[i]) ? high[i] * 1e-8f : 0;
         }
         task.high = high;

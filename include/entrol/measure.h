@@ -160,10 +160,14 @@ typedef struct entrol_gradient {
     const float *support_entropy;   /* dL/dH_S, the columns of S held fixed; needs supports */
     const entrol_support *supports; /* of the rows, as entrol_measure_rows gave them at the same options for all their
                                        columns; entrol_measure_and_gradient_rows has its own and does not read these */
+    const float *kl_pq;             /* dL/dKL(p||q), q a constant; needs reference and pairs */
+    const float *kl_qp;             /* dL/dKL(q||p); likewise */
+    const entrol_matrix *reference; /* q's logits: as many rows and columns as p's */
+    const entrol_pair *pairs;       /* of the rows, as entrol_compare_rows gave them at the same options */
 } entrol_gradient;
 
 #define ENTROL_GRADIENT_INIT                                                                                           \
-    { sizeof(entrol_gradient), NULL, NULL, NULL, NULL, NULL }
+    { sizeof(entrol_gradient), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL }
 
 /* Where a matrix of results goes, as many rows and columns as the input has; views as in entrol_matrix. */
 typedef struct entrol_destination {
@@ -184,7 +188,13 @@ typedef struct entrol_destination {
  * so great that a float overflows), gets NaN and is diagnosed, by its state: first_column is 0 where the column to
  * blame is in another shard. Columns off a support get exactly nothing of dL/dH_S. Accuracy, before rounding to
  * d_logits' dtype: within 1e-5 of the greatest element that a part of the record alone would give the row. The bits do
- * not depend on the threads. Never allocates. Errors: ARGUMENT, OVERFLOW. */
+ * not depend on the threads.
+ *
+ * Of the divergences from a reference, which d_logits may not overlap: a column that is impossible in p alone gets 0,
+ * although KL(q||p) is inf there; one that is far below (more than 87 T) gets q's term of dL/dKL(q||p). A row whose
+ * KL(p||q) is inf has no dL/dKL(p||q), and one whose pair is NaN has neither: NaN and GRADIENT, as for a record that is
+ * not finite. Their accuracy is as above, but no better than 1e-14 (dL/dKL) / T. Never allocates. Errors: ARGUMENT,
+ * OVERFLOW. */
 ENTROL_API entrol_status entrol_gradient_rows(entrol_context *context, const entrol_destination *d_logits,
                                               entrol_diagnosis *diagnosis, const entrol_gradient *gradient,
                                               const entrol_state *states, const entrol_matrix *logits,
@@ -246,8 +256,9 @@ ENTROL_API entrol_status entrol_measure_output(entrol_context *context, const en
  * d_hidden of NaN, adds nothing to the gradients of weight and bias, which are those of the other rows, and is
  * diagnosed: look at n_bad before a step is taken. An element of hidden or weight that is not finite adds nothing where
  * the gradient of its logit is 0, as in a masked column. Accuracy: that of entrol_gradient_rows, and of sums of f32 in
- * the product. dL/dH_S must be NULL. `workspace` as in entrol_measure_output. The bits do not depend on the threads, if
- * the product's do not. Never allocates. Errors: ARGUMENT; OVERFLOW; UNSUPPORTED if the context has no matrix product.
+ * the product. dL/dH_S, dL/dKL(p||q) and dL/dKL(q||p) must be NULL. `workspace` as in entrol_measure_output. The bits
+ * do not depend on the threads, if the product's do not. Never allocates. Errors: ARGUMENT; OVERFLOW; UNSUPPORTED if
+ * the context has no matrix product.
  */
 ENTROL_API entrol_status entrol_gradient_output(entrol_context *context, const entrol_destination *d_hidden,
                                                 const entrol_destination *d_weight, const entrol_destination *d_bias,

@@ -49,6 +49,7 @@ void ent_pair_load(ent_pair_task *task, ent_pair_chunk *chunk, const ent_rows *p
                             .scale = (float)p->scale,
                             .p_each = (float)(1 / of_row->p_sum),
                             .q_each = (float)(1 / of_row->q_sum)};
-    split(task->shift, of_row->shift + tops);
-    split(task->pivot, of_row->pivot + tops);
+    split(task->tops, tops);
+    split(task->shift, of_row->shift);
+    split(task->pivot, of_row->pivot);
 }

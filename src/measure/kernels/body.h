@@ -645,6 +645,7 @@ static void fill_body(ent_kernels *kernels) {
     kernels->gradient_lanes = gradient_lanes_body;
     kernels->soft_cap = soft_cap_body;
     kernels->pair_sums = pair_sums_body;
+    kernels->pair_gradient = pair_gradient_body;
     kernels->narrow[ENTROL_F16] = narrow_f16_body;
     kernels->narrow[ENTROL_BF16] = narrow_bf16_body;
     kernels->widen[ENTROL_F32] = widen_f32_body;

@@ -11,7 +11,7 @@
 
 typedef struct pair_constants {
     constants p, q, unit;
-    vf scale, p_each, q_each, shift, shift_rest, pivot, pivot_rest, by_pq, by_qp;
+    vf scale, p_each, q_each, top, top_rest, shift, shift_rest, pivot, pivot_rest, by_pq, by_qp;
 } pair_constants;
 
 static inline pair_constants pair_constants_of(const ent_pair_task *task) {
@@ -22,6 +22,8 @@ static inline pair_constants pair_constants_of(const ent_pair_task *task) {
                             .scale = vf_set(task->scale),
                             .p_each = vf_set(task->p_each),
                             .q_each = vf_set(task->q_each),
+                            .top = vf_set(task->tops[0]),
+                            .top_rest = vf_set(task->tops[1]),
                             .shift = vf_set(task->shift[0]),
                             .shift_rest = vf_set(task->shift[1]),
                             .pivot = vf_set(task->pivot[0]),
@@ -51,6 +53,12 @@ static inline apart apart_of(vf a, vf b) {
     return (apart){high, (vf)((vf_integers)low & is_finite)};
 }
 
+/* a - b less a number in two parts, likewise in two. */
+static inline apart apart_beyond(vf a, vf b, vf from, vf rest) {
+    const apart x = apart_of(a, b), y = apart_of(x.high, from);
+    return (apart){y.high, vf_add(y.low, vf_sub(x.low, rest))};
+}
+
 /* The difference from a number in two parts: where the first two cancel, exact. */
 static inline vf beyond(const apart *x, vf from, vf rest) {
     return vf_add(vf_sub(x->high, from), vf_sub(x->low, rest));
@@ -71,8 +79,8 @@ typedef struct pair {
 static inline __attribute__((always_inline)) pair pair_of(const ent_pair_task *task, size_t i, vf zp, vf zq,
                                                           const pair_constants *k, int is_apart) {
     const size_t n_left = task->n - i;
-    const apart x =
-        is_apart ? (apart){load_some(task->high + i, n_left), load_some(task->low + i, n_left)} : apart_of(zp, zq);
+    const apart x = is_apart ? (apart){load_some(task->high + i, n_left), load_some(task->low + i, n_left)}
+                             : apart_beyond(zp, zq, k->top, k->top_rest);
     pair pair;
     pair.p = pair_weight(zp, &k->p, k->p_each);
     pair.q = pair_weight(zq, &k->q, k->q_each);
@@ -172,6 +180,33 @@ static inline __attribute__((always_inline)) void pair_loop(ent_pair_sums *sums,
     }
     *sums = (ent_pair_sums){vf_sum(total.kl_pq), vf_sum(total.kl_qp), vf_sum(total.jsd), vf_sum(total.gain),
                             vf_sum(total.mean),  only_p != 0,         only_q != 0};
+}
+
+/* p by_pq scale u + by_qp (p - q), exactly 0 where p's column is impossible. */
+static inline __attribute__((always_inline)) void pair_gradient_loop(float *out, const ent_pair_task *task,
+                                                                     int is_apart) {
+    const pair_constants k = pair_constants_of(task);
+    for (size_t i = 0; i < task->n; i += ENT_W) {
+        const vf zp = load_some(task->p + i, task->n - i), zq = load_some(task->q + i, task->n - i);
+        const pair pair = pair_of(task, i, zp, zq, &k, is_apart);
+        const vf of_pq = vf_mul(vf_mul(k.by_pq, k.scale), vf_mul(pair.p, pair.u));
+        const vf sum = vf_sub(of_pq, vf_mul(k.by_qp, pair_gain(&pair)));
+        const vf gradient = vf_zero_unless_above(sum, zp, vf_set(-INFINITY));
+        if (task->n - i >= ENT_W) {
+            vf_store(out + i, gradient);
+        } else {
+            float block[ENT_W];
+            vf_store(block, gradient);
+            memcpy(out + i, block, (task->n - i) * sizeof *out);
+        }
+    }
+}
+
+static void pair_gradient_body(float *out, const ent_pair_task *task) {
+    if (task->high)
+        pair_gradient_loop(out, task, 1);
+    else
+        pair_gradient_loop(out, task, 0);
 }
 
 static void pair_sums_body(ent_pair_sums *sums, const ent_pair_task *task) {

@@ -140,13 +140,14 @@ typedef struct ent_gradient_lanes {
 /* Two rows of logits of the same columns, p and q as probabilities. */
 typedef struct ent_pair_task {
     const float *p, *q;
-    const float *high, *low; /* p - q in two parts, where it is not that of these floats (f64): high infinite where a
-                                logit is, low then 0. NULL: it is taken of them */
+    const float *high, *low; /* p - q - tops in two parts, where it is not that of these floats (f64); high infinite
+                                where a logit is, low then 0. NULL: it is taken of them */
     size_t n;
     float p_m, q_m, scale; /* d = scale (z - m), as in ent_sums_task */
     float p_each, q_each;  /* 1 / sum of e^d of the whole rows */
-    float shift[2];        /* ln p - ln q = scale (p - q - shift), the sum of two parts */
-    float pivot[2];        /* u = p - q - pivot, likewise */
+    float tops[2];         /* the sum of two parts, as the next; unless high and low are there */
+    float shift[2];        /* ln p - ln q = scale (p - q - tops - shift) */
+    float pivot[2];        /* u = p - q - tops - pivot */
     int wants_jsd;
     float by_pq, by_qp; /* for the gradient */
 } ent_pair_task;
@@ -187,6 +188,9 @@ typedef struct ent_kernels {
     /* In place. */
     void (*gradient_lanes)(float *tile, size_t n_columns, float scale, const ent_gradient_lanes *lanes);
     void (*pair_sums)(ent_pair_sums *sums, const ent_pair_task *task);
+    /* out = by_pq p scale u + by_qp (p - q), the terms of mean and gain; exactly 0 where p's column is at -inf. out is
+     * neither row. */
+    void (*pair_gradient)(float *out, const ent_pair_task *task);
     /* z = cap tanh(z / cap), in place; the cap is finite and above 0. */
     void (*soft_cap)(float *z, size_t n, float cap);
     /* out = z as f32, -inf where the mask's bit is 0 (NULL: no mask). By entrol_dtype; there is none for f64. */

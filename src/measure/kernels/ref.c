@@ -157,11 +157,12 @@ static void gradient_lanes_ref(float *tile, size_t n_columns, float scale, const
         }
 }
 
-/* p - q of a column. Impossible in both, it is 0: nothing multiplies it but 0. */
+/* p - q - tops of a column. Impossible in both, it is 0: nothing multiplies it but 0. */
 static double apart_ref(const ent_pair_task *task, size_t i) {
     if (task->p[i] == -INFINITY && task->q[i] == -INFINITY)
         return 0;
-    return task->high ? (double)task->high[i] + (double)task->low[i] : (double)task->p[i] - (double)task->q[i];
+    return task->high ? (double)task->high[i] + (double)task->low[i]
+                      : (double)task->p[i] - (double)task->q[i] - (double)task->tops[0] - (double)task->tops[1];
 }
 
 /* Less a number in two parts; finite. */
@@ -203,6 +204,16 @@ static void pair_sums_ref(ent_pair_sums *sums, const ent_pair_task *task) {
         total.only_q |= task->q[i] > -INFINITY && !(task->p[i] > -INFINITY);
     }
     *sums = total;
+}
+
+static void pair_gradient_ref(float *out, const ent_pair_task *task) {
+    for (size_t i = 0; i < task->n; i++) {
+        const double p = weight_ref(task->p[i], task->p_m, task->scale, task->p_each);
+        const double q = weight_ref(task->q[i], task->q_m, task->scale, task->q_each), scale = (double)task->scale;
+        const double apart = apart_ref(task, i), delta = beyond_ref(apart, task->shift, scale);
+        const double of_pq = (double)task->by_pq * scale * (p * beyond_ref(apart, task->pivot, 1));
+        out[i] = task->p[i] == -INFINITY ? 0 : (float)(of_pq - (double)task->by_qp * gain_ref(p, q, delta));
+    }
 }
 
 static void soft_cap_ref(float *z, size_t n, float cap) {
@@ -266,6 +277,7 @@ void ent_kernels_ref(ent_kernels *kernels) {
         .gradient_lanes = gradient_lanes_ref,
         .soft_cap = soft_cap_ref,
         .pair_sums = pair_sums_ref,
+        .pair_gradient = pair_gradient_ref,
         .narrow = {[ENTROL_F32] = narrow_f32_ref, [ENTROL_F16] = narrow_f16_ref, [ENTROL_BF16] = narrow_bf16_ref},
         .widen = {[ENTROL_F32] = widen_f32_ref, [ENTROL_F16] = widen_f16_ref, [ENTROL_BF16] = widen_bf16_ref}};
 }

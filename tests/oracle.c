@@ -224,6 +224,84 @@ long double oracle_support_entropy(oracle_gradient *gradient, const oracle_suppo
     return log1pl(rest) - mean;
 }
 
+/* ln p of every column, -inf where it may not happen; free() it. */
+static long double *log_probabilities(const double *logits, const unsigned char *allowed, size_t n,
+                                      double temperature) {
+    oracle_row row;
+    long double *log_p = malloc((n + 1) * sizeof *log_p);
+    if (!log_p)
+        abort();
+    oracle_measure(&row, logits, allowed, n, -1, temperature, 1);
+    const size_t top = find_top(logits, allowed, n);
+    for (size_t i = 0; i < n; i++)
+        log_p[i] = may_happen(logits, allowed, i)
+                       ? ((long double)logits[i] - (long double)logits[top]) / (long double)temperature - row.log_sum
+                       : (long double)-INFINITY;
+    return log_p;
+}
+
+/* p (ln p - ln q) + q - p. */
+static long double divergence(long double log_p, long double log_q) {
+    const long double p = expl(log_p), delta = log_p - log_q;
+    if (p == 0)
+        return expl(log_q);
+    return delta < -1 ? p * delta + expl(log_q) - p : p * (delta + expm1l(-delta));
+}
+
+/* p ln(2 p / (p + q)) + q ln(2 q / (p + q)): near each other by r = (p - q) / (p + q). */
+static long double shannon_divergence(long double log_p, long double log_q) {
+    const long double p = expl(log_p), q = expl(log_q), m = (p + q) / 2, r = tanhl((log_p - log_q) / 2);
+    if (fabsl(r) < 0.5L)
+        return m * ((1 + r) * log1pl(r) + (1 - r) * log1pl(-r));
+    return (p > 0 ? p * logl(p / m) : 0) + (q > 0 ? q * logl(q / m) : 0);
+}
+
+void oracle_compare(oracle_pair *pair, const double *p, const double *q, const unsigned char *allowed, size_t n,
+                    double temperature) {
+    long double *log_p = log_probabilities(p, allowed, n, temperature);
+    long double *log_q = log_probabilities(q, allowed, n, temperature);
+    *pair = (oracle_pair){.kl_pq = 0};
+    for (size_t i = 0; i < n; i++) {
+        const long double of_p = expl(log_p[i]), of_q = expl(log_q[i]), m = (of_p + of_q) / 2;
+        if (log_p[i] == (long double)-INFINITY && log_q[i] == (long double)-INFINITY)
+            continue;
+        pair->kl_pq += divergence(log_p[i], log_q[i]);
+        pair->kl_qp += divergence(log_q[i], log_p[i]);
+        pair->jsd += shannon_divergence(log_p[i], log_q[i]) / 2;
+        pair->mean_entropy -= m > 0 ? m * logl(m) : 0;
+        pair->textbook_kl += of_p > 0 ? of_p * (log_p[i] - log_q[i]) : 0;
+        pair->textbook_jsd += ((of_p > 0 ? of_p * log_p[i] : 0) + (of_q > 0 ? of_q * log_q[i] : 0)) / 2;
+    }
+    pair->textbook_jsd += pair->mean_entropy;
+    free(log_p);
+    free(log_q);
+}
+
+void oracle_differentiate_pair(oracle_gradient *gradient, const double *p, const double *q,
+                               const unsigned char *allowed, size_t n, double temperature, const double by[2]) {
+    long double *log_p = log_probabilities(p, allowed, n, temperature);
+    long double *log_q = log_probabilities(q, allowed, n, temperature);
+    oracle_pair pair;
+    oracle_compare(&pair, p, q, allowed, n, temperature);
+    gradient->greatest = gradient->sizes = 0;
+    for (size_t i = 0; i < n; i++) {
+        gradient->d_logits[i] = 0;
+        if (log_p[i] == (long double)-INFINITY)
+            continue;
+        const long double of_p = expl(log_p[i]), delta = log_p[i] - log_q[i];
+        const long double parts[2] = {by[0] == 0 ? 0 : of_p * (delta - pair.kl_pq),
+                                      fabsl(delta) < 1 ? -of_p * expm1l(-delta) : of_p - expl(log_q[i])};
+        for (size_t k = 0; k < 2; k++) {
+            const long double part = (long double)by[k] * parts[k] / (long double)temperature;
+            gradient->d_logits[i] += part;
+            gradient->greatest = fmaxl(gradient->greatest, fabsl(part));
+            gradient->sizes += fabsl(part);
+        }
+    }
+    free(log_p);
+    free(log_q);
+}
+
 size_t oracle_top(int64_t *columns, const double *logits, const unsigned char *allowed, size_t n, size_t n_top) {
     size_t n_found = 0;
     for (; n_found < n_top; n_found++) {

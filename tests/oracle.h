@@ -43,6 +43,20 @@ void oracle_support_free(oracle_support *support);
 long double oracle_support_entropy(oracle_gradient *gradient, const oracle_support *support, const double *logits,
                                    size_t n, size_t n_columns, double temperature);
 
+/* Two rows of the same columns that oracle_measure finds no trouble in. Divergences are sums of terms that are not
+ * negative, so that small ones keep their digits. */
+typedef struct oracle_pair {
+    long double kl_pq, kl_qp, jsd, mean_entropy;
+    long double textbook_kl, textbook_jsd; /* sum p (ln p - ln q) and H(m) - (H(p) + H(q)) / 2 */
+} oracle_pair;
+void oracle_compare(oracle_pair *pair, const double *p, const double *q, const unsigned char *allowed, size_t n,
+                    double temperature);
+
+/* The gradient by p's logits of by[0] KL(p||q) + by[1] KL(q||p); of its two parts the greatest |element|. 0 where p's
+ * column may not happen. */
+void oracle_differentiate_pair(oracle_gradient *gradient, const double *p, const double *q,
+                               const unsigned char *allowed, size_t n, double temperature, const double by[2]);
+
 /* The n_top allowed columns above -inf with the greatest logits, best first, ties by lower column; returns how many. */
 size_t oracle_top(int64_t *columns, const double *logits, const unsigned char *allowed, size_t n, size_t n_top);
 

@@ -41,6 +41,10 @@ static void loss_make(loss *loss, unsigned parts) {
                                      parts & 2 ? loss->entropy : NULL,
                                      parts & 4 ? loss->varentropy : NULL,
                                      NULL,
+                                     NULL,
+                                     NULL,
+                                     NULL,
+                                     NULL,
                                      NULL};
 }
 

@@ -5,6 +5,8 @@
 #include "measure/kernels/kernels.h"
 #include "oracle.h"
 
+#include <float.h>
+
 /* What the contract allows a sum of terms e^d f(d), in the order s, t, u, q: see kernels.h. */
 typedef struct exact_sums {
     long double value[5], allowed[5];
@@ -496,6 +498,147 @@ static void check_soft_cap(void) {
     }
 }
 
+/* --- Two rows --- */
+
+static double worst_pair[5];
+
+/* A column's terms in long double, and what the contract allows them. */
+static void add_pair_exactly(long double value[5], long double allowed[5], const ent_pair_task *task, size_t i) {
+    const long double scale = (long double)task->scale, most = FLT_MAX;
+    const long double dp = ((long double)task->p[i] - (long double)task->p_m) * scale;
+    const long double dq = ((long double)task->q[i] - (long double)task->q_m) * scale;
+    const long double p = dp < -87 ? 0 : expl(dp) * (long double)task->p_each;
+    const long double q = dq < -87 ? 0 : expl(dq) * (long double)task->q_each;
+    const long double apart = task->high ? (long double)task->high[i] + (long double)task->low[i]
+                                         : (long double)task->p[i] - (long double)task->q[i] -
+                                               (long double)task->tops[0] - (long double)task->tops[1];
+    const long double u = fmaxl(-most, fminl(most, apart - (long double)task->pivot[0] - (long double)task->pivot[1]));
+    const long double x = (apart - (long double)task->shift[0] - (long double)task->shift[1]) * scale;
+    const long double delta = fmaxl(-most, fminl(most, x)), size = fabsl(delta), w = expl(-size), r = tanhl(delta / 2);
+    const int is_near = size <= 1;
+    const long double gain = is_near ? p * expm1l(-delta) : q - p;
+    const long double terms[5] = {is_near ? p * (expm1l(-delta) + delta) : gain + p * delta,
+                                  is_near ? q * (expm1l(delta) - delta) : -gain - q * delta,
+                                  is_near ? 0.25L * (p + q) * ((1 + r) * log1pl(r) + (1 - r) * log1pl(-r))
+                                          : 0.5L * fmaxl(p, q) * ((1 + w) * (logl(2) - log1pl(w)) - w * size),
+                                  gain, p * u};
+    const long double more[5] = {p + q + p * size, p + q + q * size, p + q, p + q, 0};
+    const long double f = 3e-6L + 1.5e-7L * ((p > 0 ? fabsl(dp) : 0) + (q > 0 ? fabsl(dq) : 0));
+    for (int k = 0; k < 5 && (p > 0 || q > 0); k++) {
+        value[k] += terms[k];
+        allowed[k] += f * (fabsl(terms[k]) + (is_near ? 0 : more[k])) + 1e-37L;
+    }
+}
+
+/* Each column's element: the terms of mean and gain. */
+static void compare_pair_gradient(const ent_pair_task *task) {
+    guarded buffer = floats(task->n, true);
+    float *out = buffer.data;
+    kernels->pair_gradient(out, task);
+    for (size_t i = 0; i < task->n; i++) {
+        long double value[5] = {0}, allowed[5] = {0};
+        if (task->p[i] == -INFINITY) {
+            CHECK(out[i] == 0);
+            continue;
+        }
+        add_pair_exactly(value, allowed, task, i);
+        const long double by_pq = (long double)task->by_pq * (long double)task->scale, by_qp = (long double)task->by_qp;
+        const long double exact = by_pq * value[4] - by_qp * value[3];
+        const long double most = fabsl(by_pq) * allowed[4] + fabsl(by_qp) * allowed[3] + 1e-37L;
+        if (task->q[i] > -INFINITY) /* else u is worthless */
+            CHECK_SAY(fabsl((long double)out[i] - exact) <= most, "pair gradient %zu of %zu is %.9g, exactly %.9Lg", i,
+                      task->n, (double)out[i], exact);
+    }
+    guarded_free(&buffer);
+}
+
+static void compare_pair(const ent_pair_task *task) {
+    long double value[5] = {0}, allowed[5] = {0};
+    ent_pair_sums sums;
+    int only_p = 0, only_q = 0;
+    for (size_t i = 0; i < task->n; i++) {
+        only_p |= task->p[i] > -INFINITY && task->q[i] == -INFINITY;
+        only_q |= task->q[i] > -INFINITY && task->p[i] == -INFINITY;
+        if (!(task->p[i] == -INFINITY && task->q[i] == -INFINITY))
+            add_pair_exactly(value, allowed, task, i);
+    }
+    kernels->pair_sums(&sums, task);
+    compare_pair_gradient(task);
+    CHECK(sums.only_p == only_p && sums.only_q == only_q);
+    const double got[5] = {sums.kl_pq, sums.kl_qp, sums.jsd, sums.gain, sums.mean};
+    for (int k = 0; k < 5; k++) {
+        const long double error = fabsl((long double)got[k] - value[k]);
+        if (k == 2 && !task->wants_jsd) {
+            CHECK(got[k] == 0);
+            continue;
+        }
+        if (fabsl(value[k]) > (long double)FLT_MAX / 4 || allowed[k] > 1e30L) /* worthless: see ent_pair_sums */
+            continue;
+        worst_pair[k] = error > 0 ? fmax(worst_pair[k], (double)(error / allowed[k])) : worst_pair[k];
+        CHECK_SAY(error <= allowed[k], "sum %d of pairs of %zu columns is %.9g, exactly %.9Lg, allowed %.3Lg", k,
+                  task->n, got[k], value[k], allowed[k]);
+    }
+}
+
+/* Two rows of which the second is near the first, or not; some columns are impossible in one or both. */
+static void fill_pair(float *p, float *q, size_t n, size_t k) {
+    fill_normal(p, n, (double[]){0.1, 2.5, 12, 40}[k % 4]);
+    for (size_t i = 0; i < n; i++) {
+        q[i] = k / 4 % 3 ? p[i] + (float)test_normal() * (k / 4 % 3 == 1 ? 1e-3f : 1) : 2 * (float)test_normal();
+        if (k % 5 == 0 && test_below(8) == 0)
+            p[i] = -INFINITY;
+        if (k % 5 == 0 && test_below(8) == 0)
+            q[i] = -INFINITY;
+    }
+}
+
+static ent_pair_task pair_task(const float *p, const float *q, size_t n) {
+    ent_pair_task task = {.p = p, .q = q, .n = n, .scale = (float)exp(test_normal() / 2), .wants_jsd = 1};
+    const float p_m = max_of(p, n), q_m = max_of(q, n);
+    task.p_m = isfinite(p_m) ? p_m : 0;
+    task.q_m = isfinite(q_m) ? q_m : 0;
+    task.p_each = 1 / (1 + (float)n * (float)test_uniform());
+    task.q_each = task.p_each;
+    task.by_pq = (float)test_normal();
+    task.by_qp = (float)test_normal();
+    const double tops = (double)task.p_m - (double)task.q_m, shift = 1e-3 * test_normal();
+    task.tops[0] = (float)tops;
+    task.tops[1] = (float)(tops - (double)task.tops[0]);
+    task.shift[0] = (float)shift;
+    task.shift[1] = (float)(shift - (double)task.shift[0]);
+    task.pivot[0] = (float)test_normal();
+    task.pivot[1] = task.pivot[0] * 1e-9f;
+    return task;
+}
+
+static void check_pair_sums(void) {
+    memset(worst_pair, 0, sizeof worst_pair);
+    for (size_t k = 0; k < 12 * N_SIZES; k++) {
+        const size_t n = sizes[k / 12];
+        guarded a = floats(n, k % 2), b = floats(n, k % 2), c = floats(n, k % 2), d = floats(n, k % 2);
+        float *p = a.data, *q = b.data, *high = c.data, *low = d.data;
+        fill_pair(p, q, n, k);
+        ent_pair_task task = pair_task(p, q, n);
+        task.wants_jsd = k % 5 > 0;
+        compare_pair(&task);
+        for (size_t i = 0; i < n; i++) {
+            high[i] = p[i] - q[i] - task.tops[0];
+            low[i] = isfinite(high[i]) ? high[i] * 1e-8f : 0;
+        }
+        task.high = high;
+        task.low = low;
+        task.wants_jsd = k % 3 > 0;
+        compare_pair(&task);
+        guarded_free(&a);
+        guarded_free(&b);
+        guarded_free(&c);
+        guarded_free(&d);
+    }
+    printf("    pairs, %s: largest error as a share of the contract: kl_pq %.2f, kl_qp %.2f, jsd %.2f, gain %.2f, "
+           "mean %.2f\n",
+           entrol_cpu_name(kernels->cpu), worst_pair[0], worst_pair[1], worst_pair[2], worst_pair[3], worst_pair[4]);
+}
+
 static float narrow_case(entrol_dtype dtype, size_t k) {
     uint32_t bits = (uint32_t)test_random();
     uint16_t halves[2] = {(uint16_t)bits, (uint16_t)(bits + 1)};
@@ -592,7 +735,7 @@ static void run_level(entrol_cpu cpu) {
                   {"gradient", check_gradient}, {"gradient_lanes", check_gradient_lanes},
                   {"narrow", check_narrow},     {"between", check_between},
                   {"keep", check_keep},         {"masses", check_masses},
-                  {"soft_cap", check_soft_cap}};
+                  {"soft_cap", check_soft_cap}, {"pair_sums", check_pair_sums}};
     char name[64];
     if (!entrol_cpu_available(cpu)) {
         snprintf(name, sizeof name, "level_%s", entrol_cpu_name(cpu));

@@ -25,7 +25,8 @@ static work work_make(size_t n, size_t n_columns, size_t depth, entrol_dtype dty
         for (size_t row = 0; row < n; row++)
             work.by[i][row] = (float)test_normal();
     }
-    work.record = (entrol_gradient){sizeof(entrol_gradient), work.by[0], work.by[1], work.by[2], NULL, NULL};
+    work.record = (entrol_gradient){
+        sizeof(entrol_gradient), work.by[0], work.by[1], work.by[2], NULL, NULL, NULL, NULL, NULL, NULL};
     work.states = calloc(n + 1, sizeof *work.states);
     work.d_hidden = sheet_make(n, depth, ENTROL_F32);
     work.d_weight = sheet_make(n_columns, depth, ENTROL_F32);
@@ -441,6 +442,11 @@ static void test_bad_arguments(void) {
     entrol_gradient of_support = *record;
     of_support.support_entropy = record->entropy;
     check_refused(&work, &good, NULL, NULL, &of_support, work.states, targets, "gradient.support_entropy");
+    entrol_gradient of_pairs = ENTROL_GRADIENT_INIT;
+    of_pairs.kl_qp = record->entropy;
+    check_refused(&work, &good, NULL, NULL, &of_pairs, work.states, targets, "gradient.kl_qp");
+    of_pairs.kl_pq = record->entropy;
+    check_refused(&work, &good, NULL, NULL, &of_pairs, work.states, targets, "gradient.kl_pq");
     check_refused(&work, &good, NULL, NULL, record, NULL, targets, "states");
     check_refused(&work, &good, NULL, NULL, record, work.states, NULL, "targets");
     work.problem.workspace_size--;

@@ -111,6 +111,46 @@ ENTROL_API entrol_status entrol_measure_rows(entrol_context *context, const entr
                                              entrol_diagnosis *diagnosis, const entrol_matrix *logits,
                                              const int64_t *targets, const entrol_measure_options *options);
 
+/* What two rows of the same columns leave for the gradient of their divergences. */
+typedef struct entrol_pair {
+    double m;     /* q's greatest logit, m_q; m_p is p's, as in its state */
+    double sum;   /* of e^((zq - m) / T) over q's columns */
+    double shift; /* ln p_i - ln q_i = ((zp_i - m_p) - (zq_i - m_q) - shift) / T */
+    double mean;  /* sum p_i ((zp_i - m_p) - (zq_i - m_q)); inf where KL(p||q) is */
+} entrol_pair;
+
+/* What is known of pairs of rows, p = softmax(zp / T) and q = softmax(zq / T): one array per quantity, each of n_rows
+ * elements or NULL (not wanted, not computed). A pair of which either row is in trouble gets NaN. */
+typedef struct entrol_comparison {
+    size_t size;         /* sizeof(entrol_comparison) */
+    float *kl_pq;        /* KL(p||q) = sum p ln(p / q), at least 0; inf where a column is possible in p alone */
+    float *kl_qp;        /* KL(q||p) */
+    float *jsd;          /* Jensen-Shannon divergence, (KL(p||m) + KL(q||m)) / 2 of m = (p + q) / 2; in [0, ln 2] */
+    float *mean_entropy; /* the entropy of m: jsd and the mean of both entropies */
+    entrol_state *p_states, *q_states; /* of the rows, in trouble or not, without what entropy does not need */
+    entrol_pair *pairs;
+} entrol_comparison;
+
+#define ENTROL_COMPARISON_INIT                                                                                         \
+    { sizeof(entrol_comparison), NULL, NULL, NULL, NULL, NULL, NULL, NULL }
+
+/* Compares each row of `p` with the same row of `q`, both logits.
+ *
+ * The matrices have the same numbers of rows and columns; each has its own dtype and stride, and either may be the
+ * other. Temperature and mask are those of both; of the options nothing else is used. A column is possible that is
+ * not masked and above -inf, however far below the greatest: KL is inf exactly where one is possible in the first row
+ * and not in the second. Masked columns do not exist.
+ * Accuracy against exact arithmetic, for V up to 2^24: within 2e-6 * max(1, value), and the divergences also within
+ * 1e-5 of themselves, or 1e-18, however small they are; equal rows of one dtype have exactly 0. Columns more than 87 T
+ * below a row's greatest have probability 0 there, but their logarithms count where the other row has a probability;
+ * one of ln(p_i / q_i) beyond FLT_MAX counts as that. The diagnosis names the first row in trouble, p's trouble before
+ * q's. Two passes: rows that the second-level cache holds are read from memory once. The result of a row depends on
+ * that row alone, and its bits not on the threads. Never allocates. Errors: ARGUMENT, OVERFLOW.
+ */
+ENTROL_API entrol_status entrol_compare_rows(entrol_context *context, const entrol_comparison *comparison,
+                                             entrol_diagnosis *diagnosis, const entrol_matrix *p,
+                                             const entrol_matrix *q, const entrol_measure_options *options);
+
 /* The gradient record: per row, the derivatives of a loss by what was measured of the row. Any array may be NULL: 0. */
 typedef struct entrol_gradient {
     size_t size;                    /* sizeof(entrol_gradient) */
@@ -120,10 +160,14 @@ typedef struct entrol_gradient {
     const float *support_entropy;   /* dL/dH_S, the columns of S held fixed; needs supports */
     const entrol_support *supports; /* of the rows, as entrol_measure_rows gave them at the same options for all their
                                        columns; entrol_measure_and_gradient_rows has its own and does not read these */
+    const float *kl_pq;             /* dL/dKL(p||q), q a constant; needs reference and pairs */
+    const float *kl_qp;             /* dL/dKL(q||p); likewise */
+    const entrol_matrix *reference; /* q's logits: as many rows and columns as p's */
+    const entrol_pair *pairs;       /* of the rows, as entrol_compare_rows gave them at the same options */
 } entrol_gradient;
 
 #define ENTROL_GRADIENT_INIT                                                                                           \
-    { sizeof(entrol_gradient), NULL, NULL, NULL, NULL, NULL }
+    { sizeof(entrol_gradient), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL }
 
 /* Where a matrix of results goes, as many rows and columns as the input has; views as in entrol_matrix. */
 typedef struct entrol_destination {
@@ -144,7 +188,13 @@ typedef struct entrol_destination {
  * so great that a float overflows), gets NaN and is diagnosed, by its state: first_column is 0 where the column to
  * blame is in another shard. Columns off a support get exactly nothing of dL/dH_S. Accuracy, before rounding to
  * d_logits' dtype: within 1e-5 of the greatest element that a part of the record alone would give the row. The bits do
- * not depend on the threads. Never allocates. Errors: ARGUMENT, OVERFLOW. */
+ * not depend on the threads.
+ *
+ * Of the divergences from a reference, which d_logits may not overlap: a column that is impossible in p alone gets 0,
+ * although KL(q||p) is inf there; one that is far below (more than 87 T) gets q's term of dL/dKL(q||p). A row whose
+ * KL(p||q) is inf has no dL/dKL(p||q), and one whose pair is NaN has neither: NaN and GRADIENT, as for a record that is
+ * not finite. Their accuracy is as above, but no better than 1e-14 (dL/dKL) / T. Never allocates. Errors: ARGUMENT,
+ * OVERFLOW. */
 ENTROL_API entrol_status entrol_gradient_rows(entrol_context *context, const entrol_destination *d_logits,
                                               entrol_diagnosis *diagnosis, const entrol_gradient *gradient,
                                               const entrol_state *states, const entrol_matrix *logits,
@@ -206,8 +256,9 @@ ENTROL_API entrol_status entrol_measure_output(entrol_context *context, const en
  * d_hidden of NaN, adds nothing to the gradients of weight and bias, which are those of the other rows, and is
  * diagnosed: look at n_bad before a step is taken. An element of hidden or weight that is not finite adds nothing where
  * the gradient of its logit is 0, as in a masked column. Accuracy: that of entrol_gradient_rows, and of sums of f32 in
- * the product. dL/dH_S must be NULL. `workspace` as in entrol_measure_output. The bits do not depend on the threads, if
- * the product's do not. Never allocates. Errors: ARGUMENT; OVERFLOW; UNSUPPORTED if the context has no matrix product.
+ * the product. dL/dH_S, dL/dKL(p||q) and dL/dKL(q||p) must be NULL. `workspace` as in entrol_measure_output. The bits
+ * do not depend on the threads, if the product's do not. Never allocates. Errors: ARGUMENT; OVERFLOW; UNSUPPORTED if
+ * the context has no matrix product.
  */
 ENTROL_API entrol_status entrol_gradient_output(entrol_context *context, const entrol_destination *d_hidden,
                                                 const entrol_destination *d_weight, const entrol_destination *d_bias,

@@ -5,8 +5,10 @@
  *   T dlogp_t/dz_i = [i = t] - p_i,  T dH/dz_i = -p_i y_i,  T dV/dz_i = p_i (y_i^2 - V + 2 y_i).
  * Together e^d (a + b y + c y^2) and the target's own term. On a support S, where q = p / sum_S p, T dH_S/dz_i =
  * -q_i (d - mean_S(d)): added in a second pass over a chunk in the cache, in which the columns off S are impossible,
- * since y about another mean would not keep the digits. Taking y about the mean and not from ln p + H keeps the
- * digits of a flat row, whose gradient is small differences. */
+ * since y about another mean would not keep the digits. From a reference q, with delta = ln p - ln q, T dKL(p||q)/dz_i
+ * = p_i (delta_i - KL) and T dKL(q||p)/dz_i = p_i - q_i, which the kernels take from the difference of the logits:
+ * neither delta - KL, a difference from a mean, nor p - q = p (1 - e^-delta) loses digits where the rows are close.
+ * Taking y about the mean and not from ln p + H keeps the digits of a flat row, whose gradient is small differences. */
 #include "gradient.h"
 
 #include "support.h"
@@ -53,10 +55,27 @@ static double target_term(const entrol_state *state, double scale, double by_log
     return as_others + scale * by_logprob * rest_of_probability(state, d, e);
 }
 
-/* 1 if no float overflows on the way: |y| is at most 87. */
-static int are_floats(const ent_gradient_terms *terms) {
+/* 1 if no float overflows on the way: |y| is at most 87, and p |delta - KL| at most about 2 KL + 1. */
+static int are_floats(const ent_gradient_terms *terms, double scale) {
+    const ent_pair_row *pair = &terms->pair;
+    const double kl = terms->by_pq == 0 ? 0 : scale * (pair->pivot - pair->shift);
     return fabs(terms->a) + 87 * (fabs(terms->b) + 87 * fabs(terms->c)) <= (double)FLT_MAX &&
-           87 * fabs(terms->b_support) <= (double)FLT_MAX;
+           87 * fabs(terms->b_support) <= (double)FLT_MAX &&
+           fabs(terms->by_pq) * fmax(1, scale) * (2 * fabs(kl) + 4) + 2 * fabs(terms->by_qp) <= (double)FLT_MAX;
+}
+
+static int has_pair(const ent_gradient_terms *terms) {
+    return terms->by_pq != 0 || terms->by_qp != 0;
+}
+
+static void find_pair_terms(ent_gradient_terms *terms, const entrol_pair *pair, const entrol_state *state, double scale,
+                            double by_pq, double by_qp) {
+    terms->pair = (ent_pair_row){state->m, pair->m, ent_state_sum(state), pair->sum, pair->shift, 0};
+    terms->pair.pivot = by_pq == 0 ? 0 : pair->mean; /* which may be inf */
+    terms->by_pq = scale * by_pq;
+    terms->by_qp = scale * by_qp;
+    if (!isfinite(pair->shift) || !isfinite(terms->pair.pivot) || !isfinite(pair->m))
+        terms->reason = ENTROL_REASON_GRADIENT;
 }
 
 static void find_support_terms(ent_gradient_terms *terms, const entrol_support *support, double scale,
@@ -72,9 +91,10 @@ void ent_gradient_find_terms(ent_gradient_terms *terms, const ent_rows *rows, co
     const double scale = rows->scale, by_logprob = element(gradient->logprob, row);
     const double by_entropy = element(gradient->entropy, row), by_varentropy = element(gradient->varentropy, row);
     const double by_support = element(gradient->support_entropy, row);
+    const double by_pq = element(gradient->kl_pq, row), by_qp = element(gradient->kl_qp, row);
     *terms = (ent_gradient_terms){.column = -1};
     terms->is_plain_zero = by_logprob == 0 && by_entropy == 0 && by_varentropy == 0;
-    terms->is_zero = terms->is_plain_zero && by_support == 0;
+    terms->is_zero = terms->is_plain_zero && by_support == 0 && by_pq == 0 && by_qp == 0;
     if (terms->is_zero)
         return;
     terms->reason = ent_state_trouble(state, by_logprob != 0);
@@ -89,7 +109,9 @@ void ent_gradient_find_terms(ent_gradient_terms *terms, const ent_rows *rows, co
     terms->c = each * by_varentropy;
     if (by_support != 0)
         find_support_terms(terms, support, scale, by_support);
-    if (!are_floats(terms))
+    if (by_pq != 0 || by_qp != 0)
+        find_pair_terms(terms, &gradient->pairs[row], state, scale, by_pq, by_qp);
+    if (!are_floats(terms, scale))
         terms->reason = ENTROL_REASON_GRADIENT;
     if (by_logprob != 0 && ent_rows_has_target(rows, row) && state->target > -INFINITY) {
         terms->column = rows->targets[row];
@@ -187,19 +209,32 @@ static void support_chunk(float *out, const float *before, const float *kept, co
     call->rows.kernels->gradient(out, &task);
 }
 
+/* The part that the divergences from a reference have, of the chunk at a column. */
+static void pair_chunk(float *out, const ent_gradient_call *call, size_t row, size_t first_column,
+                       const ent_gradient_terms *terms) {
+    ent_pair_chunk chunk;
+    ent_pair_task task;
+    ent_pair_load(&task, &chunk, &call->rows, &call->reference, row, first_column, &terms->pair);
+    task.by_pq = (float)terms->by_pq;
+    task.by_qp = (float)terms->by_qp;
+    call->rows.kernels->pair_gradient(out, &task);
+}
+
 static void gradient_chunk(const ent_gradient_call *call, size_t row, ent_chunk *chunk, const ent_gradient_terms *terms,
                            double *n_ties) {
     const entrol_destination *to = &call->destination;
-    float values[ENT_CHUNK], kept[ENT_CHUNK];
+    float values[ENT_CHUNK], kept[ENT_CHUNK], apart[ENT_CHUNK];
     char *place = destination_at(call, row, chunk->first_column);
     const int is_direct = to->dtype == ENTROL_F32 && (uintptr_t)place % sizeof(float) == 0;
     float *out = is_direct ? (float *)(void *)place : values;
     size_t n_kept = 0;
     if (!chunk->z)
         ent_chunk_narrow(chunk, terms->m);
-    if (terms->b_support != 0) /* before the gradient takes the logits' place */
+    if (has_pair(terms)) /* before the gradient takes the logits' place */
+        pair_chunk(apart, call, row, chunk->first_column, terms);
+    if (terms->b_support != 0)
         n_kept = ent_support_keep(kept, n_ties, &terms->support, &call->rows, chunk);
-    const int adds = is_direct && to->add, streams = is_direct && call->past_caches;
+    const int adds = is_direct && to->add, streams = is_direct && call->past_caches && !has_pair(terms);
     float *first = streams && n_kept > 0 ? values : out; /* what is added to stays in the cache */
     if (!terms->is_plain_zero)
         plain_chunk(first, call, chunk, terms, adds, streams && n_kept == 0);
@@ -207,6 +242,8 @@ static void gradient_chunk(const ent_gradient_call *call, size_t row, ent_chunk 
         memset(out, 0, chunk->n * sizeof *out);
     if (n_kept > 0)
         support_chunk(out, terms->is_plain_zero && !adds ? NULL : first, kept, call, chunk, terms, streams);
+    for (size_t i = 0; has_pair(terms) && i < chunk->n; i++)
+        out[i] += apart[i];
     if (!is_direct)
         ent_destination_write(call, row, chunk->first_column, values, chunk->n);
 }
@@ -305,11 +342,13 @@ static void gradient_short(const ent_gradient_call *call, size_t first_row, size
     if (has_support)
         add_support_lanes(&tile, call, first_row, n_rows, terms, &kept);
     for (size_t lane = 0; lane < n_rows; lane++) {
-        float values[ENT_SHORT];
+        float values[ENT_SHORT], apart[ENT_SHORT] = {0};
         if (ent_gradient_is_plain(&terms[lane]))
             continue;
+        if (has_pair(&terms[lane]))
+            pair_chunk(apart, call, first_row + lane, 0, &terms[lane]);
         for (size_t j = 0; j < n_columns; j++)
-            values[j] = tile.z[j * ENT_LANES + lane];
+            values[j] = tile.z[j * ENT_LANES + lane] + apart[j];
         ent_destination_write(call, first_row + lane, 0, values, n_columns);
     }
 }
@@ -407,6 +446,19 @@ static const char *take_gradient(ent_gradient_call *call, const entrol_destinati
     return call->gradient.logprob && !targets ? "targets" : NULL;
 }
 
+/* The reference that the record's divergences are from. */
+static entrol_status take_reference(ent_gradient_call *call, entrol_context *context, entrol_diagnosis *diagnosis) {
+    const entrol_record nothing = ENTROL_RECORD_INIT;
+    const entrol_matrix *logits = call->rows.logits, *reference = call->gradient.reference;
+    if (!call->gradient.kl_pq && !call->gradient.kl_qp)
+        return ENTROL_OK;
+    if (ent_check_matrix(reference) || reference->n_rows != logits->n_rows || reference->n_columns != logits->n_columns)
+        return ent_bad_argument(diagnosis, "gradient.reference");
+    if (!call->gradient.pairs && logits->n_rows)
+        return ent_bad_argument(diagnosis, "gradient.pairs");
+    return ent_rows_prepare(&call->reference, context, diagnosis, &nothing, reference, NULL, &call->rows.options);
+}
+
 static entrol_status prepare(ent_gradient_call *call, entrol_context *context, const entrol_destination *d_logits,
                              const entrol_record *record, entrol_diagnosis *diagnosis, const entrol_gradient *gradient,
                              const entrol_matrix *logits, const int64_t *targets,
@@ -419,6 +471,9 @@ static entrol_status prepare(ent_gradient_call *call, entrol_context *context, c
     const char *bad = take_gradient(call, d_logits, gradient, targets);
     if (bad)
         return ent_bad_argument(diagnosis, bad);
+    const entrol_status of_reference = take_reference(call, context, diagnosis);
+    if (of_reference != ENTROL_OK)
+        return of_reference;
     entrol_matrix written = *logits;
     written.dtype = d_logits->dtype;
     written.row_stride = d_logits->row_stride;

@@ -2,10 +2,11 @@
 #ifndef ENT_MEASURE_GRADIENT_H
 #define ENT_MEASURE_GRADIENT_H
 
-#include "rows.h"
+#include "pairs.h"
 
 typedef struct ent_gradient_call {
     ent_rows rows;
+    ent_rows reference; /* where the record has a divergence's part */
     entrol_gradient gradient;
     entrol_destination destination;
     int past_caches; /* what is written is more than the caches hold */
@@ -21,8 +22,10 @@ typedef struct ent_gradient_terms {
     int is_plain_zero;            /* all of the above is */
     entrol_support support;       /* whose columns get e^d b_support (d - mu_support) more, d from its own m */
     double mu_support, b_support; /* 0: none */
-    int is_zero;                  /* all of it: the logits need not be looked at */
-    entrol_reason reason;         /* why all of it is NaN; NONE: it is not */
+    ent_pair_row pair;            /* p and its reference q, and what pair_gradient multiplies their parts by; 0: none */
+    double by_pq, by_qp;
+    int is_zero;          /* all of it: the logits need not be looked at */
+    entrol_reason reason; /* why all of it is NaN; NONE: it is not */
 } ent_gradient_terms;
 
 /* Finds what a row's gradient is made of, from its state, its part of the gradient record, and its support where the

@@ -324,6 +324,8 @@ static const char *take_arguments(call *call, const entrol_destination *d_hidden
         return "gradient";
     if (call->gradient.support_entropy) /* no tile knows which of its columns are in a row's support */
         return "gradient.support_entropy";
+    if (call->gradient.kl_pq || call->gradient.kl_qp) /* the reference is a matrix of logits, too */
+        return call->gradient.kl_pq ? "gradient.kl_pq" : "gradient.kl_qp";
     if (!call->states && n)
         return "states";
     return call->gradient.logprob && !targets ? "targets" : NULL;

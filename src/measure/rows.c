@@ -107,7 +107,7 @@ static void measure_task(void *argument, size_t index) {
     ent_trouble_join(&call->trouble, &found);
 }
 
-static const char *check_matrix(const entrol_matrix *logits) {
+const char *ent_check_matrix(const entrol_matrix *logits) {
     if (!logits || !entrol_dtype_size(logits->dtype))
         return "logits";
     if (!logits->data && logits->n_rows && logits->n_columns)
@@ -191,7 +191,7 @@ static const char *take_arguments(ent_rows *rows, const entrol_record *record, c
                                   const int64_t *targets, const entrol_measure_options *options) {
     rows->options = (entrol_measure_options)ENTROL_MEASURE_OPTIONS_INIT;
     rows->record = (entrol_record)ENTROL_RECORD_INIT;
-    const char *bad = check_matrix(logits);
+    const char *bad = ent_check_matrix(logits);
     if (!bad && (!record || !ent_take(&rows->record, record, sizeof *record)))
         bad = "record";
     if (!bad && options && !ent_take(&rows->options, options, sizeof *options))

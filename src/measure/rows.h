@@ -53,6 +53,9 @@ const char *ent_check_options(const entrol_measure_options *options);
 /* 1 / temperature, rounded to float as the kernels use it. */
 double ent_scale(const entrol_measure_options *options);
 
+/* What is wrong with a matrix of logits, NULL if nothing is. */
+const char *ent_check_matrix(const entrol_matrix *logits);
+
 /* 0 if the address of some row's element does not fit. */
 int ent_fits_in_memory(const entrol_matrix *matrix);
 

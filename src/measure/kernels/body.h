@@ -568,17 +568,21 @@ static ent_kept keep_body(float *out, const float *z, size_t n, float threshold)
     return kept;
 }
 
-/* tanh: near 0 an odd polynomial, which keeps the digits of small x (x + x^3 P(x^2), minimax on |x| <= 0.625 for the
- * relative error: 9e-9 with its coefficients rounded); else 1 - 2 / (e^2x + 1), whose e is 1e17 where it is 1 in float.
- */
-static inline vf tanh_of(vf x) {
-    const vf zero = vf_set(0), square = vf_mul(x, x), least = vf_set(-20);
+/* tanh near 0: an odd polynomial, which keeps the digits of small x (x + x^3 P(x^2), minimax on |x| <= 0.625 for the
+ * relative error: 9e-9 with its coefficients rounded). */
+static inline vf tanh_small(vf x) {
+    const vf square = vf_mul(x, x);
     vf p = vf_set(-0x1.75e1bcp-8f);
     p = vf_fma(p, square, vf_set(0x1.522698p-6f));
     p = vf_fma(p, square, vf_set(-0x1.b83c5ap-5f));
     p = vf_fma(p, square, vf_set(0x1.110726p-3f));
     p = vf_fma(p, square, vf_set(-0x1.555532p-2f));
-    const vf small = vf_fma(vf_mul(p, square), x, x);
+    return vf_fma(vf_mul(p, square), x, x);
+}
+
+/* tanh: the polynomial, or 1 - 2 / (e^2x + 1), whose e is 1e17 where it is 1 in float. */
+static inline vf tanh_of(vf x) {
+    const vf zero = vf_set(0), least = vf_set(-20), small = tanh_small(x);
     const vf bounded = vf_sub(zero, vf_max(least, vf_sub(zero, vf_max(least, x))));
     const vf e = exp_of(bounded, vf_set(0x1.715476p+1f)); /* 2 log2(e) */
     const vf large = vf_sub(vf_set(1), vf_div(vf_set(2), vf_add(e, vf_set(1))));
@@ -625,6 +629,8 @@ static void narrow_bf16_body(void *out, const float *x, size_t n) {
     narrow_loop(out, x, n, narrow_bf16);
 }
 
+#include "measure/kernels/body_pairs.h"
+
 static void fill_body(ent_kernels *kernels) {
     kernels->max = max_body;
     kernels->count_greater = count_greater_body;
@@ -638,6 +644,8 @@ static void fill_body(ent_kernels *kernels) {
     kernels->gradient = gradient_body;
     kernels->gradient_lanes = gradient_lanes_body;
     kernels->soft_cap = soft_cap_body;
+    kernels->pair_sums = pair_sums_body;
+    kernels->pair_gradient = pair_gradient_body;
     kernels->narrow[ENTROL_F16] = narrow_f16_body;
     kernels->narrow[ENTROL_BF16] = narrow_bf16_body;
     kernels->widen[ENTROL_F32] = widen_f32_body;

@@ -12,8 +12,10 @@
  * A gradient e^d (a + b y + c y^2) is within (5e-7 + 1.5e-7 |d|) e^d (|a| + |b y| + |c y^2|) +
  * 1.8e-7 e^d (|d| + |mu|) |b + 2 c y| of itself.
  * A mass is within 5e-7 + 1.5e-7 |d| of e^d, and has the same bits at every level: what is in a support is decided by
- * it. A soft cap is within 5e-7 of itself. Columns with d < -87 count as 0. A NaN column makes t NaN. n is from 0 to
- * ENT_CHUNK. What `widen` reads may have any alignment. */
+ * it. A soft cap is within 5e-7 of itself. Of two rows, with f = 3e-6 + 1.5e-7 (|d_p| + |d_q|), a sum
+ * is within the sum over its columns of f |term|, and of f (p + q + |p delta| or |q delta|) more where |delta| > 1, for
+ * the delta of the difference and the shift as they are given. Columns with d <
+ * -87 count as 0. A NaN column makes t NaN. n is from 0 to ENT_CHUNK. What `widen` reads may have any alignment. */
 #ifndef ENT_MEASURE_KERNELS_H
 #define ENT_MEASURE_KERNELS_H
 
@@ -135,6 +137,32 @@ typedef struct ent_gradient_lanes {
     float m[ENT_LANES], mu[ENT_LANES], a[ENT_LANES], b[ENT_LANES], c[ENT_LANES];
 } ent_gradient_lanes;
 
+/* Two rows of logits of the same columns, p and q as probabilities. */
+typedef struct ent_pair_task {
+    const float *p, *q;
+    const float *high, *low; /* p - q - tops in two parts, where it is not that of these floats (f64); high infinite
+                                where a logit is, low then 0. NULL: it is taken of them */
+    size_t n;
+    float p_m, q_m, scale; /* d = scale (z - m), as in ent_sums_task */
+    float p_each, q_each;  /* 1 / sum of e^d of the whole rows */
+    float tops[2];         /* the sum of two parts, as the next; unless high and low are there */
+    float shift[2];        /* ln p - ln q = scale (p - q - tops - shift) */
+    float pivot[2];        /* u = p - q - tops - pivot */
+    int wants_jsd;
+    float by_pq, by_qp; /* for the gradient */
+} ent_pair_task;
+
+/* With delta = ln p - ln q. An infinite delta or u of a column counts as FLT_MAX, so its sum is worthless, but where it
+ * is multiplied by a probability of 0. */
+typedef struct ent_pair_sums {
+    double kl_pq;       /* sum of p (e^-delta - 1 + delta) */
+    double kl_qp;       /* sum of q (e^delta - 1 - delta) */
+    double jsd;         /* sum of (p ln(2 p / (p + q)) + q ln(2 q / (p + q))) / 2; 0 unless it is wanted */
+    double gain;        /* sum of q - p, as p (e^-delta - 1) where |delta| <= 1 */
+    double mean;        /* sum of p u */
+    int only_p, only_q; /* 1 if a column is above -inf only in that row */
+} ent_pair_sums;
+
 typedef struct ent_kernels {
     entrol_cpu cpu;
     /* The greatest of n numbers, NaNs left out; -inf for none. */
@@ -159,6 +187,10 @@ typedef struct ent_kernels {
     ent_kept (*keep)(float *out, const float *z, size_t n, float threshold);
     /* In place. */
     void (*gradient_lanes)(float *tile, size_t n_columns, float scale, const ent_gradient_lanes *lanes);
+    void (*pair_sums)(ent_pair_sums *sums, const ent_pair_task *task);
+    /* out = by_pq p scale u + by_qp (p - q), the terms of mean and gain; exactly 0 where p's column is at -inf. out is
+     * neither row. */
+    void (*pair_gradient)(float *out, const ent_pair_task *task);
     /* z = cap tanh(z / cap), in place; the cap is finite and above 0. */
     void (*soft_cap)(float *z, size_t n, float cap);
     /* out = z as f32, -inf where the mask's bit is 0 (NULL: no mask). By entrol_dtype; there is none for f64. */

@@ -3,6 +3,7 @@
 
 #include "base/dtype.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -156,6 +157,65 @@ static void gradient_lanes_ref(float *tile, size_t n_columns, float scale, const
         }
 }
 
+/* p - q - tops of a column. Impossible in both, it is 0: nothing multiplies it but 0. */
+static double apart_ref(const ent_pair_task *task, size_t i) {
+    if (task->p[i] == -INFINITY && task->q[i] == -INFINITY)
+        return 0;
+    return task->high ? (double)task->high[i] + (double)task->low[i]
+                      : (double)task->p[i] - (double)task->q[i] - (double)task->tops[0] - (double)task->tops[1];
+}
+
+/* Less a number in two parts; finite. */
+static double beyond_ref(double apart, const float from[2], double scale) {
+    const double x = scale * (apart - (double)from[0] - (double)from[1]);
+    return fmin(fmax(x, -(double)FLT_MAX), (double)FLT_MAX);
+}
+
+static double weight_ref(float z, float m, float scale, float each) {
+    return (double)each * exp_ref(z - m, scale);
+}
+
+/* q - p, whose digits are delta's where the two are close. */
+static double gain_ref(double p, double q, double delta) {
+    return fabs(delta) <= 1 ? p * expm1(-delta) : q - p;
+}
+
+static double jsd_ref(double p, double q, double delta) {
+    const double size = fabs(delta), w = exp(-size), r = tanh(delta / 2);
+    if (size <= 1)
+        return 0.25 * (p + q) * ((1 + r) * log1p(r) + (1 - r) * log1p(-r));
+    return 0.5 * fmax(p, q) * ((1 + w) * (log(2) - log1p(w)) - w * size);
+}
+
+static void pair_sums_ref(ent_pair_sums *sums, const ent_pair_task *task) {
+    ent_pair_sums total = {.kl_pq = 0};
+    for (size_t i = 0; i < task->n; i++) {
+        const double p = weight_ref(task->p[i], task->p_m, task->scale, task->p_each);
+        const double q = weight_ref(task->q[i], task->q_m, task->scale, task->q_each);
+        const double apart = apart_ref(task, i), delta = beyond_ref(apart, task->shift, (double)task->scale);
+        const double gain = gain_ref(p, q, delta);
+        const int is_near = fabs(delta) <= 1;
+        total.kl_pq += is_near ? p * (expm1(-delta) + delta) : gain + p * delta;
+        total.kl_qp += is_near ? q * (expm1(delta) - delta) : -gain - q * delta;
+        total.jsd += task->wants_jsd ? jsd_ref(p, q, delta) : 0;
+        total.gain += gain;
+        total.mean += p * beyond_ref(apart, task->pivot, 1);
+        total.only_p |= task->p[i] > -INFINITY && !(task->q[i] > -INFINITY);
+        total.only_q |= task->q[i] > -INFINITY && !(task->p[i] > -INFINITY);
+    }
+    *sums = total;
+}
+
+static void pair_gradient_ref(float *out, const ent_pair_task *task) {
+    for (size_t i = 0; i < task->n; i++) {
+        const double p = weight_ref(task->p[i], task->p_m, task->scale, task->p_each);
+        const double q = weight_ref(task->q[i], task->q_m, task->scale, task->q_each), scale = (double)task->scale;
+        const double apart = apart_ref(task, i), delta = beyond_ref(apart, task->shift, scale);
+        const double of_pq = (double)task->by_pq * scale * (p * beyond_ref(apart, task->pivot, 1));
+        out[i] = task->p[i] == -INFINITY ? 0 : (float)(of_pq - (double)task->by_qp * gain_ref(p, q, delta));
+    }
+}
+
 static void soft_cap_ref(float *z, size_t n, float cap) {
     for (size_t i = 0; i < n; i++)
         z[i] = cap * tanhf(z[i] / cap);
@@ -216,6 +276,8 @@ void ent_kernels_ref(ent_kernels *kernels) {
         .gradient = gradient_ref,
         .gradient_lanes = gradient_lanes_ref,
         .soft_cap = soft_cap_ref,
+        .pair_sums = pair_sums_ref,
+        .pair_gradient = pair_gradient_ref,
         .narrow = {[ENTROL_F32] = narrow_f32_ref, [ENTROL_F16] = narrow_f16_ref, [ENTROL_BF16] = narrow_bf16_ref},
         .widen = {[ENTROL_F32] = widen_f32_ref, [ENTROL_F16] = widen_f16_ref, [ENTROL_BF16] = widen_bf16_ref}};
 }

@@ -4,6 +4,7 @@
 #include "measure/kernels/kernels.h"
 
 #include <arm_neon.h>
+#include <float.h>
 #include <math.h>
 #include <string.h>
 

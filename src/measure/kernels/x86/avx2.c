@@ -10,6 +10,7 @@
 
 #include "measure/kernels/kernels.h"
 
+#include <float.h>
 #include <immintrin.h>
 #include <math.h>
 #include <string.h>

@@ -11,6 +11,7 @@
 
 #include "measure/kernels/kernels.h"
 
+#include <float.h>
 #include <immintrin.h>
 #include <math.h>
 #include <string.h>

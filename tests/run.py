@@ -19,6 +19,7 @@ import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 LOGS = "build/check"
+QUICK_TESTS = {"ENTROL_QUICK": "1"}  # fewer of the large rows; the release build and AddressSanitizer have them all
 LEVELS = ("scalar", "avx2", "avx512", "neon")
 FUZZ_SECONDS = 60  # of all targets together
 SUITE_SECONDS = 900
@@ -200,7 +201,7 @@ def stage_levels(stage):
         if probe.returncode != 0:
             stage.skip(level, "this machine does not have it")
             continue
-        c_tests(stage, "build", environment={"ENTROL_CPU": level}, prefix=f"{level}-", only="test_")
+        c_tests(stage, "build", environment={"ENTROL_CPU": level, **QUICK_TESTS}, prefix=f"{level}-", only="test_")
 
 
 def stage_asan(stage):
@@ -211,7 +212,7 @@ def stage_asan(stage):
 
 def stage_ubsan(stage):
     """UndefinedBehaviorSanitizer"""
-    sanitized(stage, {"UBSAN_OPTIONS": "print_stacktrace=1"})
+    sanitized(stage, {"UBSAN_OPTIONS": "print_stacktrace=1", **QUICK_TESTS})
 
 
 def stage_tsan(stage):
@@ -219,7 +220,7 @@ def stage_tsan(stage):
     # Its fixed memory map collides with some kernels' randomised one; where setarch may, that is turned off.
     fixed = ["setarch", os.uname().machine, "--addr-no-randomize"]
     wrapper = fixed if subprocess.run([*fixed, "true"], capture_output=True).returncode == 0 else []
-    sanitized(stage, {"TSAN_OPTIONS": "halt_on_error=1", "ENTROL_MODEL": ""}, wrapper, "-DENTROL_LLAMA=OFF", "-DENTROL_BLAS=OFF")
+    sanitized(stage, {"TSAN_OPTIONS": "halt_on_error=1", "ENTROL_MODEL": "", **QUICK_TESTS}, wrapper, "-DENTROL_LLAMA=OFF", "-DENTROL_BLAS=OFF")
 
 
 def sanitized(stage, environment, wrapper=(), *options):
@@ -232,7 +233,7 @@ def sanitized(stage, environment, wrapper=(), *options):
 def stage_neon(stage):
     """the library for AArch64, run by qemu"""
     if configure_and_build(stage, "neon"):
-        c_tests(stage, "build/neon", environment={"ENTROL_QUICK": "1"})  # CMake puts the emulator before each command
+        c_tests(stage, "build/neon", environment=QUICK_TESTS)  # CMake puts the emulator before each command
 
 
 def stage_fuzz(stage):

@@ -245,7 +245,8 @@ static void apply_mask(float *out, size_t n, const uint8_t *mask) {
 }
 
 static void widen_f32_ref(float *out, const void *z, size_t n, const uint8_t *mask) {
-    memcpy(out, z, n * sizeof *out);
+    if (n) /* of nothing, z may be NULL */
+        memcpy(out, z, n * sizeof *out);
     apply_mask(out, n, mask);
 }
 

@@ -106,13 +106,3 @@ void plain_gemm(void *user, const entrol_gemm_operands *o) {
             o->c[i * o->c_stride + j] = sum;
         }
 }
-
-entrol_context *output_context(entrol_gemm gemm, size_t n_threads, entrol_cpu cpu) {
-    entrol_context_options options = ENTROL_CONTEXT_OPTIONS_INIT;
-    options.gemm = gemm;
-    options.n_threads = n_threads;
-    options.cpu = cpu;
-    entrol_context *context = NULL;
-    CHECK_INT(entrol_context_create(&context, &options), ENTROL_OK);
-    return context;
-}

@@ -32,7 +32,4 @@ double *problem_logits(const problem *problem, size_t row, double **slopes);
 /* A plain product; `user` is not used. */
 void plain_gemm(void *user, const entrol_gemm_operands *operands);
 
-/* A context with a product (NULL: none) and this many threads. */
-entrol_context *output_context(entrol_gemm gemm, size_t n_threads, entrol_cpu cpu);
-
 #endif

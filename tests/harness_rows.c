@@ -30,6 +30,45 @@ double *sheet_row(const sheet *sheet, size_t row) {
     return logits;
 }
 
+entrol_destination destination_of(sheet *sheet, int add) {
+    return (entrol_destination){sheet->buffer.data, sheet->dtype, (ptrdiff_t)sheet->n_columns, add};
+}
+
+double rounding(entrol_dtype dtype, double value) {
+    const double size = fabs(value);
+    return dtype == ENTROL_F16 ? fmax(size * 0x1p-11, 0x1p-25) : dtype == ENTROL_BF16 ? size * 0x1p-8 : size * 0x1p-23;
+}
+
+entrol_context *context_with(entrol_cpu cpu, size_t n_threads, entrol_gemm gemm) {
+    entrol_context_options options = ENTROL_CONTEXT_OPTIONS_INIT;
+    options.cpu = cpu;
+    options.n_threads = n_threads;
+    options.gemm = gemm;
+    entrol_context *context = NULL;
+    CHECK_INT(entrol_context_create(&context, &options), ENTROL_OK);
+    return context;
+}
+
+entrol_context *context_at(entrol_cpu cpu, size_t n_threads) {
+    return context_with(cpu, n_threads, NULL);
+}
+
+entrol_context *contexts[ENTROL_CPU_NEON + 1];
+
+void contexts_open(entrol_gemm gemm) {
+    for (int cpu = ENTROL_CPU_SCALAR; cpu <= ENTROL_CPU_NEON; cpu++)
+        contexts[cpu] = entrol_cpu_available((entrol_cpu)cpu) ? context_with((entrol_cpu)cpu, 1, gemm) : NULL;
+}
+
+void contexts_close(void) {
+    for (int cpu = ENTROL_CPU_SCALAR; cpu <= ENTROL_CPU_NEON; cpu++)
+        entrol_context_destroy(contexts[cpu]);
+}
+
+bool is_quick(void) {
+    return getenv("ENTROL_QUICK") != NULL;
+}
+
 static const char *const kind_names[] = {
     "N(0,2.5)", "N(1000,2.5)",    "uniform",        "40 and N(0,1)", "two finite", "rising",    "falling",
     "top last", "all below -104", "nearly certain", "flat then top", "half -inf",  "two levels"};

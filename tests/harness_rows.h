@@ -22,6 +22,23 @@ double sheet_get(const sheet *sheet, size_t row, size_t column);
 /* A row as the oracle takes it; free() it. */
 double *sheet_row(const sheet *sheet, size_t row);
 
+/* Where a gradient of the sheet's shape goes. */
+entrol_destination destination_of(sheet *sheet, int add);
+/* A unit in the last place of a dtype, for a value. */
+double rounding(entrol_dtype dtype, double value);
+
+/* A context of a level and this many threads; with a product of matrices, or (NULL) without. */
+entrol_context *context_with(entrol_cpu cpu, size_t n_threads, entrol_gemm gemm);
+entrol_context *context_at(entrol_cpu cpu, size_t n_threads);
+
+/* One of each level, of one thread, between contexts_open and contexts_close; NULL: not on this machine. */
+extern entrol_context *contexts[ENTROL_CPU_NEON + 1];
+void contexts_open(entrol_gemm gemm);
+void contexts_close(void);
+
+/* ENTROL_QUICK: fewer rows, as under an emulator, where the oracle's long double is software. */
+bool is_quick(void);
+
 /* The row kinds of the accuracy contract. */
 enum {
     NORMAL,

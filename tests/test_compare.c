@@ -9,22 +9,7 @@
 
 enum { MOST_ROWS = 80 };
 
-static entrol_context *contexts[ENTROL_CPU_NEON + 1]; /* NULL: not on this machine */
-static double worst[ENTROL_CPU_NEON + 1][2];          /* absolute, and relative below 1e-3: share of what is allowed */
-
-static entrol_context *context_at(entrol_cpu cpu, size_t n_threads) {
-    entrol_context_options options = ENTROL_CONTEXT_OPTIONS_INIT;
-    options.cpu = cpu;
-    options.n_threads = n_threads;
-    entrol_context *context = NULL;
-    CHECK_INT(entrol_context_create(&context, &options), ENTROL_OK);
-    return context;
-}
-
-/* Under an emulator, where the oracle's long double is software, fewer rows. */
-static bool is_quick(void) {
-    return getenv("ENTROL_QUICK") != NULL;
-}
+static double worst[ENTROL_CPU_NEON + 1][2]; /* absolute, and relative below 1e-3: share of what is allowed */
 
 typedef struct results {
     float kl_pq[MOST_ROWS], kl_qp[MOST_ROWS], jsd[MOST_ROWS], mean_entropy[MOST_ROWS];
@@ -486,8 +471,7 @@ static void test_bad_arguments(void) {
 
 int main(int argc, char **argv) {
     test_begin(argc, argv);
-    for (int cpu = ENTROL_CPU_SCALAR; cpu <= ENTROL_CPU_NEON; cpu++)
-        contexts[cpu] = entrol_cpu_available((entrol_cpu)cpu) ? context_at((entrol_cpu)cpu, 1) : NULL;
+    contexts_open(NULL);
     TEST(test_oracle);
     TEST(test_short);
     TEST(test_long);
@@ -500,7 +484,6 @@ int main(int argc, char **argv) {
     TEST(test_many_rows);
     TEST(test_outputs);
     TEST(test_bad_arguments);
-    for (int cpu = ENTROL_CPU_SCALAR; cpu <= ENTROL_CPU_NEON; cpu++)
-        entrol_context_destroy(contexts[cpu]);
+    contexts_close();
     return test_end();
 }

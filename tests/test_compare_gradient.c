@@ -7,22 +7,7 @@
 
 enum { MOST_ROWS = 40 };
 
-static entrol_context *contexts[ENTROL_CPU_NEON + 1]; /* NULL: not on this machine */
-static double worst[ENTROL_CPU_NEON + 1];             /* error as a share of 1e-5 of the greatest part */
-
-static entrol_context *context_at(entrol_cpu cpu, size_t n_threads) {
-    entrol_context_options options = ENTROL_CONTEXT_OPTIONS_INIT;
-    options.cpu = cpu;
-    options.n_threads = n_threads;
-    entrol_context *context = NULL;
-    CHECK_INT(entrol_context_create(&context, &options), ENTROL_OK);
-    return context;
-}
-
-/* Under an emulator, where the oracle's long double is software, fewer rows. */
-static bool is_quick(void) {
-    return getenv("ENTROL_QUICK") != NULL;
-}
+static double worst[ENTROL_CPU_NEON + 1]; /* error as a share of 1e-5 of the greatest part */
 
 /* What a loss says of each row. */
 typedef struct loss {
@@ -65,10 +50,6 @@ static oracle_gradient expect(const sheet *p, const sheet *q, size_t row, const 
     return exact;
 }
 
-static entrol_destination destination_of(sheet *sheet, int add) {
-    return (entrol_destination){sheet->buffer.data, sheet->dtype, (ptrdiff_t)sheet->n_columns, add};
-}
-
 /* --- The oracle --- */
 
 static void test_oracle(void) {
@@ -99,11 +80,6 @@ static void test_oracle(void) {
 }
 
 /* --- Every row kind --- */
-
-static double rounding(entrol_dtype dtype, double value) {
-    const double size = fabs(value);
-    return dtype == ENTROL_F16 ? fmax(size * 0x1p-11, 0x1p-25) : dtype == ENTROL_BF16 ? size * 0x1p-8 : size * 0x1p-23;
-}
 
 static void compare(entrol_cpu cpu, const sheet *result, size_t row, const oracle_gradient *exact, double before,
                     const char *what) {
@@ -400,8 +376,7 @@ static void test_bad_arguments(void) {
 
 int main(int argc, char **argv) {
     test_begin(argc, argv);
-    for (int cpu = ENTROL_CPU_SCALAR; cpu <= ENTROL_CPU_NEON; cpu++)
-        contexts[cpu] = entrol_cpu_available((entrol_cpu)cpu) ? context_at((entrol_cpu)cpu, 1) : NULL;
+    contexts_open(NULL);
     TEST(test_oracle);
     TEST(test_short);
     TEST(test_long);
@@ -409,7 +384,6 @@ int main(int argc, char **argv) {
     TEST(test_masks);
     TEST(test_together);
     TEST(test_bad_arguments);
-    for (int cpu = ENTROL_CPU_SCALAR; cpu <= ENTROL_CPU_NEON; cpu++)
-        entrol_context_destroy(contexts[cpu]);
+    contexts_close();
     return test_end();
 }

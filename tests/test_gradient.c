@@ -11,17 +11,7 @@
 
 enum { MOST_ROWS = 64 };
 
-static entrol_context *contexts[ENTROL_CPU_NEON + 1]; /* NULL: not on this machine */
-static double worst[ENTROL_CPU_NEON + 1];             /* error as a share of 1e-5 of the greatest part */
-
-static entrol_context *context_at(entrol_cpu cpu, size_t n_threads) {
-    entrol_context_options options = ENTROL_CONTEXT_OPTIONS_INIT;
-    options.cpu = cpu;
-    options.n_threads = n_threads;
-    entrol_context *context = NULL;
-    CHECK_INT(entrol_context_create(&context, &options), ENTROL_OK);
-    return context;
-}
+static double worst[ENTROL_CPU_NEON + 1]; /* error as a share of 1e-5 of the greatest part */
 
 /* What a loss says of each row. */
 typedef struct loss {
@@ -76,10 +66,6 @@ static void measure(entrol_context *context, entrol_state *states, const entrol_
     CHECK_INT(entrol_measure_rows(context, &record, NULL, logits, targets, options), ENTROL_OK);
 }
 
-static entrol_destination destination_of(sheet *sheet, int add) {
-    return (entrol_destination){sheet->buffer.data, sheet->dtype, (ptrdiff_t)sheet->n_columns, add};
-}
-
 /* --- The oracle --- */
 
 static long double loss_of(const double *z, size_t n, int64_t target, double temperature, const double *by) {
@@ -113,12 +99,6 @@ static void test_oracle(void) {
 }
 
 /* --- Every row kind --- */
-
-/* A unit in the last place of a destination's type, for a value. */
-static double rounding(entrol_dtype dtype, double value) {
-    const double size = fabs(value);
-    return dtype == ENTROL_F16 ? fmax(size * 0x1p-11, 0x1p-25) : dtype == ENTROL_BF16 ? size * 0x1p-8 : size * 0x1p-23;
-}
 
 static void compare(entrol_cpu cpu, const sheet *result, size_t row, const oracle_gradient *exact, double before,
                     const char *what) {
@@ -173,11 +153,6 @@ static void check_kind(const sheet *sheet, unsigned parts, double temperature, c
             check_way((entrol_cpu)cpu, sheet, &state, &loss, &exact, &options, way, what);
     }
     free(exact.d_logits);
-}
-
-/* Under an emulator, where the oracle's long double is software, fewer rows. */
-static bool is_quick(void) {
-    return getenv("ENTROL_QUICK") != NULL;
 }
 
 /* Every `step`th kind. Temperatures are powers of two: 1 / T is rounded to float. */
@@ -737,8 +712,7 @@ static void test_bad_arguments(void) {
 
 int main(int argc, char **argv) {
     test_begin(argc, argv);
-    for (int cpu = ENTROL_CPU_SCALAR; cpu <= ENTROL_CPU_NEON; cpu++)
-        contexts[cpu] = entrol_cpu_available((entrol_cpu)cpu) ? context_at((entrol_cpu)cpu, 1) : NULL;
+    contexts_open(NULL);
     TEST(test_oracle);
     TEST(test_short);
     TEST(test_long);
@@ -756,7 +730,6 @@ int main(int argc, char **argv) {
     TEST(test_fused_without_callback);
     TEST(test_states_of_the_fused_call);
     TEST(test_bad_arguments);
-    for (int cpu = ENTROL_CPU_SCALAR; cpu <= ENTROL_CPU_NEON; cpu++)
-        entrol_context_destroy(contexts[cpu]);
+    contexts_close();
     return test_end();
 }

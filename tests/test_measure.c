@@ -70,18 +70,6 @@ static void check_top(const results *results, size_t row, const double *logits, 
     }
 }
 
-static entrol_context *context_at(entrol_cpu cpu, size_t n_threads) {
-    entrol_context_options options = ENTROL_CONTEXT_OPTIONS_INIT;
-    options.cpu = cpu;
-    options.n_threads = n_threads;
-    entrol_context *context = NULL;
-    CHECK_INT(entrol_context_create(&context, &options), ENTROL_OK);
-    return context;
-}
-
-/* Every level that this machine has, by number; NULL for the others. */
-static entrol_context *contexts[ENTROL_CPU_NEON + 1];
-
 /* Measures a sheet at every level; the oracle's work is done once. */
 static void check_sheet(const sheet *sheet, double temperature, double order, const char *what) {
     static results results[ENTROL_CPU_NEON + 1];
@@ -112,7 +100,7 @@ static void check_sheet(const sheet *sheet, double temperature, double order, co
 
 /* ENTROL_QUICK: under an emulator, where the oracle's long double is software, only every seventh large row. */
 static bool is_left_out(int kind, size_t n) {
-    return getenv("ENTROL_QUICK") && n > 60000 && ((size_t)kind + n) % 7 != 0;
+    return is_quick() && n > 60000 && ((size_t)kind + n) % 7 != 0;
 }
 
 static void check_kinds(size_t n, entrol_dtype dtype) {
@@ -404,7 +392,7 @@ static void check_same_bits(void) {
 /* Rows so few and long that threads share each of them. Trouble anywhere is found, and the bits are the same. */
 static void check_shared_rows(void) {
     static const size_t sizes[] = {32769, 65537, 131073, 600001};
-    for (size_t k = 0; k < (getenv("ENTROL_QUICK") ? 3 : 4); k++) {
+    for (size_t k = 0; k < (is_quick() ? 3 : 4); k++) {
         const size_t n = sizes[k];
         sheet sheet = sheet_make(3, n, k % 2 ? ENTROL_BF16 : ENTROL_F32);
         for (size_t j = 0; j < 3 * n; j++)
@@ -589,8 +577,7 @@ static void run_level(entrol_cpu cpu) {
 
 int main(int argc, char **argv) {
     test_begin(argc, argv);
-    for (int cpu = ENTROL_CPU_SCALAR; cpu <= ENTROL_CPU_NEON; cpu++)
-        contexts[cpu] = entrol_cpu_available((entrol_cpu)cpu) ? context_at((entrol_cpu)cpu, 1) : NULL;
+    contexts_open(NULL);
     TEST(test_arguments);
     TEST(test_small);
     TEST(test_dtypes);
@@ -600,7 +587,6 @@ int main(int argc, char **argv) {
     TEST(test_f16_extremes);
     for (int cpu = ENTROL_CPU_SCALAR; cpu <= ENTROL_CPU_NEON; cpu++)
         run_level((entrol_cpu)cpu);
-    for (int cpu = ENTROL_CPU_SCALAR; cpu <= ENTROL_CPU_NEON; cpu++)
-        entrol_context_destroy(contexts[cpu]);
+    contexts_close();
     return test_end();
 }

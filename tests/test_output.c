@@ -10,8 +10,6 @@
 
 enum { N_TOP = 5 };
 
-static entrol_context *contexts[ENTROL_CPU_NEON + 1]; /* of one thread; NULL: not on this machine */
-
 /* Every output of n rows. */
 typedef struct results {
     size_t n;
@@ -217,7 +215,7 @@ static void check_threads(size_t n, size_t n_columns, size_t depth) {
     for (size_t i = 0; i < n * depth; i++)
         ((float *)problem.hidden.buffer.data)[i] = (float)test_normal();
     results alone = results_make(n), together = results_make(n);
-    entrol_context *one = output_context(plain_gemm, 1, ENTROL_CPU_BEST);
+    entrol_context *one = context_with(ENTROL_CPU_BEST, 1, plain_gemm);
     measure(one, &alone, &problem);
     entrol_context_destroy(one);
     for (size_t k = 0; k < 3; k++) {
@@ -360,7 +358,7 @@ static void test_bad_arguments(void) {
 }
 
 static void test_without_gemm(void) {
-    entrol_context *context = output_context(NULL, 1, ENTROL_CPU_BEST);
+    entrol_context *context = context_with(ENTROL_CPU_BEST, 1, NULL);
     problem problem = problem_make(2, 5, 3, ENTROL_F32, 0);
     problem_take_workspace(&problem, context);
     const entrol_record record = ENTROL_RECORD_INIT;
@@ -377,7 +375,7 @@ static void test_workspace_is_bounded(void) {
     entrol_output_layer layer = ENTROL_OUTPUT_LAYER_INIT;
     layer.weight = (entrol_matrix){NULL, ENTROL_BF16, (size_t)1 << 20, 8192, 8192};
     for (size_t n_threads = 1; n_threads < 65; n_threads *= 2) {
-        entrol_context *context = output_context(plain_gemm, n_threads, ENTROL_CPU_BEST);
+        entrol_context *context = context_with(ENTROL_CPU_BEST, n_threads, plain_gemm);
         size_t n_bytes;
         CHECK_INT(entrol_output_workspace_size(context, &n_bytes, &hidden, &layer), ENTROL_OK);
         CHECK_SAY(n_bytes <= (n_threads * 11 + 18) << 20, "%zu threads need %zu bytes", n_threads, n_bytes);
@@ -387,8 +385,7 @@ static void test_workspace_is_bounded(void) {
 
 int main(int argc, char **argv) {
     test_begin(argc, argv);
-    for (int cpu = ENTROL_CPU_SCALAR; cpu <= ENTROL_CPU_NEON; cpu++)
-        contexts[cpu] = entrol_cpu_available((entrol_cpu)cpu) ? output_context(plain_gemm, 1, (entrol_cpu)cpu) : NULL;
+    contexts_open(plain_gemm);
     TEST(test_small);
     TEST(test_grid);
     TEST(test_layouts);
@@ -399,7 +396,6 @@ int main(int argc, char **argv) {
     TEST(test_bad_arguments);
     TEST(test_without_gemm);
     TEST(test_workspace_is_bounded);
-    for (int cpu = ENTROL_CPU_SCALAR; cpu <= ENTROL_CPU_NEON; cpu++)
-        entrol_context_destroy(contexts[cpu]);
+    contexts_close();
     return test_end();
 }

@@ -6,8 +6,6 @@
 #include "harness_output.h"
 #include "oracle.h"
 
-static entrol_context *contexts[ENTROL_CPU_NEON + 1]; /* of one thread; NULL: not on this machine */
-
 /* What a loss says of each row, and where the gradients go. */
 typedef struct work {
     problem problem;
@@ -47,10 +45,6 @@ static void work_free(work *work) {
 static void fill(sheet *sheet, double value) {
     for (size_t i = 0; i < sheet->n_rows * sheet->n_columns; i++)
         ((float *)sheet->buffer.data)[i] = (float)value;
-}
-
-static entrol_destination destination_of(sheet *sheet, int add) {
-    return (entrol_destination){sheet->buffer.data, ENTROL_F32, (ptrdiff_t)sheet->n_columns, add};
 }
 
 static void measure(entrol_context *context, work *work) {
@@ -181,10 +175,6 @@ static void check_work(size_t n, size_t n_columns, size_t depth, entrol_dtype dt
     work_free(&work);
 }
 
-static bool is_quick(void) {
-    return getenv("ENTROL_QUICK") != NULL;
-}
-
 static void test_small(void) {
     static const size_t sizes[] = {1, 2, 3, 7, 8, 17, 65};
     for (size_t k = 0; k < (is_quick() ? 32 : 128); k++) {
@@ -278,12 +268,12 @@ static void check_threads(size_t n, size_t n_columns, size_t depth, bool sparse)
         ((float *)work.problem.hidden.buffer.data)[i] = (float)test_normal();
     for (size_t row = 0; row < n && sparse; row += 2)
         work.by[0][row] = work.by[1][row] = work.by[2][row] = 0;
-    entrol_context *one = output_context(plain_gemm, 1, ENTROL_CPU_BEST);
+    entrol_context *one = context_with(ENTROL_CPU_BEST, 1, plain_gemm);
     measure(one, &work);
     differentiate(one, &work, HIDDEN | WEIGHT | BIAS, 0);
     entrol_context_destroy(one);
     for (size_t k = 0; k < 3; k++) {
-        entrol_context *many = output_context(plain_gemm, threads[k], ENTROL_CPU_BEST);
+        entrol_context *many = context_with(ENTROL_CPU_BEST, threads[k], plain_gemm);
         sheet alone[3] = {work.d_hidden, work.d_weight, work.d_bias};
         work.d_hidden = sheet_make(n, depth, ENTROL_F32);
         work.d_weight = sheet_make(n_columns, depth, ENTROL_F32);
@@ -456,8 +446,7 @@ static void test_bad_arguments(void) {
 
 int main(int argc, char **argv) {
     test_begin(argc, argv);
-    for (int cpu = ENTROL_CPU_SCALAR; cpu <= ENTROL_CPU_NEON; cpu++)
-        contexts[cpu] = entrol_cpu_available((entrol_cpu)cpu) ? output_context(plain_gemm, 1, (entrol_cpu)cpu) : NULL;
+    contexts_open(plain_gemm);
     TEST(test_small);
     TEST(test_grid);
     TEST(test_differences);
@@ -467,7 +456,6 @@ int main(int argc, char **argv) {
     TEST(test_trouble);
     TEST(test_empty);
     TEST(test_bad_arguments);
-    for (int cpu = ENTROL_CPU_SCALAR; cpu <= ENTROL_CPU_NEON; cpu++)
-        entrol_context_destroy(contexts[cpu]);
+    contexts_close();
     return test_end();
 }

@@ -9,24 +9,9 @@
 
 enum { MOST_ROWS = 32 };
 
-static entrol_context *contexts[ENTROL_CPU_NEON + 1]; /* NULL: not on this machine */
-static double worst[ENTROL_CPU_NEON + 1];             /* error of H_S as a share of what is allowed */
-static double worst_mass;                             /* of mass at a support's end, of what is allowed */
-static size_t n_rows_checked, n_other_supports;       /* supports that are not the oracle's, by rounding */
-
-static entrol_context *context_at(entrol_cpu cpu, size_t n_threads) {
-    entrol_context_options options = ENTROL_CONTEXT_OPTIONS_INIT;
-    options.cpu = cpu;
-    options.n_threads = n_threads;
-    entrol_context *context = NULL;
-    CHECK_INT(entrol_context_create(&context, &options), ENTROL_OK);
-    return context;
-}
-
-/* Under an emulator, where the oracle's long double is software, fewer rows. */
-static bool is_quick(void) {
-    return getenv("ENTROL_QUICK") != NULL;
-}
+static double worst[ENTROL_CPU_NEON + 1];       /* error of H_S as a share of what is allowed */
+static double worst_mass;                       /* of mass at a support's end, of what is allowed */
+static size_t n_rows_checked, n_other_supports; /* supports that are not the oracle's, by rounding */
 
 static entrol_measure_options options_of(entrol_support_kind kind, double parameter) {
     entrol_measure_options options = ENTROL_MEASURE_OPTIONS_INIT;
@@ -339,12 +324,6 @@ static oracle_gradient expect(const sheet *sheet, size_t row, const unsigned cha
     free(part.d_logits);
     free(logits);
     return exact;
-}
-
-/* A unit in the last place of a destination's type, for a value. */
-static double rounding(entrol_dtype dtype, double value) {
-    const double size = fabs(value);
-    return dtype == ENTROL_F16 ? fmax(size * 0x1p-11, 0x1p-25) : dtype == ENTROL_BF16 ? size * 0x1p-8 : size * 0x1p-23;
 }
 
 static double worst_gradient; /* as a share of 1e-5 of the greatest part */
@@ -761,8 +740,7 @@ static void test_shorter_structs(void) {
 
 int main(int argc, char **argv) {
     test_begin(argc, argv);
-    for (int cpu = ENTROL_CPU_SCALAR; cpu <= ENTROL_CPU_NEON; cpu++)
-        contexts[cpu] = entrol_cpu_available((entrol_cpu)cpu) ? context_at((entrol_cpu)cpu, 1) : NULL;
+    contexts_open(NULL);
     TEST(test_short);
     TEST(test_long);
     TEST(test_ties);
@@ -783,7 +761,6 @@ int main(int argc, char **argv) {
     TEST(test_gradients_past_caches);
     TEST(test_bad_records);
     TEST(test_vocabulary);
-    for (int cpu = ENTROL_CPU_SCALAR; cpu <= ENTROL_CPU_NEON; cpu++)
-        entrol_context_destroy(contexts[cpu]);
+    contexts_close();
     return test_end();
 }

@@ -63,7 +63,7 @@ typedef struct results {
 } results;
 
 static void measure(results *results, entrol_gemm gemm, size_t n_threads, problem *problem) {
-    entrol_context *context = output_context(gemm, n_threads, ENTROL_CPU_BEST);
+    entrol_context *context = context_with(ENTROL_CPU_BEST, n_threads, gemm);
     entrol_record record = ENTROL_RECORD_INIT;
     record.entropy = results->entropy;
     record.logprob = results->logprob;
@@ -115,7 +115,7 @@ static void test_gradients(void) {
     for (size_t i = 0; i < ROWS; i++)
         by[i] = (float)test_normal();
     for (int k = 0; k < 2; k++) {
-        entrol_context *context = output_context(k ? entrol_blas_gemm : plain_gemm, 2, ENTROL_CPU_BEST);
+        entrol_context *context = context_with(ENTROL_CPU_BEST, 2, k ? entrol_blas_gemm : plain_gemm);
         const entrol_destination to_hidden = {d_hidden[k], ENTROL_F32, DEPTH, 0};
         const entrol_destination to_weight = {d_weight[k], ENTROL_F32, DEPTH, 0};
         const entrol_destination to_bias = {d_bias[k], ENTROL_F32, COLUMNS, 0};

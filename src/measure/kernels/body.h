@@ -48,6 +48,17 @@ static inline vf load_some(const float *z, size_t n) {
     return n >= ENT_W ? vf_load(z) : load_tail(z, n);
 }
 
+/* The first n of a vector's numbers, or all where n is at least ENT_W. */
+static inline void store_some(float *out, size_t n, vf x) {
+    if (n >= ENT_W) {
+        vf_store(out, x);
+        return;
+    }
+    float block[ENT_W];
+    vf_store(block, x);
+    memcpy(out, block, n * sizeof *out);
+}
+
 static float max_body(const float *z, size_t n) {
     vf m0 = vf_set(-INFINITY), m1 = m0, m2 = m0, m3 = m0;
     size_t i = 0;
@@ -527,13 +538,7 @@ static inline __attribute__((always_inline)) ent_masses masses_loop(float *out, 
         all = vf_add_units(all, mass, magic);
         if (has_above)
             above = vf_add_units(above, vf_zero_unless_above(mass, x, high), magic);
-        if (n - i >= ENT_W) {
-            vf_store(out + i, mass);
-        } else {
-            float block[ENT_W];
-            vf_store(block, mass);
-            memcpy(out + i, block, (n - i) * sizeof *out);
-        }
+        store_some(out + i, n - i, mass);
     }
     return (ent_masses){sum_of_units(all, n_vectors, magic), has_above ? sum_of_units(above, n_vectors, magic) : 0};
 }
@@ -553,13 +558,7 @@ static ent_kept keep_body(float *out, const float *z, size_t n, float threshold)
         const vf result = (vf)(vf_floats)(((vf_integers)x & is_kept) | (least & ~is_kept));
         n_kept -= is_kept; /* true is -1 */
         n_equal -= x == limit;
-        if (n - i >= ENT_W) {
-            vf_store(out + i, result);
-        } else {
-            float block[ENT_W];
-            vf_store(block, result);
-            memcpy(out + i, block, (n - i) * sizeof *out);
-        }
+        store_some(out + i, n - i, result);
     }
     for (size_t lane = 0; lane < ENT_W; lane++) {
         kept.n += (size_t)n_kept[lane];
@@ -592,14 +591,8 @@ static inline vf tanh_of(vf x) {
 
 static void soft_cap_body(float *z, size_t n, float cap) {
     const vf most = vf_set(cap), inverse = vf_set(1 / cap);
-    size_t i = 0;
-    for (; i + ENT_W <= n; i += ENT_W)
-        vf_store(z + i, vf_mul(most, tanh_of(vf_mul(inverse, vf_load(z + i)))));
-    if (i == n)
-        return;
-    float block[ENT_W];
-    vf_store(block, vf_mul(most, tanh_of(vf_mul(inverse, load_tail(z + i, n - i)))));
-    memcpy(z + i, block, (n - i) * sizeof *z);
+    for (size_t i = 0; i < n; i += ENT_W)
+        store_some(z + i, n - i, vf_mul(most, tanh_of(vf_mul(inverse, load_some(z + i, n - i)))));
 }
 
 static inline __attribute__((always_inline)) void narrow_loop(char *out, const float *x, size_t n,

@@ -192,13 +192,7 @@ static inline __attribute__((always_inline)) void pair_gradient_loop(float *out,
         const vf of_pq = vf_mul(vf_mul(k.by_pq, k.scale), vf_mul(pair.p, pair.u));
         const vf sum = vf_sub(of_pq, vf_mul(k.by_qp, pair_gain(&pair)));
         const vf gradient = vf_zero_unless_above(sum, zp, vf_set(-INFINITY));
-        if (task->n - i >= ENT_W) {
-            vf_store(out + i, gradient);
-        } else {
-            float block[ENT_W];
-            vf_store(block, gradient);
-            memcpy(out + i, block, (task->n - i) * sizeof *out);
-        }
+        store_some(out + i, task->n - i, gradient);
     }
 }
 

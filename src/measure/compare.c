@@ -45,10 +45,9 @@ static void add_sums(ent_pair_sums *total, const ent_pair_sums *sums) {
 static void compare_piece(void *argument, size_t index) {
     shared_row *shared = argument;
     const call *call = shared->call;
-    const size_t n_columns = call->p.logits->n_columns, each = ent_piece_columns(n_columns);
-    const size_t first = index * each, end = n_columns - first < each ? n_columns : first + each;
+    const ent_piece columns = ent_piece_at(call->p.logits->n_columns, index);
     ent_pair_sums total = {.kl_pq = 0};
-    for (size_t column = first; column < end; column += ENT_CHUNK) {
+    for (size_t column = columns.first; column < columns.end; column += ENT_CHUNK) {
         ent_pair_chunk chunk;
         ent_pair_task task;
         ent_pair_sums sums;

@@ -137,8 +137,9 @@ static void write_f64(char *out, const float *values, size_t n, int add) {
     }
 }
 
-void ent_destination_write(const ent_gradient_call *call, size_t row, size_t first_column, const float *values,
-                           size_t n) {
+/* Writes, or adds, n numbers from a column of a row on. */
+static void write_numbers(const ent_gradient_call *call, size_t row, size_t first_column, const float *values,
+                          size_t n) {
     const entrol_destination *to = &call->destination;
     const ent_kernels *kernels = call->rows.kernels;
     char *out = destination_at(call, row, first_column);
@@ -164,8 +165,7 @@ static void write_everywhere(const ent_gradient_call *call, size_t row, float va
     for (size_t i = 0; i < ENT_CHUNK; i++)
         values[i] = value;
     for (size_t column = 0; column < n_columns; column += ENT_CHUNK)
-        ent_destination_write(call, row, column, values,
-                              n_columns - column < ENT_CHUNK ? n_columns - column : ENT_CHUNK);
+        write_numbers(call, row, column, values, n_columns - column < ENT_CHUNK ? n_columns - column : ENT_CHUNK);
 }
 
 /* --- Long rows --- */
@@ -245,7 +245,7 @@ static void gradient_chunk(const ent_gradient_call *call, size_t row, ent_chunk 
     for (size_t i = 0; has_pair(terms) && i < chunk->n; i++)
         out[i] += apart[i];
     if (!is_direct)
-        ent_destination_write(call, row, chunk->first_column, values, chunk->n);
+        write_numbers(call, row, chunk->first_column, values, chunk->n);
 }
 
 typedef struct shared_row {
@@ -257,11 +257,10 @@ typedef struct shared_row {
 
 static void gradient_piece(void *argument, size_t index) {
     shared_row *shared = argument;
-    const size_t n_columns = shared->call->rows.logits->n_columns, each = ent_piece_columns(n_columns);
-    const size_t first = index * each, end = n_columns - first < each ? n_columns : first + each;
+    const ent_piece columns = ent_piece_at(shared->call->rows.logits->n_columns, index);
     ent_chunk chunk;
     double n_ties = shared->n_ties; /* pieces that other threads work on have none */
-    for (size_t column = first; column < end; column += ENT_CHUNK) {
+    for (size_t column = columns.first; column < columns.end; column += ENT_CHUNK) {
         ent_chunk_load(&chunk, &shared->call->rows, shared->row, column);
         gradient_chunk(shared->call, shared->row, &chunk, shared->terms, &n_ties);
     }
@@ -349,7 +348,7 @@ static void gradient_short(const ent_gradient_call *call, size_t first_row, size
             pair_chunk(apart, call, first_row + lane, 0, &terms[lane]);
         for (size_t j = 0; j < n_columns; j++)
             values[j] = tile.z[j * ENT_LANES + lane] + apart[j];
-        ent_destination_write(call, first_row + lane, 0, values, n_columns);
+        write_numbers(call, first_row + lane, 0, values, n_columns);
     }
 }
 

@@ -38,8 +38,4 @@ static inline int ent_gradient_is_plain(const ent_gradient_terms *terms) {
     return terms->is_zero || terms->reason != ENTROL_REASON_NONE;
 }
 
-/* Writes, or adds, n numbers from a column of a row on. */
-void ent_destination_write(const ent_gradient_call *call, size_t row, size_t first_column, const float *values,
-                           size_t n);
-
 #endif

@@ -260,8 +260,7 @@ float ent_output_target(const ent_output *output, size_t row) {
         output->rows.kernels->widen[weight->dtype](b, element_at(weight, column, first), n, NULL);
         add_products(sums, a, b, n);
     }
-    const uint8_t *mask = ent_rows_mask(&output->rows, row);
-    if (mask && !((mask[column / 8] >> (column % 8)) & 1))
+    if (!ent_is_allowed(ent_rows_mask(&output->rows, row), column))
         return -INFINITY;
     float z = (float)(((sums[0] + sums[4]) + (sums[1] + sums[5])) + ((sums[2] + sums[6]) + (sums[3] + sums[7])));
     if (output->layer.bias)

@@ -23,10 +23,7 @@ static void begin_row(call *call, size_t i) {
     const ent_rows *rows = &call->output.rows;
     ent_output_row *row = &call->rows[i];
     *row = (ent_output_row){.reason = ENTROL_REASON_NONE};
-    row->measured = (ent_row){
-        .state = ENT_STATE_INIT, .expects_top = 1, .expects_near = 1, .best = rows->n_best ? &call->bests[i] : NULL};
-    if (row->measured.best)
-        row->measured.best->n = 0;
+    ent_row_clear(&row->measured, rows, &call->bests[i]);
     if (ent_rows_has_target(rows, call->first_row + i))
         row->measured.state.target = (double)ent_output_target(&call->output, call->first_row + i);
 }

@@ -129,8 +129,8 @@ typedef struct shared_row {
     ent_best best[ENT_MAX_PIECES];
 } shared_row;
 
-/* An even number of them where there are several, for pairs of threads. */
-size_t ent_piece_columns(size_t n_columns) {
+/* Of all pieces but the last. An even number of them where there are several, for pairs of threads. */
+static size_t piece_columns(size_t n_columns) {
     const size_t n_pairs = (n_columns + 2 * ENT_PIECE - 1) / (2 * ENT_PIECE), most = ENT_MAX_PIECES / 2;
     const size_t n_pieces = n_columns <= ENT_PIECE ? 1 : 2 * (n_pairs < most ? n_pairs : most);
     const size_t n_chunks = (n_columns + ENT_CHUNK - 1) / ENT_CHUNK;
@@ -138,15 +138,19 @@ size_t ent_piece_columns(size_t n_columns) {
 }
 
 size_t ent_n_pieces(size_t n_columns) {
-    return n_columns <= ENT_PIECE ? 1 : (n_columns - 1) / ent_piece_columns(n_columns) + 1;
+    return n_columns <= ENT_PIECE ? 1 : (n_columns - 1) / piece_columns(n_columns) + 1;
+}
+
+ent_piece ent_piece_at(size_t n_columns, size_t index) {
+    const size_t each = piece_columns(n_columns), first = index * each;
+    return (ent_piece){first, n_columns - first < each ? n_columns : first + each};
 }
 
 static void measure_piece(ent_row *piece, ent_best *best, const ent_rows *rows, size_t row, size_t index) {
     ent_chunk chunk;
-    const size_t n_columns = rows->logits->n_columns, each = ent_piece_columns(n_columns), first = index * each;
-    const size_t end = n_columns - first < each ? n_columns : first + each;
+    const ent_piece columns = ent_piece_at(rows->logits->n_columns, index);
     ent_row_begin(piece, rows, row, best);
-    for (size_t column = first; column < end; column += ENT_CHUNK) {
+    for (size_t column = columns.first; column < columns.end; column += ENT_CHUNK) {
         ent_chunk_load(&chunk, rows, row, column);
         ent_row_measure_chunk(piece, rows, row, &chunk);
     }

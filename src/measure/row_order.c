@@ -18,7 +18,7 @@ const uint8_t *ent_rows_mask(const ent_rows *rows, size_t row) {
 
 double ent_rows_logit(const ent_rows *rows, size_t row, size_t column) {
     const uint8_t *mask = ent_rows_mask(rows, row);
-    if (mask && !((mask[column / 8] >> (column % 8)) & 1))
+    if (!ent_is_allowed(mask, column))
         return -INFINITY;
     return ent_element(ent_rows_at(rows, row), rows->logits->dtype, column);
 }
@@ -27,11 +27,15 @@ int ent_rows_has_target(const ent_rows *rows, size_t row) {
     return rows->targets && rows->targets[row] >= 0 && (uint64_t)rows->targets[row] < rows->logits->n_columns;
 }
 
-void ent_row_begin(ent_row *result, const ent_rows *rows, size_t row, ent_best *best) {
+void ent_row_clear(ent_row *result, const ent_rows *rows, ent_best *best) {
     *result =
         (ent_row){.state = ENT_STATE_INIT, .expects_top = 1, .expects_near = 1, .best = rows->n_best ? best : NULL};
     if (result->best)
         result->best->n = 0;
+}
+
+void ent_row_begin(ent_row *result, const ent_rows *rows, size_t row, ent_best *best) {
+    ent_row_clear(result, rows, best);
     if (ent_rows_has_target(rows, row))
         result->state.target = ent_rows_logit(rows, row, (size_t)rows->targets[row]);
 }
@@ -64,7 +68,7 @@ static void order_f64(ent_row *result, const ent_rows *rows, size_t row, size_t 
         const size_t column = first_column + i;
         double z;
         memcpy(&z, source + i * sizeof z, sizeof z);
-        if (mask && !((mask[column / 8] >> (column % 8)) & 1))
+        if (!ent_is_allowed(mask, column))
             z = (double)-INFINITY;
         result->n_greater += z > result->state.target;
         result->state.n_support += z > (double)-INFINITY;

@@ -11,6 +11,7 @@
 
 typedef struct call {
     ent_rows rows;
+    entrol_context *context; /* whose threads share each row; NULL: this thread alone */
     size_t rows_per_task;
     ent_trouble trouble;
 } call;
@@ -103,7 +104,7 @@ static void measure_task(void *argument, size_t index) {
     const size_t begin = index * call->rows_per_task, n_left = call->rows.logits->n_rows - begin;
     entrol_diagnosis found = {0};
     ent_rows_measure(&call->rows, begin, begin + (n_left < call->rows_per_task ? n_left : call->rows_per_task), NULL,
-                     NULL, &found, NULL);
+                     NULL, &found, call->context);
     ent_trouble_join(&call->trouble, &found);
 }
 
@@ -234,14 +235,8 @@ entrol_status entrol_measure_rows(entrol_context *context, const entrol_record *
     const entrol_status status = ent_rows_prepare(&call.rows, context, diagnosis, record, logits, targets, options);
     if (status != ENTROL_OK || logits->n_rows == 0)
         return status;
-    if (ent_rows_are_shared(logits, context)) {
-        entrol_diagnosis found = {0};
-        ent_rows_measure(&call.rows, 0, logits->n_rows, NULL, NULL, &found, context);
-        if (diagnosis)
-            *diagnosis = found;
-        return ENTROL_OK;
-    }
-    call.rows_per_task = ent_rows_per_task(logits);
+    call.context = ent_rows_are_shared(logits, context) ? context : NULL;
+    call.rows_per_task = call.context ? logits->n_rows : ent_rows_per_task(logits); /* one task, in this thread */
     ent_trouble_begin(&call.trouble);
     ent_parallel_for(context, (logits->n_rows - 1) / call.rows_per_task + 1, measure_task, &call);
     ent_trouble_end(&call.trouble, diagnosis);

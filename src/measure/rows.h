@@ -93,6 +93,11 @@ void ent_rows_measure(const ent_rows *rows, size_t begin, size_t end, entrol_sta
 const char *ent_rows_at(const ent_rows *rows, size_t row);
 const uint8_t *ent_rows_mask(const ent_rows *rows, size_t row); /* NULL: none */
 
+/* 1 if the mask (NULL: none) leaves the column. */
+static inline int ent_is_allowed(const uint8_t *mask, size_t column) {
+    return !mask || ((mask[column / 8] >> (column % 8)) & 1);
+}
+
 /* The logit of a column, -inf where masked. */
 double ent_rows_logit(const ent_rows *rows, size_t row, size_t column);
 
@@ -113,7 +118,7 @@ typedef struct ent_chunk {
 static inline double ent_chunk_f64(const ent_chunk *chunk, size_t i) {
     double z;
     memcpy(&z, chunk->source + i * sizeof z, sizeof z);
-    return !chunk->mask || ((chunk->mask[i / 8] >> (i % 8)) & 1) ? z : -(double)INFINITY;
+    return ent_is_allowed(chunk->mask, i) ? z : -(double)INFINITY;
 }
 
 void ent_chunk_load(ent_chunk *chunk, const ent_rows *rows, size_t row, size_t first_column);
@@ -129,7 +134,9 @@ typedef struct ent_tile {
 
 void ent_tile_fill(ent_tile *tile, const ent_rows *rows, size_t first_row, size_t n_rows);
 
-/* An empty row with its target looked up. `best` is memory for the greatest columns. */
+/* A row of no columns yet, and no target. `best` is memory for the greatest columns. */
+void ent_row_clear(ent_row *result, const ent_rows *rows, ent_best *best);
+/* The same with its target looked up. */
 void ent_row_begin(ent_row *result, const ent_rows *rows, size_t row, ent_best *best);
 
 /* Counts and keeps what rank, support and the greatest columns need of n columns from first_column on. `z` holds them
@@ -147,8 +154,13 @@ void ent_row_measure_chunk(ent_row *result, const ent_rows *rows, size_t row, en
  * share it. How many there are depends on the number of columns alone. */
 #define ENT_PIECE ((size_t)32768)
 enum { ENT_MAX_PIECES = 16 };
-size_t ent_piece_columns(size_t n_columns); /* a multiple of ENT_CHUNK; the last piece may have fewer */
 size_t ent_n_pieces(size_t n_columns);
+
+/* The columns [first, end) of a piece; first is a multiple of ENT_CHUNK. */
+typedef struct ent_piece {
+    size_t first, end;
+} ent_piece;
+ent_piece ent_piece_at(size_t n_columns, size_t index);
 
 /* 1 if there are so few rows that threads had better share each of them. */
 int ent_rows_are_shared(const entrol_matrix *logits, const entrol_context *context);

@@ -3,42 +3,15 @@
  *
  * One JSON object a line: case, dtype, rows, columns, threads, cpu, seconds {min, median, max}, gigabytes_per_second,
  * peer and ratio_to_peer. Options: --quick, --threads N. */
-#include <entrol/entrol.h>
+#include "harness.h"
 
 #include <ggml-cpu.h>
 #include <ggml.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { MOST = 15 };
-
-static double now(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
-
-static int compare_doubles(const void *a, const void *b) {
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static void print_spread(const char *name, double *values, size_t n) {
-    qsort(values, n, sizeof *values, compare_doubles);
-    printf(", \"%s\": {\"min\": %.6g, \"median\": %.6g, \"max\": %.6g}", name, values[0], values[n / 2], values[n - 1]);
-}
-
-/* Logits near a normal distribution, all of them different. */
-static void fill(float *z, size_t n) {
-    uint64_t state = 1;
-    for (size_t i = 0; i < n; i++) {
-        state = state * 6364136223846793005u + 1442695040888963407u;
-        const uint64_t r = state >> 8;
-        z[i] = (float)((double)((r & 0x3fff) + (r >> 14 & 0x3fff) + (r >> 28 & 0x3fff)) / 2048 - 12);
-    }
-}
 
 static int run_case(entrol_context *context, size_t n_rows, size_t n_columns, size_t repeats) {
     const size_t n = n_rows * n_columns;
@@ -53,7 +26,7 @@ static int run_case(entrol_context *context, size_t n_rows, size_t n_columns, si
     }
     struct ggml_tensor *logits = ggml_new_tensor_2d(ggml, GGML_TYPE_F32, (int64_t)n_columns, (int64_t)n_rows);
     struct ggml_cgraph *graph = ggml_new_graph(ggml);
-    fill(logits->data, n);
+    fill_logits(logits->data, ENTROL_F32, n);
     ggml_build_forward_expand(graph, ggml_soft_max(ggml, logits));
     entrol_record record = ENTROL_RECORD_INIT;
     record.entropy = values;
@@ -75,10 +48,10 @@ static int run_case(entrol_context *context, size_t n_rows, size_t n_columns, si
            "\"threads\": %d, "
            "\"cpu\": \"%s\"",
            n_rows, n_columns, n_threads, entrol_cpu_name(entrol_context_cpu(context)));
-    print_spread("seconds", seconds, repeats);
+    print_spread("seconds", seconds, repeats, "%.6g");
     printf(", \"gigabytes_per_second\": %.4g, \"peer\": \"ggml's softmax\"",
            (double)n * sizeof(float) / seconds[repeats / 2] / 1e9);
-    print_spread("ratio_to_peer", ratios, repeats);
+    print_spread("ratio_to_peer", ratios, repeats, "%.6g");
     printf("}\n");
     fflush(stdout);
     ggml_free(ggml);

@@ -5,22 +5,15 @@
  * the same bytes, only summed as integers, by the same threads; that of a gradient, which is written too, is memcpy. It
  * is measured before every repetition and paired with it. The roofline is the slower of the limit and the same work on
  * a row of 4,096 columns in the first-level cache. Options: --quick, --cpu NAME, --threads N, --filter WORD. */
-#include <entrol/entrol.h>
+#include "harness.h"
 
 #include <math.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define MAX_REPEATS 31
-
-static double now(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
 
 typedef struct bench_case {
     const char *name;
@@ -97,37 +90,6 @@ static double time_limit(const void *data, void *copy, size_t n_bytes, size_t n_
     return seconds;
 }
 
-static int compare_doubles(const void *a, const void *b) {
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(double *values, size_t n) {
-    qsort(values, n, sizeof *values, compare_doubles);
-    return n % 2 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
-}
-
-/* Logits like a model's, by a cheap generator: a sum of four uniform numbers is near enough to a normal one. */
-static void fill(void *data, entrol_dtype dtype, size_t n) {
-    uint64_t state = 1;
-    for (size_t i = 0; i < n; i++) {
-        state = state * 6364136223846793005u + 1442695040888963407u;
-        const uint64_t r = state >> 8;
-        const double sum = (double)(r & 0x3fff) + (double)(r >> 14 & 0x3fff) + (double)(r >> 28 & 0x3fff);
-        const float z = (float)((sum / 8192 - 3) * 4);
-        uint32_t bits;
-        memcpy(&bits, &z, sizeof bits);
-        if (dtype == ENTROL_F64)
-            ((double *)data)[i] = (double)z;
-        else if (dtype == ENTROL_F32)
-            ((float *)data)[i] = z;
-        else if (dtype == ENTROL_BF16)
-            ((uint16_t *)data)[i] = (uint16_t)(bits >> 16);
-        else /* any finite half will do: sign, exponent below 18, fraction */
-            ((uint16_t *)data)[i] = (uint16_t)((bits >> 16 & 0x8000) | (r % 18 << 10) | (r >> 20 & 0x3ff));
-    }
-}
-
 /* Every array that a record can have, each n_rows long. */
 static float *make_record(entrol_record *record, size_t n_rows, int all) {
     float *memory = malloc(8 * n_rows * sizeof *memory + n_rows * sizeof(int32_t));
@@ -146,18 +108,6 @@ static float *make_record(entrol_record *record, size_t n_rows, int all) {
     record->renyi = memory + 7 * n_rows;
     record->rank = (int32_t *)(void *)(memory + 8 * n_rows);
     return memory;
-}
-
-static void print_spread(const char *name, double *values, size_t n, const char *format) {
-    const double middle = median(values, n); /* sorts them */
-    const double three[3] = {values[0], middle, values[n - 1]};
-    static const char *const names[] = {"{\"min\": ", ", \"median\": ", ", \"max\": "};
-    printf(", \"%s\": ", name);
-    for (size_t i = 0; i < 3; i++) {
-        printf("%s", names[i]);
-        printf(format, three[i]);
-    }
-    printf("}");
 }
 
 /* What the repetitions of a case took, and what its limits took beside each. */
@@ -206,7 +156,7 @@ static int workload_make(workload *w, const bench_case *c, size_t n_rows) {
         fprintf(stderr, "no memory for %s\n", c->name);
         return 0;
     }
-    fill(w->data, c->dtype, n_rows * c->n_columns);
+    fill_logits(w->data, c->dtype, n_rows * c->n_columns);
     for (size_t i = 0; i < n_rows; i++)
         w->derivatives[i] = 0.5f;
     w->gradient = (entrol_gradient)ENTROL_GRADIENT_INIT;

@@ -4,10 +4,11 @@
  * One JSON object a line: case, dtype, rows, depth, columns, threads, cpu, seconds {min, median, max}, gigaflops, limit
  * and ratio_to_limit; the memory comes first. The limit is one sgemm for measuring and three for gradients, each whole
  * and by BLAS's own threads, as many as the context has; it is timed before every repetition and paired with it. Where
- * only a fifth of the rows has a gradient, it is a fifth of that. The
- * product needs rows x columns floats, which are allocated after the memory has been read. Options: --rows N, --depth
- * N,
- * --columns N, --threads N, --repeats N, --quick (an eighth of the columns), --bf16. */
+ * only a fifth of the rows has a gradient, it is a fifth of that. The product needs rows x columns floats, which are
+ * allocated after the memory has been read. Options: --rows N, --depth N, --columns N, --threads N, --repeats N,
+ * --quick (an eighth of the columns), --bf16. */
+#include "harness.h"
+
 #include <entrol_blas.h>
 
 #include <cblas.h>
@@ -15,7 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <time.h>
 
 #define MAX_REPEATS 31
 
@@ -38,26 +38,10 @@ typedef struct workload {
     float *f32_hidden, *f32_weight, *logits; /* of the BLAS alone */
 } workload;
 
-static double now(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
-
 static double peak_megabytes(void) {
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
     return (double)usage.ru_maxrss / 1024;
-}
-
-static int compare_doubles(const void *a, const void *b) {
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(double *values, size_t n) {
-    qsort(values, n, sizeof *values, compare_doubles);
-    return n % 2 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
 }
 
 static void *allocate(size_t n_bytes) {
@@ -173,14 +157,15 @@ static void run_case(const workload *w, const char *name, const char *limit, dou
         seconds[i] = time_of(function, w);
         ratios[i] = of_limit / seconds[i];
     }
-    const double middle = median(seconds, s->repeats), ratio = median(ratios, s->repeats);
     const double flops = 2 * n_products * share * (double)s->n_rows * (double)s->depth * (double)s->n_columns;
     printf("{\"case\": \"%s\", \"dtype\": \"%s\", \"rows\": %zu, \"depth\": %zu, \"columns\": %zu, \"threads\": %zu, "
-           "\"cpu\": \"%s\", \"seconds\": {\"min\": %.4g, \"median\": %.4g, \"max\": %.4g}, \"gigaflops\": %.4g, "
-           "\"limit\": \"%s\", \"ratio_to_limit\": {\"min\": %.3f, \"median\": %.3f, \"max\": %.3f}}\n",
+           "\"cpu\": \"%s\"",
            name, entrol_dtype_name(w->hidden.dtype), s->n_rows, s->depth, s->n_columns, s->n_threads,
-           entrol_cpu_name(entrol_context_cpu(w->context)), seconds[0], middle, seconds[s->repeats - 1],
-           flops / middle / 1e9, limit, ratios[0], ratio, ratios[s->repeats - 1]);
+           entrol_cpu_name(entrol_context_cpu(w->context)));
+    print_spread("seconds", seconds, s->repeats, "%.4g");
+    printf(", \"gigaflops\": %.4g, \"limit\": \"%s\"", flops / median(seconds, s->repeats) / 1e9, limit);
+    print_spread("ratio_to_limit", ratios, s->repeats, "%.3f");
+    printf("}\n");
     fflush(stdout);
 }
 

@@ -4,21 +4,14 @@
  * in the same repetition too, and their ratio {min, median, max}. One thread. Rows are "flat", normal logits of
  * standard deviation 2.5, whose nucleus of 0.9 is a tenth of the vocabulary, or "peaked", on top of which 30 columns
  * stand out, as in a model that is fairly sure. Options: --quick, --cpu NAME, --filter WORD. */
-#include <entrol/entrol.h>
+#include "harness.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { MAX_REPEATS = 21 };
-
-static double now(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
 
 typedef struct bench_case {
     const char *name;
@@ -108,11 +101,6 @@ static double measure(const workload *w, int with_support, int with_gradient) {
     return now() - start;
 }
 
-static int compare_doubles(const void *a, const void *b) {
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 static void run_case(workload *w, const shape *shape, const bench_case *c, int with_gradient, size_t repeats) {
     double plain[MAX_REPEATS], support[MAX_REPEATS], ratios[MAX_REPEATS];
     w->options = (entrol_measure_options)ENTROL_MEASURE_OPTIONS_INIT;
@@ -124,17 +112,15 @@ static void run_case(workload *w, const shape *shape, const bench_case *c, int w
         support[i] = measure(w, 1, with_gradient);
         ratios[i] = support[i] / plain[i];
     }
-    qsort(plain, repeats, sizeof *plain, compare_doubles);
-    qsort(support, repeats, sizeof *support, compare_doubles);
-    qsort(ratios, repeats, sizeof *ratios, compare_doubles);
     const double each = 1e9 / (double)shape->n_rows;
     printf("{\"case\": \"%s%s, %s\", \"dtype\": \"%s\", \"rows\": %zu, \"columns\": %zu, \"cpu\": \"%s\", "
-           "\"nanoseconds_per_row\": {\"plain\": %.4g, \"support\": %.4g}, \"ratio_to_plain\": {\"min\": %.2f, "
-           "\"median\": %.2f, \"max\": %.2f}}\n",
+           "\"nanoseconds_per_row\": {\"plain\": %.4g, \"support\": %.4g}",
            c->name, with_gradient ? ", gradient" : "", shape->peaked ? "peaked" : "flat",
            entrol_dtype_name(shape->dtype), shape->n_rows, shape->n_columns,
-           entrol_cpu_name(entrol_context_cpu(w->context)), plain[repeats / 2] * each, support[repeats / 2] * each,
-           ratios[0], ratios[repeats / 2], ratios[repeats - 1]);
+           entrol_cpu_name(entrol_context_cpu(w->context)), median(plain, repeats) * each,
+           median(support, repeats) * each);
+    print_spread("ratio_to_plain", ratios, repeats, "%.2f");
+    printf("}\n");
     fflush(stdout);
 }
 

@@ -18,7 +18,7 @@ void oracle_measure(oracle_row *row, const double *logits, const unsigned char *
                     double temperature, double renyi_order);
 
 /* The gradient by the logits of by[0] ln p_target + by[1] H + by[2] V, for a row that oracle_measure finds no trouble
- * in; of its three parts, which may cancel, the greatest |element|, and the sum of all |elements|. */
+ * in; of its parts (V has two), which may cancel, the greatest |element|, and the sum of all |elements|. */
 typedef struct oracle_gradient {
     long double *d_logits; /* n of them, the caller's */
     long double greatest, sizes;

@@ -71,6 +71,10 @@ static void check_greater(void) {
             }
         CHECK_INT(n_found, expected);
         CHECK_INT(kernels->count_greater(z, n, 4), expected);
+        size_t n_equal = 0;
+        for (size_t i = 0; i < n; i++)
+            n_equal += z[i] == 4;
+        CHECK_INT(kernels->count_equal(z, n, 4), n_equal);
         if (n > 0) {
             z[n - 1] = -INFINITY;
             CHECK_INT(kernels->count_greater(z, n, -INFINITY), n - 1);
@@ -176,7 +180,7 @@ static void sum_exactly(exact_sums *exact, const ent_sums_task *task) {
     for (size_t i = 0; i < task->n; i++) {
         const long double x = (long double)task->z[i] - (long double)task->m;
         const long double d = x * (long double)task->scale;
-        if (x == 0) {
+        if (task->has_top && x == 0) {
             exact->value[0]++;
             continue;
         }
@@ -205,31 +209,23 @@ static void compare_sums(const ent_sums *sums, const ent_sums_task *task) {
     }
 }
 
-/* 1 if a column counts as 0, -1 where one is too near the border to tell. */
-static int find_far(const ent_sums_task *task) {
-    int has_far = 0;
-    for (size_t i = 0; i < task->n; i++) {
-        const double d = ((double)task->z[i] - (double)task->m) * (double)task->scale;
-        if (fabs(d + 87) < 0.1)
-            return -1;
-        has_far |= d < -87;
-    }
-    return has_far;
+static float min_of(const float *z, size_t n) {
+    float least = INFINITY;
+    for (size_t i = 0; i < n; i++)
+        least = z[i] < least ? z[i] : least;
+    return least;
 }
 
-/* The sums, what is said of the columns, and the sums again where that promises that all are near. */
+/* The sums and the range of the columns, and the same again where all are near. */
 static void check_task(ent_sums_task *task) {
     ent_sums sums;
     kernels->sums(&sums, task);
     compare_sums(&sums, task);
-    CHECK(sums.greatest == max_of(task->z, task->n));
-    const int has_far = find_far(task);
-    CHECK(has_far < 0 || sums.has_far == has_far);
+    CHECK(sums.greatest == max_of(task->z, task->n) && sums.least == min_of(task->z, task->n));
     task->is_near = 1;
     kernels->sums(&sums, task);
-    CHECK(sums.greatest == max_of(task->z, task->n));
-    CHECK(has_far < 0 || sums.has_far == has_far);
-    if (!sums.has_far)
+    CHECK(sums.greatest == max_of(task->z, task->n) && sums.least == min_of(task->z, task->n));
+    if (ent_are_near((double)sums.least, (double)task->m, (double)task->scale))
         compare_sums(&sums, task);
     task->is_near = 0;
 }
@@ -251,8 +247,11 @@ static void check_sums(void) {
         task.next = (const char *)z; /* prefetching past the end must be harmless */
         task.next_step = 4;
         check_task(&task);
-        task.m += 1; /* no column is the greatest */
         task.has_top = 0;
+        check_task(&task);
+        task.m += 1; /* no column is the greatest */
+        check_task(&task);
+        task.m -= 4; /* some are above */
         check_task(&task);
         guarded_free(&buffer);
     }
@@ -292,8 +291,8 @@ static void compare_lane(const ent_lanes_sums *sums, const float *tile, size_t l
     for (size_t j = 0; j < n_columns; j++)
         z[j] = tile[j * ENT_LANES + lane];
     const float m = max_of(z, n_columns);
-    CHECK(sums->m[lane] == m);
-    ent_sums_task task = {.z = z, .n = n_columns, .m = isfinite(m) ? m : 0, .scale = scale};
+    CHECK(sums->m[lane] == m && sums->least[lane] == min_of(z, n_columns));
+    ent_sums_task task = {.z = z, .n = n_columns, .m = isfinite(m) ? m : 0, .scale = scale, .has_top = 1};
     exact_sums exact;
     sum_exactly(&exact, &task);
     const long double mean = exact.value[2] / (exact.value[0] + exact.value[1]);
@@ -373,14 +372,14 @@ static void check_lanes_values(void) {
 /* A gradient's element exactly, and what the contract allows. */
 static long double gradient_exactly(long double *allowed, const ent_gradient_task *task, float z) {
     const long double x = (long double)z - (long double)task->m, d = x * (long double)task->scale;
-    const long double y = d - (long double)task->mu, a = task->a, b = task->b, c = task->c;
-    const long double e = d < -87 ? 0 : expl(d), size = fabsl(a) + fabsl(b * y) + fabsl(c * y * y);
+    const long double y = d - (long double)task->mu, first = task->first, slope = task->slope, c = task->square;
+    const long double e = d < -87 ? 0 : expl(d), size = fabsl(first) + fabsl(slope * x) + fabsl(c * y * y);
     *allowed = 1e-37L; /* what comes of a float near the least */
     if (d == -INFINITY)
         return 0;
     *allowed += (e * (5e-7L + 1.5e-7L * fabsl(d)) + 1e-37L) * size +
-                1.8e-7L * e * (fabsl(d) + fabsl((long double)task->mu)) * fabsl(b + 2 * c * y);
-    return e * (a + b * y + c * y * y);
+                3.6e-7L * e * (fabsl(d) + fabsl((long double)task->mu)) * fabsl(c * y);
+    return e * (first + slope * x + c * y * y);
 }
 
 static double worst_gradient;
@@ -411,9 +410,10 @@ static void check_gradient(void) {
         const float m = n ? max_of(z, n) : 0;
         ent_gradient_task task = {.z = z, .n = n, .m = isfinite(m) ? m : 0, .scale = (float)exp(test_normal() / 2)};
         task.mu = -3 * (float)test_uniform();
-        task.a = (float)test_normal();
-        task.b = k % 7 ? (float)test_normal() : 0;
-        task.c = k % 2 ? (float)test_normal() : 0;
+        task.first = (float)test_normal();
+        task.slope = k % 7 ? (float)test_normal() : 0;
+        task.square = k % 2 ? (float)test_normal() : 0;
+        task.is_near = n > 0 && ent_are_near((double)min_of(z, n), (double)task.m, (double)task.scale);
         task.stream = way == 1;
         task.next = (const char *)z;
         task.next_step = 4;
@@ -445,11 +445,10 @@ static void check_gradient_lanes(void) {
             for (size_t j = 0; j < n_columns; j++)
                 lanes.m[lane] = fmaxf(lanes.m[lane], tile[j * ENT_LANES + lane]);
             lanes.mu[lane] = -(float)test_uniform();
-            lanes.a[lane] = lane == 4 ? 0 : (float)test_normal();
-            lanes.b[lane] = lane == 4 ? 0 : (float)test_normal();
-            lanes.c[lane] = lane % 2 ? 0 : (float)test_normal();
+            lanes.first[lane] = lane == 4 ? 0 : (float)test_normal();
+            lanes.slope[lane] = lane == 4 ? 0 : (float)test_normal();
+            lanes.square[lane] = lane == 4 || lane % 2 || n_columns % 3 == 1 ? 0 : (float)test_normal();
         }
-        lanes.c[4] = 0;
         memcpy(kept, tile, n_columns * ENT_LANES * sizeof *kept);
         kernels->gradient_lanes(tile, n_columns, scale, &lanes);
         for (size_t lane = 0; lane < ENT_LANES; lane++)
@@ -458,10 +457,10 @@ static void check_gradient_lanes(void) {
                                                 .n = 1,
                                                 .m = lanes.m[lane],
                                                 .scale = scale,
-                                                .mu = lanes.mu[lane],
-                                                .a = lanes.a[lane],
-                                                .b = lanes.b[lane],
-                                                .c = lanes.c[lane]};
+                                                .first = lanes.first[lane],
+                                                .slope = lanes.slope[lane],
+                                                .square = lanes.square[lane],
+                                                .mu = lanes.mu[lane]};
                 compare_gradient(&task, task.z, NULL, &tile[j * ENT_LANES + lane]);
                 CHECK(lane != 4 || tile[j * ENT_LANES + lane] == 0);
             }

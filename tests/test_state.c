@@ -78,6 +78,16 @@ static double tolerance_of(int statistic, double value) {
     return options.temperature == 1 ? tolerance : 2 * tolerance;
 }
 
+/* The least logit; of f64 as near as a float shows its distance from the greatest. */
+static void check_least(const sheet *sheet, const entrol_state *state, const char *what) {
+    double least = INFINITY;
+    for (size_t j = 0; j < sheet->n_columns; j++)
+        least = fmin(least, sheet_get(sheet, 0, j)); /* of a NaN and a number, the number */
+    const double allowed = sheet->dtype == ENTROL_F64 ? 1e-7 * (state->m - least) : 0;
+    CHECK_SAY(state->least == least || fabs(state->least - least) <= allowed, "%s, V = %zu: least is %.9g, not %.9g",
+              what, sheet->n_columns, state->least, least);
+}
+
 static void check_state(const sheet *sheet, const entrol_state *state, const char *what) {
     double *logits = sheet_row(sheet, 0);
     oracle_row row;
@@ -101,6 +111,8 @@ static void check_row(const sheet *sheet, const char *what) {
     const entrol_state whole = measure_piece(sheet, 0, sheet->n_columns), merged = measure_in_pieces(sheet);
     check_state(sheet, &whole, what);
     check_state(sheet, &merged, what);
+    check_least(sheet, &whole, what);
+    check_least(sheet, &merged, what);
 }
 
 static void check_kinds(size_t n, entrol_dtype dtype) {

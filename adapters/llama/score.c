@@ -30,7 +30,7 @@ static void no_distribution(const entrol_record *record) {
         record->rank[0] = 0;
     }
     if (record->state != NULL) {
-        *record->state = (entrol_state){NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN};
+        *record->state = (entrol_state){NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN};
     }
     for (size_t i = 0; i < record->n_top; i++) {
         if (record->top_id != NULL) {

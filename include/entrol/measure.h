@@ -27,6 +27,7 @@ typedef struct entrol_state {
     double second;    /* the greatest logit but for one column's, m for a tie, -inf for none; for margin */
     double target;    /* the target's logit, -inf for an impossible one, NaN where no column here is the target */
     double n_support; /* columns above -inf; for the Renyi entropy of order 0 */
+    double least;     /* the least logit, -inf where one is impossible, inf before the first column */
 } entrol_state;
 
 /* A subset S of a row's possible columns: of p renormalised on it, q = p / sum_S p, the entropy H_S is measured.
@@ -187,8 +188,9 @@ typedef struct entrol_destination {
  * its logits. A row in trouble, one without a target whose dL/d ln p is not 0, and one whose record is not finite (or
  * so great that a float overflows), gets NaN and is diagnosed, by its state: first_column is 0 where the column to
  * blame is in another shard. Columns off a support get exactly nothing of dL/dH_S. Accuracy, before rounding to
- * d_logits' dtype: within 1e-5 of the greatest element that a part of the record alone would give the row. The bits do
- * not depend on the threads.
+ * d_logits' dtype: within 1e-5 of the greatest element that a part of the record alone would give the row; varentropy
+ * has two parts, p (y^2 - V) and 2 p y with y = ln p + H, which cancel where V is stationary. The bits do not depend on
+ * the threads.
  *
  * Of the divergences from a reference, which d_logits may not overlap: a column that is impossible in p alone gets 0,
  * although KL(q||p) is inf there; one that is far below (more than 87 T) gets q's term of dL/dKL(q||p). A row whose

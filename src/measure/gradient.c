@@ -1,14 +1,15 @@
 /* The gradient of rows of logits, from the derivatives of a loss by what was measured of them: the arguments, each
  * row's terms, and the division among threads.
  *
- * With d = (z - m) / T, y = d - mean(d) (which is ln p + H), V the varentropy and p = softmax(z / T):
+ * With x = z - m, d = x / T, y = d - mean(d) (which is ln p + H), V the varentropy and p = softmax(z / T):
  *   T dlogp_t/dz_i = [i = t] - p_i,  T dH/dz_i = -p_i y_i,  T dV/dz_i = p_i (y_i^2 - V + 2 y_i).
- * Together e^d (a + b y + c y^2) and the target's own term. On a support S, where q = p / sum_S p, T dH_S/dz_i =
- * -q_i (d - mean_S(d)): added in a second pass over a chunk in the cache, in which the columns off S are impossible,
- * since y about another mean would not keep the digits. From a reference q, with delta = ln p - ln q, T dKL(p||q)/dz_i
- * = p_i (delta_i - KL) and T dKL(q||p)/dz_i = p_i - q_i, which the kernels take from the difference of the logits:
- * neither delta - KL, a difference from a mean, nor p - q = p (1 - e^-delta) loses digits where the rows are close.
- * Taking y about the mean and not from ln p + H keeps the digits of a flat row, whose gradient is small differences. */
+ * Together e^d (first + slope x + square y^2) and the target's own term. On a support S, where q = p / sum_S p, T
+ * dH_S/dz_i = -q_i (d - mean_S(d)): added in a second pass over a chunk in the cache, in which the columns off S are
+ * impossible, since y about another mean would not keep the digits. From a reference q, with delta = ln p - ln q, T
+ * dKL(p||q)/dz_i = p_i (delta_i - KL) and T dKL(q||p)/dz_i = p_i - q_i, which the kernels take from the difference of
+ * the logits: neither delta - KL, a difference from a mean, nor p - q = p (1 - e^-delta) loses digits where the rows
+ * are close. Taking y about the mean and not from ln p + H keeps the digits of a flat row, whose gradient is small
+ * differences. */
 #include "gradient.h"
 
 #include "support.h"
@@ -46,26 +47,36 @@ static double rest_of_probability(const entrol_state *state, double d, double e)
     return (d == 0 ? state->n_top - 1 + state->s : sum - e) / sum;
 }
 
-/* The target's element: as the others', but that 1 - p stands for -p. `a` is terms->a without the log-probability's
- * share. y^2 of a target far enough below overflows, where e^d is 0. */
-static double target_term(const entrol_state *state, double scale, double by_logprob, double a,
+/* The target's element: as the others', but that 1 - p stands for -p. `first` is terms->first without the
+ * log-probability's share. y^2 of a target far enough below overflows, where e^d is 0. */
+static double target_term(const entrol_state *state, double scale, double by_logprob, double first,
                           const ent_gradient_terms *terms) {
-    const double d = scale * (state->target - state->m), y = d - terms->mu, e = exp(d);
-    const double as_others = e == 0 ? 0 : e * (a + y * (terms->b + y * terms->c));
+    const double x = state->target - state->m, d = scale * x, y = d - terms->mu, e = exp(d);
+    const double as_others = e == 0 ? 0 : e * (first + terms->slope * x + terms->square * y * y);
     return as_others + scale * by_logprob * rest_of_probability(state, d, e);
 }
 
-/* 1 if no float overflows on the way: |y| is at most 87, and p |delta - KL| at most about 2 KL + 1. */
+/* 1 if a line and a square are floats wherever d and y are within 87 of 0. */
+static int is_float(double first, double slope, double square, double scale) {
+    return fabs(first) + 87 * (fabs(slope) / scale + 87 * fabs(square)) <= (double)FLT_MAX &&
+           fabs(slope) <= (double)FLT_MAX;
+}
+
+/* 1 if no float overflows on the way; p |delta - KL| is at most about 2 KL + 1. */
 static int are_floats(const ent_gradient_terms *terms, double scale) {
     const ent_pair_row *pair = &terms->pair;
     const double kl = terms->by_pq == 0 ? 0 : scale * (pair->pivot - pair->shift);
-    return fabs(terms->a) + 87 * (fabs(terms->b) + 87 * fabs(terms->c)) <= (double)FLT_MAX &&
-           87 * fabs(terms->b_support) <= (double)FLT_MAX &&
+    return is_float(terms->first, terms->slope, terms->square, scale) &&
+           is_float(terms->support_first, terms->support_slope, 0, scale) &&
            fabs(terms->by_pq) * fmax(1, scale) * (2 * fabs(kl) + 4) + 2 * fabs(terms->by_qp) <= (double)FLT_MAX;
 }
 
 static int has_pair(const ent_gradient_terms *terms) {
     return terms->by_pq != 0 || terms->by_qp != 0;
+}
+
+static int has_support(const ent_gradient_terms *terms) {
+    return terms->support_slope != 0;
 }
 
 static void find_pair_terms(ent_gradient_terms *terms, const entrol_pair *pair, const entrol_state *state, double scale,
@@ -78,12 +89,18 @@ static void find_pair_terms(ent_gradient_terms *terms, const entrol_pair *pair, 
         terms->reason = ENTROL_REASON_GRADIENT;
 }
 
+/* b d = slope x, with the slope a float, so that what is taken of it at the mean belongs to it. */
+static double slope_of(double b, double scale) {
+    return (double)(float)(b * scale);
+}
+
 static void find_support_terms(ent_gradient_terms *terms, const entrol_support *support, double scale,
                                double by_entropy) {
     const double sum = support->n_top + support->s;
     terms->support = *support;
-    terms->mu_support = sum == 0 ? 0 : scale * support->t / sum;
-    terms->b_support = (sum == 0 ? 0 : -scale / sum) * by_entropy; /* of no column, H_S is 0 */
+    const int is_empty = sum == 0; /* of no column, H_S is 0 */
+    terms->support_slope = slope_of((is_empty ? 0 : -scale / sum) * by_entropy, scale);
+    terms->support_first = -terms->support_slope * (is_empty ? 0 : support->t / sum);
 }
 
 void ent_gradient_find_terms(ent_gradient_terms *terms, const ent_rows *rows, const entrol_gradient *gradient,
@@ -100,13 +117,15 @@ void ent_gradient_find_terms(ent_gradient_terms *terms, const ent_rows *rows, co
     terms->reason = ent_state_trouble(state, by_logprob != 0);
     if (terms->reason != ENTROL_REASON_NONE)
         return;
-    const double sum = ent_state_sum(state), each = scale / sum;
+    const double sum = ent_state_sum(state), each = scale / sum, mean = state->t / sum;
     terms->m = state->m;
-    terms->mu = scale * state->t / sum;
-    const double a = by_varentropy == 0 ? 0 : -each * by_varentropy * ent_state_varentropy(state, scale);
-    terms->a = a - each * by_logprob;
-    terms->b = each * (2 * by_varentropy - by_entropy);
-    terms->c = each * by_varentropy;
+    terms->is_near = ent_are_near(state->least, state->m, scale);
+    terms->mu = scale * mean;
+    terms->slope = slope_of(each * (2 * by_varentropy - by_entropy), scale);
+    terms->square = each * by_varentropy;
+    const double variance = by_varentropy == 0 ? 0 : ent_state_varentropy(state, scale);
+    const double first = -terms->slope * mean - terms->square * variance;
+    terms->first = first - each * by_logprob;
     if (by_support != 0)
         find_support_terms(terms, support, scale, by_support);
     if (by_pq != 0 || by_qp != 0)
@@ -115,7 +134,7 @@ void ent_gradient_find_terms(ent_gradient_terms *terms, const ent_rows *rows, co
         terms->reason = ENTROL_REASON_GRADIENT;
     if (by_logprob != 0 && ent_rows_has_target(rows, row) && state->target > -INFINITY) {
         terms->column = rows->targets[row];
-        terms->target = target_term(state, scale, by_logprob, a, terms);
+        terms->target = target_term(state, scale, by_logprob, first, terms);
     }
 }
 
@@ -170,21 +189,30 @@ static void write_everywhere(const ent_gradient_call *call, size_t row, float va
 
 /* --- Long rows --- */
 
+/* A row that has just been measured is gone through backwards, since what was measured last is nearest; but the first
+ * of equal columns are a support's. */
+static int goes_backwards(const ent_gradient_call *call, const ent_gradient_terms *terms) {
+    return call->is_measured && !has_support(terms);
+}
+
 /* The part of a row's gradient that all columns have, in `out`. */
 static void plain_chunk(float *out, const ent_gradient_call *call, const ent_chunk *chunk,
                         const ent_gradient_terms *terms, int adds, int streams) {
     const size_t step = entrol_dtype_size(call->rows.logits->dtype);
+    const uintptr_t here = (uintptr_t)chunk->source;
+    const uintptr_t next = goes_backwards(call, terms) ? here - ENT_CHUNK * step : here + chunk->n * step;
     const ent_gradient_task task = {.z = chunk->z,
                                     .n = chunk->n,
                                     .m = (float)(terms->m - chunk->origin),
                                     .scale = (float)call->rows.scale,
+                                    .first = (float)terms->first,
+                                    .slope = (float)terms->slope,
+                                    .square = (float)terms->square,
                                     .mu = (float)terms->mu,
-                                    .a = (float)terms->a,
-                                    .b = (float)terms->b,
-                                    .c = (float)terms->c,
+                                    .is_near = terms->is_near,
                                     .add = adds ? out : NULL,
                                     .stream = streams,
-                                    .next = chunk->source + chunk->n * step,
+                                    .next = (const char *)next,
                                     .next_step = step};
     const size_t target = (size_t)terms->column - chunk->first_column;
     const int has_target = terms->column >= 0 && target < chunk->n;
@@ -201,8 +229,8 @@ static void support_chunk(float *out, const float *before, const float *kept, co
                                     .n = chunk->n,
                                     .m = (float)(terms->support.m - chunk->origin),
                                     .scale = (float)call->rows.scale,
-                                    .mu = (float)terms->mu_support,
-                                    .b = (float)terms->b_support,
+                                    .first = (float)terms->support_first,
+                                    .slope = (float)terms->support_slope,
                                     .add = before,
                                     .stream = streams,
                                     .next = (const char *)kept};
@@ -232,7 +260,7 @@ static void gradient_chunk(const ent_gradient_call *call, size_t row, ent_chunk 
         ent_chunk_narrow(chunk, terms->m);
     if (has_pair(terms)) /* before the gradient takes the logits' place */
         pair_chunk(apart, call, row, chunk->first_column, terms);
-    if (terms->b_support != 0)
+    if (has_support(terms))
         n_kept = ent_support_keep(kept, n_ties, &terms->support, &call->rows, chunk);
     const int adds = is_direct && to->add, streams = is_direct && call->past_caches && !has_pair(terms);
     float *first = streams && n_kept > 0 ? values : out; /* what is added to stays in the cache */
@@ -258,13 +286,16 @@ typedef struct shared_row {
 static void gradient_piece(void *argument, size_t index) {
     shared_row *shared = argument;
     const ent_piece columns = ent_piece_at(shared->call->rows.logits->n_columns, index);
+    const size_t n_chunks = (columns.end - columns.first + ENT_CHUNK - 1) / ENT_CHUNK;
+    const int backwards = goes_backwards(shared->call, shared->terms);
     ent_chunk chunk;
     double n_ties = shared->n_ties; /* pieces that other threads work on have none */
-    for (size_t column = columns.first; column < columns.end; column += ENT_CHUNK) {
-        ent_chunk_load(&chunk, &shared->call->rows, shared->row, column);
+    for (size_t i = 0; i < n_chunks; i++) {
+        const size_t place = backwards ? n_chunks - 1 - i : i;
+        ent_chunk_load(&chunk, &shared->call->rows, shared->row, columns.first + place * ENT_CHUNK);
         gradient_chunk(shared->call, shared->row, &chunk, shared->terms, &n_ties);
     }
-    if (shared->terms->b_support != 0)
+    if (has_support(shared->terms))
         shared->n_ties = n_ties;
 }
 
@@ -272,21 +303,21 @@ static void row_gradient(const ent_gradient_call *call, size_t row, const ent_gr
                          entrol_context *context) {
     shared_row shared = {call, row, terms, terms->support.n_ties};
     const size_t n_pieces = ent_n_pieces(call->rows.logits->n_columns);
-    const int in_parallel = context && terms->b_support == 0; /* the first ties are a support's, piece after piece */
+    const int in_parallel = context && !has_support(terms), backwards = goes_backwards(call, terms);
     if (in_parallel)
         ent_parallel_for(context, n_pieces, gradient_piece, &shared);
     for (size_t i = 0; !in_parallel && i < n_pieces; i++)
-        gradient_piece(&shared, i);
+        gradient_piece(&shared, backwards ? n_pieces - 1 - i : i);
 }
 
 /* --- Short rows --- */
 
 static void set_lane(ent_gradient_lanes *lanes, size_t lane, const ent_gradient_terms *terms, double origin) {
     lanes->m[lane] = (float)(terms->m - origin);
+    lanes->first[lane] = (float)terms->first;
+    lanes->slope[lane] = (float)terms->slope;
+    lanes->square[lane] = (float)terms->square;
     lanes->mu[lane] = (float)terms->mu;
-    lanes->a[lane] = (float)terms->a;
-    lanes->b[lane] = (float)terms->b;
-    lanes->c[lane] = (float)terms->c;
 }
 
 /* Adds the part that the supports' columns have. A second tile has the logits, -inf for other columns. */
@@ -298,7 +329,7 @@ static void add_support_lanes(ent_tile *tile, const ent_gradient_call *call, siz
     for (size_t lane = 0; lane < n_rows; lane++) {
         const entrol_support *support = &terms[lane].support;
         double n_ties = support->n_ties;
-        for (size_t j = 0; j < n_columns && terms[lane].b_support != 0; j++) {
+        for (size_t j = 0; j < n_columns && has_support(&terms[lane]); j++) {
             const double z = ent_rows_logit(&call->rows, first_row + lane, j);
             const int is_tie = z == support->threshold && n_ties > 0;
             n_ties -= is_tie;
@@ -306,19 +337,19 @@ static void add_support_lanes(ent_tile *tile, const ent_gradient_call *call, siz
                 kept->z[j * ENT_LANES + lane] = -INFINITY;
         }
         lanes.m[lane] = (float)(support->m - kept->origin[lane]);
-        lanes.mu[lane] = (float)terms[lane].mu_support;
-        lanes.b[lane] = (float)terms[lane].b_support;
+        lanes.first[lane] = (float)terms[lane].support_first;
+        lanes.slope[lane] = (float)terms[lane].support_slope;
     }
     call->rows.kernels->gradient_lanes(kept->z, n_columns, (float)call->rows.scale, &lanes);
     for (size_t i = 0; i < n_columns * ENT_LANES; i++)
-        if (i % ENT_LANES < n_rows && terms[i % ENT_LANES].b_support != 0)
+        if (i % ENT_LANES < n_rows && has_support(&terms[i % ENT_LANES]))
             tile->z[i] += kept->z[i];
 }
 
 static int any_support(const ent_gradient_terms *terms, size_t n_rows) {
     int any = 0;
     for (size_t i = 0; i < n_rows; i++)
-        any |= terms[i].b_support != 0;
+        any |= has_support(&terms[i]);
     return any;
 }
 
@@ -499,6 +530,7 @@ static void run(entrol_context *context, task *task, entrol_diagnosis *diagnosis
     if (logits->n_rows == 0)
         return;
     task->rows_per_block = rows_per_block(logits);
+    task->call->is_measured = !task->states;
     task->context = ent_rows_are_shared(logits, context) ? context : NULL;
     const size_t n = ent_rows_per_task(logits);
     task->rows_per_task = task->context              ? logits->n_rows /* one task, in this thread */

@@ -10,19 +10,21 @@ typedef struct ent_gradient_call {
     entrol_gradient gradient;
     entrol_destination destination;
     int past_caches; /* what is written is more than the caches hold */
+    int is_measured; /* in the same call, just before */
     ent_trouble trouble;
 } ent_gradient_call;
 
-/* What a row's gradient is made of: dz_i = e^d (a + b y + c y^2), y = d - mu, d = scale (z_i - m), and of the target
- * exactly `target`. */
+/* What a row's gradient is made of: dz_i = e^d (first + slope x + square y^2), x = z_i - m, d = scale x, y = d - mu,
+ * and of the target exactly `target`. */
 typedef struct ent_gradient_terms {
-    double m, mu, a, b, c;
-    double target;                /* the target's element */
-    int64_t column;               /* the target's; -1: none here */
-    int is_plain_zero;            /* all of the above is */
-    entrol_support support;       /* whose columns get e^d b_support (d - mu_support) more, d from its own m */
-    double mu_support, b_support; /* 0: none */
-    ent_pair_row pair;            /* p and its reference q, and what pair_gradient multiplies their parts by; 0: none */
+    double m, mu, first, slope, square;
+    double target;          /* the target's element */
+    int64_t column;         /* the target's; -1: none here */
+    int is_plain_zero;      /* all of the above is */
+    int is_near;            /* no column counts as impossible */
+    entrol_support support; /* whose columns get e^d (support_first + support_slope x) more, x from its own m */
+    double support_first, support_slope; /* 0: none */
+    ent_pair_row pair; /* p and its reference q, and what pair_gradient multiplies their parts by; 0: none */
     double by_pq, by_qp;
     int is_zero;          /* all of it: the logits need not be looked at */
     entrol_reason reason; /* why all of it is NaN; NONE: it is not */

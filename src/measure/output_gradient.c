@@ -69,10 +69,11 @@ static void differentiate_row(const ent_output *output, float *z, size_t first_c
                                     .n = n,
                                     .m = (float)terms->m,
                                     .scale = (float)output->rows.scale,
+                                    .first = (float)terms->first,
+                                    .slope = (float)terms->slope,
+                                    .square = (float)terms->square,
                                     .mu = (float)terms->mu,
-                                    .a = (float)terms->a,
-                                    .b = (float)terms->b,
-                                    .c = (float)terms->c,
+                                    .is_near = terms->is_near,
                                     .next = (const char *)(z + n),
                                     .next_step = sizeof *z};
     output->rows.kernels->gradient(is_capped ? values : z, &task);

@@ -39,25 +39,12 @@ void ent_chunk_load(ent_chunk *chunk, const ent_rows *rows, size_t row, size_t f
     chunk->z = chunk->memory;
 }
 
-/* Sums whose squares are taken near the chunk's own mean: about the row's mean so far, or again about the chunk's where
- * that was too far off for float (u would be a difference of large numbers). */
-static void add_chunk(entrol_state *state, const ent_rows *rows, ent_sums *sums, ent_sums_task *task) {
-    if (rows->wants_squares && sums->s > 0) {
-        const double mean = sums->t / sums->s;
-        if (fabs(mean - (double)task->pivot) * rows->scale > 1 &&
-            sums->u > 8 * ent_sums_m2(sums, (double)task->pivot)) {
-            task->pivot = (float)mean;
-            rows->kernels->sums(sums, task);
-        }
-    }
-    ent_state_add(state, sums, (double)task->pivot);
-}
-
 /* The sum of e^(order d), for Renyi entropy, is the sum s at another scale. */
 static void add_power(entrol_state *state, const ent_rows *rows, const ent_sums_task *task) {
     ent_sums sums;
     ent_sums_task power = *task;
     power.scale = (float)(rows->scale * rows->options.renyi_order);
+    power.has_top = 1;
     power.squares = power.is_near = 0;
     rows->kernels->sums(&sums, &power);
     state->power += sums.s;
@@ -69,31 +56,95 @@ static void rise(entrol_state *state, const ent_rows *rows, double max) {
         ent_state_rise(state, max, rows->scale, rows->options.renyi_order);
 }
 
-/* Sums at the row's top so far. */
-static void sum_at_top(ent_sums *sums, ent_sums_task *task, const entrol_state *state, const ent_rows *rows,
-                       const ent_chunk *chunk) {
+static void set_m(ent_sums_task *task, const entrol_state *state, const ent_chunk *chunk) {
     const double m = state->m > -INFINITY ? state->m : 0; /* nothing finite yet: only a NaN can show */
     task->m = (float)(m - chunk->origin);
-    task->pivot = rows->wants_squares && state->s > 0 ? (float)(state->t / state->s) : 0;
-    rows->kernels->sums(sums, task);
 }
 
-/* Sums of a chunk, which is taken to be like the one before; if it is not, again, as it is. */
-static void sum_chunk(ent_sums *sums, ent_sums_task *task, ent_row *result, const ent_rows *rows,
-                      const ent_chunk *chunk) {
+/* Sums at the row's top so far. Squares are taken about the row's mean so far, or again about the chunk's where that
+ * was too far off for float (u would be a difference of large numbers). */
+static void sum_at_top(ent_sums *sums, ent_sums_task *task, const entrol_state *state, const ent_rows *rows,
+                       const ent_chunk *chunk) {
+    set_m(task, state, chunk);
+    task->pivot = rows->wants_squares && state->s > 0 ? (float)(state->t / state->s) : 0;
+    rows->kernels->sums(sums, task);
+    if (!rows->wants_squares || !(sums->s > 0))
+        return;
+    const double mean = sums->t / sums->s;
+    if (fabs(mean - (double)task->pivot) * rows->scale > 1 && sums->u > 8 * ent_sums_m2(sums, (double)task->pivot)) {
+        task->pivot = (float)mean;
+        rows->kernels->sums(sums, task);
+    }
+}
+
+/* Sums at m in which the greatest columns are, `x` above m: takes them out, and moves the rest to them. 0 where so much
+ * would go that the digits of the rest went with it. */
+static int take_out_top(ent_sums *sums, double n_top, double x, double scale) {
+    const double e = exp(x * scale), s = n_top * e, t = s * x;
+    if (!(x * scale < 32 && s <= sums->s / 3 && t <= (t - sums->t) / 2))
+        return 0;
+    const double rest = sums->s - s;
+    sums->n_top = n_top;
+    sums->s = rest / e;
+    sums->t = (sums->t - t - rest * x) / e;
+    return 1;
+}
+
+/* The same for the squares of the sums before. */
+static int take_out_squares(ent_sums *sums, const ent_sums *before, double n_top, double x, double pivot,
+                            double scale) {
+    const double e = exp(x * scale), u = n_top * e * (x - pivot) * (x - pivot), q = before->q - n_top * e * e;
+    if (!(u <= before->u / 3))
+        return 0;
+    sums->u = (before->u - u) / e;
+    sums->q = q > 0 ? q / e / e : 0;
+    return 1;
+}
+
+/* Goes on from sums of a chunk whose greatest columns are `x` above the row's top: they become it. The sums s and t do
+ * not depend on whether squares are wanted. Returns the squares of the rest about its own mean. */
+static double sum_below_top(ent_sums *sums, ent_sums_task *task, ent_row *result, const ent_rows *rows,
+                            const ent_chunk *chunk, double x) {
+    ent_sums below = *sums;
+    const double pivot = (double)task->pivot, scale = rows->scale;
+    const double n_top = (double)rows->kernels->count_equal(chunk->z, chunk->n, sums->greatest);
+    const int is_apart = !task->has_top && take_out_top(&below, n_top, x, scale);
+    const int has_all = is_apart && (!rows->wants_squares || take_out_squares(&below, sums, n_top, x, pivot, scale));
+    double m2 = ent_sums_m2(&below, pivot - x);
+    rise(&result->state, rows, (double)sums->greatest + chunk->origin);
+    if (!has_all) {
+        task->has_top = 1;
+        task->is_near = 0;
+        sum_at_top(sums, task, &result->state, rows, chunk);
+        m2 = ent_sums_m2(sums, (double)task->pivot);
+        below.q = sums->q;
+    }
+    if (is_apart)
+        *sums = below;
+    result->expects_top = !is_apart;
+    result->expects_near = ent_are_near((double)sums->least + chunk->origin, result->state.m, scale);
+    return m2;
+}
+
+/* Sums of a chunk, which is taken to be like the one before; if it is not, again, as it is. The greatest columns are
+ * left out of the sums (has_top) or, where that loses nothing, taken out of them afterwards, which is faster. Returns
+ * the squares of the rest about its own mean. */
+static double sum_chunk(ent_sums *sums, ent_sums_task *task, ent_row *result, const ent_rows *rows,
+                        const ent_chunk *chunk) {
     entrol_state *state = &result->state;
     task->has_top = result->expects_top;
     task->is_near = result->expects_near;
     sum_at_top(sums, task, state, rows, chunk);
-    const double greatest = (double)sums->greatest + chunk->origin;
-    result->expects_top = greatest >= state->m;
-    result->expects_near = !sums->has_far;
-    if (greatest > state->m || result->expects_top > task->has_top || result->expects_near < task->is_near) {
-        rise(state, rows, greatest);
-        task->has_top = 1;
+    if (task->is_near && !ent_are_near((double)sums->least, (double)task->m, rows->scale)) {
         task->is_near = 0;
         sum_at_top(sums, task, state, rows, chunk);
     }
+    const double x = (double)sums->greatest - (double)task->m, pivot = (double)task->pivot;
+    if (x > 0 || (x == 0 && !task->has_top))
+        return sum_below_top(sums, task, result, rows, chunk, x);
+    result->expects_top = x == 0;
+    result->expects_near = ent_are_near((double)sums->least, (double)task->m, rows->scale);
+    return ent_sums_m2(sums, pivot);
 }
 
 void ent_row_measure_chunk(ent_row *result, const ent_rows *rows, size_t row, ent_chunk *chunk) {
@@ -113,10 +164,14 @@ void ent_row_measure_chunk(ent_row *result, const ent_rows *rows, size_t row, en
                           .squares = rows->wants_squares,
                           .next = chunk->source + chunk->n * step,
                           .next_step = step};
-    sum_chunk(&sums, &task, result, rows, chunk);
-    add_chunk(state, rows, &sums, &task);
-    if (rows->wants_power)
+    const double m2 = sum_chunk(&sums, &task, result, rows, chunk);
+    ent_state_add(state, &sums, m2);
+    const double least = (double)sums.least + chunk->origin;
+    state->least = least < state->least ? least : state->least;
+    if (rows->wants_power) {
+        set_m(&task, state, chunk);
         add_power(state, rows, &task);
+    }
     ent_row_order(result, rows, row, exact, chunk->first_column, chunk->n, (double)sums.greatest);
 }
 

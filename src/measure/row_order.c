@@ -29,7 +29,7 @@ int ent_rows_has_target(const ent_rows *rows, size_t row) {
 
 void ent_row_clear(ent_row *result, const ent_rows *rows, ent_best *best) {
     *result =
-        (ent_row){.state = ENT_STATE_INIT, .expects_top = 1, .expects_near = 1, .best = rows->n_best ? best : NULL};
+        (ent_row){.state = ENT_STATE_INIT, .expects_top = 0, .expects_near = 1, .best = rows->n_best ? best : NULL};
     if (result->best)
         result->best->n = 0;
 }

@@ -78,6 +78,7 @@ static void read_lane(ent_row *result, const ent_lanes_sums *sums, size_t lane, 
     result->state.n_top = n_top;
     result->state.s = s;
     result->state.t = t;
+    result->state.least = (double)sums->least[lane];
     if (!squares || n_top == 0) /* nothing finite: its mean is 0 / 0 */
         return;
     /* u is about the mean of all columns: what the top adds to it is added again when the row is written */
@@ -152,6 +153,7 @@ void ent_rows_measure_short(const ent_rows *rows, size_t first_row, size_t n_row
         if (again)
             look_again(&result, rows, first_row + lane, &tile, lane);
         result.state.m += tile.origin[lane];
+        result.state.least += tile.origin[lane];
         result.has_values = has_values;
         finish(rows, first_row + lane, &result, user);
     }

@@ -39,10 +39,10 @@ double ent_sums_m2(const ent_sums *sums, double pivot) {
     return m2 < 0 ? 0 : m2;
 }
 
-void ent_state_add(entrol_state *state, const ent_sums *sums, double pivot) {
+void ent_state_add(entrol_state *state, const ent_sums *sums, double m2) {
     state->n_top += sums->n_top;
     state->q += sums->q;
-    join(state, sums->s, sums->t, ent_sums_m2(sums, pivot));
+    join(state, sums->s, sums->t, m2);
 }
 
 entrol_reason ent_state_trouble(const entrol_state *state, int wants_target) {
@@ -88,6 +88,7 @@ void ent_state_merge(entrol_state *state, const entrol_state *other, double scal
     state->q += added.q;
     state->power += added.power;
     state->n_support += added.n_support;
+    state->least = added.least < state->least ? added.least : state->least;
     state->second = second;
     state->target = isnan(state->target) ? added.target : state->target;
     join(state, added.s, added.t, added.m2);

@@ -8,7 +8,7 @@
 #include <entrol/measure.h>
 
 #define ENT_STATE_INIT                                                                                                 \
-    { -INFINITY, 0, 0, 0, 0, 0, 0, -INFINITY, NAN, 0 }
+    { -INFINITY, 0, 0, 0, 0, 0, 0, -INFINITY, NAN, 0, INFINITY }
 
 /* Makes `m`, greater than state->m, the new top: what was the top joins the rest. */
 void ent_state_rise(entrol_state *state, double m, double scale, double renyi_order);
@@ -16,8 +16,8 @@ void ent_state_rise(entrol_state *state, double m, double scale, double renyi_or
 /* Adds other columns of the same row. */
 void ent_state_merge(entrol_state *state, const entrol_state *other, double scale, double renyi_order);
 
-/* Adds a chunk's sums, taken at the state's m; `u` was taken about `pivot`. */
-void ent_state_add(entrol_state *state, const ent_sums *sums, double pivot);
+/* Adds a chunk's sums, taken at the state's m; m2 is ent_sums_m2. */
+void ent_state_add(entrol_state *state, const ent_sums *sums, double m2);
 
 /* Why nothing is known of a row, or not of its target although that is wanted; NONE: no trouble. */
 entrol_reason ent_state_trouble(const entrol_state *state, int wants_target);

@@ -19,6 +19,11 @@
 
 #define ENT_ALL_LANES ((1u << ENT_W) - 1)
 
+/* The pattern of a vf, with the compiler's own operators. */
+typedef uint32_t __attribute__((vector_size(ENT_W * sizeof(uint32_t)))) vf_bits;
+typedef int32_t __attribute__((vector_size(ENT_W * sizeof(int32_t)))) vf_integers;
+typedef float __attribute__((vector_size(ENT_W * sizeof(float)))) vf_floats;
+
 /* exp: t = c x + 1.5 2^23 leaves the integer k nearest to c x in the low bits of t; f = c x - k is in [-1/2, 1/2]; a
  * polynomial gives 2^f, and k is added to its exponent. The polynomial is the minimax one of degree 5 for the relative
  * error (Remez), 7.5e-8 before its coefficients were rounded to float and 1.6e-7 after. c = scale log2(e). */
@@ -78,6 +83,22 @@ static size_t count_greater_body(const float *z, size_t n, float threshold) {
     size_t count = 0;
     for (size_t i = 0; i < n; i += ENT_W)
         count += (size_t)__builtin_popcount(vf_greater_bits(load_some(z + i, n - i), limit));
+    return count;
+}
+
+static size_t count_equal_body(const float *z, size_t n, float value) {
+    const vf_floats wanted = (vf_floats)vf_set(value);
+    vf_integers n0 = {0}, n1 = {0};
+    size_t count = 0, i = 0;
+    for (; i + 2 * ENT_W <= n; i += 2 * ENT_W) {
+        n0 -= (vf_floats)vf_load(z + i) == wanted; /* true is -1 */
+        n1 -= (vf_floats)vf_load(z + i + ENT_W) == wanted;
+    }
+    n0 += n1;
+    for (size_t lane = 0; lane < ENT_W; lane++)
+        count += (size_t)n0[lane];
+    for (; i < n; i++)
+        count += z[i] == value;
     return count;
 }
 
@@ -239,7 +260,7 @@ static inline __attribute__((always_inline)) void sums_loop(ent_sums *sums, cons
     sums->u = squares ? vf_sum(total.u) : 0;
     sums->q = squares ? vf_sum(total.q) : 0;
     sums->greatest = vf_max_lane(r.greatest);
-    sums->has_far = vf_greater_bits(vf_sub(r.least, k.m), k.low) != ENT_ALL_LANES;
+    sums->least = -vf_max_lane(vf_sub(vf_set(0), r.least));
 }
 
 static inline __attribute__((always_inline)) void sums_of(ent_sums *sums, const ent_sums_task *task, int squares) {
@@ -298,16 +319,12 @@ static inline __attribute__((always_inline)) void lanes_step(ent_lanes_sums *sum
     const vf m = vf_zero_unless_above(r.greatest, r.greatest, vf_set(-INFINITY));
     constants k = constants_of(m, scale, vf_set(0));
     vf_store(sums->m + lane, r.greatest);
+    vf_store(sums->least + lane, r.least);
     if (vf_greater_bits(vf_sub(r.least, m), k.low) == ENT_ALL_LANES)
         lanes_sums(sums, lane, tile, n_columns, &k, squares, 1);
     else
         lanes_sums(sums, lane, tile, n_columns, &k, squares, 0);
 }
-
-/* The pattern of a vf, with the compiler's own operators. */
-typedef uint32_t __attribute__((vector_size(ENT_W * sizeof(uint32_t)))) vf_bits;
-typedef int32_t __attribute__((vector_size(ENT_W * sizeof(int32_t)))) vf_integers;
-typedef float __attribute__((vector_size(ENT_W * sizeof(float)))) vf_floats;
 
 /* ln(1 + x) for x from 0 to 2^20. 1 + x = 2^k (1 + f), f in [-0.3, 0.42]; what 1 + x was rounded by is added to f. A
  * polynomial of degree 6 gives (ln(1 + f) - f + f^2 / 2) / f^3; the whole is within 4e-8 of itself (Remez). */
@@ -393,9 +410,9 @@ static void widen_bf16_body(float *out, const void *z, size_t n, const uint8_t *
     widen_loop(out, z, n, mask, sizeof(uint16_t), vf_widen_bf16);
 }
 
-/* e^d (a + b y + c y^2), exactly 0 where a column counts as impossible. */
+/* e^d (first + slope x + square y^2), exactly 0 where a column counts as impossible. */
 typedef struct gradient_constants {
-    vf m, c, low, scale, mu, a, b, square;
+    vf m, c, low, scale, first, slope, square, mu;
 } gradient_constants;
 
 /* `is_near` and `has_square` are constants where this is inlined; near columns are those that do not count as 0. */
@@ -403,8 +420,12 @@ static inline __attribute__((always_inline)) vf gradient_of(vf z, const gradient
                                                             int has_square) {
     const vf raw = vf_sub(z, k->m);
     const vf x = is_near ? raw : vf_max(k->low, raw);
-    const vf y = vf_fms(x, k->scale, k->mu);
-    const vf gradient = vf_mul(exp_of(x, k->c), vf_fma(y, has_square ? vf_fma(y, k->square, k->b) : k->b, k->a));
+    vf factor = vf_fma(x, k->slope, k->first);
+    if (has_square) {
+        const vf y = vf_fms(x, k->scale, k->mu);
+        factor = vf_fma(vf_mul(y, k->square), y, factor);
+    }
+    const vf gradient = vf_mul(exp_of(x, k->c), factor);
     return is_near ? gradient : vf_zero_unless_above(gradient, raw, k->low);
 }
 
@@ -425,9 +446,9 @@ static int are_near(const float *z, size_t n, const gradient_constants *k) {
     return vf_greater_bits(vf_sub(least, k->m), k->low) == ENT_ALL_LANES;
 }
 
-static inline gradient_constants gradient_constants_of(vf m, float scale, vf mu, vf a, vf b, vf square) {
+static inline gradient_constants gradient_constants_of(vf m, float scale, vf first, vf slope, vf square, vf mu) {
     const constants k = constants_of(m, scale, vf_set(0));
-    return (gradient_constants){k.m, k.c, k.low, vf_set(scale), mu, a, b, square};
+    return (gradient_constants){k.m, k.c, k.low, vf_set(scale), first, slope, square, mu};
 }
 
 /* `way`: 0 written, 1 added, 2 past the caches. All but out, task and k are constants where this is inlined. */
@@ -465,8 +486,8 @@ static inline __attribute__((always_inline)) void gradient_loop(float *out, cons
 
 static inline __attribute__((always_inline)) void gradient_way(float *out, const ent_gradient_task *task,
                                                                const gradient_constants *k, int way) {
-    const int is_near = are_near(task->z, task->n, k);
-    if (is_near && task->c == 0)
+    const int is_near = task->is_near || are_near(task->z, task->n, k);
+    if (is_near && task->square == 0)
         gradient_loop(out, task, k, way, 1, 0);
     else if (is_near)
         gradient_loop(out, task, k, way, 1, 1);
@@ -475,8 +496,8 @@ static inline __attribute__((always_inline)) void gradient_way(float *out, const
 }
 
 static void gradient_body(float *out, const ent_gradient_task *task) {
-    const gradient_constants k = gradient_constants_of(vf_set(task->m), task->scale, vf_set(task->mu), vf_set(task->a),
-                                                       vf_set(task->b), vf_set(task->c));
+    const gradient_constants k = gradient_constants_of(vf_set(task->m), task->scale, vf_set(task->first),
+                                                       vf_set(task->slope), vf_set(task->square), vf_set(task->mu));
     if (task->add)
         gradient_way(out, task, &k, 1);
     else if (task->stream && (uintptr_t)out % ENT_ALIGNMENT == 0)
@@ -485,15 +506,24 @@ static void gradient_body(float *out, const ent_gradient_task *task) {
         gradient_way(out, task, &k, 0);
 }
 
+/* `has_square` is a constant where this is inlined. */
+static inline __attribute__((always_inline)) void gradient_lane(float *tile, size_t n_columns,
+                                                                const gradient_constants *k, int has_square) {
+    for (size_t j = 0; j < n_columns; j++)
+        vf_store(tile + j * ENT_LANES, gradient_of(vf_load(tile + j * ENT_LANES), k, 0, has_square));
+}
+
 static void gradient_lanes_body(float *tile, size_t n_columns, float scale, const ent_gradient_lanes *lanes) {
+    const vf zero = vf_set(0);
     for (size_t lane = 0; lane < ENT_LANES; lane += ENT_W) {
+        const vf square = vf_load(lanes->square + lane);
         const gradient_constants k =
-            gradient_constants_of(vf_load(lanes->m + lane), scale, vf_load(lanes->mu + lane), vf_load(lanes->a + lane),
-                                  vf_load(lanes->b + lane), vf_load(lanes->c + lane));
-        for (size_t j = 0; j < n_columns; j++) {
-            float *z = tile + j * ENT_LANES + lane;
-            vf_store(z, gradient_of(vf_load(z), &k, 0, 1));
-        }
+            gradient_constants_of(vf_load(lanes->m + lane), scale, vf_load(lanes->first + lane),
+                                  vf_load(lanes->slope + lane), square, vf_load(lanes->mu + lane));
+        if (vf_greater_bits(square, zero) | vf_greater_bits(zero, square))
+            gradient_lane(tile + lane, n_columns, &k, 1);
+        else
+            gradient_lane(tile + lane, n_columns, &k, 0);
     }
 }
 
@@ -627,6 +657,7 @@ static void narrow_bf16_body(void *out, const float *x, size_t n) {
 static void fill_body(ent_kernels *kernels) {
     kernels->max = max_body;
     kernels->count_greater = count_greater_body;
+    kernels->count_equal = count_equal_body;
     kernels->find_greater = find_greater_body;
     kernels->find_between = find_between_body;
     kernels->masses = masses_body;

@@ -9,8 +9,8 @@
  * is within 2e-7 + 1.5e-7 |d| of itself (d is a product of floats), and a sum of n terms of one sign within another
  * 1e-6; u, for which z - m is rounded to float before the pivot is taken from it, also within
  * 1.2e-7 sum e^d |z - m - pivot| (|z - m| + |pivot|); q, whose terms can be too small for a float, also within 1e-37.
- * A gradient e^d (a + b y + c y^2) is within (5e-7 + 1.5e-7 |d|) e^d (|a| + |b y| + |c y^2|) +
- * 1.8e-7 e^d (|d| + |mu|) |b + 2 c y| of itself.
+ * A gradient e^d (f + l x + c y^2) is within (5e-7 + 1.5e-7 |d|) e^d (|f| + |l x| + |c y^2|) +
+ * 3.6e-7 e^d (|d| + |mu|) |c y| of itself.
  * A mass is within 5e-7 + 1.5e-7 |d| of e^d, and has the same bits at every level: what is in a support is decided by
  * it. A soft cap is within 5e-7 of itself. Of two rows, with f = 3e-6 + 1.5e-7 (|d_p| + |d_q|), a sum
  * is within the sum over its columns of f |term|, and of f (p + q + |p delta| or |q delta|) more where |delta| > 1, for
@@ -31,13 +31,12 @@
 #define ENT_LANES 16
 
 typedef struct ent_sums {
-    double n_top;   /* columns with z = m */
-    double s;       /* sum of e^d over the others */
-    double t;       /* sum of e^d (z - m) */
-    double u;       /* sum of e^d (z - m - pivot)^2; 0 unless squares are wanted */
-    double q;       /* sum of (e^d)^2; likewise */
-    float greatest; /* of the columns, NaNs left out; -inf for none */
-    int has_far;    /* 1 if a column counts as 0 */
+    double n_top;          /* columns with z = m, if the task has a top */
+    double s;              /* sum of e^d over the others */
+    double t;              /* sum of e^d (z - m) */
+    double u;              /* sum of e^d (z - m - pivot)^2; 0 unless squares are wanted */
+    double q;              /* sum of (e^d)^2; likewise */
+    float greatest, least; /* of the columns, NaNs left out; -inf and inf for none */
 } ent_sums;
 
 typedef struct ent_sums_task {
@@ -46,17 +45,24 @@ typedef struct ent_sums_task {
     float m;     /* finite */
     float scale; /* 1 / temperature, above 0 */
     float pivot; /* near the mean of z - m under e^d */
-    int has_top; /* 0 promises that no column equals m */
-    int is_near; /* 1 promises that no column counts as 0. Where has_far says otherwise, or greatest that has_top is
-                    wrong or m exceeded, the sums are worthless: guessing and doing it again is faster than looking */
+    int has_top; /* 1: columns equal to m are counted and not summed */
+    int is_near; /* 1 promises that no column counts as 0. Where least says otherwise, or greatest is more than 32 /
+                    scale above m, the sums are worthless: guessing and doing it again is faster than looking */
     int squares; /* whether u and q are wanted */
     const char *next; /* memory to prefetch meanwhile, next_step bytes a column; may be any address */
     size_t next_step;
 } ent_sums_task;
 
+/* 1 if no column counts as 0, of which the least and the greatest are known; 86, as the kernels round what they compare
+ * with 87. */
+static inline int ent_are_near(double least, double greatest, double scale) {
+    return scale * (least - greatest) > -86;
+}
+
 /* The same for ENT_LANES short rows at once: column j of lane r is tile[j * ENT_LANES + r]. */
 typedef struct ent_lanes_sums {
-    float m[ENT_LANES]; /* the greatest logit, -inf for none */
+    float m[ENT_LANES];     /* the greatest logit, -inf for none */
+    float least[ENT_LANES]; /* inf for none */
     float n_top[ENT_LANES];
     float s[ENT_LANES];
     float t[ENT_LANES];
@@ -71,12 +77,13 @@ typedef struct ent_lanes_values {
     unsigned bad; /* bit i: row i is in trouble, and nothing of it holds */
 } ent_lanes_values;
 
-/* What a chunk of a gradient is made of: e^d (a + b y + c y^2) with y = d - mu. */
+/* What a chunk of a gradient is made of: e^d (first + slope x + square y^2) with x = z - m, y = d - mu. */
 typedef struct ent_gradient_task {
     const float *z;
     size_t n;
-    float m, scale; /* d = scale (z - m) */
-    float mu, a, b, c;
+    float m, scale; /* d = scale x */
+    float first, slope, square, mu;
+    int is_near;      /* 1 promises that no column counts as 0; else the kernel looks */
     const float *add; /* is added; may be where the result goes; NULL: nothing */
     int stream;       /* the result is not read again soon: past the caches, if it is aligned to ENT_ALIGNMENT */
     const char *next; /* as in ent_sums_task */
@@ -132,9 +139,9 @@ static inline uint64_t ent_mass_units(float mass, double magic) {
 /* Bytes that the widest vector store past the caches wants its address to be a multiple of. */
 #define ENT_ALIGNMENT 64
 
-/* The same for ENT_LANES short rows at once; a lane without a gradient has a, b and c of 0. */
+/* The same for ENT_LANES short rows at once; a lane without a gradient has a first, slope and square of 0. */
 typedef struct ent_gradient_lanes {
-    float m[ENT_LANES], mu[ENT_LANES], a[ENT_LANES], b[ENT_LANES], c[ENT_LANES];
+    float m[ENT_LANES], first[ENT_LANES], slope[ENT_LANES], square[ENT_LANES], mu[ENT_LANES];
 } ent_gradient_lanes;
 
 /* Two rows of logits of the same columns, p and q as probabilities. */
@@ -169,7 +176,8 @@ typedef struct ent_kernels {
     float (*max)(const float *z, size_t n);
     /* How many are greater than the threshold. */
     size_t (*count_greater)(const float *z, size_t n, float threshold);
-    /* Their places, rising; returns how many. `found` has room for n. */
+    size_t (*count_equal)(const float *z, size_t n, float value);
+    /* The places of those that are greater, rising; returns how many. `found` has room for n. */
     size_t (*find_greater)(uint16_t *found, const float *z, size_t n, float threshold);
     /* The places of those from low to high, likewise. */
     size_t (*find_between)(uint16_t *found, const float *z, size_t n, float low, float high);

@@ -24,6 +24,13 @@ static size_t count_greater_ref(const float *z, size_t n, float threshold) {
     return count;
 }
 
+static size_t count_equal_ref(const float *z, size_t n, float value) {
+    size_t count = 0;
+    for (size_t i = 0; i < n; i++)
+        count += z[i] == value;
+    return count;
+}
+
 static size_t find_greater_ref(uint16_t *found, const float *z, size_t n, float threshold) {
     size_t count = 0;
     for (size_t i = 0; i < n; i++)
@@ -68,13 +75,14 @@ static double exp_ref(float x, float scale) {
 }
 
 static void sums_ref(ent_sums *sums, const ent_sums_task *task) {
-    ent_sums total = {.greatest = -INFINITY};
+    ent_sums total = {.greatest = -INFINITY, .least = INFINITY};
     for (size_t i = 0; i < task->n; i++) {
         const float x = task->z[i] - task->m;
-        const double e = x == 0 ? 0 : exp_ref(x, task->scale);
+        const int is_top = task->has_top && x == 0;
+        const double e = is_top ? 0 : exp_ref(x, task->scale);
         total.greatest = task->z[i] > total.greatest ? task->z[i] : total.greatest;
-        total.has_far |= x * task->scale < MIN_EXPONENT;
-        total.n_top += x == 0;
+        total.least = task->z[i] < total.least ? task->z[i] : total.least;
+        total.n_top += is_top;
         total.s += e;
         if (e == 0 && x >= -INFINITY) /* 0 * -inf is no term, but a NaN is one */
             continue;
@@ -100,6 +108,7 @@ static void lane_ref(ent_lanes_sums *sums, size_t lane, const float *tile, size_
     task.pivot = (float)mean;
     sums_ref(&about_mean, &task);
     sums->m[lane] = m;
+    sums->least[lane] = total.least;
     sums->n_top[lane] = (float)total.n_top;
     sums->s[lane] = (float)total.s;
     sums->t[lane] = (float)total.t;
@@ -135,7 +144,7 @@ static void gradient_ref(float *out, const ent_gradient_task *task) {
         const float x = task->z[i] - task->m;
         const double e = exp_ref(x, task->scale);
         const double y = (double)(x * task->scale) - (double)task->mu;
-        const double terms = (double)task->a + y * ((double)task->b + y * (double)task->c);
+        const double terms = (double)task->first + (double)task->slope * (double)x + (double)task->square * y * y;
         const double added = task->add ? (double)task->add[i] : 0;
         out[i] = (float)(added + (e == 0 && x >= -INFINITY ? 0 : e * terms)); /* no 0 * inf */
     }
@@ -149,10 +158,10 @@ static void gradient_lanes_ref(float *tile, size_t n_columns, float scale, const
                                             .n = 1,
                                             .m = lanes->m[lane],
                                             .scale = scale,
-                                            .mu = lanes->mu[lane],
-                                            .a = lanes->a[lane],
-                                            .b = lanes->b[lane],
-                                            .c = lanes->c[lane]};
+                                            .first = lanes->first[lane],
+                                            .slope = lanes->slope[lane],
+                                            .square = lanes->square[lane],
+                                            .mu = lanes->mu[lane]};
             gradient_ref(z, &task);
         }
 }
@@ -267,6 +276,7 @@ void ent_kernels_ref(ent_kernels *kernels) {
         .cpu = ENTROL_CPU_SCALAR,
         .max = max_ref,
         .count_greater = count_greater_ref,
+        .count_equal = count_equal_ref,
         .find_greater = find_greater_ref,
         .find_between = find_between_ref,
         .sums = sums_ref,

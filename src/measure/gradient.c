@@ -297,6 +297,8 @@ static void gradient_piece(void *argument, size_t index) {
     }
     if (has_support(shared->terms))
         shared->n_ties = n_ties;
+    if (shared->call->past_caches) /* once a piece: it waits for the memory */
+        shared->call->rows.kernels->stream_end();
 }
 
 static void row_gradient(const ent_gradient_call *call, size_t row, const ent_gradient_terms *terms,

@@ -1,6 +1,8 @@
 /* The kernels once, over a vector type; each instruction set's file defines the type and includes this.
  *
- * It defines before: ENT_W, the floats in a vector; vf, the vector; ent_prefetch; and as inline functions
+ * It defines before: ENT_W, the floats in a vector; vf, the vector; and as inline functions
+ *   ent_prefetch(address)           the memory of two vectors there, which may be any address; of f64 that is every
+ *                                   other line, and the machine fetches neighbours itself
  *   vf_set, vf_load, vf_store, vf_add, vf_sub, vf_mul, vf_div, vf_fma (a b + c), vf_fms (a b - c)
  *   vf_max(a, b), vf_min(a, b)      the greater, the lesser; b where either is NaN
  *   vf_zero_unless_above(e, x, low) e where x > low or x is NaN, else 0
@@ -234,17 +236,18 @@ static inline __attribute__((always_inline)) void add_rest(accumulators *total, 
 static inline __attribute__((always_inline)) void sums_loop(ent_sums *sums, const ent_sums_task *task, int squares,
                                                             int has_top, int is_near) {
     const constants k = constants_of(vf_set(task->m), task->scale, vf_set(task->pivot));
-    const uintptr_t next = (uintptr_t)task->next;
+    const float *z = task->z, *const end = z + task->n;
+    const size_t step = 2 * ENT_W * task->next_step, run = 2 * ENT_W * ENT_RUN;
+    uintptr_t next = (uintptr_t)task->next;
     accumulators total = no_terms();
     range r = {vf_set(-INFINITY), vf_set(INFINITY)};
-    size_t i = 0;
-    while (i + 2 * ENT_W <= task->n) {
+    while (end - z >= 2 * ENT_W) {
         accumulators a = no_terms(), b = no_terms();
-        const size_t n_left = task->n - i, run = 2 * ENT_W * ENT_RUN;
-        const size_t end = i + (n_left < run ? n_left - n_left % (2 * ENT_W) : run);
-        for (; i < end; i += 2 * ENT_W) {
-            const vf z0 = vf_load(task->z + i), z1 = vf_load(task->z + i + ENT_W);
-            ent_prefetch(next + i * task->next_step, 2 * ENT_W * task->next_step);
+        const size_t n_left = (size_t)(end - z);
+        const float *const end_of_run = z + (n_left < run ? n_left - n_left % (2 * ENT_W) : run);
+        for (; z < end_of_run; z += 2 * ENT_W, next += step) {
+            const vf z0 = vf_load(z), z1 = vf_load(z + ENT_W);
+            ent_prefetch(next);
             extend(&r, z0);
             add_terms(&a, z0, &k, squares, has_top, is_near);
             extend(&r, z1);
@@ -253,7 +256,7 @@ static inline __attribute__((always_inline)) void sums_loop(ent_sums *sums, cons
         add_all(&a, &b, squares, has_top);
         add_all(&total, &a, squares, has_top);
     }
-    add_rest(&total, &r, task->z + i, task->n - i, &k, squares, has_top);
+    add_rest(&total, &r, z, (size_t)(end - z), &k, squares, has_top);
     sums->n_top = has_top ? vf_sum(total.n_top) : 0;
     sums->s = vf_sum(total.s);
     sums->t = vf_sum(total.t);
@@ -455,15 +458,17 @@ static inline gradient_constants gradient_constants_of(vf m, float scale, vf fir
 static inline __attribute__((always_inline)) void gradient_loop(float *out, const ent_gradient_task *task,
                                                                 const gradient_constants *k, int way, int is_near,
                                                                 int has_square) {
-    const uintptr_t next = (uintptr_t)task->next;
+    const float *z = task->z, *add = task->add;
+    const size_t n = task->n, step = 2 * ENT_W * task->next_step;
+    uintptr_t next = (uintptr_t)task->next;
     size_t i = 0;
-    for (; i + 2 * ENT_W <= task->n; i += 2 * ENT_W) {
-        ent_prefetch(next + i * task->next_step, 2 * ENT_W * task->next_step);
-        vf g0 = gradient_of(vf_load(task->z + i), k, is_near, has_square);
-        vf g1 = gradient_of(vf_load(task->z + i + ENT_W), k, is_near, has_square);
+    for (; i + 2 * ENT_W <= n; i += 2 * ENT_W, next += step) {
+        ent_prefetch(next);
+        vf g0 = gradient_of(vf_load(z + i), k, is_near, has_square);
+        vf g1 = gradient_of(vf_load(z + i + ENT_W), k, is_near, has_square);
         if (way == 1) {
-            g0 = vf_add(g0, vf_load(task->add + i));
-            g1 = vf_add(g1, vf_load(task->add + i + ENT_W));
+            g0 = vf_add(g0, vf_load(add + i));
+            g1 = vf_add(g1, vf_load(add + i + ENT_W));
         }
         if (way == 2) {
             vf_stream(out + i, g0);
@@ -473,15 +478,13 @@ static inline __attribute__((always_inline)) void gradient_loop(float *out, cons
             vf_store(out + i + ENT_W, g1);
         }
     }
-    for (; i < task->n; i += ENT_W) {
-        const size_t n_left = task->n - i < ENT_W ? task->n - i : ENT_W;
+    for (; i < n; i += ENT_W) {
+        const size_t n_left = n - i < ENT_W ? n - i : ENT_W;
         float block[ENT_W];
-        vf_store(block, gradient_of(load_some(task->z + i, n_left), k, 0, 1));
+        vf_store(block, gradient_of(load_some(z + i, n_left), k, 0, 1));
         for (size_t j = 0; j < n_left; j++)
-            out[i + j] = way == 1 ? task->add[i + j] + block[j] : block[j];
+            out[i + j] = way == 1 ? add[i + j] + block[j] : block[j];
     }
-    if (way == 2)
-        vf_stream_end();
 }
 
 static inline __attribute__((always_inline)) void gradient_way(float *out, const ent_gradient_task *task,
@@ -493,6 +496,10 @@ static inline __attribute__((always_inline)) void gradient_way(float *out, const
         gradient_loop(out, task, k, way, 1, 1);
     else
         gradient_loop(out, task, k, way, 0, 1);
+}
+
+static void stream_end_body(void) {
+    vf_stream_end();
 }
 
 static void gradient_body(float *out, const ent_gradient_task *task) {
@@ -666,6 +673,7 @@ static void fill_body(ent_kernels *kernels) {
     kernels->lanes = lanes_body;
     kernels->lanes_values = lanes_values_body;
     kernels->gradient = gradient_body;
+    kernels->stream_end = stream_end_body;
     kernels->gradient_lanes = gradient_lanes_body;
     kernels->soft_cap = soft_cap_body;
     kernels->pair_sums = pair_sums_body;

@@ -189,6 +189,8 @@ typedef struct ent_kernels {
                          int squares);
     /* out may be task->z. */
     void (*gradient)(float *out, const ent_gradient_task *task);
+    /* After the last of some gradients past the caches, before another thread may read them. */
+    void (*stream_end)(void);
     /* The mass of every column. */
     ent_masses (*masses)(float *out, const ent_masses_task *task);
     /* out (may be z) = z where it is at least the threshold (above -inf), else -inf. No z is NaN. */

@@ -150,6 +150,9 @@ static void gradient_ref(float *out, const ent_gradient_task *task) {
     }
 }
 
+static void stream_end_ref(void) {
+}
+
 static void gradient_lanes_ref(float *tile, size_t n_columns, float scale, const ent_gradient_lanes *lanes) {
     for (size_t lane = 0; lane < ENT_LANES; lane++)
         for (size_t j = 0; j < n_columns; j++) {
@@ -285,6 +288,7 @@ void ent_kernels_ref(ent_kernels *kernels) {
         .masses = masses_ref,
         .keep = keep_ref,
         .gradient = gradient_ref,
+        .stream_end = stream_end_ref,
         .gradient_lanes = gradient_lanes_ref,
         .soft_cap = soft_cap_ref,
         .pair_sums = pair_sums_ref,

@@ -135,9 +135,8 @@ static inline void vf_stream(float *out, vf x) {
 static inline void vf_stream_end(void) {
 }
 
-/* n_bytes is at most 32: one line; the address may be anything. */
-static inline __attribute__((always_inline)) void ent_prefetch(uintptr_t address, size_t n_bytes) {
-    (void)n_bytes;
+/* The line of two vectors of f32. */
+static inline __attribute__((always_inline)) void ent_prefetch(uintptr_t address) {
     __builtin_prefetch((const void *)address);
 }
 

@@ -149,11 +149,9 @@ static inline void vf_stream_end(void) {
     _mm_sfence();
 }
 
-/* n_bytes is 32, 64 or 128: at most two lines; the address may be anything. */
-static inline __attribute__((always_inline)) void ent_prefetch(uintptr_t address, size_t n_bytes) {
+/* The line of two vectors of f32. */
+static inline __attribute__((always_inline)) void ent_prefetch(uintptr_t address) {
     _mm_prefetch((const char *)address, _MM_HINT_T0);
-    if (n_bytes > 64)
-        _mm_prefetch((const char *)(address + 64), _MM_HINT_T0);
 }
 
 #include "measure/kernels/body.h"

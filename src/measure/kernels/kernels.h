@@ -15,7 +15,8 @@
  * it. A soft cap is within 5e-7 of itself. Of two rows, with f = 3e-6 + 1.5e-7 (|d_p| + |d_q|), a sum
  * is within the sum over its columns of f |term|, and of f (p + q + |p delta| or |q delta|) more where |delta| > 1, for
  * the delta of the difference and the shift as they are given. Columns with d <
- * -87 count as 0. A NaN column makes t NaN. n is from 0 to ENT_CHUNK. What `widen` reads may have any alignment. */
+ * -87 count as 0, and some up to -86.98. A NaN column makes t NaN. n is from 0 to ENT_CHUNK. What `widen` reads may
+ * have any alignment. */
 #ifndef ENT_MEASURE_KERNELS_H
 #define ENT_MEASURE_KERNELS_H
 

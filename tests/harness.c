@@ -160,6 +160,10 @@ size_t test_below(size_t n) {
     return (size_t)(test_random() % n);
 }
 
+bool is_quick(void) {
+    return getenv("ENTROL_QUICK") != NULL;
+}
+
 guarded guarded_allocate(size_t n_bytes, bool at_end) {
     const size_t page = (size_t)sysconf(_SC_PAGESIZE), body = (n_bytes + page - 1) / page * page;
     guarded buffer = {.mapping_size = body + 2 * page};

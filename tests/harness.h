@@ -45,6 +45,9 @@ double test_uniform(void); /* [0, 1) */
 double test_normal(void);
 size_t test_below(size_t n); /* [0, n) */
 
+/* ENTROL_QUICK: fewer cases, as under an emulator, where the oracle's long double is software. */
+bool is_quick(void);
+
 /* A buffer with inaccessible pages on both sides: its first byte follows one, or (at_end) its last byte precedes one.
  * Reading or writing outside it is a crash that names the test. */
 typedef struct guarded {

@@ -65,10 +65,6 @@ void contexts_close(void) {
         entrol_context_destroy(contexts[cpu]);
 }
 
-bool is_quick(void) {
-    return getenv("ENTROL_QUICK") != NULL;
-}
-
 static const char *const kind_names[] = {
     "N(0,2.5)", "N(1000,2.5)",    "uniform",        "40 and N(0,1)", "two finite", "rising",    "falling",
     "top last", "all below -104", "nearly certain", "flat then top", "half -inf",  "two levels"};

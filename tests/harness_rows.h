@@ -36,9 +36,6 @@ extern entrol_context *contexts[ENTROL_CPU_NEON + 1];
 void contexts_open(entrol_gemm gemm);
 void contexts_close(void);
 
-/* ENTROL_QUICK: fewer rows, as under an emulator, where the oracle's long double is software. */
-bool is_quick(void);
-
 /* The row kinds of the accuracy contract. */
 enum {
     NORMAL,

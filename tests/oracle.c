@@ -126,8 +126,8 @@ void oracle_differentiate(oracle_gradient *gradient, const double *logits, const
             continue;
         const long double d = ((long double)logits[i] - (long double)logits[top]) / (long double)temperature;
         const long double log_p = d - row.log_sum, p = expl(log_p), y = log_p + row.entropy;
-        const long double parts[4] = {(int64_t)i == target ? -expm1l(log_p) : -p, -p * y,
-                                      p * (y * y - row.varentropy), 2 * p * y};
+        const long double parts[4] = {(int64_t)i == target ? -expm1l(log_p) : -p, -p * y, p * (y * y - row.varentropy),
+                                      2 * p * y};
         for (size_t k = 0; k < 4; k++) {
             const long double part = (long double)by[k < 2 ? k : 2] * parts[k] / (long double)temperature;
             gradient->d_logits[i] += part;

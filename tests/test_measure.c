@@ -98,9 +98,9 @@ static void check_sheet(const sheet *sheet, double temperature, double order, co
     }
 }
 
-/* ENTROL_QUICK: under an emulator, where the oracle's long double is software, only every seventh large row. */
+/* Quickly, only every third long row, and every seventh large one. */
 static bool is_left_out(int kind, size_t n) {
-    return is_quick() && n > 60000 && ((size_t)kind + n) % 7 != 0;
+    return is_quick() && n > 1000 && ((size_t)kind + n) % (n > 60000 ? 7 : 3) != 0;
 }
 
 static void check_kinds(size_t n, entrol_dtype dtype) {
@@ -212,7 +212,7 @@ static void test_accuracy_table(void) {
 
 static void test_large(void) {
     static const size_t sizes[] = {65537, 128257, 129920, 151936, 262144};
-    for (size_t i = 0; i < 5; i++)
+    for (size_t i = 0; i < 5; i += is_quick() ? 2 : 1)
         check_kinds(sizes[i], ENTROL_F32);
 }
 

@@ -758,7 +758,8 @@ int main(int argc, char **argv) {
     TEST(test_shorter_structs);
     TEST(test_oracle_gradient);
     TEST(test_gradients);
-    TEST(test_gradients_past_caches);
+    if (!is_quick())
+        TEST(test_gradients_past_caches);
     TEST(test_bad_records);
     TEST(test_vocabulary);
     contexts_close();

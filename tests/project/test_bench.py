@@ -35,6 +35,12 @@ class Programs(unittest.TestCase):
         for result in lines_of(f"{BUILD}/bench_measure", "--quick", "--filter", "one row"):
             self.check(result, "ratio_to_roofline")
 
+    def test_the_kernels_alone(self):
+        results = lines_of(f"{BUILD}/bench_kernels", "--quick")
+        self.assertEqual([r["case"] for r in results], ["kernels", "kernels and gradient"])
+        for result in results:
+            self.check(result, "ratio_to_limit")
+
     def test_beside_ggml(self):
         program = f"{BUILD}/bench_ggml"
         if not os.path.exists(program):

@@ -109,6 +109,37 @@ static void check_between(void) {
     }
 }
 
+static void check_sift(void) {
+    for (size_t k = 0; k < 8 * N_SIZES; k++) {
+        const size_t n = sizes[k / 8];
+        guarded in = floats(n, k % 2), result = floats(n, true);
+        float *z = in.data, *inside = result.data;
+        const float low = k % 8 == 7 ? INFINITY : k % 3 ? 2 : -INFINITY, high = k % 5 ? fmaxf(low, 4) : INFINITY;
+        ent_sifted expected = {.n_below = 0};
+        for (size_t i = 0; i < n; i++) {
+            z[i] = (float)test_below(14) / 2;
+            if (k % 4 == 3 && test_below(20) == 0)
+                z[i] = (float[]){NAN, INFINITY, -INFINITY}[test_below(3)];
+            expected.has_nonfinite |= !isfinite(z[i]);
+        }
+        const ent_sifted sifted = kernels->sift(inside, z, n, low, high);
+        for (size_t i = 0; i < n; i++) {
+            expected.n_below += z[i] < low;
+            expected.n_upto_low += z[i] <= low;
+            expected.n_below_high += z[i] < high;
+            expected.n_upto_high += z[i] <= high;
+            if (z[i] > low && z[i] < high)
+                CHECK(expected.n_inside < sifted.n_inside && inside[expected.n_inside++] == z[i]);
+        }
+        CHECK(sifted.n_below == expected.n_below && sifted.n_upto_low == expected.n_upto_low);
+        CHECK(sifted.n_below_high == expected.n_below_high && sifted.n_upto_high == expected.n_upto_high);
+        CHECK_INT(sifted.n_inside, expected.n_inside);
+        CHECK_INT(sifted.has_nonfinite, expected.has_nonfinite);
+        guarded_free(&in);
+        guarded_free(&result);
+    }
+}
+
 static void check_keep(void) {
     for (size_t k = 0; k < 4 * N_SIZES; k++) {
         const size_t n = sizes[k / 4];
@@ -755,14 +786,23 @@ static void run_level(entrol_cpu cpu) {
     static const struct {
         const char *name;
         void (*function)(void);
-    } checks[] = {{"max", check_max},           {"greater", check_greater},
-                  {"sums", check_sums},         {"sums_nan", check_sums_nan},
-                  {"lanes", check_lanes},       {"lanes_values", check_lanes_values},
-                  {"widen", check_widen},       {"halves", check_halves},
-                  {"gradient", check_gradient}, {"gradient_lanes", check_gradient_lanes},
-                  {"narrow", check_narrow},     {"between", check_between},
-                  {"keep", check_keep},         {"masses", check_masses},
-                  {"soft_cap", check_soft_cap}, {"pair_sums", check_pair_sums}};
+    } checks[] = {{"max", check_max},
+                  {"greater", check_greater},
+                  {"sums", check_sums},
+                  {"sums_nan", check_sums_nan},
+                  {"lanes", check_lanes},
+                  {"lanes_values", check_lanes_values},
+                  {"widen", check_widen},
+                  {"halves", check_halves},
+                  {"gradient", check_gradient},
+                  {"gradient_lanes", check_gradient_lanes},
+                  {"narrow", check_narrow},
+                  {"between", check_between},
+                  {"sift", check_sift},
+                  {"keep", check_keep},
+                  {"masses", check_masses},
+                  {"soft_cap", check_soft_cap},
+                  {"pair_sums", check_pair_sums}};
     char name[64];
     if (!entrol_cpu_available(cpu)) {
         snprintf(name, sizeof name, "level_%s", entrol_cpu_name(cpu));

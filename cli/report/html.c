@@ -238,7 +238,7 @@ static bool append_totals(html_report *report, trouble *trouble) {
         return false;
     entrol_status status = ENTROL_OK;
     if (n)
-        status = entrol_quantile(context, quantiles, NULL, report->entropies.items, NULL, n, q, 2);
+        status = entrol_quantile(context, quantiles, NULL, report->entropies.items, NULL, n, q, 2, NULL);
     entrol_context_destroy(context);
     if (status != ENTROL_OK)
         return trouble_set(trouble, "the totals: %s", entrol_status_string(status));

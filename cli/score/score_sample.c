@@ -20,7 +20,7 @@ static bool set_entropy(entrol_context *context, document *document, const score
         is_nan = is_nan || (entropy->valid[row] != 0 && isnan(entropy->reals[row]));
     }
     if (exists && !is_nan)
-        entrol_quantile(context, quantiles, NULL, entropy->reals, entropy->valid, document->n_tokens, shares, 3);
+        entrol_quantile(context, quantiles, NULL, entropy->reals, entropy->valid, document->n_tokens, shares, 3, NULL);
     double mean = is_nan ? NAN : entrol_sum_value(&totals->entropy) / (double)totals->entropy.n;
     json_t *fields = document->fields;
     return set_real(fields, "entropy_mean", mean, exists) && set_real(fields, "entropy_median", quantiles[0], exists) &&

@@ -86,7 +86,7 @@ static void print_entropy(const score_summary *summary, entrol_context *context,
     double scale = strcmp(unit, "bits") == 0 ? 1 / log(2) : 1;
     const double shares[2] = {0.5, 0.95};
     double quantiles[2] = {NAN, NAN};
-    entrol_quantile(context, quantiles, NULL, summary->entropies, NULL, summary->n_entropies, shares, 2);
+    entrol_quantile(context, quantiles, NULL, summary->entropies, NULL, summary->n_entropies, shares, 2, NULL);
     double mean = entrol_sum_value(&summary->totals.entropy) / (double)summary->totals.entropy.n;
     fprintf(stderr, "entropy     mean %.4f  median %.4f  p95 %.4f  %s\n", mean * scale, quantiles[0] * scale,
             quantiles[1] * scale, unit);

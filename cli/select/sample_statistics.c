@@ -57,7 +57,7 @@ static bool compute(double *value, entrol_context *context, const statistic *sta
             *value = exp(*value);
         return true;
     }
-    entrol_status status = entrol_quantile(context, value, NULL, values, valid, n, &statistic->q, 1);
+    entrol_status status = entrol_quantile(context, value, NULL, values, valid, n, &statistic->q, 1, NULL);
     return status == ENTROL_OK || trouble_set(trouble, "%s", entrol_status_string(status));
 }
 

@@ -34,12 +34,14 @@ ENTROL_API const char *entrol_version(void);
  * (a NaN, an empty row) is counted in an entrol_diagnosis and never stops a call. */
 typedef enum entrol_status {
     ENTROL_OK = 0,
-    ENTROL_ERROR_ARGUMENT = -1,    /* an argument is out of its domain; the diagnosis names it */
-    ENTROL_ERROR_MEMORY = -2,      /* the allocator returned NULL */
-    ENTROL_ERROR_OVERFLOW = -3,    /* a size does not fit in size_t */
-    ENTROL_ERROR_UNSUPPORTED = -4, /* this build or this machine cannot do it */
-    ENTROL_ERROR_ENVIRONMENT = -5, /* ENTROL_CPU or ENTROL_THREADS is not understood */
-    ENTROL_ERROR_SYSTEM = -6       /* the operating system refused a thread */
+    ENTROL_ERROR_ARGUMENT = -1,      /* an argument is out of its domain; the diagnosis names it */
+    ENTROL_ERROR_MEMORY = -2,        /* the allocator returned NULL */
+    ENTROL_ERROR_OVERFLOW = -3,      /* a size does not fit in size_t */
+    ENTROL_ERROR_UNSUPPORTED = -4,   /* this build or this machine cannot do it */
+    ENTROL_ERROR_ENVIRONMENT = -5,   /* ENTROL_CPU or ENTROL_THREADS is not understood */
+    ENTROL_ERROR_SYSTEM = -6,        /* the operating system refused a thread */
+    ENTROL_ERROR_COMMUNICATION = -7, /* the ranks could not be reached, or another rank's call failed */
+    ENTROL_ERROR_READ = -8           /* a stream could not be read */
 } entrol_status;
 
 /* A sentence in English for a status; never NULL, also for an unknown number. */
@@ -130,6 +132,16 @@ typedef struct entrol_gemm_operands {
  * an element must not depend on what other calls do. adapters/blas has one by CBLAS. */
 typedef void (*entrol_gemm)(void *user, const entrol_gemm_operands *operands);
 
+/* Ranks that work together, each on values of its own: processes of one program, as under MPI or torch.distributed. A
+ * call that says so is made by every rank with the same options, and gives each the same results. */
+typedef struct entrol_comm {
+    size_t rank, size; /* this one, from 0; how many there are */
+    /* Adds up n counts over all ranks, element by element, in place; every rank calls it as often and with the same n.
+     * 0, or anything else where that failed. */
+    int (*all_reduce)(void *user, uint64_t *counts, size_t n);
+    void *user;
+} entrol_comm;
+
 typedef struct entrol_context_options {
     size_t size;                                   /* sizeof(entrol_context_options) */
     size_t n_threads;                              /* 0: ENTROL_THREADS, else the processors this process may use */
@@ -141,10 +153,11 @@ typedef struct entrol_context_options {
     void *parallel_user;
     entrol_gemm gemm; /* NULL: calls that need one return UNSUPPORTED */
     void *gemm_user;
+    const entrol_comm *comm; /* copied; NULL: this process is alone */
 } entrol_context_options;
 
 #define ENTROL_CONTEXT_OPTIONS_INIT                                                                                    \
-    { sizeof(entrol_context_options), 0, ENTROL_CPU_BEST, NULL, NULL, NULL, NULL, NULL, NULL, NULL }
+    { sizeof(entrol_context_options), 0, ENTROL_CPU_BEST, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL }
 
 /* Makes a context. Threads start at the first call that can use them.
  * Errors: ARGUMENT, MEMORY; UNSUPPORTED for a level this machine lacks; ENVIRONMENT for an
@@ -174,15 +187,75 @@ ENTROL_API void entrol_sum_add(entrol_sum *sum, double term);
 ENTROL_API void entrol_sum_merge(entrol_sum *sum, const entrol_sum *other);
 ENTROL_API double entrol_sum_value(const entrol_sum *sum);
 
-/* The quantiles of n values: `quantiles[j]` is the linearly interpolated one at q[j] in [0, 1] (NumPy's
- * method "linear": rank q (n - 1) in f64, a + w (b - a) for w < 0.5, else b - (b - a)(1 - w)).
- * `valid` (bytes, NULL: all) says which values count; what an invalid one holds does not matter.
- * Beside an infinity, where that gives NaN, it is the infinity. Exact and deterministic: one pass over the values and
- * three counting passes for each q, no copy, O(1) memory.
- * A NaN at a valid place, or no valid value, makes every quantile NaN and is diagnosed. */
+/* How a quantile q of n sorted values is placed among them. All but torch's are NumPy's, by the same names. */
+typedef enum entrol_quantile_method {
+    ENTROL_QUANTILE_LINEAR = 0, /* rank q (n - 1) in f64, a + w (b - a) for w < 0.5, else b - (b - a)(1 - w) */
+    ENTROL_QUANTILE_INVERTED_CDF,
+    ENTROL_QUANTILE_AVERAGED_INVERTED_CDF,
+    ENTROL_QUANTILE_CLOSEST_OBSERVATION,
+    ENTROL_QUANTILE_INTERPOLATED_INVERTED_CDF,
+    ENTROL_QUANTILE_HAZEN,
+    ENTROL_QUANTILE_WEIBULL,
+    ENTROL_QUANTILE_MEDIAN_UNBIASED,
+    ENTROL_QUANTILE_NORMAL_UNBIASED,
+    ENTROL_QUANTILE_LOWER,
+    ENTROL_QUANTILE_HIGHER,
+    ENTROL_QUANTILE_MIDPOINT,
+    ENTROL_QUANTILE_NEAREST,
+    ENTROL_QUANTILE_TORCH,         /* torch.quantile of f32: q rounded to f32, the rank in f64, interpolated in f32 */
+    ENTROL_QUANTILE_TORCH_F32_RANK /* the same in torch before 2.10, whose rank is a product of f32, too */
+} entrol_quantile_method;
+
+/* NumPy's name, or "torch" and "torch_f32_rank"; NULL for a number that is no method. */
+ENTROL_API const char *entrol_quantile_method_name(entrol_quantile_method method);
+/* The method of a name. Error: ARGUMENT. */
+ENTROL_API entrol_status entrol_quantile_method_parse(entrol_quantile_method *method, const char *name);
+
+/* What becomes of NaNs among the values that count. */
+typedef enum entrol_nan_policy {
+    ENTROL_NAN_ERROR = 0, /* results are NaN, and the diagnosis has their number and the first one's index */
+    ENTROL_NAN_IGNORE,    /* they do not count */
+    ENTROL_NAN_PROPAGATE  /* results are NaN, which is no trouble */
+} entrol_nan_policy;
+
+typedef struct entrol_quantile_options {
+    size_t size; /* sizeof(entrol_quantile_options) */
+    entrol_quantile_method method;
+    entrol_nan_policy nan;
+} entrol_quantile_options;
+
+#define ENTROL_QUANTILE_OPTIONS_INIT                                                                                   \
+    { sizeof(entrol_quantile_options), ENTROL_QUANTILE_LINEAR, ENTROL_NAN_ERROR }
+
+/* Values that are read in pieces, as often as they are needed. */
+typedef struct entrol_stream {
+    /* Gives the next n_values values, and in `valid` which of them count (bytes; NULL: all); they stay until the next
+     * call. 0 of them: this was the end, and the next call begins again. 0, or anything else where that failed. */
+    int (*read)(void *user, const float **values, const uint8_t **valid, size_t *n_values);
+    void *user;
+} entrol_stream;
+
+/* The quantiles of values at q, each in [0, 1], by options.method. `valid` (bytes, NULL: all) says which values count;
+ * what another one holds does not matter. -0 is 0. Beside an infinity, where interpolating gives NaN, it is the
+ * infinity.
+ *
+ * Exact and deterministic. With a context that has a comm, the quantiles of all ranks' values together, which may be
+ * none: every rank makes the call, and an index in the diagnosis counts the values of lower ranks first. Ranks tell
+ * each other counts, 16 KB at a time, as many for a thousand values as for a billion. Where no value counts, every
+ * quantile is NaN, with EMPTY_SUPPORT.
+ *
+ * Mostly one pass over the values, in at most 70 MB from the context's allocator; without it, or for values that no
+ * sample of 32,768 represents, up to six more for each q. Errors: ARGUMENT, COMMUNICATION; MEMORY for more than 16
+ * quantiles. */
 ENTROL_API entrol_status entrol_quantile(entrol_context *context, double *quantiles, entrol_diagnosis *diagnosis,
                                          const float *values, const uint8_t *valid, size_t n_values, const double *q,
-                                         size_t n_quantiles);
+                                         size_t n_quantiles, const entrol_quantile_options *options);
+
+/* The same of a stream, in one pass more. Also the error READ. */
+ENTROL_API entrol_status entrol_quantile_of_stream(entrol_context *context, double *quantiles,
+                                                   entrol_diagnosis *diagnosis, const entrol_stream *stream,
+                                                   const double *q, size_t n_quantiles,
+                                                   const entrol_quantile_options *options);
 
 #ifdef __cplusplus
 }

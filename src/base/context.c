@@ -16,6 +16,7 @@
 struct entrol_context {
     entrol_context_options options;
     entrol_cpu cpu;
+    entrol_comm comm;
     ent_pool pool;
     pthread_t *threads;
 };
@@ -56,15 +57,23 @@ static entrol_status default_threads(size_t *n_threads) {
     return ENTROL_OK;
 }
 
-/* The caller's options over the defaults; a shorter struct is an older one. */
+int ent_take(void *out, const void *in, size_t known_size) {
+    size_t size;
+    memcpy(&size, in, sizeof size);
+    if (size <= sizeof size)
+        return 0;
+    memcpy(out, in, size < known_size ? size : known_size);
+    return 1;
+}
+
+/* The caller's options over the defaults. */
 static entrol_status take_options(entrol_context_options *taken, const entrol_context_options *given) {
     *taken = (entrol_context_options)ENTROL_CONTEXT_OPTIONS_INIT;
-    if (given) {
-        if (given->size <= sizeof given->size)
-            return ENTROL_ERROR_ARGUMENT;
-        memcpy(taken, given, given->size < sizeof *taken ? given->size : sizeof *taken);
-    }
+    if (given && !ent_take(taken, given, sizeof *taken))
+        return ENTROL_ERROR_ARGUMENT;
     if (!taken->allocate != !taken->release || taken->n_threads > ENT_MAX_THREADS)
+        return ENTROL_ERROR_ARGUMENT;
+    if (taken->comm && (taken->comm->rank >= taken->comm->size || (taken->comm->size > 1 && !taken->comm->all_reduce)))
         return ENTROL_ERROR_ARGUMENT;
     if (!taken->allocate) {
         taken->allocate = allocate_default;
@@ -87,7 +96,9 @@ entrol_status entrol_context_create(entrol_context **context, const entrol_conte
     pthread_t *threads = taken.allocate(taken.allocate_user, taken.n_threads * sizeof *threads);
     status = made && threads ? ENTROL_OK : ENTROL_ERROR_MEMORY;
     if (status == ENTROL_OK) {
-        *made = (entrol_context){.options = taken, .cpu = cpu, .threads = threads};
+        *made = (entrol_context){.options = taken, .cpu = cpu, .comm = {.size = 1}, .threads = threads};
+        if (taken.comm)
+            made->comm = *taken.comm;
         status = ent_pool_init(&made->pool, threads, taken.n_threads, n_processors());
     }
     if (status == ENTROL_OK) {
@@ -133,6 +144,23 @@ int ent_has_gemm(const entrol_context *context) {
 
 void ent_gemm(const entrol_context *context, const entrol_gemm_operands *operands) {
     context->options.gemm(context->options.gemm_user, operands);
+}
+
+entrol_comm ent_comm(const entrol_context *context) {
+    return context->comm;
+}
+
+entrol_status ent_all_reduce(const entrol_context *context, uint64_t *counts, size_t n) {
+    const entrol_comm *comm = &context->comm;
+    return comm->size == 1 || comm->all_reduce(comm->user, counts, n) == 0 ? ENTROL_OK : ENTROL_ERROR_COMMUNICATION;
+}
+
+entrol_status ent_agree(const entrol_context *context, entrol_status status) {
+    uint64_t n_failed = status != ENTROL_OK;
+    const entrol_status sent = ent_all_reduce(context, &n_failed, 1);
+    if (status != ENTROL_OK || sent != ENTROL_OK)
+        return status != ENTROL_OK ? status : sent;
+    return n_failed ? ENTROL_ERROR_COMMUNICATION : ENTROL_OK;
 }
 
 void *ent_allocate(entrol_context *context, size_t n_bytes) {

@@ -14,12 +14,23 @@ int ent_has_gemm(const entrol_context *context);
 /* Calls it; any thread may. The operands' sizes are at least 1. */
 void ent_gemm(const entrol_context *context, const entrol_gemm_operands *operands);
 
+/* The comm; one of size 1 where the context has none. */
+entrol_comm ent_comm(const entrol_context *context);
+/* Adds up counts over the ranks. COMMUNICATION where that fails. */
+entrol_status ent_all_reduce(const entrol_context *context, uint64_t *counts, size_t n);
+/* `status`, or COMMUNICATION where it is OK but another rank's is not: so that all of them go on or none does. */
+entrol_status ent_agree(const entrol_context *context, entrol_status status);
+
 /* Memory from the context's allocator; NULL when there is none. */
 void *ent_allocate(entrol_context *context, size_t n_bytes);
 void ent_release(entrol_context *context, void *memory);
 
 /* a * b, or false when it does not fit. */
 int ent_multiply(size_t *product, size_t a, size_t b);
+
+/* A struct that may be shorter or longer than this library's: what is there is taken, the rest keeps its default. 0 if
+ * its size is none. */
+int ent_take(void *out, const void *in, size_t known_size);
 
 /* Fills a diagnosis for a bad argument and returns ENTROL_ERROR_ARGUMENT. */
 entrol_status ent_bad_argument(entrol_diagnosis *diagnosis, const char *argument);

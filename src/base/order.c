@@ -1,148 +1,94 @@
-/* Order statistics by radix counting. A float's bits are mapped to an integer that sorts as the float does; three
- * passes count its leading 11, next 11 and last 10 bits, each only among the values that share the leading bits found
- * so far. Counts are integers, so any division of the work over threads gives the same result. */
+/* Quantiles: which ranks a quantile lies between, and where, by NumPy's methods (after Hyndman and Fan, The American
+ * Statistician 50, 1996) and torch's. */
 #include "order.h"
 
 #include "context.h"
 
 #include <math.h>
-#include <stdatomic.h>
 #include <string.h>
 
-enum { N_PASSES = 3, MAX_BINS = 1 << 11, VALUES_PER_TASK = 1 << 18 };
-static const int pass_shift[N_PASSES] = {21, 10, 0};
-static const int pass_bits[N_PASSES] = {11, 11, 10};
+/* In the order of entrol_quantile_method. */
+static const char *const method_names[] = {"linear",
+                                           "inverted_cdf",
+                                           "averaged_inverted_cdf",
+                                           "closest_observation",
+                                           "interpolated_inverted_cdf",
+                                           "hazen",
+                                           "weibull",
+                                           "median_unbiased",
+                                           "normal_unbiased",
+                                           "lower",
+                                           "higher",
+                                           "midpoint",
+                                           "nearest",
+                                           "torch",
+                                           "torch_f32_rank"};
+enum { N_METHODS = sizeof method_names / sizeof *method_names };
 
-/* Negative numbers have their order reversed. */
-static uint32_t key_of(float value) {
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    if (bits == 0x80000000) /* -0 counts as 0 */
-        bits = 0;
-    return bits ^ ((0 - (bits >> 31)) | 0x80000000);
+const char *entrol_quantile_method_name(entrol_quantile_method method) {
+    return (unsigned)method < N_METHODS ? method_names[method] : NULL;
 }
 
-static float value_of(uint32_t key) {
-    const uint32_t bits = key & 0x80000000 ? key ^ 0x80000000 : ~key;
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-/* The values of one task. */
-typedef struct span {
-    size_t begin, end;
-} span;
-
-static span span_of(const ent_values *view, size_t task) {
-    const size_t begin = task * VALUES_PER_TASK, left = view->n - begin;
-    return (span){begin, begin + (left < VALUES_PER_TASK ? left : VALUES_PER_TASK)};
-}
-
-static size_t n_spans(const ent_values *view) {
-    return view->n / VALUES_PER_TASK + (view->n % VALUES_PER_TASK != 0);
-}
-
-typedef struct census_call {
-    const ent_values *view;
-    atomic_size_t n_valid, n_nan, first_nan;
-} census_call;
-
-static void census_task(void *argument, size_t task) {
-    census_call *call = argument;
-    const span span = span_of(call->view, task);
-    size_t n_valid = 0, n_nan = 0, first_nan = SIZE_MAX;
-    for (size_t i = span.begin; i < span.end; i++) {
-        const int counts = ent_values_has(call->view, i);
-        n_valid += (size_t)counts;
-        if (counts && isnan(call->view->values[i]) && n_nan++ == 0)
-            first_nan = i;
-    }
-    atomic_fetch_add_explicit(&call->n_valid, n_valid, memory_order_relaxed);
-    atomic_fetch_add_explicit(&call->n_nan, n_nan, memory_order_relaxed);
-    size_t first = atomic_load_explicit(&call->first_nan, memory_order_relaxed);
-    while (first_nan < first && !atomic_compare_exchange_weak(&call->first_nan, &first, first_nan))
-        ;
-}
-
-ent_census ent_take_census(entrol_context *context, const ent_values *view) {
-    census_call call = {.view = view};
-    atomic_init(&call.n_valid, 0);
-    atomic_init(&call.n_nan, 0);
-    atomic_init(&call.first_nan, SIZE_MAX);
-    ent_parallel_for(context, n_spans(view), census_task, &call);
-    const size_t n_nan = atomic_load(&call.n_nan);
-    return (ent_census){atomic_load(&call.n_valid), n_nan, n_nan ? atomic_load(&call.first_nan) : 0};
-}
-
-/* One pass: counts a digit of the keys whose digits above it are those of `prefix`. */
-typedef struct count_call {
-    const ent_values *view;
-    int shift, bits;
-    uint32_t prefix;
-    atomic_uint_least32_t least_above; /* the least key whose digits above this one are greater than the prefix's */
-    atomic_uint_least64_t bins[MAX_BINS];
-} count_call;
-
-static void count_task(void *argument, size_t task) {
-    count_call *call = argument;
-    const span span = span_of(call->view, task);
-    const int shift = call->shift, above = shift + call->bits;
-    const uint32_t digits = ((uint32_t)1 << call->bits) - 1;
-    const uint64_t wanted = (uint64_t)call->prefix >> above; /* 64 bits: above may be 32 */
-    uint32_t bins[MAX_BINS] = {0}, least = UINT32_MAX;
-    for (size_t i = span.begin; i < span.end; i++) {
-        if (!ent_values_has(call->view, i))
-            continue;
-        const uint32_t key = key_of(call->view->values[i]);
-        const uint64_t leading = (uint64_t)key >> above;
-        bins[(key >> shift) & digits] += leading == wanted;
-        if (leading > wanted && key < least)
-            least = key;
-    }
-    for (uint32_t digit = 0; digit <= digits; digit++)
-        if (bins[digit])
-            atomic_fetch_add_explicit(&call->bins[digit], bins[digit], memory_order_relaxed);
-    uint32_t known = atomic_load_explicit(&call->least_above, memory_order_relaxed);
-    while (least < known && !atomic_compare_exchange_weak(&call->least_above, &known, least))
-        ;
-}
-
-static void count_digit(entrol_context *context, count_call *call, int pass) {
-    call->shift = pass_shift[pass];
-    call->bits = pass_bits[pass];
-    atomic_init(&call->least_above, UINT32_MAX);
-    for (int digit = 0; digit < MAX_BINS; digit++)
-        atomic_init(&call->bins[digit], 0);
-    ent_parallel_for(context, n_spans(call->view), count_task, call);
-}
-
-/* After the last pass: the key after the one whose bin is `digit`, of which `n_after` follow in the same bin. */
-static uint32_t next_key(const count_call *call, uint32_t key, uint64_t n_after) {
-    if (n_after)
-        return key;
-    const uint32_t digits = ((uint32_t)1 << call->bits) - 1;
-    for (uint32_t digit = (key & digits) + 1; digit <= digits; digit++)
-        if (call->bins[digit])
-            return (key & ~digits) | digit;
-    return call->least_above == UINT32_MAX ? key : call->least_above;
-}
-
-float ent_kth_smallest(entrol_context *context, float *next, const ent_values *view, uint64_t k) {
-    count_call call = {.view = view};
-    uint64_t n_in_bin = 0;
-    for (int pass = 0; pass < N_PASSES; pass++) {
-        uint32_t digit = 0;
-        count_digit(context, &call, pass);
-        while (k >= (n_in_bin = call.bins[digit])) {
-            k -= n_in_bin;
-            digit++;
+entrol_status entrol_quantile_method_parse(entrol_quantile_method *method, const char *name) {
+    for (int i = 0; name && i < N_METHODS; i++)
+        if (strcmp(name, method_names[i]) == 0) {
+            *method = (entrol_quantile_method)i;
+            return ENTROL_OK;
         }
-        call.prefix |= digit << call.shift;
+    return ENTROL_ERROR_ARGUMENT;
+}
+
+/* NumPy's, operation by operation: the place of q among n values, from 0, as if there were some between them. */
+static double index_by(double n, double q, double alpha, double beta) {
+    return n * q + (alpha + q * (1 - alpha - beta)) - 1;
+}
+
+/* The place below, or the next one where what is left of the index is not 0 (or, to even, is). */
+static double index_of_step(double index, int ties_to_odd) {
+    const double below = floor(index), above = below + 1;
+    const int stays = index == below && (!ties_to_odd || fmod(fabs(below), 2) == 1);
+    return fmax(0, stays ? below : above);
+}
+
+static double index_of(double n, double q, entrol_quantile_method method) {
+    switch (method) {
+    case ENTROL_QUANTILE_LINEAR:
+        break;
+    case ENTROL_QUANTILE_INVERTED_CDF:
+        return index_of_step(n * q - 1, 0);
+    case ENTROL_QUANTILE_AVERAGED_INVERTED_CDF:
+        return n * q - 1;
+    case ENTROL_QUANTILE_CLOSEST_OBSERVATION:
+        return index_of_step(n * q - 1 - 0.5, 1);
+    case ENTROL_QUANTILE_INTERPOLATED_INVERTED_CDF:
+        return index_by(n, q, 0, 1);
+    case ENTROL_QUANTILE_HAZEN:
+        return index_by(n, q, 0.5, 0.5);
+    case ENTROL_QUANTILE_WEIBULL:
+        return index_by(n, q, 0, 0);
+    case ENTROL_QUANTILE_MEDIAN_UNBIASED:
+        return index_by(n, q, 1 / 3.0, 1 / 3.0);
+    case ENTROL_QUANTILE_NORMAL_UNBIASED:
+        return index_by(n, q, 3 / 8.0, 3 / 8.0);
+    case ENTROL_QUANTILE_LOWER:
+        return floor((n - 1) * q);
+    case ENTROL_QUANTILE_HIGHER:
+        return ceil((n - 1) * q);
+    case ENTROL_QUANTILE_MIDPOINT:
+        return 0.5 * (floor((n - 1) * q) + ceil((n - 1) * q));
+    case ENTROL_QUANTILE_NEAREST:
+        return rint((n - 1) * q);
+    case ENTROL_QUANTILE_TORCH:
+        return (double)(float)q * (n - 1);
+    case ENTROL_QUANTILE_TORCH_F32_RANK:
+        return (double)((float)q * (float)(n - 1));
     }
-    if (next)
-        *next = value_of(next_key(&call, call.prefix, n_in_bin - k - 1));
-    return value_of(call.prefix);
+    return (n - 1) * q;
+}
+
+uint64_t ent_quantile_rank(uint64_t n, double q, entrol_quantile_method method) {
+    const double index = floor(index_of((double)n, q, method));
+    return index <= 0 ? 0 : index >= (double)(n - 1) ? n - 1 : (uint64_t)index;
 }
 
 /* NumPy's interpolation between neighbours. Beside an infinity it would give NaN (inf - inf): there it is the infinity
@@ -157,19 +103,48 @@ static double interpolate(double a, double b, double w) {
     return w < 0.5 ? a + w * (b - a) : b - (b - a) * (1 - w);
 }
 
-double ent_quantile(entrol_context *context, const ent_values *view, size_t n_valid, double q) {
-    const double rank = q * (double)(n_valid - 1), below = floor(rank);
-    float next;
-    const float value = ent_kth_smallest(context, &next, view, (uint64_t)below);
-    return interpolate((double)value, (double)next, rank - below);
+/* torch's, in f32, where the product and the sum are rounded once. */
+static double interpolate_f32(float a, float b, float w) {
+    if (w == 0 || a == b || isinf(a) || isinf(b))
+        return interpolate((double)a, (double)b, (double)w);
+    return (double)(w < 0.5f ? fmaf(w, b - a, a) : fmaf(w - 1, b - a, b));
 }
 
-static const char *bad_argument(entrol_context *context, const float *values, size_t n_values, const double *q,
+double ent_quantile_value(const ent_ranked *ranked, uint64_t n, double q, entrol_quantile_method method) {
+    const double index = index_of((double)n, q, method), below = floor(index), w = index - below;
+    const double a = (double)ranked->value, b = (double)ranked->next;
+    if (index < 0 || index >= (double)(n - 1))
+        return a;
+    switch (method) {
+    case ENTROL_QUANTILE_TORCH:
+    case ENTROL_QUANTILE_TORCH_F32_RANK:
+        return interpolate_f32(ranked->value, ranked->next, (float)w);
+    case ENTROL_QUANTILE_AVERAGED_INVERTED_CDF:
+        return interpolate(a, b, w == 0 ? 0.5 : 1);
+    default:
+        return interpolate(a, b, w);
+    }
+}
+
+/* --- Calls --- */
+
+typedef struct quantile_call {
+    const double *q;
+    entrol_quantile_method method;
+} quantile_call;
+
+static void set_ranks(ent_ranked *ranked, size_t n_ranked, uint64_t n, const void *user) {
+    const quantile_call *call = user;
+    for (size_t j = 0; j < n_ranked; j++)
+        ranked[j].k = ent_quantile_rank(n, call->q[ranked[j].index], call->method);
+}
+
+static const char *bad_argument(const entrol_context *context, const ent_source *source, const double *q,
                                 size_t n_quantiles) {
     if (!context)
         return "context";
-    if (!values && n_values)
-        return "values";
+    if (source->stream ? !source->stream->read : !source->memory.values && source->memory.n)
+        return source->stream ? "stream" : "values";
     if (!q && n_quantiles)
         return "q";
     for (size_t j = 0; j < n_quantiles; j++)
@@ -178,22 +153,73 @@ static const char *bad_argument(entrol_context *context, const float *values, si
     return NULL;
 }
 
-entrol_status entrol_quantile(entrol_context *context, double *quantiles, entrol_diagnosis *diagnosis,
-                              const float *values, const uint8_t *valid, size_t n_values, const double *q,
-                              size_t n_quantiles) {
-    const ent_values view = {values, valid, n_values};
-    const char *bad = bad_argument(context, values, n_values, q, n_quantiles);
-    if (bad)
-        return ent_bad_argument(diagnosis, bad);
-    const ent_census census = ent_take_census(context, &view);
-    const int is_sound = census.n_valid && !census.n_nan;
+static int take_options(entrol_quantile_options *taken, const entrol_quantile_options *given) {
+    *taken = (entrol_quantile_options)ENTROL_QUANTILE_OPTIONS_INIT;
+    return (!given || ent_take(taken, given, sizeof *taken)) && entrol_quantile_method_name(taken->method) &&
+           (unsigned)taken->nan <= ENTROL_NAN_PROPAGATE;
+}
+
+void ent_diagnose_values(entrol_diagnosis *diagnosis, const ent_census *census, entrol_nan_policy policy) {
+    *diagnosis = (entrol_diagnosis){0};
+    if (census->n_valid == (policy == ENTROL_NAN_IGNORE ? census->n_nan : 0))
+        *diagnosis = (entrol_diagnosis){.n_bad = 1, .reason = ENTROL_REASON_EMPTY_SUPPORT};
+    else if (census->n_nan && policy == ENTROL_NAN_ERROR)
+        *diagnosis = (entrol_diagnosis){
+            .n_bad = (size_t)census->n_nan, .first_row = (size_t)census->first_nan, .reason = ENTROL_REASON_NAN};
+}
+
+static entrol_status find_quantiles(entrol_context *context, double *quantiles, entrol_diagnosis *diagnosis,
+                                    const ent_source *source, const double *q, size_t n_quantiles,
+                                    const entrol_quantile_options *options) {
+    const quantile_call call = {q, options->method};
+    ent_ranked few[16], *ranked = few;
+    ent_census census = {0};
+    entrol_status status = ENTROL_OK;
+    if (n_quantiles > 16)
+        ranked = ent_allocate(context, n_quantiles * sizeof *ranked);
+    status = ent_agree(context, ranked ? ENTROL_OK : ENTROL_ERROR_MEMORY);
+    for (size_t j = 0; status == ENTROL_OK && j < n_quantiles; j++)
+        ranked[j] = (ent_ranked){.index = j};
+    if (status == ENTROL_OK)
+        status = ent_find_ranks(context, &census, ranked, n_quantiles, source, set_ranks, &call);
+    const uint64_t n = census.n_valid - census.n_nan;
+    const int is_sound = n > 0 && (census.n_nan == 0 || options->nan == ENTROL_NAN_IGNORE);
+    if (diagnosis && status == ENTROL_OK)
+        ent_diagnose_values(diagnosis, &census, options->nan);
+    for (size_t j = 0; status == ENTROL_OK && quantiles && j < n_quantiles; j++)
+        quantiles[j] = is_sound ? ent_quantile_value(&ranked[j], n, q[j], options->method) : (double)NAN;
+    if (ranked != few)
+        ent_release(context, ranked);
+    return status;
+}
+
+static entrol_status quantiles_of(entrol_context *context, double *quantiles, entrol_diagnosis *diagnosis,
+                                  const ent_source *source, const double *q, size_t n_quantiles,
+                                  const entrol_quantile_options *options) {
+    entrol_quantile_options taken;
+    const char *bad = bad_argument(context, source, q, n_quantiles);
+    if (!bad && !take_options(&taken, options))
+        bad = "options";
     if (diagnosis)
         *diagnosis = (entrol_diagnosis){0};
-    if (diagnosis && !is_sound)
-        *diagnosis = (entrol_diagnosis){.n_bad = census.n_valid ? census.n_nan : 1,
-                                        .first_row = census.first_nan,
-                                        .reason = census.n_valid ? ENTROL_REASON_NAN : ENTROL_REASON_EMPTY_SUPPORT};
-    for (size_t j = 0; quantiles && j < n_quantiles; j++)
-        quantiles[j] = is_sound ? ent_quantile(context, &view, census.n_valid, q[j]) : (double)NAN;
-    return ENTROL_OK;
+    if (bad)
+        ent_bad_argument(diagnosis, bad);
+    const entrol_status status =
+        context ? ent_agree(context, bad ? ENTROL_ERROR_ARGUMENT : ENTROL_OK) : ENTROL_ERROR_ARGUMENT;
+    return status == ENTROL_OK ? find_quantiles(context, quantiles, diagnosis, source, q, n_quantiles, &taken) : status;
+}
+
+entrol_status entrol_quantile(entrol_context *context, double *quantiles, entrol_diagnosis *diagnosis,
+                              const float *values, const uint8_t *valid, size_t n_values, const double *q,
+                              size_t n_quantiles, const entrol_quantile_options *options) {
+    const ent_source source = {.memory = {values, valid, n_values}};
+    return quantiles_of(context, quantiles, diagnosis, &source, q, n_quantiles, options);
+}
+
+entrol_status entrol_quantile_of_stream(entrol_context *context, double *quantiles, entrol_diagnosis *diagnosis,
+                                        const entrol_stream *stream, const double *q, size_t n_quantiles,
+                                        const entrol_quantile_options *options) {
+    static const entrol_stream none = {NULL, NULL};
+    const ent_source source = {.stream = stream ? stream : &none};
+    return quantiles_of(context, quantiles, diagnosis, &source, q, n_quantiles, options);
 }

@@ -1,4 +1,5 @@
-/* Order statistics of floats by counting: exact, without a copy, the same whatever the order of the values. */
+/* Order statistics of floats, exact and without a sort: of values in memory or in a stream, on one process or on the
+ * ranks of a comm. Every rank of a comm makes the same calls, and gets the same results. */
 #ifndef ENT_BASE_ORDER_H
 #define ENT_BASE_ORDER_H
 
@@ -15,20 +16,41 @@ static inline int ent_values_has(const ent_values *view, size_t i) {
     return !view->valid || view->valid[i];
 }
 
-/* How many values count, and what would spoil their order. */
+/* Where values are. */
+typedef struct ent_source {
+    ent_values memory;
+    const entrol_stream *stream; /* NULL: in memory */
+} ent_source;
+
+/* How many values count, on all ranks, and what would spoil their order. */
 typedef struct ent_census {
-    size_t n_valid;
-    size_t n_nan;     /* of those that count */
-    size_t first_nan; /* its index; 0 when there is none */
+    uint64_t n_valid;   /* NaNs included */
+    uint64_t n_nan;     /* of those that count */
+    uint64_t first_nan; /* its index, the values of lower ranks before one's own; 0 when there is none */
 } ent_census;
 
-ent_census ent_take_census(entrol_context *context, const ent_values *view);
+/* A rank k among the values that count and are no NaN, from 0, and what is found there, -0 as 0. */
+typedef struct ent_ranked {
+    size_t index; /* the caller's */
+    uint64_t k;
+    float value, next; /* of rank k, and of rank k + 1 or the last */
+} ent_ranked;
 
-/* The value of rank k (from 0) among those that count, -0 taken as 0; *next (may be NULL) gets the value of rank k + 1,
- * or the same where there is none. k must be below the number of values, and none may be NaN. Three passes. */
-float ent_kth_smallest(entrol_context *context, float *next, const ent_values *view, uint64_t k);
+/* Sets the ranks that are wanted, all below n, for n values. */
+typedef void (*ent_set_ranks)(ent_ranked *ranked, size_t n_ranked, uint64_t n, const void *user);
 
-/* How the quantile q lies between two neighbours in the order: see entrol_quantile. n_valid is at least 1. */
-double ent_quantile(entrol_context *context, const ent_values *view, size_t n_valid, double q);
+/* Takes the census, and then finds the ranks, for which it calls set_ranks twice or so: first for the number of values
+ * that it guesses. With NaNs, and no value that is none, nothing is found. Mostly one pass over values in memory, two
+ * over a stream; up to eight where what is wanted cannot be guessed from a sample. Errors: COMMUNICATION, READ; lack of
+ * memory is none. */
+entrol_status ent_find_ranks(entrol_context *context, ent_census *census, ent_ranked *ranked, size_t n_ranked,
+                             const ent_source *source, ent_set_ranks set_ranks, const void *user);
+
+/* The quantile q of n values of which `ranked` holds the ranks that ent_quantile_rank gave. */
+double ent_quantile_value(const ent_ranked *ranked, uint64_t n, double q, entrol_quantile_method method);
+uint64_t ent_quantile_rank(uint64_t n, double q, entrol_quantile_method method);
+
+/* What a caller is told of the values. */
+void ent_diagnose_values(entrol_diagnosis *diagnosis, const ent_census *census, entrol_nan_policy policy);
 
 #endif

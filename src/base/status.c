@@ -21,6 +21,10 @@ const char *entrol_status_string(entrol_status status) {
         return "ENTROL_CPU or ENTROL_THREADS is not understood";
     case ENTROL_ERROR_SYSTEM:
         return "the operating system refused";
+    case ENTROL_ERROR_COMMUNICATION:
+        return "the ranks could not be reached, or another one failed";
+    case ENTROL_ERROR_READ:
+        return "a stream could not be read";
     }
     return "unknown status";
 }

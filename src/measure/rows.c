@@ -175,15 +175,6 @@ static void plan(ent_rows *rows) {
     rows->rest.varentropy = rows->rest.top_prob = rows->rest.sum_p_squared = NULL;
 }
 
-int ent_take(void *out, const void *in, size_t known_size) {
-    size_t size;
-    memcpy(&size, in, sizeof size);
-    if (size <= sizeof size)
-        return 0;
-    memcpy(out, in, size < known_size ? size : known_size);
-    return 1;
-}
-
 double ent_scale(const entrol_measure_options *options) {
     return (double)(float)(1 / options->temperature);
 }

@@ -43,10 +43,6 @@ typedef struct ent_row {
     ent_best *best;                /* NULL unless n_best is above 0 */
 } ent_row;
 
-/* A struct that may be shorter or longer than this library's: what is there is taken, the rest keeps its default. 0 if
- * its size is none. */
-int ent_take(void *out, const void *in, size_t known_size);
-
 /* The first option out of its bounds, NULL if there is none. */
 const char *ent_check_options(const entrol_measure_options *options);
 

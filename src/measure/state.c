@@ -2,6 +2,8 @@
 
 #include "rows.h"
 
+#include "base/context.h"
+
 #include <math.h>
 
 /* Joins a group of weight s, sum t and squares m2 about its own mean to the rest. */

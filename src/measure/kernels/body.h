@@ -156,6 +156,58 @@ static size_t find_between_body(uint16_t *found, const float *z, size_t n, float
     return count;
 }
 
+static size_t sum_integers(vf_integers x) {
+    size_t sum = 0;
+    for (size_t lane = 0; lane < ENT_W; lane++)
+        sum += (size_t)x[lane];
+    return sum;
+}
+
+/* What is between the bounds is little, but nobody knows where: its blocks are listed without a branch, and then it is
+ * taken out one by one. */
+static ent_sifted sift_body(float *inside, const float *z, size_t n, float low, float high) {
+    const vf least = vf_set(low), most = vf_set(high);
+    vf_integers n_below = {0}, n_upto_low = {0}, n_below_high = {0}, n_upto_high = {0};
+    vf rest = vf_set(0); /* x - x is 0, but NaN where x is not finite */
+    ent_sifted sifted = {.n_below = 0};
+    uint16_t blocks[ENT_CHUNK / 16 + 1], masks[ENT_CHUNK / 16 + 1];
+    size_t i = 0, n_blocks = 0;
+    for (; i + 16 <= n; i += 16) {
+        unsigned above_low = 0, below_high = 0;
+        for (size_t j = 0; j < 16; j += ENT_W) {
+            const vf x = vf_load(z + i + j);
+            n_below -= (vf_floats)x < (vf_floats)least; /* true is -1 */
+            n_upto_low -= (vf_floats)x <= (vf_floats)least;
+            n_below_high -= (vf_floats)x < (vf_floats)most;
+            n_upto_high -= (vf_floats)x <= (vf_floats)most;
+            rest = vf_add(rest, vf_sub(x, x));
+            above_low |= vf_greater_bits(x, least) << j;
+            below_high |= vf_greater_bits(most, x) << j;
+        }
+        blocks[n_blocks] = (uint16_t)i;
+        masks[n_blocks] = (uint16_t)(above_low & below_high);
+        n_blocks += masks[n_blocks] != 0;
+    }
+    for (size_t k = 0; k < n_blocks; k++)
+        for (unsigned bits = masks[k]; bits; bits &= bits - 1)
+            inside[sifted.n_inside++] = z[(size_t)blocks[k] + (size_t)__builtin_ctz(bits)];
+    sifted.has_nonfinite = vf_greater_bits(vf_set(1), rest) != ENT_ALL_LANES;
+    sifted.n_below = sum_integers(n_below);
+    sifted.n_upto_low = sum_integers(n_upto_low);
+    sifted.n_below_high = sum_integers(n_below_high);
+    sifted.n_upto_high = sum_integers(n_upto_high);
+    for (; i < n; i++) {
+        sifted.n_below += z[i] < low;
+        sifted.n_upto_low += z[i] <= low;
+        sifted.n_below_high += z[i] < high;
+        sifted.n_upto_high += z[i] <= high;
+        sifted.has_nonfinite |= !(z[i] - z[i] == 0);
+        if (z[i] > low && z[i] < high)
+            inside[sifted.n_inside++] = z[i];
+    }
+    return sifted;
+}
+
 typedef struct accumulators {
     vf n_top, s, t, u, q;
 } accumulators;
@@ -667,6 +719,7 @@ static void fill_body(ent_kernels *kernels) {
     kernels->count_equal = count_equal_body;
     kernels->find_greater = find_greater_body;
     kernels->find_between = find_between_body;
+    kernels->sift = sift_body;
     kernels->masses = masses_body;
     kernels->keep = keep_body;
     kernels->sums = sums_body;

@@ -104,6 +104,14 @@ typedef struct ent_masses {
     uint64_t all, above;
 } ent_masses;
 
+/* Of numbers and two bounds, low <= high. NaNs are counted nowhere. */
+typedef struct ent_sifted {
+    size_t n_below, n_upto_low;       /* less than low; less than it or equal */
+    size_t n_below_high, n_upto_high; /* likewise */
+    size_t n_inside;                  /* between, without the bounds */
+    int has_nonfinite;                /* 1 if there is an infinity or a NaN */
+} ent_sifted;
+
 /* How many of a chunk's columns are kept, and how many of them equal the threshold. */
 typedef struct ent_kept {
     size_t n, n_equal;
@@ -182,6 +190,8 @@ typedef struct ent_kernels {
     size_t (*find_greater)(uint16_t *found, const float *z, size_t n, float threshold);
     /* The places of those from low to high, likewise. */
     size_t (*find_between)(uint16_t *found, const float *z, size_t n, float low, float high);
+    /* `inside` gets the numbers between the bounds, in their order; it has room for n. */
+    ent_sifted (*sift)(float *inside, const float *z, size_t n, float low, float high);
     void (*sums)(ent_sums *sums, const ent_sums_task *task);
     void (*lanes)(ent_lanes_sums *sums, const float *tile, size_t n_columns, float scale, int squares);
     /* The statistics, from the sums and the logits of the targets (-inf and NaN are kept). Varentropy and sum_p_squared

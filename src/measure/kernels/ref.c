@@ -47,6 +47,20 @@ static size_t find_between_ref(uint16_t *found, const float *z, size_t n, float 
     return count;
 }
 
+static ent_sifted sift_ref(float *inside, const float *z, size_t n, float low, float high) {
+    ent_sifted sifted = {.n_below = 0};
+    for (size_t i = 0; i < n; i++) {
+        sifted.n_below += z[i] < low;
+        sifted.n_upto_low += z[i] <= low;
+        sifted.n_below_high += z[i] < high;
+        sifted.n_upto_high += z[i] <= high;
+        if (z[i] > low && z[i] < high)
+            inside[sifted.n_inside++] = z[i];
+        sifted.has_nonfinite |= !isfinite(z[i]);
+    }
+    return sifted;
+}
+
 static ent_masses masses_ref(float *out, const ent_masses_task *task) {
     ent_masses masses = {0, 0};
     for (size_t i = 0; i < task->n; i++) {
@@ -282,6 +296,7 @@ void ent_kernels_ref(ent_kernels *kernels) {
         .count_equal = count_equal_ref,
         .find_greater = find_greater_ref,
         .find_between = find_between_ref,
+        .sift = sift_ref,
         .sums = sums_ref,
         .lanes = lanes_ref,
         .lanes_values = lanes_values_ref,

@@ -68,27 +68,12 @@ static double measure(const workload *w, int with_gradient) {
     return now() - start;
 }
 
-static double read_or_copy(const workload *w, int copies) {
-    const size_t n = w->n_rows * COLUMNS;
-    const uint64_t *words = (const void *)w->z;
-    uint64_t sums[8] = {0};
-    volatile uint64_t sink = 0;
-    const double start = now();
-    if (copies)
-        memcpy(w->gradient, w->z, n * sizeof *w->z);
-    for (size_t i = 0; !copies && i < n / 2; i += 8)
-        for (size_t j = 0; j < 8; j++)
-            sums[j] += words[i + j];
-    for (size_t j = 0; j < 8; j++)
-        sink = sink + sums[j];
-    return now() - start;
-}
-
 static void run_case(const workload *w, int with_gradient, size_t repeats) {
+    const size_t n_bytes = w->n_rows * COLUMNS * sizeof *w->z;
     double seconds[MAX_REPEATS], ratios[MAX_REPEATS];
     measure(w, with_gradient);
     for (size_t i = 0; i < repeats; i++) {
-        const double limit = read_or_copy(w, with_gradient);
+        const double limit = time_limit(w->z, with_gradient ? w->gradient : NULL, n_bytes, 1);
         seconds[i] = measure(w, with_gradient);
         ratios[i] = limit / seconds[i];
     }

@@ -8,7 +8,6 @@
 #include "harness.h"
 
 #include <math.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,50 +44,6 @@ typedef struct settings {
     size_t n_threads;
     const char *filter;
 } settings;
-
-/* Reading as fast as the machine can: eight independent sums of words. Copying: memcpy. */
-typedef struct reader {
-    const uint64_t *words;
-    uint64_t *copy; /* NULL: only read */
-    size_t n_words;
-    uint64_t sum;
-} reader;
-
-static void *read_all(void *argument) {
-    reader *reader = argument;
-    uint64_t sums[8] = {0};
-    if (reader->copy) {
-        memcpy(reader->copy, reader->words, reader->n_words * sizeof *reader->words);
-        return NULL;
-    }
-    for (size_t i = 0; i + 8 <= reader->n_words; i += 8)
-        for (size_t j = 0; j < 8; j++)
-            sums[j] += reader->words[i + j];
-    for (size_t j = 0; j < 8; j++)
-        reader->sum += sums[j];
-    return NULL;
-}
-
-static double time_limit(const void *data, void *copy, size_t n_bytes, size_t n_threads) {
-    reader readers[64];
-    pthread_t threads[64];
-    const size_t n_words = n_bytes / 8 / n_threads;
-    const double start = now();
-    for (size_t i = 0; i < n_threads; i++) {
-        readers[i] =
-            (reader){(const uint64_t *)data + i * n_words, copy ? (uint64_t *)copy + i * n_words : NULL, n_words, 0};
-        if (i + 1 == n_threads || pthread_create(&threads[i], NULL, read_all, &readers[i]) != 0)
-            read_all(&readers[i]);
-    }
-    for (size_t i = 0; i + 1 < n_threads; i++)
-        pthread_join(threads[i], NULL);
-    const double seconds = now() - start;
-    volatile uint64_t sink = 0;
-    for (size_t i = 0; i < n_threads; i++)
-        sink += readers[i].sum;
-    (void)sink; /* the sums are not left out for it */
-    return seconds;
-}
 
 /* Every array that a record can have, each n_rows long. */
 static float *make_record(entrol_record *record, size_t n_rows, int all) {

@@ -41,6 +41,12 @@ class Programs(unittest.TestCase):
         for result in results:
             self.check(result, "ratio_to_limit")
 
+    def test_quantiles(self):
+        results = lines_of(f"{BUILD}/bench_order", "--quick", "--threads", "2")
+        self.assertEqual(len(results), 3)
+        for result in results:
+            self.check(result, "ratio_to_limit")
+
     def test_beside_ggml(self):
         program = f"{BUILD}/bench_ggml"
         if not os.path.exists(program):

@@ -39,6 +39,10 @@ class Destination(ctypes.Structure):
     _fields_ = [("data", ctypes.c_void_p), ("dtype", ctypes.c_int), ("row_stride", ctypes.c_ssize_t), ("add", ctypes.c_int)]
 
 
+class QuantileOptions(ctypes.Structure):
+    _fields_ = [("size", ctypes.c_size_t), ("method", ctypes.c_int), ("nan", ctypes.c_int)]
+
+
 class ContextOptions(ctypes.Structure):
     _fields_ = [("size", ctypes.c_size_t), ("n_threads", ctypes.c_size_t)]
 
@@ -69,6 +73,29 @@ class Entrol:
         self.check(self.library.entrol_measure_rows(
             self.context, ctypes.byref(record), None, ctypes.byref(self.matrix(logits)),
             ctypes.c_void_p(targets.data_ptr() if targets is not None else None), None))
+
+    def quantile(self, values, q, method=b"torch"):
+        """One quantile of float32 values, or of as many as q has."""
+        import numpy as np
+        number = ctypes.c_int()
+        self.check(self.library.entrol_quantile_method_parse(ctypes.byref(number), method))
+        options = QuantileOptions(ctypes.sizeof(QuantileOptions), number.value, 0)
+        q, result = np.atleast_1d(np.asarray(q, dtype=np.float64)), np.empty(np.size(q))
+        self.check(self.library.entrol_quantile(
+            self.context, ctypes.c_void_p(result.ctypes.data), None, ctypes.c_void_p(values.data_ptr()), None,
+            ctypes.c_size_t(values.numel()), ctypes.c_void_p(q.ctypes.data), ctypes.c_size_t(q.size), ctypes.byref(options)))
+        return result
+
+    def high_entropy_mask(self, entropies, mask, threshold, method):
+        import torch
+        keep = torch.empty(mask.shape, dtype=torch.uint8)
+        number = ctypes.c_int()
+        self.check(self.library.entrol_quantile_method_parse(ctypes.byref(number), method))
+        options = QuantileOptions(ctypes.sizeof(QuantileOptions), number.value, 0)
+        self.check(self.library.entrol_high_entropy_mask(
+            self.context, ctypes.c_void_p(keep.data_ptr()), None, None, ctypes.c_void_p(entropies.data_ptr()),
+            ctypes.c_void_p(mask.data_ptr()), ctypes.c_size_t(mask.numel()), ctypes.c_double(threshold), ctypes.byref(options)))
+        return keep.bool()
 
     def gradient(self, logits, d_logits, entropy, logprob, targets, by_entropy, by_logprob):
         record = Record(size=ctypes.sizeof(Record), entropy=entropy.data_ptr(), logprob=logprob.data_ptr())
@@ -140,6 +167,17 @@ def cases(entrol, quick, only):
                 return distribution.entropy()
             yield (name, logits, "torch.distributions.Categorical", categorical,
                    lambda: entrol.measure(logits, entropy, logprob, targets), entropy)
+    name = "a quantile"
+    if wanted(name):
+        for n, peers in ((1 << 24, ("torch.quantile", "numpy.quantile")), (1 << 26, ("numpy.partition", "numpy.quantile"))):
+            values = torch.empty((1, n // 8 if quick else n)).exponential_(generator=generator)
+            array, result = values.numpy()[0], torch.empty(1)
+            work = {"torch.quantile": lambda: torch.quantile(values[0], 0.8).reshape(1),
+                    "numpy.quantile": lambda: torch.tensor([np.quantile(array, 0.8)]),
+                    "numpy.partition": lambda: torch.tensor([np.partition(array, int(0.8 * (len(array) - 1)))[int(
+                        0.8 * (len(array) - 1))]])}
+            for peer in peers:
+                yield (name, values, peer, work[peer], lambda: result.copy_(torch.from_numpy(entrol.quantile(values, 0.8))), result)
     name = "gradient"
     if wanted(name):
         for n_rows, n_columns in ((128, 131072), (1 << 19, 18)):
@@ -187,6 +225,25 @@ def accuracy(entrol):
                "errors": {who: finite_or_none((value.double()[0] - exact).item()) for who, value in errors.items()}}
 
 
+def conformance(entrol, n_cases):
+    """How many of random quantiles, and of TRL's masks by them, differ from this torch's in any bit."""
+    import torch
+    generator = torch.Generator().manual_seed(1)
+    method = b"torch" if tuple(map(int, torch.__version__.split(".")[:2])) > (2, 9) else b"torch_f32_rank"
+    n_quantiles = n_masks = 0
+    for case in range(n_cases):
+        n = int(torch.randint(1, 5000 if case % 20 == 0 else 60, (1,), generator=generator))
+        values = torch.randn(n, generator=generator).abs()
+        q = float(torch.rand(1, generator=generator, dtype=torch.float64)) if case % 2 else \
+            float(torch.randint(0, n + 1, (1,), generator=generator)) / n
+        n_quantiles += torch.quantile(values, q).item() != entrol.quantile(values, q, method)[0]
+        mask = torch.rand(n, generator=generator) < 0.8
+        theirs = (values * mask >= torch.quantile(values[mask], q)) & mask if mask.any() else torch.zeros_like(mask)
+        n_masks += not torch.equal(theirs, entrol.high_entropy_mask(values, mask, q, method))
+    return {"case": "conformance", "torch": torch.__version__, "method": method.decode(), "cases": n_cases,
+            "quantiles_that_differ": int(n_quantiles), "masks_that_differ": n_masks}
+
+
 def gradient_error(logits, targets, d_logits):
     """How far a gradient is from torch's autograd in float64, as a share of its greatest element, over the first rows."""
     import torch
@@ -215,6 +272,8 @@ def main():
     if arguments.filter is None or arguments.filter in "accuracy":
         for line in accuracy(entrol):
             print(json.dumps(line), flush=True)
+    if arguments.filter is None or arguments.filter in "conformance":
+        print(json.dumps(conformance(entrol, 1000 if arguments.quick else 10000)), flush=True)
     for name, logits, peer, peers_work, our_work, entropy, *more in cases(entrol, arguments.quick, arguments.filter):
         with torch.no_grad() if name != "gradient" else contextlib.nullcontext():
             peers_work()
@@ -231,7 +290,7 @@ def main():
             "case": name, "dtype": str(logits.dtype).removeprefix("torch."), "rows": logits.shape[0],
             "columns": logits.shape[1], "threads": arguments.threads, "cpu": entrol.cpu, "seconds": spread(ours),
             "gigabytes_per_second": logits.nbytes / statistics.median(ours) / 1e9, "peer": peer,
-            "ratio_to_peer": spread(ratios), "entropies_differ_by": finite_or_none(apart), **extra}), flush=True)
+            "ratio_to_peer": spread(ratios), "results_differ_by": finite_or_none(apart), **extra}), flush=True)
 
 
 if __name__ == "__main__":

@@ -99,7 +99,7 @@ static void find_quantiles(part *part) {
 static void select_values(part *part) {
     const uint8_t *valid = part->valid ? part->valid + part->begin : NULL;
     part->status = entrol_select(part->context, part->keep + part->begin, &part->selection, &part->diagnosis,
-                                 part->values + part->begin, valid, part->end - part->begin, part->rule);
+                                 part->values + part->begin, valid, part->end - part->begin, part->rule, NULL);
 }
 
 /* Few or many values, smooth, tied, or each rank's of another kind. */
@@ -140,7 +140,7 @@ static void check_team(size_t size, size_t n, int kind) {
         like.work = select_values;
         memset(keep, 9, n);
         run_team(&team, parts, size, &like, n);
-        CHECK_INT(entrol_select(own, alone, &selection, NULL, values, valid, n, &rule), ENTROL_OK);
+        CHECK_INT(entrol_select(own, alone, &selection, NULL, values, valid, n, &rule, NULL), ENTROL_OK);
         CHECK_SAY(memcmp(keep, alone, n) == 0, "%s on %zu ranks, n = %zu, kind %d", rules[r], size, n, kind);
         for (size_t i = 0; i < size; i++) {
             CHECK_INT(parts[i].status, ENTROL_OK);

@@ -20,7 +20,8 @@ static const char *kept(const char *rule_text, const float *values, const uint8_
     uint8_t keep[64];
     const entrol_rule rule = rule_of(rule_text);
     entrol_selection unused;
-    CHECK_INT(entrol_select(context, keep, selection ? selection : &unused, NULL, values, valid, n, &rule), ENTROL_OK);
+    CHECK_INT(entrol_select(context, keep, selection ? selection : &unused, NULL, values, valid, n, &rule, NULL),
+              ENTROL_OK);
     for (size_t i = 0; i < n; i++)
         text[i] = (char)('0' + keep[i]);
     text[n] = 0;
@@ -202,6 +203,59 @@ static void test_trl_vectors(void) {
 }
 
 /* TRL: `>=` keeps all ties; with most entropies 0 the threshold is 0 and everything is kept. */
+static const char *mask_of(const float *entropies, const uint8_t *valid, size_t n, double threshold,
+                           const entrol_quantile_options *options) {
+    static char text[64];
+    uint8_t keep[64];
+    CHECK_INT(entrol_high_entropy_mask(context, keep, NULL, NULL, entropies, valid, n, threshold, options), ENTROL_OK);
+    for (size_t i = 0; i < n; i++)
+        text[i] = (char)('0' + keep[i]);
+    text[n] = 0;
+    return text;
+}
+
+/* TRL's get_high_entropy_mask: its tests, and what its source says of the ends, ties and padding. */
+static void test_high_entropy_mask(void) {
+    static const float e[12] = {.1f, .2f, .3f, .4f, .5f, .6f, .7f, .8f, .9f, 1.f, 1.1f, 1.2f};
+    static const uint8_t mask[12] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0}, nothing[12];
+    CHECK_STRING(mask_of(e, mask, 12, 0.8, NULL), "000000001100");
+    CHECK_STRING(mask_of(e, mask, 12, 0.5, NULL), "000001111100");
+    CHECK_STRING(mask_of(e, mask, 12, 0, NULL), "111111111100");
+    CHECK_STRING(mask_of(e, mask, 12, 1, NULL), "000000000100");
+    CHECK_STRING(mask_of(e, nothing, 12, 0.5, NULL), "000000000000");
+    static const float e2[12] = {.1f, .2f, .3f, 1.4f, .5f, .14f, .5f, .6f, .7f, .8f, .9f, 1.f};
+    static const uint8_t mask2[12] = {1, 1, 1, 1, 0, 0, 1, 1, 1, 1, 0, 0};
+    CHECK_STRING(mask_of(e2, mask2, 12, 0.8, NULL), "000100000100");
+    static const float certain[6] = {0, 0, 0, 0, 0, 2}, equal[4] = {1, 1, 1, 1};
+    CHECK_STRING(mask_of(certain, NULL, 6, 0.7, NULL), "111111"); /* the quantile is 0 */
+    CHECK_STRING(mask_of(equal, NULL, 4, 1, NULL), "1111");
+    const float padded[5] = {-3, (float)NAN, -1e9f, -1, INFINITY}; /* TRL's sentinel is a value like others */
+    static const uint8_t three[5] = {1, 0, 1, 1, 0};
+    CHECK_STRING(mask_of(padded, three, 5, 0.5, NULL), "10010");
+    CHECK_STRING(mask_of(padded, three, 5, 0, NULL), "10110");
+}
+
+static void test_high_entropy_mask_of_nans(void) {
+    const float e[5] = {1, (float)NAN, 3, 2, 4};
+    uint8_t keep[5];
+    entrol_diagnosis diagnosis;
+    entrol_selection selection;
+    entrol_quantile_options options = {sizeof options, ENTROL_QUANTILE_TORCH, ENTROL_NAN_IGNORE};
+    CHECK_INT(entrol_high_entropy_mask(context, keep, NULL, &diagnosis, e, NULL, 5, 0.5, NULL), ENTROL_OK);
+    CHECK(diagnosis.n_bad == 1 && diagnosis.first_row == 1 && diagnosis.reason == ENTROL_REASON_NAN);
+    CHECK(memcmp(keep, (uint8_t[5]){0}, 5) == 0);
+    CHECK_INT(entrol_high_entropy_mask(context, keep, &selection, &diagnosis, e, NULL, 5, 0.5, &options), ENTROL_OK);
+    CHECK(diagnosis.n_bad == 0 && selection.n_valid == 4 && selection.n_kept == 2 && selection.threshold_low == 2.5);
+    CHECK(memcmp(keep, (uint8_t[5]){0, 0, 1, 0, 1}, 5) == 0);
+    options.nan = ENTROL_NAN_PROPAGATE;
+    CHECK_INT(entrol_high_entropy_mask(context, keep, &selection, &diagnosis, e, NULL, 5, 0.5, &options), ENTROL_OK);
+    CHECK(diagnosis.n_bad == 0 && selection.n_kept == 0 && isnan(selection.threshold_low));
+    CHECK_INT(entrol_high_entropy_mask(context, keep, NULL, &diagnosis, e, NULL, 5, 1.5, NULL), ENTROL_ERROR_ARGUMENT);
+    CHECK_STRING(diagnosis.argument, "threshold");
+    CHECK_INT(entrol_high_entropy_mask(context, keep, NULL, &diagnosis, NULL, NULL, 5, 1, NULL), ENTROL_ERROR_ARGUMENT);
+    CHECK_STRING(diagnosis.argument, "entropies");
+}
+
 static void test_share_keeps_ties(void) {
     static const float values[10] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 5};
     entrol_selection selection;
@@ -276,7 +330,7 @@ static void test_nothing_valid_and_nan(void) {
     uint8_t keep[4] = {9, 9, 9, 9};
     entrol_selection selection;
     entrol_diagnosis diagnosis;
-    CHECK_INT(entrol_select(context, keep, &selection, &diagnosis, values, NULL, 4, &rule), ENTROL_OK);
+    CHECK_INT(entrol_select(context, keep, &selection, &diagnosis, values, NULL, 4, &rule, NULL), ENTROL_OK);
     CHECK(!keep[0] && !keep[1] && !keep[2] && !keep[3]);
     CHECK_INT(diagnosis.first_row, 1);
     CHECK_INT(diagnosis.n_bad, 2);
@@ -284,10 +338,10 @@ static void test_nothing_valid_and_nan(void) {
     CHECK_INT(selection.n_valid, 4);
     CHECK(isnan(selection.threshold_low) && isnan(selection.threshold_high));
     /* What an invalid place holds does not matter. */
-    CHECK_INT(entrol_select(context, keep, &selection, &diagnosis, values, first, 4, &rule), ENTROL_OK);
+    CHECK_INT(entrol_select(context, keep, &selection, &diagnosis, values, first, 4, &rule, NULL), ENTROL_OK);
     CHECK(keep[0] == 1 && keep[1] == 0 && keep[2] == 1 && keep[3] == 0);
     CHECK_INT(diagnosis.n_bad, 0);
-    CHECK_INT(entrol_select(context, NULL, &selection, NULL, NULL, NULL, 0, &rule), ENTROL_OK);
+    CHECK_INT(entrol_select(context, NULL, &selection, NULL, NULL, NULL, 0, &rule, NULL), ENTROL_OK);
     CHECK(selection.n_valid == 0 && selection.n_kept == 0 && isnan(selection.threshold_low));
 }
 
@@ -306,12 +360,13 @@ static void test_bad_arguments(void) {
     uint8_t keep = 7;
     entrol_diagnosis diagnosis;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        CHECK_INT(entrol_select(context, &keep, NULL, &diagnosis, values, NULL, 1, &bad[i]), ENTROL_ERROR_ARGUMENT);
+        CHECK_INT(entrol_select(context, &keep, NULL, &diagnosis, values, NULL, 1, &bad[i], NULL),
+                  ENTROL_ERROR_ARGUMENT);
         CHECK_STRING(diagnosis.argument, "rule");
     }
-    CHECK_INT(entrol_select(context, &keep, NULL, &diagnosis, NULL, NULL, 1, &good), ENTROL_ERROR_ARGUMENT);
+    CHECK_INT(entrol_select(context, &keep, NULL, &diagnosis, NULL, NULL, 1, &good, NULL), ENTROL_ERROR_ARGUMENT);
     CHECK_STRING(diagnosis.argument, "values");
-    CHECK_INT(entrol_select(NULL, &keep, NULL, &diagnosis, values, NULL, 1, &good), ENTROL_ERROR_ARGUMENT);
+    CHECK_INT(entrol_select(NULL, &keep, NULL, &diagnosis, values, NULL, 1, &good, NULL), ENTROL_ERROR_ARGUMENT);
     CHECK_STRING(diagnosis.argument, "context");
     CHECK_INT(keep, 7);
 }
@@ -337,7 +392,7 @@ static void test_complement_of_percent(void) {
         const entrol_rule rule = rule_of(text);
         entrol_selection selection;
         uint8_t keep[N];
-        CHECK_INT(entrol_select(context, keep, &selection, NULL, values, NULL, N, &rule), ENTROL_OK);
+        CHECK_INT(entrol_select(context, keep, &selection, NULL, values, NULL, N, &rule, NULL), ENTROL_OK);
         CHECK_SAY(selection.threshold_low == threshold, "%s: threshold %.17g, expected %.17g", text,
                   selection.threshold_low, threshold);
         for (int i = 0; i < N; i++)
@@ -356,7 +411,7 @@ static void test_random_counts(void) {
         for (int i = 0; i < N; i++)
             values[i] = (float)test_below(n_distinct) - 7;
         const entrol_rule rule = {.kind = ENTROL_RULE_HIGH_COUNT, .count = k};
-        CHECK_INT(entrol_select(context, keep.data, NULL, NULL, values, NULL, N, &rule), ENTROL_OK);
+        CHECK_INT(entrol_select(context, keep.data, NULL, NULL, values, NULL, N, &rule, NULL), ENTROL_OK);
         for (size_t i = 0; i < N; i++) {
             size_t n_before = 0; /* values that come before this one: greater, or equal and earlier */
             for (size_t j = 0; j < N; j++)
@@ -379,6 +434,8 @@ int main(int argc, char **argv) {
     TEST(test_rule_random_text);
     TEST(test_rule_ignores_locale);
     TEST(test_trl_vectors);
+    TEST(test_high_entropy_mask);
+    TEST(test_high_entropy_mask_of_nans);
     TEST(test_share_keeps_ties);
     TEST(test_counts);
     TEST(test_ranges);

@@ -14,7 +14,7 @@ bool select_decide(uint8_t *keep, select_tally *tally, entrol_context *context, 
                    const select_values *values, trouble *trouble) {
     entrol_selection selection = {0};
     entrol_status status =
-        entrol_select(context, keep, &selection, NULL, values->values, values->valid, values->n, &settings->rule);
+        entrol_select(context, keep, &selection, NULL, values->values, values->valid, values->n, &settings->rule, NULL);
     if (status != ENTROL_OK)
         return trouble_set(trouble, "the rule could not be applied: %s", entrol_status_string(status));
     for (size_t i = 0; settings->is_mask && i < values->n; i++)

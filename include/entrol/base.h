@@ -202,8 +202,9 @@ typedef enum entrol_quantile_method {
     ENTROL_QUANTILE_HIGHER,
     ENTROL_QUANTILE_MIDPOINT,
     ENTROL_QUANTILE_NEAREST,
-    ENTROL_QUANTILE_TORCH,         /* torch.quantile of f32: q rounded to f32, the rank in f64, interpolated in f32 */
-    ENTROL_QUANTILE_TORCH_F32_RANK /* the same in torch before 2.10, whose rank is a product of f32, too */
+    ENTROL_QUANTILE_TORCH,         /* torch.quantile of f32, as in torch 2.15: q rounded to f32, the rank in f64,
+                                      interpolated in f32 */
+    ENTROL_QUANTILE_TORCH_F32_RANK /* the same as in torch 2.9, where the rank is a product of f32, too */
 } entrol_quantile_method;
 
 /* NumPy's name, or "torch" and "torch_f32_rank"; NULL for a number that is no method. */

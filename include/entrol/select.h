@@ -44,13 +44,31 @@ typedef struct entrol_selection {
     double threshold_high; /* and <= this one, +inf where open */
 } entrol_selection;
 
-/* keep[i] = 1 where values[i] is valid and satisfies the rule, else 0. `valid` (bytes, NULL: all) says
- * which count; what an invalid value holds does not matter. With no valid value nothing is kept
- * and the thresholds are NaN, as is that of a count of 0. A NaN at a valid place keeps nothing and is diagnosed, by
- * row. Deterministic; for any number of threads the same. */
+/* keep[i] = 1 where values[i] is valid and satisfies the rule, else 0. `valid` (bytes, NULL: all) says which count;
+ * what an invalid value holds does not matter. With no valid value nothing is kept and the thresholds are NaN, as is
+ * that of a count of 0.
+ *
+ * `options` (NULL: defaults) has the method of the rule's quantiles, and what becomes of a NaN at a valid place:
+ * ENTROL_NAN_ERROR keeps nothing and diagnoses it, by row; IGNORE leaves it out; PROPAGATE keeps nothing.
+ * Deterministic; for any number of threads the same. With a context that has a comm, every rank makes the call with its
+ * own values, the thresholds, counts and diagnosis are those of all ranks, and of equal values at the end of a count
+ * those of lower ranks are the earlier ones. Errors: ARGUMENT, COMMUNICATION; MEMORY with a comm. */
 ENTROL_API entrol_status entrol_select(entrol_context *context, uint8_t *keep, entrol_selection *selection,
                                        entrol_diagnosis *diagnosis, const float *values, const uint8_t *valid,
-                                       size_t n_values, const entrol_rule *rule);
+                                       size_t n_values, const entrol_rule *rule,
+                                       const entrol_quantile_options *options);
+
+/* TRL's get_high_entropy_mask: keep[i] = 1 where entropies[i] is valid and at least the quantile `threshold` (1 -
+ * top_entropy_quantile; 0 to 1) of those that are, over all ranks of the context's comm. Ties are kept, so that a
+ * threshold of 0 keeps all valid ones and 1 the greatest. Entropies of continuous policies may be negative.
+ *
+ * Two things are as they should be and not as in TRL: padding does not matter, whatever it holds, and a NaN is an error
+ * that is diagnosed (or what options.nan says), where it silently empties TRL's mask on every rank. options.method is
+ * ENTROL_QUANTILE_TORCH where `options` is NULL: what TRL does on the same torch is then the same to the bit. */
+ENTROL_API entrol_status entrol_high_entropy_mask(entrol_context *context, uint8_t *keep, entrol_selection *selection,
+                                                  entrol_diagnosis *diagnosis, const float *entropies,
+                                                  const uint8_t *valid, size_t n_entropies, double threshold,
+                                                  const entrol_quantile_options *options);
 
 #ifdef __cplusplus
 }

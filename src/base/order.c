@@ -153,7 +153,7 @@ static const char *bad_argument(const entrol_context *context, const ent_source 
     return NULL;
 }
 
-static int take_options(entrol_quantile_options *taken, const entrol_quantile_options *given) {
+int ent_take_quantile_options(entrol_quantile_options *taken, const entrol_quantile_options *given) {
     *taken = (entrol_quantile_options)ENTROL_QUANTILE_OPTIONS_INIT;
     return (!given || ent_take(taken, given, sizeof *taken)) && entrol_quantile_method_name(taken->method) &&
            (unsigned)taken->nan <= ENTROL_NAN_PROPAGATE;
@@ -198,7 +198,7 @@ static entrol_status quantiles_of(entrol_context *context, double *quantiles, en
                                   const entrol_quantile_options *options) {
     entrol_quantile_options taken;
     const char *bad = bad_argument(context, source, q, n_quantiles);
-    if (!bad && !take_options(&taken, options))
+    if (!bad && !ent_take_quantile_options(&taken, options))
         bad = "options";
     if (diagnosis)
         *diagnosis = (entrol_diagnosis){0};

@@ -50,6 +50,9 @@ entrol_status ent_find_ranks(entrol_context *context, ent_census *census, ent_ra
 double ent_quantile_value(const ent_ranked *ranked, uint64_t n, double q, entrol_quantile_method method);
 uint64_t ent_quantile_rank(uint64_t n, double q, entrol_quantile_method method);
 
+/* A caller's options over the defaults; 0 if one is none. */
+int ent_take_quantile_options(entrol_quantile_options *taken, const entrol_quantile_options *given);
+
 /* What a caller is told of the values. */
 void ent_diagnose_values(entrol_diagnosis *diagnosis, const ent_census *census, entrol_nan_policy policy);
 

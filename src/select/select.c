@@ -5,6 +5,7 @@
 #include "base/order.h"
 
 #include <math.h>
+#include <string.h>
 
 /* What decides about a value: it is kept within [low, high], except that of those equal to `tie` only the first
  * `n_of_tie` are. */
@@ -48,15 +49,23 @@ static uint64_t least_of(uint64_t a, uint64_t b) {
     return a < b ? a : b;
 }
 
+/* What a call was given. */
+typedef struct request {
+    const ent_values *view;
+    const entrol_rule *rule;
+    entrol_quantile_options options;
+} request;
+
 /* ent_set_ranks for the bounds of a rule. */
 static void set_ranks(ent_ranked *ranked, size_t n_ranked, uint64_t n, const void *user) {
-    const entrol_rule *rule = user;
+    const request *request = user;
+    const entrol_rule *rule = request->rule;
     const shares of = shares_of(rule);
     const uint64_t count = least_of(rule->count, n);
     for (size_t j = 0; j < n_ranked; j++) {
         const double q = of.q[ranked[j].index];
         if (!isnan(q))
-            ranked[j].k = ent_quantile_rank(n, q, ENTROL_QUANTILE_LINEAR);
+            ranked[j].k = ent_quantile_rank(n, q, request->options.method);
         else
             ranked[j].k = rule->kind == ENTROL_RULE_HIGH_COUNT ? n - least_of(count, n) : count ? count - 1 : 0;
         if (ranked[j].k >= n) /* a count of 0 */
@@ -110,16 +119,15 @@ static entrol_status share_ties(entrol_context *context, uint64_t *n_of_tie, uin
 }
 
 /* Exactly `count` values, or all of them: those beyond the k-th, and as many of its equals as are missing. */
-static entrol_status limit_count(entrol_context *context, bounds *out, const ent_values *view, uint64_t n_valid,
-                                 const entrol_rule *rule) {
-    const int is_high = rule->kind == ENTROL_RULE_HIGH_COUNT;
+static entrol_status limit_count(entrol_context *context, bounds *out, const request *request, uint64_t n_valid) {
+    const int is_high = request->rule->kind == ENTROL_RULE_HIGH_COUNT;
     double *bound = is_high ? &out->low : &out->high;
-    const uint64_t n = least_of(rule->count, n_valid);
+    const uint64_t n = least_of(request->rule->count, n_valid);
     if (n == 0) {
         *bound = (double)NAN;
         return ENTROL_OK;
     }
-    const beyond own = count_beyond(view, *bound, is_high);
+    const beyond own = count_beyond(request->view, *bound, is_high);
     uint64_t n_beyond = own.n;
     const entrol_status status = ent_all_reduce(context, &n_beyond, 1);
     out->tie = *bound;
@@ -127,8 +135,9 @@ static entrol_status limit_count(entrol_context *context, bounds *out, const ent
 }
 
 /* The bounds, from what was found of the ranks that they need. */
-static entrol_status find_bounds(entrol_context *context, bounds *out, const ent_values *view, uint64_t n_valid,
-                                 const ent_ranked *ranked, size_t n_ranked, const entrol_rule *rule) {
+static entrol_status find_bounds(entrol_context *context, bounds *out, const request *request, uint64_t n_valid,
+                                 const ent_ranked *ranked, size_t n_ranked) {
+    const entrol_rule *rule = request->rule;
     const shares of = shares_of(rule);
     *out = (bounds){-INFINITY, INFINITY, (double)NAN, 0};
     if (rule->kind == ENTROL_RULE_RANGE) {
@@ -139,10 +148,10 @@ static entrol_status find_bounds(entrol_context *context, bounds *out, const ent
         double *bound = ranked[j].index == 0 ? &out->low : &out->high;
         const double q = of.q[ranked[j].index];
         *bound =
-            isnan(q) ? (double)ranked[j].value : ent_quantile_value(&ranked[j], n_valid, q, ENTROL_QUANTILE_LINEAR);
+            isnan(q) ? (double)ranked[j].value : ent_quantile_value(&ranked[j], n_valid, q, request->options.method);
     }
     if (rule->kind == ENTROL_RULE_LOW_COUNT || rule->kind == ENTROL_RULE_HIGH_COUNT)
-        return limit_count(context, out, view, n_valid, rule);
+        return limit_count(context, out, request, n_valid);
     return ENTROL_OK;
 }
 
@@ -201,35 +210,56 @@ static entrol_status add_up(entrol_context *context, entrol_selection *selection
     return status;
 }
 
-entrol_status entrol_select(entrol_context *context, uint8_t *keep, entrol_selection *selection,
-                            entrol_diagnosis *diagnosis, const float *values, const uint8_t *valid, size_t n_values,
-                            const entrol_rule *rule) {
-    const char *bad = bad_argument(context, values, n_values, rule);
-    const ent_source source = {.memory = {values, valid, n_values}};
-    if (bad)
-        ent_bad_argument(diagnosis, bad);
-    entrol_status status =
-        context ? ent_agree(context, bad ? ENTROL_ERROR_ARGUMENT : ENTROL_OK) : ENTROL_ERROR_ARGUMENT;
-    if (status != ENTROL_OK)
-        return status;
+static entrol_status select_values(entrol_context *context, uint8_t *keep, entrol_selection *selection,
+                                   entrol_diagnosis *diagnosis, const request *request) {
+    const ent_source source = {.memory = *request->view};
     ent_ranked ranked[2];
     ent_census census;
     bounds limits = {(double)NAN, (double)NAN, (double)NAN, 0};
-    const size_t n_ranked = list_ranks(ranked, rule);
-    status = ent_find_ranks(context, &census, ranked, n_ranked, &source, set_ranks, rule);
-    if (status == ENTROL_OK && census.n_valid && !census.n_nan)
-        status = find_bounds(context, &limits, &source.memory, census.n_valid, ranked, n_ranked, rule);
+    const size_t n_ranked = list_ranks(ranked, request->rule);
+    entrol_status status = ent_find_ranks(context, &census, ranked, n_ranked, &source, set_ranks, request);
+    const uint64_t n = census.n_valid - census.n_nan;
+    if (status == ENTROL_OK && n && (!census.n_nan || request->options.nan == ENTROL_NAN_IGNORE))
+        status = find_bounds(context, &limits, request, n, ranked, n_ranked);
     if (status != ENTROL_OK)
         return status;
-    entrol_selection done = {
-        .n_valid = (size_t)census.n_valid, .threshold_low = limits.low, .threshold_high = limits.high};
-    mark(keep, &done, &source.memory, limits);
+    entrol_selection done = {.n_valid = (size_t)(request->options.nan == ENTROL_NAN_IGNORE ? n : census.n_valid),
+                             .threshold_low = limits.low,
+                             .threshold_high = limits.high};
+    mark(keep, &done, request->view, limits);
     status = add_up(context, &done);
     if (selection && status == ENTROL_OK)
         *selection = done;
+    if (diagnosis && census.n_nan && request->options.nan == ENTROL_NAN_ERROR)
+        ent_diagnose_values(diagnosis, &census, ENTROL_NAN_ERROR);
+    return status;
+}
+
+entrol_status entrol_select(entrol_context *context, uint8_t *keep, entrol_selection *selection,
+                            entrol_diagnosis *diagnosis, const float *values, const uint8_t *valid, size_t n_values,
+                            const entrol_rule *rule, const entrol_quantile_options *options) {
+    const ent_values view = {values, valid, n_values};
+    request request = {.view = &view, .rule = rule};
+    const char *bad = bad_argument(context, values, n_values, rule);
+    if (!bad && !ent_take_quantile_options(&request.options, options))
+        bad = "options";
     if (diagnosis)
-        *diagnosis = (entrol_diagnosis){.n_bad = (size_t)census.n_nan,
-                                        .first_row = (size_t)census.first_nan,
-                                        .reason = census.n_nan ? ENTROL_REASON_NAN : ENTROL_REASON_NONE};
+        *diagnosis = (entrol_diagnosis){.argument = bad};
+    const entrol_status status =
+        context ? ent_agree(context, bad ? ENTROL_ERROR_ARGUMENT : ENTROL_OK) : ENTROL_ERROR_ARGUMENT;
+    return status == ENTROL_OK ? select_values(context, keep, selection, diagnosis, &request) : status;
+}
+
+entrol_status entrol_high_entropy_mask(entrol_context *context, uint8_t *keep, entrol_selection *selection,
+                                       entrol_diagnosis *diagnosis, const float *entropies, const uint8_t *valid,
+                                       size_t n_entropies, double threshold, const entrol_quantile_options *options) {
+    const entrol_quantile_options as_torch = {sizeof as_torch, ENTROL_QUANTILE_TORCH, ENTROL_NAN_ERROR};
+    const entrol_rule rule = {.kind = ENTROL_RULE_PERCENTILES, .low = threshold, .high = 1};
+    const entrol_status status = entrol_select(context, keep, selection, diagnosis, entropies, valid, n_entropies,
+                                               &rule, options ? options : &as_torch);
+    if (diagnosis && diagnosis->argument && strcmp(diagnosis->argument, "rule") == 0)
+        diagnosis->argument = "threshold";
+    if (diagnosis && diagnosis->argument && strcmp(diagnosis->argument, "values") == 0)
+        diagnosis->argument = "entropies";
     return status;
 }

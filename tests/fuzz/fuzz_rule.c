@@ -24,7 +24,7 @@ static void apply_rule(const entrol_rule *rule) {
     options.n_threads = 1;
     if (!context)
         fuzz_require(entrol_context_create(&context, &options) == ENTROL_OK);
-    fuzz_require(entrol_select(context, keep, &selection, &diagnosis, values, NULL, N, rule) == ENTROL_OK);
+    fuzz_require(entrol_select(context, keep, &selection, &diagnosis, values, NULL, N, rule, NULL) == ENTROL_OK);
     size_t n_kept = 0;
     for (size_t i = 0; i < N; i++)
         n_kept += keep[i];

@@ -38,6 +38,25 @@ PROGRAM
     LD_LIBRARY_PATH=$library "$folder/product"
 fi
 
+if [ -e "$build/libentrol_mpi.a" ]; then # a build without MPI has none
+    cat >"$folder/ranks.c" <<'PROGRAM'
+#include <entrol_mpi.h>
+int main(int argc, char **argv) {
+    entrol_mpi mpi;
+    entrol_comm comm;
+    MPI_Init(&argc, &argv);
+    const entrol_status status = entrol_mpi_begin(&mpi, &comm, MPI_COMM_WORLD);
+    const int is_alone = status == ENTROL_OK && comm.rank == 0 && comm.size == 1;
+    entrol_mpi_end(&mpi);
+    MPI_Finalize();
+    return !is_alone;
+}
+PROGRAM
+    # shellcheck disable=SC2046 # lists of flags
+    mpicc -o "$folder/ranks" "$folder/ranks.c" $(pkg-config --cflags --libs entrol_mpi)
+    OMPI_MCA_btl=self LD_LIBRARY_PATH=$library "$folder/ranks"
+fi
+
 mkdir "$folder/consumer"
 cp examples/entropy.c "$folder/consumer/"
 cat >"$folder/consumer/main.cc" <<'PROGRAM'

@@ -516,6 +516,32 @@ static void test_records_that_are_not_finite(void) {
     check_records(18, 2, (double)FLT_MAX, 0, 0); /* dL/dV y^2 is beyond a float */
 }
 
+/* The target's element alone is beyond a float: 1e37 / T. */
+static void test_a_target_beyond_a_float(void) {
+    static const float by_logprob[1] = {1e37f};
+    static const size_t sizes[] = {18, 1000};
+    for (size_t k = 0; k < 2; k++) {
+        sheet logits = sheet_make(1, sizes[k], ENTROL_F32), result = sheet_make(1, sizes[k], ENTROL_F32);
+        entrol_measure_options options = ENTROL_MEASURE_OPTIONS_INIT;
+        entrol_gradient gradient = ENTROL_GRADIENT_INIT;
+        entrol_diagnosis found;
+        const entrol_record record = ENTROL_RECORD_INIT;
+        const entrol_destination to = destination_of(&result, 0);
+        for (size_t j = 0; j < sizes[k]; j++)
+            sheet_put(&logits, 0, j, 0);
+        logits.targets[0] = 3;
+        options.temperature = 0.01;
+        gradient.logprob = by_logprob;
+        CHECK_INT(entrol_measure_and_gradient_rows(contexts[ENTROL_CPU_SCALAR], &to, &record, &found, &gradient,
+                                                   &logits.matrix, logits.targets, NULL, NULL, &options),
+                  ENTROL_OK);
+        CHECK(found.n_bad == 1 && found.reason == ENTROL_REASON_GRADIENT);
+        CHECK(isnan(sheet_get(&result, 0, 0)) && isnan(sheet_get(&result, 0, 3)));
+        sheet_free(&logits);
+        sheet_free(&result);
+    }
+}
+
 /* dL/dV of states that were measured for entropy alone; where it is 0, nothing is missing. */
 static void test_states_without_varentropy(void) {
     static loss loss;
@@ -725,6 +751,7 @@ int main(int argc, char **argv) {
     TEST(test_shards);
     TEST(test_trouble_in_another_shard);
     TEST(test_records_that_are_not_finite);
+    TEST(test_a_target_beyond_a_float);
     TEST(test_states_without_varentropy);
     TEST(test_fused);
     TEST(test_fused_without_callback);

@@ -132,6 +132,22 @@ static void test_temperatures_at_their_bounds(void) {
     }
 }
 
+/* A few columns at the top or near it, and the rest far below or just below, where the squares about the mean are small
+ * differences. */
+static void test_levels_of_a_row(void) {
+    static const size_t sizes[] = {66, 500, 2048, 4100};
+    for (size_t k = 0; k < (is_quick() ? 60 : 1200); k++) {
+        const size_t n = sizes[k % 4], n_top = 1 + test_below(40), n_middle = test_below(40);
+        const double gap = k % 3 ? 12 * test_uniform() : 0.05 * test_uniform(), middle = gap * test_uniform();
+        sheet sheet = sheet_make(1, n, k % 5 ? ENTROL_F32 : ENTROL_F64);
+        for (size_t j = 0; j < n; j++)
+            sheet_put(&sheet, 0, j, j < n_top ? 0 : j < n_top + n_middle ? -middle : -gap);
+        sheet.targets[0] = (int64_t)(n - 1);
+        check_sheet(&sheet, 1, 2, "levels");
+        sheet_free(&sheet);
+    }
+}
+
 /* --- The table of docs/method.md --- */
 
 /* ln sum e^z by the greatest and a serial sum in float. */
@@ -583,6 +599,7 @@ int main(int argc, char **argv) {
     TEST(test_dtypes);
     TEST(test_accuracy_table);
     TEST(test_large);
+    TEST(test_levels_of_a_row);
     TEST(test_temperatures_at_their_bounds);
     TEST(test_f16_extremes);
     for (int cpu = ENTROL_CPU_SCALAR; cpu <= ENTROL_CPU_NEON; cpu++)

@@ -27,7 +27,8 @@ typedef struct entrol_state {
     double second;    /* the greatest logit but for one column's, m for a tie, -inf for none; for margin */
     double target;    /* the target's logit, -inf for an impossible one, NaN where no column here is the target */
     double n_support; /* columns above -inf; for the Renyi entropy of order 0 */
-    double least;     /* the least logit, -inf where one is impossible, inf before the first column */
+    double least;     /* the least logit, -inf where one is impossible, inf before the first column; of f64 as near as a
+                         float shows how far it is below the greatest. Gradients rely on it */
 } entrol_state;
 
 /* A subset S of a row's possible columns: of p renormalised on it, q = p / sum_S p, the entropy H_S is measured.

@@ -135,6 +135,8 @@ void ent_gradient_find_terms(ent_gradient_terms *terms, const ent_rows *rows, co
     if (by_logprob != 0 && ent_rows_has_target(rows, row) && state->target > -INFINITY) {
         terms->column = rows->targets[row];
         terms->target = target_term(state, scale, by_logprob, first, terms);
+        if (!(fabs(terms->target) <= (double)FLT_MAX))
+            terms->reason = ENTROL_REASON_GRADIENT;
     }
 }
 

@@ -61,18 +61,19 @@ static void set_m(ent_sums_task *task, const entrol_state *state, const ent_chun
     task->m = (float)(m - chunk->origin);
 }
 
-/* Sums at the row's top so far. Squares are taken about the row's mean so far, or again about the chunk's where that
- * was too far off for float (u would be a difference of large numbers). */
+/* 0 if squares were taken so far from their mean that they are small differences of large numbers. */
+static int are_sharp(const ent_sums *sums, double pivot) {
+    return !(sums->u > 2 * ent_sums_m2(sums, pivot));
+}
+
+/* Sums at the row's top so far. Squares are taken about the row's mean so far, or again about the chunk's. */
 static void sum_at_top(ent_sums *sums, ent_sums_task *task, const entrol_state *state, const ent_rows *rows,
                        const ent_chunk *chunk) {
     set_m(task, state, chunk);
     task->pivot = rows->wants_squares && state->s > 0 ? (float)(state->t / state->s) : 0;
     rows->kernels->sums(sums, task);
-    if (!rows->wants_squares || !(sums->s > 0))
-        return;
-    const double mean = sums->t / sums->s;
-    if (fabs(mean - (double)task->pivot) * rows->scale > 1 && sums->u > 8 * ent_sums_m2(sums, (double)task->pivot)) {
-        task->pivot = (float)mean;
+    if (rows->wants_squares && sums->s > 0 && !are_sharp(sums, (double)task->pivot)) {
+        task->pivot = (float)(sums->t / sums->s);
         rows->kernels->sums(sums, task);
     }
 }
@@ -90,15 +91,15 @@ static int take_out_top(ent_sums *sums, double n_top, double x, double scale) {
     return 1;
 }
 
-/* The same for the squares of the sums before. */
-static int take_out_squares(ent_sums *sums, const ent_sums *before, double n_top, double x, double pivot,
-                            double scale) {
-    const double e = exp(x * scale), u = n_top * e * (x - pivot) * (x - pivot), q = before->q - n_top * e * e;
+/* The same for the squares of the sums before, which were taken about `pivot`. */
+static int take_out_squares(ent_sums *sums, const ent_sums *before, double x, double pivot, double scale) {
+    const double e = exp(x * scale), u = sums->n_top * e * (x - pivot) * (x - pivot);
+    const double q = before->q - sums->n_top * e * e;
     if (!(u <= before->u / 3))
         return 0;
     sums->u = (before->u - u) / e;
     sums->q = q > 0 ? q / e / e : 0;
-    return 1;
+    return are_sharp(sums, pivot - x);
 }
 
 /* Goes on from sums of a chunk whose greatest columns are `x` above the row's top: they become it. The sums s and t do
@@ -107,22 +108,24 @@ static double sum_below_top(ent_sums *sums, ent_sums_task *task, ent_row *result
                             const ent_chunk *chunk, double x) {
     ent_sums below = *sums;
     const double pivot = (double)task->pivot, scale = rows->scale;
-    const double n_top = (double)rows->kernels->count_equal(chunk->z, chunk->n, sums->greatest);
-    const int is_apart = !task->has_top && take_out_top(&below, n_top, x, scale);
-    const int has_all = is_apart && (!rows->wants_squares || take_out_squares(&below, sums, n_top, x, pivot, scale));
-    double m2 = ent_sums_m2(&below, pivot - x);
+    const int is_apart =
+        !task->has_top &&
+        take_out_top(&below, (double)rows->kernels->count_equal(chunk->z, chunk->n, sums->greatest), x, scale);
+    const int has_squares = is_apart && (!rows->wants_squares || take_out_squares(&below, sums, x, pivot, scale));
     rise(&result->state, rows, (double)sums->greatest + chunk->origin);
-    if (!has_all) {
-        task->has_top = 1;
-        task->is_near = 0;
-        sum_at_top(sums, task, &result->state, rows, chunk);
-        m2 = ent_sums_m2(sums, (double)task->pivot);
-        below.q = sums->q;
-    }
-    if (is_apart)
-        *sums = below;
     result->expects_top = !is_apart;
     result->expects_near = ent_are_near((double)sums->least + chunk->origin, result->state.m, scale);
+    if (has_squares) {
+        *sums = below;
+        return ent_sums_m2(sums, pivot - x);
+    }
+    task->has_top = 1;
+    task->is_near = 0;
+    sum_at_top(sums, task, &result->state, rows, chunk);
+    const double m2 = ent_sums_m2(sums, (double)task->pivot);
+    below.q = sums->q;
+    if (is_apart)
+        *sums = below;
     return m2;
 }
 

@@ -38,7 +38,7 @@ typedef struct ent_best {
 typedef struct ent_row {
     entrol_state state;
     size_t n_greater;              /* columns greater than the target */
-    int expects_top, expects_near; /* what the next chunk is taken to be: see ent_sums_task */
+    int expects_top, expects_near; /* of the next chunk: see ent_sums_task; the top is otherwise taken out afterwards */
     int has_values;                /* only ent_rows.rest is left to write */
     ent_best *best;                /* NULL unless n_best is above 0 */
 } ent_row;

@@ -1,9 +1,9 @@
 /* The kernel table: what an instruction set must provide to measure rows of logits.
  *
- * A row is worked on in chunks that stay in the first-level cache. Per chunk the kernels give a maximum and then sums
- * of e^d, d = scale (z - m), where m is the greatest logit so far; the caller merges the chunks in double precision
- * (../state.h). Columns equal to m are counted, not summed, so that a nearly certain row keeps the small rest of which
- * its entropy consists.
+ * A row is worked on in chunks that stay in the first-level cache. Per chunk the kernels give sums of e^d, d = scale
+ * (z - m), where m is the greatest logit so far; the caller merges the chunks in double precision (../state.h). The
+ * greatest columns can be counted and not summed, so that a nearly certain row keeps the small rest of which its
+ * entropy consists.
  *
  * Accuracy contract of every kernel with sums, checked by tests/test_kernels.c against sums in long double: a term e^d
  * is within 2e-7 + 1.5e-7 |d| of itself (d is a product of floats), and a sum of n terms of one sign within another
@@ -47,8 +47,9 @@ typedef struct ent_sums_task {
     float scale; /* 1 / temperature, above 0 */
     float pivot; /* near the mean of z - m under e^d */
     int has_top; /* 1: columns equal to m are counted and not summed */
-    int is_near; /* 1 promises that no column counts as 0. Where least says otherwise, or greatest is more than 32 /
-                    scale above m, the sums are worthless: guessing and doing it again is faster than looking */
+    int is_near; /* 1 promises that no column counts as 0. Where least says otherwise the sums are worthless, as they
+                    are for a greatest of more than m + 32 / scale: guessing and doing it again is faster than looking
+                  */
     int squares; /* whether u and q are wanted */
     const char *next; /* memory to prefetch meanwhile, next_step bytes a column; may be any address */
     size_t next_step;

@@ -16,7 +16,7 @@
 
 typedef struct settings {
     const char *probs, *log_probs, *counts, *sigma;
-    const char *of, *unit;
+    const char *of, *unit, *estimator;
     double tolerance;
     bool verbose;
 } settings;
@@ -79,21 +79,27 @@ static bool measure_distribution(const settings *settings, const char *name, con
     return ok;
 }
 
-static bool measure_counts(const char *name, const uint64_t *counts, size_t n_counts, result *result,
-                           trouble *trouble) {
-    entrol_status status = entrol_entropy_of_counts(&result->nats, counts, n_counts);
+static bool measure_counts(const settings *settings, const char *name, const uint64_t *counts, size_t n_counts,
+                           result *result, trouble *trouble) {
+    entrol_estimator estimator = ENTROL_ESTIMATOR_PLUG_IN;
+    entrol_context *context = open_context(1, trouble);
+    if (context == NULL)
+        return false;
+    entrol_estimator_parse(&estimator, settings->estimator); /* the options know the names, too */
+    entrol_status status = entrol_entropy_of_counts(context, &result->nats, counts, n_counts, estimator);
+    entrol_context_destroy(context);
     if (status)
         return trouble_set(trouble, "%s: %s", name, entrol_status_string(status));
     result->n_outcomes = n_counts;
     return !isnan(result->nats) || trouble_set(trouble, "%s: expected a count above 0, found none", name);
 }
 
-static bool measure_count_list(const char *list, result *result, trouble *trouble) {
+static bool measure_count_list(const settings *settings, const char *list, result *result, trouble *trouble) {
     uint64_t *counts;
     size_t n_counts;
     if (!number_list_counts("--counts", list, &counts, &n_counts, trouble))
         return false;
-    bool ok = measure_counts("--counts", counts, n_counts, result, trouble);
+    bool ok = measure_counts(settings, "--counts", counts, n_counts, result, trouble);
     free(counts);
     return ok;
 }
@@ -114,6 +120,19 @@ static bool measure_gaussian(const char *list, result *result, trouble *trouble)
     return ok && (status == ENTROL_OK || trouble_set(trouble, "%s", entrol_status_string(status)));
 }
 
+enum { ALL_BYTES = 256 };
+
+/* Counts of 0 for the bytes that did not occur. */
+static bool give_every_byte(symbol_counts *counts) {
+    uint64_t *all = calloc(ALL_BYTES, sizeof *all);
+    if (!all)
+        return false;
+    memcpy(all, counts->counts, counts->n_symbols * sizeof *all);
+    free(counts->counts);
+    counts->counts = all;
+    return true;
+}
+
 static bool measure_file(const settings *settings, const char *path, result *result, trouble *trouble) {
     symbol_kind kind = strcmp(settings->of, "bytes") == 0        ? SYMBOL_BYTES
                        : strcmp(settings->of, "characters") == 0 ? SYMBOL_CHARACTERS
@@ -123,11 +142,13 @@ static bool measure_file(const settings *settings, const char *path, result *res
     bool ok = input && symbols_count(&counts, input, kind, trouble);
     if (ok && counts.n_total == 0)
         ok = trouble_set(trouble, "%s: expected %s, found none", input_name(input), settings->of);
-    ok = ok && measure_counts(input_name(input), counts.counts, counts.n_symbols, result, trouble);
+    ok = ok && (kind != SYMBOL_BYTES || give_every_byte(&counts) || trouble_set(trouble, "out of memory"));
+    ok = ok && measure_counts(settings, input_name(input), counts.counts,
+                              kind == SYMBOL_BYTES ? ALL_BYTES : counts.n_symbols, result, trouble);
     result->n_symbols = counts.n_total;
     result->n_distinct = counts.n_symbols;
     if (kind == SYMBOL_BYTES) /* bytes have a known alphabet; of others only what occurred is known */
-        result->n_outcomes = 256;
+        result->n_outcomes = ALL_BYTES;
     free(counts.counts);
     input_close(input);
     return ok;
@@ -214,7 +235,7 @@ static int run_list(settings *settings) {
     else if (ok && settings->log_probs)
         ok = measure_distribution(settings, "--log-probs", *list, true, &result, &trouble);
     else if (ok && settings->counts)
-        ok = measure_count_list(*list, &result, &trouble);
+        ok = measure_count_list(settings, *list, &result, &trouble);
     else if (ok)
         ok = measure_gaussian(*list, &result, &trouble);
     free(owned);
@@ -222,7 +243,7 @@ static int run_list(settings *settings) {
 }
 
 static int run(const command *command, int argc, char **argv) {
-    settings settings = {.of = "bytes", .unit = "bits", .tolerance = 1e-6};
+    settings settings = {.of = "bytes", .unit = "bits", .estimator = "plug-in", .tolerance = 1e-6};
     const option options[] = {
         {.name = "probs",
          .type = OPTION_STRING,
@@ -238,7 +259,7 @@ static int run(const command *command, int argc, char **argv) {
          .type = OPTION_STRING,
          .value = &settings.counts,
          .metavar = "LIST",
-         .help = "How often each outcome was seen: whole numbers. The plug-in estimate, which is low for few counts."},
+         .help = "How often each outcome was seen: whole numbers."},
         {.name = "gaussian-sigma",
          .type = OPTION_STRING,
          .value = &settings.sigma,
@@ -249,6 +270,15 @@ static int run(const command *command, int argc, char **argv) {
          .value = &settings.of,
          .choices = "bytes|words|characters",
          .help = "What is counted in a FILE (default bytes). Words are runs of what is not white space."},
+        {.name = "estimator",
+         .type = OPTION_CHOICE,
+         .value = &settings.estimator,
+         .choices = "plug-in|miller-madow|chao-shen|grassberger|james-stein|nsb",
+         .help = "How an entropy is estimated from counts (default plug-in, which is low where counts are few). "
+                 "james-stein and "
+                 "nsb need the number of outcomes: give --counts zeros for those not seen; bytes have 256, and of "
+                 "words and "
+                 "characters those in the file count."},
         {.name = "unit",
          .type = OPTION_CHOICE,
          .value = &settings.unit,
@@ -276,6 +306,8 @@ static int run(const command *command, int argc, char **argv) {
     if (n_lists + (operands.n_items > 0) != 1)
         return message_error("expected one of --probs, --log-probs, --counts, --gaussian-sigma or FILE..., found %s",
                              n_lists + operands.n_items == 0 ? "none" : "several");
+    if (strcmp(settings.estimator, "plug-in") != 0 && (settings.probs || settings.log_probs || settings.sigma))
+        return message_error("--estimator is for counts: --counts or FILE...");
     return n_lists > 0 ? run_list(&settings) : run_files(&settings, &operands);
 }
 
@@ -289,6 +321,7 @@ const command command_entropy = {
         "otherwise.",
     .examples = "  entrol entropy --probs 0.2,0.3,0.5        a distribution\n"
                 "  entrol entropy --counts 12,7,1 -v         what was counted, with the maximum\n"
+                "  entrol entropy --counts 3,1,1,1,0,0 --estimator chao-shen   few answers to one prompt\n"
                 "  entrol entropy --gaussian-sigma 0.5,2     a robot's policy with two dimensions\n"
                 "  entrol entropy --of words book.txt.gz     a text's words\n",
     .run = run,

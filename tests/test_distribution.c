@@ -204,7 +204,7 @@ static void test_bad_arguments(void) {
 
 static double entropy_of_counts(const uint64_t *counts, size_t n) {
     double entropy = -77;
-    CHECK_INT(entrol_entropy_of_counts(&entropy, counts, n), ENTROL_OK);
+    CHECK_INT(entrol_entropy_of_counts(context, &entropy, counts, n, ENTROL_ESTIMATOR_PLUG_IN), ENTROL_OK);
     return entropy;
 }
 
@@ -221,11 +221,11 @@ static void test_counts(void) {
     const uint64_t large[3] = {UINT64_C(1) << 63, (UINT64_C(1) << 63) - 1, 1};
     CHECK_NEAR(entropy_of_counts(large, 2), log(2), 1e-15);
     double entropy = 77;
-    CHECK_INT(entrol_entropy_of_counts(&entropy, large, 3), ENTROL_ERROR_OVERFLOW);
+    CHECK_INT(entrol_entropy_of_counts(context, &entropy, large, 3, ENTROL_ESTIMATOR_PLUG_IN), ENTROL_ERROR_OVERFLOW);
     CHECK(entropy == 77);
-    CHECK_INT(entrol_entropy_of_counts(&entropy, NULL, 1), ENTROL_ERROR_ARGUMENT);
-    CHECK_INT(entrol_entropy_of_counts(NULL, fair, 2), ENTROL_OK); /* not wanted */
-    CHECK_INT(entrol_entropy_of_counts(NULL, large, 3), ENTROL_ERROR_OVERFLOW);
+    CHECK_INT(entrol_entropy_of_counts(context, &entropy, NULL, 1, ENTROL_ESTIMATOR_PLUG_IN), ENTROL_ERROR_ARGUMENT);
+    CHECK_INT(entrol_entropy_of_counts(context, NULL, fair, 2, ENTROL_ESTIMATOR_PLUG_IN), ENTROL_OK); /* not wanted */
+    CHECK_INT(entrol_entropy_of_counts(context, NULL, large, 3, ENTROL_ESTIMATOR_PLUG_IN), ENTROL_ERROR_OVERFLOW);
 }
 
 /* Zipf's law over a million symbols: the sum of a million terms stays exact to a few units. */

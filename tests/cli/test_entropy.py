@@ -4,6 +4,7 @@ import gzip
 import math
 import os
 import random
+import shutil
 import subprocess
 import tempfile
 import unittest
@@ -75,6 +76,33 @@ class Entropy(unittest.TestCase):
         self.refuse("found \"-1\"", "--counts", "-1")
         self.refuse("expected a count above 0", "--counts", "0,0")
         self.refuse("too large", "--counts", "18446744073709551615,1")
+
+    def test_estimators(self):
+        counts, n = [3, 1, 1, 1, 0, 0], 6
+        self.check(shannon(counts), "--counts", "3,1,1,1,0,0", "--estimator", "plug-in")
+        self.check(shannon(counts) + 3 / (2 * n) / math.log(2), "--counts", "3,1,1,1,0,0", "--estimator", "miller-madow")
+        covered = [0.5 * c / n for c in counts if c]  # three of six were seen once
+        self.check(-sum(p * math.log2(p) / (1 - (1 - p) ** n) for p in covered),
+                   "--counts", "3,1,1,1,0,0", "--estimator", "chao-shen")
+        shrink = (1 - 12 / 36) / (5 * (12 / 36 - 1 / 6))
+        self.check(shannon([shrink / 6 + (1 - shrink) * c / n for c in counts]),
+                   "--counts", "3,1,1,1,0,0", "--estimator", "james-stein")
+        # Of one observation NSB knows nothing, and says half of the greatest entropy.
+        self.check(math.log2(10) / 2, "--counts", "1,0,0,0,0,0,0,0,0,0", "--estimator", "nsb")
+        self.refuse("--estimator", "--counts", "1,2", "--estimator", "bayes")
+        self.refuse("--estimator is for counts", "--probs", "0.5,0.5", "--estimator", "nsb")
+
+    def test_an_unseen_byte_is_an_outcome(self):
+        code, out, _ = run("entropy", "-", "--estimator", "james-stein", data=b"aab")
+        listed = run("entropy", "--counts", ",".join(["2", "1"] + ["0"] * 254), "--estimator", "james-stein")[1]
+        self.assertEqual((code, out), (0, listed))
+
+    @unittest.skipUnless(shutil.which("ent"), "the program ent is not installed")
+    def test_bytes_as_ent_has_them(self):
+        for data in b"mississippi", bytes(range(256)) * 3 + b"more of some", random.Random(5).randbytes(5000):
+            theirs = subprocess.run(["ent", "-t"], input=data, capture_output=True, check=True).stdout.split(b"\n")[1].split(b",")[2]
+            ours = run("entropy", "-", data=data)[1].split()[0]
+            self.assertEqual(f"{float(ours):.6f}", f"{float(theirs):.6f}")
 
     def test_gaussian(self):
         # Cover and Thomas, theorem 8.4.1: a dimension has 1/2 log(2 pi e sigma^2).

@@ -14,8 +14,8 @@ static void fill_options(option *rows, select_settings *settings, score_settings
          .type = OPTION_STRING,
          .value = &settings->by,
          .metavar = "STATISTIC",
-         .help = "What the rule looks at, of each document: entropy_mean (the default), entropy_median, entropy_p90, "
-                 "entropy_max, surprisal_mean or perplexity; of records also any field that is a number."},
+         .help = "What the rule looks at, of each document: entropy_mean (the default), surprisal_mean, perplexity, or "
+                 "another statistic that entrol select --help names; of records also any field that is a number."},
         {.letter = 'o',
          .name = "output",
          .type = OPTION_STRING,

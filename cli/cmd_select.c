@@ -14,8 +14,11 @@ static void fill_options(option *rows, select_settings *settings) {
          .value = &settings->by,
          .metavar = "COLUMN",
          .help = "What the rule looks at: entropy (the default), surprisal, position, or any column with one number a "
-                 "token. With --level sample: entropy_mean (the default), entropy_median, entropy_p90, entropy_max, "
-                 "surprisal_mean, perplexity, or any field of the line that is a number."},
+                 "token. With --level sample: perplexity, or entropy_ or surprisal_ and mean (entropy_mean is the "
+                 "default), "
+                 "median, p90, min, max, percentile:P, top:P (the mean of the greatest P percent; 0.5), window_max:N, "
+                 "window_min:N (the greatest, the least mean of N tokens that follow each other; 2048) or above:X (the "
+                 "share above X nats); or any field of the line that is a number."},
         {.name = "scope",
          .type = OPTION_CHOICE,
          .value = &settings->scope,

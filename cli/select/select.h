@@ -86,8 +86,11 @@ void select_values_free(select_values *store);
 
 /* --- Sample statistics --- */
 
-/* Whether it is one of entropy_mean, entropy_median, entropy_p90, entropy_max, surprisal_mean, perplexity. */
+/* Whether it is one: entropy_ or surprisal_ and mean, median, p90, min, max, percentile:P, top:P (the mean of the
+ * greatest P percent), window_max:N, window_min:N or above:X; or perplexity. */
 bool sample_statistic_exists(const char *name);
+/* The column that a statistic is of: entropy, or logprob. */
+column_id sample_statistic_column(const char *name);
 /* ", "-separated, for messages. */
 void sample_statistic_names(buffer *names);
 /* A statistic of a document's tokens, as score --level sample writes it: over the tokens that have a value, NaN if one

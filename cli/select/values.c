@@ -161,8 +161,7 @@ bool select_values_add_sample(select_values *store, entrol_context *context, con
     double value;
     bool exists;
     const char *by = settings->by;
-    bool of_surprisal = strcmp(by, "surprisal_mean") == 0 || strcmp(by, "perplexity") == 0;
-    bool has_tokens = document->columns[of_surprisal ? COLUMN_LOGPROB : COLUMN_ENTROPY].is_present;
+    bool has_tokens = document->columns[sample_statistic_column(by)].is_present;
     if (sample_statistic_exists(by) && has_tokens) {
         if (!sample_statistic(&value, &exists, context, document, by, trouble))
             return false;

@@ -438,7 +438,13 @@ class Samples(Files):
 
     def statistics(self, document):
         entropy, surprisal = document["entropy"], [-l for l in document["logprob"]]
-        return {"entropy_mean": math.fsum(entropy) / len(entropy), "entropy_median": quantile(entropy, 0.5),
+        windows = [math.fsum(surprisal[i:i + 4]) / min(4, len(surprisal)) for i in range(max(1, len(surprisal) - 3))]
+        top = sorted(entropy)[-math.ceil(len(entropy) * 0.1):]
+        return {"entropy_min": min(entropy), "entropy_percentile:37.5": quantile(entropy, 0.375),
+                "entropy_top:10": math.fsum(top) / len(top), "entropy_top": max(entropy),
+                "entropy_window_max": math.fsum(entropy) / len(entropy), "surprisal_window_max:4": max(windows),
+                "surprisal_window_min:4": min(windows), "entropy_above:0.75": sum(e > 0.75 for e in entropy) / len(entropy),
+                "entropy_mean": math.fsum(entropy) / len(entropy), "entropy_median": quantile(entropy, 0.5),
                 "entropy_p90": quantile(entropy, 0.9), "entropy_max": max(entropy),
                 "surprisal_mean": math.fsum(surprisal) / len(surprisal),
                 "perplexity": math.exp(math.fsum(surprisal) / len(surprisal)), "n": document["n"]}
@@ -446,16 +452,20 @@ class Samples(Files):
     def test_whole_lines_by_every_statistic(self):
         with open(self.path_in, "rb") as file:
             lines = file.read().splitlines(keepends=True)
-        for by in self.statistics(self.documents[0]):
+        for i, by in enumerate(self.statistics(self.documents[0])):
             values = [self.statistics(d)[by] for d in self.documents]
-            for rule in ("low:9", "high:9"):
-                for form in ("records", "samples"):
-                    with self.subTest(by=by, rule=rule, form=form):
-                        done = self.select("--level=sample", "--by", by, f"--keep={rule}", "--emit", form, self.path_in)
-                        keep = low_count(values, 9, 1 if rule == "low:9" else -1)
-                        self.assertEqual(done.stdout, b"".join(line for line, k in zip(lines, keep) if k))
-                        rest = self.select("--level=sample", "--by", by, f"--mask={rule}", self.path_in)
-                        self.assertEqual(rest.stdout, b"".join(line for line, k in zip(lines, keep) if not k))
+            rule, form = ("low:9", "high:9")[i % 2], ("records", "samples")[i // 2 % 2]
+            with self.subTest(by=by, rule=rule, form=form):
+                done = self.select("--level=sample", "--by", by, f"--keep={rule}", "--emit", form, self.path_in)
+                keep = low_count(values, 9, 1 if rule == "low:9" else -1)
+                self.assertEqual(done.stdout, b"".join(line for line, k in zip(lines, keep) if k))
+                rest = self.select("--level=sample", "--by", by, f"--mask={rule}", self.path_in)
+                self.assertEqual(rest.stdout, b"".join(line for line, k in zip(lines, keep) if not k))
+
+    def test_statistics_that_do_not_exist(self):
+        for by in ("entropy_percentile", "entropy_percentile:101", "entropy_percentile:", "entropy_top:x", "entropy_window_max:0",
+                   "entropy_above:nan", "entropy_mean:3", "entropy_", "rank_mean"):
+            self.assertIn("entropy_percentile:P", self.refused("--level=sample", "--by", by, "--keep=low:5", self.path_in))
 
     def test_the_mean_is_the_default(self):
         for by in ("entropy", "entropy_mean"):

@@ -256,6 +256,57 @@ static void test_high_entropy_mask_of_nans(void) {
     CHECK_STRING(diagnosis.argument, "entropies");
 }
 
+/* A stream in pieces of three. */
+typedef struct pieces {
+    const float *values;
+    const uint8_t *valid;
+    size_t n, place;
+    bool fails;
+} pieces;
+
+static int read_piece(void *user, const float **values, const uint8_t **valid, size_t *n_values) {
+    pieces *pieces = user;
+    const size_t left = pieces->n - pieces->place;
+    *n_values = left < 3 ? left : 3;
+    *values = pieces->values + pieces->place;
+    *valid = pieces->valid + pieces->place;
+    pieces->place = *n_values ? pieces->place + *n_values : 0;
+    return pieces->fails;
+}
+
+/* What is selected piece by piece is what is selected at once. */
+static void test_streams(void) {
+    static const char *const rules[] = {"low:30%", "high:20%", "high:7", "low:0", "low:999", "1..3", "p10..p90", "2.."};
+    enum { N = 200 };
+    float values[N];
+    uint8_t valid[N], keep[N], expected[N];
+    for (size_t k = 0; k < 8 * 20; k++) {
+        const size_t n = test_below(N + 1);
+        entrol_rule rule;
+        entrol_bounds bounds;
+        entrol_selection at_once, in_pieces = {0};
+        for (size_t i = 0; i < n; i++) {
+            values[i] = (float)test_below(6);
+            valid[i] = test_below(5) > 0;
+        }
+        pieces pieces = {.values = values, .valid = valid, .n = n};
+        const entrol_stream stream = {read_piece, &pieces};
+        CHECK_INT(entrol_rule_parse(&rule, NULL, rules[k % 8]), ENTROL_OK);
+        CHECK_INT(entrol_select(context, expected, &at_once, NULL, values, valid, n, &rule, NULL), ENTROL_OK);
+        CHECK_INT(entrol_bounds_of_stream(context, &bounds, NULL, &stream, &rule, NULL), ENTROL_OK);
+        for (size_t i = 0; i < n; i += 7)
+            entrol_apply_bounds(&bounds, keep + i, &in_pieces, values + i, valid + i, n - i < 7 ? n - i : 7);
+        CHECK_SAY(memcmp(keep, expected, n) == 0, "%s of %zu values", rules[k % 8], n);
+        CHECK(n == 0 || (in_pieces.n_kept == at_once.n_kept && in_pieces.n_ties == at_once.n_ties &&
+                         in_pieces.n_valid == at_once.n_valid));
+        pieces.fails = true;
+        CHECK_INT(entrol_bounds_of_stream(context, &bounds, NULL, &stream, &rule, NULL), ENTROL_ERROR_READ);
+    }
+    entrol_diagnosis diagnosis;
+    CHECK_INT(entrol_bounds_of_stream(context, NULL, &diagnosis, NULL, NULL, NULL), ENTROL_ERROR_ARGUMENT);
+    CHECK_STRING(diagnosis.argument, "stream");
+}
+
 static void test_share_keeps_ties(void) {
     static const float values[10] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 5};
     entrol_selection selection;
@@ -436,6 +487,7 @@ int main(int argc, char **argv) {
     TEST(test_trl_vectors);
     TEST(test_high_entropy_mask);
     TEST(test_high_entropy_mask_of_nans);
+    TEST(test_streams);
     TEST(test_share_keeps_ties);
     TEST(test_counts);
     TEST(test_ranges);

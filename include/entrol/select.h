@@ -58,6 +58,27 @@ ENTROL_API entrol_status entrol_select(entrol_context *context, uint8_t *keep, e
                                        size_t n_values, const entrol_rule *rule,
                                        const entrol_quantile_options *options);
 
+/* What a rule comes to for given values: those from low to high are kept, but of those equal to `tie` only the first
+ * n_of_tie. */
+typedef struct entrol_bounds {
+    double low, high;  /* -inf and inf where open; NaN: nothing is kept */
+    double tie;        /* NaN: there is no such limit */
+    uint64_t n_of_tie; /* that are still to come, of this rank */
+    uint64_t n_valid;  /* values that count, of all ranks */
+} entrol_bounds;
+
+/* The bounds of a rule for values that do not fit in memory, as entrol_select finds them: in two passes, or a few more
+ * (see entrol_quantile_of_stream). Also the error READ. */
+ENTROL_API entrol_status entrol_bounds_of_stream(entrol_context *context, entrol_bounds *bounds,
+                                                 entrol_diagnosis *diagnosis, const entrol_stream *stream,
+                                                 const entrol_rule *rule, const entrol_quantile_options *options);
+
+/* keep[i] = 1 for what the bounds keep of the next values, in the order in which the stream gave them: piece by piece,
+ * all of them together are marked as by entrol_select. Counts are added to `selection` (NULL: not wanted), which begins
+ * as {0} and is of this rank alone. */
+ENTROL_API void entrol_apply_bounds(entrol_bounds *bounds, uint8_t *keep, entrol_selection *selection,
+                                    const float *values, const uint8_t *valid, size_t n_values);
+
 /* TRL's get_high_entropy_mask: keep[i] = 1 where entropies[i] is valid and at least the quantile `threshold` (1 -
  * top_entropy_quantile; 0 to 1) of those that are, over all ranks of the context's comm. Ties are kept, so that a
  * threshold of 0 keeps all valid ones and 1 the greatest. Entropies of continuous policies may be negative.

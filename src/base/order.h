@@ -22,6 +22,10 @@ typedef struct ent_source {
     const entrol_stream *stream; /* NULL: in memory */
 } ent_source;
 
+/* Calls the visitor for each part of a source, in order, to its end. Error: READ. */
+typedef void (*ent_visitor)(entrol_context *context, const ent_values *part, void *call);
+entrol_status ent_visit(entrol_context *context, const ent_source *source, ent_visitor visitor, void *call);
+
 /* How many values count, on all ranks, and what would spoil their order. */
 typedef struct ent_census {
     uint64_t n_valid;   /* NaNs included */

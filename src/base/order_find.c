@@ -54,10 +54,7 @@ static size_t n_spans(const ent_values *view) {
     return view->n / VALUES_PER_TASK + (view->n % VALUES_PER_TASK != 0);
 }
 
-/* Calls visit for each part of a source, in order, once or until it fails. */
-typedef void (*visitor)(entrol_context *context, const ent_values *part, void *call);
-
-static entrol_status visit(entrol_context *context, const ent_source *source, visitor visitor, void *call) {
+entrol_status ent_visit(entrol_context *context, const ent_source *source, ent_visitor visitor, void *call) {
     ent_values part;
     if (!source->stream) {
         visitor(context, &source->memory, call);
@@ -143,7 +140,7 @@ static entrol_status count_digit(entrol_context *context, uint64_t *bins, count_
     call->bits = pass_bits[pass];
     for (int digit = 0; digit < MAX_BINS; digit++)
         atomic_init(&call->bins[digit], 0);
-    const entrol_status status = visit(context, source, count_part, call);
+    const entrol_status status = ent_visit(context, source, count_part, call);
     const size_t n_bins = (size_t)1 << call->bits;
     for (size_t digit = 0; digit < n_bins; digit++)
         bins[digit] = atomic_load_explicit(&call->bins[digit], memory_order_relaxed);
@@ -470,7 +467,7 @@ static entrol_status sift(search *search, bracket *brackets, size_t n_brackets, 
     atomic_init(&call.first_nan, UINT64_MAX);
     for (size_t j = 0; j < n_brackets; j++)
         clear_bracket(&brackets[j]);
-    const entrol_status status = visit(search->context, search->source, sift_part, &call);
+    const entrol_status status = ent_visit(search->context, search->source, sift_part, &call);
     const uint64_t n_nan = atomic_load(&call.n_nan);
     uint64_t counts[3] = {atomic_load(&call.n_valid), n_nan, 0};
     const entrol_status told = add_up(search->context, status, counts, 2);

@@ -7,14 +7,6 @@
 #include <math.h>
 #include <string.h>
 
-/* What decides about a value: it is kept within [low, high], except that of those equal to `tie` only the first
- * `n_of_tie` are. */
-typedef struct bounds {
-    double low, high;
-    double tie; /* NaN: no such limit */
-    uint64_t n_of_tie;
-} bounds;
-
 /* 1 - share, where the share means the decimal it was written as: 1 - 0.9 is 0.1, not 0.09999999999999998. Both
  * quotients of whole numbers below 2^53 are the nearest doubles to their decimals. */
 static double complement(double share) {
@@ -51,7 +43,7 @@ static uint64_t least_of(uint64_t a, uint64_t b) {
 
 /* What a call was given. */
 typedef struct request {
-    const ent_values *view;
+    const ent_source *source;
     const entrol_rule *rule;
     entrol_quantile_options options;
 } request;
@@ -86,18 +78,20 @@ static size_t list_ranks(ent_ranked ranked[2], const entrol_rule *rule) {
 
 /* Values beyond a threshold, and at it. */
 typedef struct beyond {
+    double threshold;
+    int is_high;
     uint64_t n, n_at;
 } beyond;
 
-static beyond count_beyond(const ent_values *view, double threshold, int is_high) {
-    beyond counts = {0, 0};
-    for (size_t i = 0; i < view->n; i++) {
-        const double value = (double)view->values[i];
-        const int counts_here = ent_values_has(view, i);
-        counts.n += counts_here && (is_high ? value > threshold : value < threshold);
-        counts.n_at += counts_here && value == threshold;
+static void count_beyond(entrol_context *context, const ent_values *part, void *argument) {
+    beyond *beyond = argument;
+    (void)context;
+    for (size_t i = 0; i < part->n; i++) {
+        const double value = (double)part->values[i];
+        const int counts = ent_values_has(part, i);
+        beyond->n += counts && (beyond->is_high ? value > beyond->threshold : value < beyond->threshold);
+        beyond->n_at += counts && value == beyond->threshold;
     }
-    return counts;
 }
 
 /* How many of this rank's ties are kept of `n`: those of lower ranks come first. */
@@ -119,40 +113,58 @@ static entrol_status share_ties(entrol_context *context, uint64_t *n_of_tie, uin
 }
 
 /* Exactly `count` values, or all of them: those beyond the k-th, and as many of its equals as are missing. */
-static entrol_status limit_count(entrol_context *context, bounds *out, const request *request, uint64_t n_valid) {
+static entrol_status limit_count(entrol_context *context, entrol_bounds *out, const request *request) {
     const int is_high = request->rule->kind == ENTROL_RULE_HIGH_COUNT;
     double *bound = is_high ? &out->low : &out->high;
-    const uint64_t n = least_of(request->rule->count, n_valid);
+    const uint64_t n = least_of(request->rule->count, out->n_valid);
     if (n == 0) {
         *bound = (double)NAN;
         return ENTROL_OK;
     }
-    const beyond own = count_beyond(request->view, *bound, is_high);
+    beyond own = {.threshold = *bound, .is_high = is_high};
+    entrol_status status = ent_agree(context, ent_visit(context, request->source, count_beyond, &own));
     uint64_t n_beyond = own.n;
-    const entrol_status status = ent_all_reduce(context, &n_beyond, 1);
+    if (status == ENTROL_OK)
+        status = ent_all_reduce(context, &n_beyond, 1);
     out->tie = *bound;
     return status == ENTROL_OK ? share_ties(context, &out->n_of_tie, n - n_beyond, own.n_at) : status;
 }
 
 /* The bounds, from what was found of the ranks that they need. */
-static entrol_status find_bounds(entrol_context *context, bounds *out, const request *request, uint64_t n_valid,
+static entrol_status make_bounds(entrol_context *context, entrol_bounds *out, const request *request,
                                  const ent_ranked *ranked, size_t n_ranked) {
     const entrol_rule *rule = request->rule;
     const shares of = shares_of(rule);
-    *out = (bounds){-INFINITY, INFINITY, (double)NAN, 0};
-    if (rule->kind == ENTROL_RULE_RANGE) {
-        out->low = as_value(rule->low);
-        out->high = as_value(rule->high);
-    }
+    out->low = rule->kind == ENTROL_RULE_RANGE ? as_value(rule->low) : -INFINITY;
+    out->high = rule->kind == ENTROL_RULE_RANGE ? as_value(rule->high) : INFINITY;
     for (size_t j = 0; j < n_ranked; j++) {
         double *bound = ranked[j].index == 0 ? &out->low : &out->high;
         const double q = of.q[ranked[j].index];
-        *bound =
-            isnan(q) ? (double)ranked[j].value : ent_quantile_value(&ranked[j], n_valid, q, request->options.method);
+        *bound = isnan(q) ? (double)ranked[j].value
+                          : ent_quantile_value(&ranked[j], out->n_valid, q, request->options.method);
     }
     if (rule->kind == ENTROL_RULE_LOW_COUNT || rule->kind == ENTROL_RULE_HIGH_COUNT)
-        return limit_count(context, out, request, n_valid);
+        return limit_count(context, out, request);
     return ENTROL_OK;
+}
+
+static entrol_status find_bounds(entrol_context *context, entrol_bounds *bounds, entrol_diagnosis *diagnosis,
+                                 const request *request) {
+    const entrol_nan_policy policy = request->options.nan;
+    ent_ranked ranked[2];
+    ent_census census;
+    const size_t n_ranked = list_ranks(ranked, request->rule);
+    const entrol_status status =
+        ent_find_ranks(context, &census, ranked, n_ranked, request->source, set_ranks, request);
+    const uint64_t n = census.n_valid - census.n_nan;
+    if (status != ENTROL_OK)
+        return status;
+    *bounds =
+        (entrol_bounds){(double)NAN, (double)NAN, (double)NAN, 0, policy == ENTROL_NAN_IGNORE ? n : census.n_valid};
+    if (diagnosis && census.n_nan && policy == ENTROL_NAN_ERROR)
+        ent_diagnose_values(diagnosis, &census, policy);
+    return n && (!census.n_nan || policy == ENTROL_NAN_IGNORE) ? make_bounds(context, bounds, request, ranked, n_ranked)
+                                                               : ENTROL_OK;
 }
 
 static int is_share(double share) {
@@ -175,29 +187,37 @@ static int rule_is_sound(const entrol_rule *rule) {
     return 0;
 }
 
-/* Marks the values within the bounds, and counts them and those that equal one. A NaN bound keeps nothing. */
-static void mark(uint8_t *keep, entrol_selection *selection, const ent_values *view, bounds limits) {
-    const int low_is_open = limits.low == -INFINITY, high_is_open = limits.high == INFINITY;
-    for (size_t i = 0; i < view->n; i++) {
-        const double value = ent_values_has(view, i) ? (double)view->values[i] : (double)NAN;
-        int kept = value >= limits.low && value <= limits.high;
-        if (kept && value == limits.tie) {
-            kept = limits.n_of_tie > 0;
-            limits.n_of_tie -= (uint64_t)kept;
+void entrol_apply_bounds(entrol_bounds *bounds, uint8_t *keep, entrol_selection *selection, const float *values,
+                         const uint8_t *valid, size_t n_values) {
+    const ent_values view = {values, valid, n_values};
+    const int low_is_open = bounds->low == -INFINITY, high_is_open = bounds->high == INFINITY;
+    entrol_selection done = {.n_kept = 0};
+    for (size_t i = 0; i < n_values; i++) {
+        const double value = ent_values_has(&view, i) ? (double)values[i] : (double)NAN;
+        int kept = value >= bounds->low && value <= bounds->high;
+        if (kept && value == bounds->tie) {
+            kept = bounds->n_of_tie > 0;
+            bounds->n_of_tie -= (uint64_t)kept;
         }
-        selection->n_ties += (value == limits.low && !low_is_open) || (value == limits.high && !high_is_open);
-        selection->n_kept += (size_t)kept;
+        done.n_ties += (value == bounds->low && !low_is_open) || (value == bounds->high && !high_is_open);
+        done.n_kept += (size_t)kept;
         if (keep)
             keep[i] = (uint8_t)kept;
     }
+    if (!selection)
+        return;
+    selection->n_valid = (size_t)bounds->n_valid;
+    selection->n_kept += done.n_kept;
+    selection->n_ties += done.n_ties;
+    selection->threshold_low = bounds->low;
+    selection->threshold_high = bounds->high;
 }
 
-static const char *bad_argument(entrol_context *context, const float *values, size_t n_values,
-                                const entrol_rule *rule) {
+static const char *bad_argument(const entrol_context *context, const ent_source *source, const entrol_rule *rule) {
     if (!context)
         return "context";
-    if (!values && n_values)
-        return "values";
+    if (source->stream ? !source->stream->read : !source->memory.values && source->memory.n)
+        return source->stream ? "stream" : "values";
     return rule && rule_is_sound(rule) ? NULL : "rule";
 }
 
@@ -210,44 +230,46 @@ static entrol_status add_up(entrol_context *context, entrol_selection *selection
     return status;
 }
 
-static entrol_status select_values(entrol_context *context, uint8_t *keep, entrol_selection *selection,
-                                   entrol_diagnosis *diagnosis, const request *request) {
-    const ent_source source = {.memory = *request->view};
-    ent_ranked ranked[2];
-    ent_census census;
-    bounds limits = {(double)NAN, (double)NAN, (double)NAN, 0};
-    const size_t n_ranked = list_ranks(ranked, request->rule);
-    entrol_status status = ent_find_ranks(context, &census, ranked, n_ranked, &source, set_ranks, request);
-    const uint64_t n = census.n_valid - census.n_nan;
-    if (status == ENTROL_OK && n && (!census.n_nan || request->options.nan == ENTROL_NAN_IGNORE))
-        status = find_bounds(context, &limits, request, n, ranked, n_ranked);
-    if (status != ENTROL_OK)
-        return status;
-    entrol_selection done = {.n_valid = (size_t)(request->options.nan == ENTROL_NAN_IGNORE ? n : census.n_valid),
-                             .threshold_low = limits.low,
-                             .threshold_high = limits.high};
-    mark(keep, &done, request->view, limits);
-    status = add_up(context, &done);
-    if (selection && status == ENTROL_OK)
-        *selection = done;
-    if (diagnosis && census.n_nan && request->options.nan == ENTROL_NAN_ERROR)
-        ent_diagnose_values(diagnosis, &census, ENTROL_NAN_ERROR);
-    return status;
-}
-
-entrol_status entrol_select(entrol_context *context, uint8_t *keep, entrol_selection *selection,
-                            entrol_diagnosis *diagnosis, const float *values, const uint8_t *valid, size_t n_values,
-                            const entrol_rule *rule, const entrol_quantile_options *options) {
-    const ent_values view = {values, valid, n_values};
-    request request = {.view = &view, .rule = rule};
-    const char *bad = bad_argument(context, values, n_values, rule);
+static entrol_status bounds_of(entrol_context *context, entrol_bounds *bounds, entrol_diagnosis *diagnosis,
+                               const ent_source *source, const entrol_rule *rule,
+                               const entrol_quantile_options *options) {
+    request request = {.source = source, .rule = rule};
+    const char *bad = bad_argument(context, source, rule);
     if (!bad && !ent_take_quantile_options(&request.options, options))
         bad = "options";
     if (diagnosis)
         *diagnosis = (entrol_diagnosis){.argument = bad};
     const entrol_status status =
         context ? ent_agree(context, bad ? ENTROL_ERROR_ARGUMENT : ENTROL_OK) : ENTROL_ERROR_ARGUMENT;
-    return status == ENTROL_OK ? select_values(context, keep, selection, diagnosis, &request) : status;
+    return status == ENTROL_OK ? find_bounds(context, bounds, diagnosis, &request) : status;
+}
+
+entrol_status entrol_select(entrol_context *context, uint8_t *keep, entrol_selection *selection,
+                            entrol_diagnosis *diagnosis, const float *values, const uint8_t *valid, size_t n_values,
+                            const entrol_rule *rule, const entrol_quantile_options *options) {
+    const ent_source source = {.memory = {values, valid, n_values}};
+    entrol_bounds bounds;
+    entrol_selection done = {.n_kept = 0};
+    entrol_status status = bounds_of(context, &bounds, diagnosis, &source, rule, options);
+    if (status != ENTROL_OK)
+        return status;
+    entrol_apply_bounds(&bounds, keep, &done, values, valid, n_values);
+    status = add_up(context, &done);
+    if (selection && status == ENTROL_OK)
+        *selection = done;
+    return status;
+}
+
+entrol_status entrol_bounds_of_stream(entrol_context *context, entrol_bounds *bounds, entrol_diagnosis *diagnosis,
+                                      const entrol_stream *stream, const entrol_rule *rule,
+                                      const entrol_quantile_options *options) {
+    static const entrol_stream none = {NULL, NULL};
+    const ent_source source = {.stream = stream ? stream : &none};
+    entrol_bounds found;
+    const entrol_status status = bounds_of(context, &found, diagnosis, &source, rule, options);
+    if (bounds && status == ENTROL_OK)
+        *bounds = found;
+    return status;
 }
 
 entrol_status entrol_high_entropy_mask(entrol_context *context, uint8_t *keep, entrol_selection *selection,

@@ -18,12 +18,13 @@ typedef struct select_run {
     select_inputs *inputs;
     entrol_context *context;
     select_values values;
-    uint8_t *keep;
+    uint8_t *keep; /* of a document, where each is decided by itself */
     size_t keep_capacity;
+    select_decision decision; /* over all of them */
     select_tally tally;
     select_emitter emitter;
     progress progress;
-    size_t n_decided; /* values whose documents have been written */
+    uint64_t n_decided; /* values whose documents have been written */
     uint64_t n_documents, n_documents_kept;
 } select_run;
 
@@ -61,13 +62,21 @@ static bool changed(const records *records, trouble *trouble) {
     return trouble_set(trouble, "%s has changed while it was being read", records_name(records));
 }
 
-/* Documents whose values start at `from`. */
-static bool write_document(select_run *run, records *records, document *document, size_t from, trouble *trouble) {
-    size_t n = document->n_tokens;
-    if (n > run->values.n - from)
-        return changed(records, trouble);
-    run->n_documents_kept += n > 0 && memchr(run->keep + from, 1, n) != NULL;
-    return select_emit(&run->emitter, records, document, run->keep + from, run->values.valid + from, trouble);
+static bool write_document(select_run *run, records *records, document *document, const uint8_t *keep,
+                           const uint8_t *valid, trouble *trouble) {
+    const size_t n = document->n_tokens;
+    run->n_documents_kept += n > 0 && memchr(keep, 1, n) != NULL;
+    return select_emit(&run->emitter, records, document, keep, valid, trouble);
+}
+
+/* The next n decisions; n documents, or one's tokens. */
+static bool next_decisions(select_run *run, const records *records, size_t n, const uint8_t **keep,
+                           const uint8_t **valid, trouble *trouble) {
+    bool found;
+    if (!select_decision_next(&run->decision, n, keep, valid, &found, trouble))
+        return false;
+    run->n_decided += n;
+    return found || changed(records, trouble);
 }
 
 /* --- Tokens, document by document --- */
@@ -79,21 +88,22 @@ static bool select_document(select_run *run, records *records, document *documen
         return false;
     run->n_decided += document->n_tokens;
     progress_update(&run->progress, run->n_decided);
-    return write_document(run, records, document, 0, trouble);
+    return write_document(run, records, document, run->keep, run->values.valid, trouble);
 }
 
 /* --- Tokens, over the corpus --- */
 
 static bool gather_tokens(select_run *run, records *records, document *document, trouble *trouble) {
     run->n_documents++;
-    progress_update(&run->progress, run->values.n);
+    progress_update(&run->progress, select_values_count(&run->values));
     return select_values_add_tokens(&run->values, run->settings, records, document, trouble);
 }
 
 static bool write_tokens(select_run *run, records *records, document *document, trouble *trouble) {
-    if (!write_document(run, records, document, run->n_decided, trouble))
+    const uint8_t *keep, *valid;
+    if (!next_decisions(run, records, document->n_tokens, &keep, &valid, trouble) ||
+        !write_document(run, records, document, keep, valid, trouble))
         return false;
-    run->n_decided += document->n_tokens;
     progress_update(&run->progress, run->n_decided);
     return true;
 }
@@ -102,15 +112,16 @@ static bool write_tokens(select_run *run, records *records, document *document, 
 
 static bool gather_sample(select_run *run, records *records, document *document, trouble *trouble) {
     run->n_documents++;
-    progress_update(&run->progress, run->values.n);
+    progress_update(&run->progress, select_values_count(&run->values));
     return select_values_add_sample(&run->values, run->context, run->settings, records, document, trouble);
 }
 
 /* A kept document with every token kept: its columns are written in another form. */
 static bool write_sample_document(select_run *run, records *records, document *document, trouble *trouble) {
-    if (run->n_decided >= run->values.n)
-        return changed(records, trouble);
-    if (run->keep[run->n_decided++] == 0)
+    const uint8_t *keep, *valid;
+    if (!next_decisions(run, records, 1, &keep, &valid, trouble))
+        return false;
+    if (*keep == 0)
         return true;
     uint8_t *all = malloc(document->n_tokens + 1);
     if (all == NULL)
@@ -123,20 +134,21 @@ static bool write_sample_document(select_run *run, records *records, document *d
 
 /* A kept document as it was, in a container. */
 static bool copy_document(select_run *run, records *records, document *document, trouble *trouble) {
-    if (run->n_decided >= run->values.n)
-        return changed(records, trouble);
-    return run->keep[run->n_decided++] == 0 || select_emit_document(&run->emitter, document, trouble);
+    const uint8_t *keep, *valid;
+    if (!next_decisions(run, records, 1, &keep, &valid, trouble))
+        return false;
+    return *keep == 0 || select_emit_document(&run->emitter, document, trouble);
 }
 
 /* The same as a line, which needs no parsing. */
 static bool copy_lines(select_run *run, records *records, trouble *trouble) {
     const char *line;
+    const uint8_t *keep, *valid;
     size_t n_bytes;
     int more;
     while ((more = records_next_line(records, &line, &n_bytes, trouble)) == 1) {
-        if (run->n_decided >= run->values.n)
-            return changed(records, trouble);
-        if (run->keep[run->n_decided++] != 0 && !select_emit_line(&run->emitter, line, n_bytes, trouble))
+        if (!next_decisions(run, records, 1, &keep, &valid, trouble) ||
+            (*keep != 0 && !select_emit_line(&run->emitter, line, n_bytes, trouble)))
             return false;
     }
     return more == 0;
@@ -154,10 +166,12 @@ static bool write_lines(select_run *run, trouble *trouble) {
 
 static bool write_samples(select_run *run, trouble *trouble) {
     const char *emit = run->settings->emit;
+    bool as_they_are = strcmp(emit, "records") == 0 || strcmp(emit, "samples") == 0;
+    bool ok = !as_they_are                     ? each_document(run, write_sample_document, trouble)
+              : run->emitter.container != NULL ? each_document(run, copy_document, trouble)
+                                               : write_lines(run, trouble);
     run->n_documents_kept = run->tally.n_kept;
-    if (strcmp(emit, "records") == 0 || strcmp(emit, "samples") == 0)
-        return run->emitter.container != NULL ? each_document(run, copy_document, trouble) : write_lines(run, trouble);
-    return each_document(run, write_sample_document, trouble);
+    return ok;
 }
 
 /* --- The run --- */
@@ -166,12 +180,15 @@ static bool choose(select_run *run, trouble *trouble) {
     bool of_samples = run->settings->of_samples;
     if (run->settings->each_document && !of_samples)
         return each_document(run, select_document, trouble);
-    if (!each_document(run, of_samples ? gather_sample : gather_tokens, trouble) || !decide(run, trouble))
+    run->values.spools = true;
+    if (!each_document(run, of_samples ? gather_sample : gather_tokens, trouble) ||
+        !select_decision_begin(&run->decision, &run->tally, run->context, run->settings, &run->values, trouble))
         return false;
-    progress_begin(&run->progress, run->progress.unit, run->values.n);
+    progress_begin(&run->progress, run->progress.unit, select_values_count(&run->values));
     if (!(of_samples ? write_samples(run, trouble) : each_document(run, write_tokens, trouble)))
         return false;
-    return run->n_decided == run->values.n || trouble_set(trouble, "an input has changed while it was being read");
+    return run->n_decided == select_values_count(&run->values) ||
+           trouble_set(trouble, "an input has changed while it was being read");
 }
 
 static bool open_rest(select_run *run, trouble *trouble) {
@@ -221,6 +238,7 @@ static bool finish(select_run *run, int argc, char **argv, trouble *trouble) {
 
 static void close_all(select_run *run) {
     free(run->keep);
+    select_decision_end(&run->decision);
     select_values_free(&run->values);
     buffer_free(&run->emitter.line);
     container_writer_close(run->emitter.container);

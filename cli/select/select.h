@@ -63,12 +63,17 @@ void select_inputs_end(select_inputs *inputs);
 
 /* --- Values: what the rule looks at --- */
 
-/* One value a token or a sample, in order: 5 bytes each, and one more for the decision. What is missing or NaN is not
- * valid. */
+/* Values of a block: what is in memory at once, where there are more they are spooled. */
+enum { SELECT_BLOCK = 1 << 20 };
+
+/* One value a token or a sample, in order: 5 bytes each. What is missing or NaN is not valid. */
 typedef struct select_values {
-    float *values;
+    float *values; /* of the last block, or (without a spool) of all */
     uint8_t *valid;
     size_t n, capacity;
+    bool spools;        /* whole blocks go to an unlinked temporary file */
+    int spool;          /* 0: none yet */
+    uint64_t n_spooled; /* values there */
     uint64_t n_missing, n_nan;
     char first_nan[256]; /* where */
 } select_values;
@@ -81,6 +86,11 @@ bool select_values_add_sample(select_values *store, entrol_context *context, con
                               const records *records, const document *document, trouble *trouble);
 /* Adds a value that is known; `where` is used if it is NaN. */
 bool select_values_add(select_values *store, double value, bool exists, const char *where, trouble *trouble);
+uint64_t select_values_count(const select_values *store);
+/* Block `index` of all values: *n of them, 0 after the last block. `memory` has room for a block. They stay until
+ * something is added. */
+bool select_values_block(const select_values *store, uint64_t index, void *memory, const float **values,
+                         const uint8_t **valid, size_t *n, trouble *trouble);
 void select_values_clear(select_values *store); /* n is 0; the counts and the memory stay */
 void select_values_free(select_values *store);
 
@@ -112,9 +122,31 @@ typedef struct select_tally {
 #define SELECT_TALLY_INIT                                                                                              \
     { 0, 0, 0, 0, HUGE_VAL, -HUGE_VAL, HUGE_VAL, -HUGE_VAL }
 
-/* keep[i] = 1 for what is kept: what the rule names, or with --mask every other valid value. */
+/* keep[i] = 1 for what is kept: what the rule names, or with --mask every other valid value. Not of spooled values. */
 bool select_decide(uint8_t *keep, select_tally *tally, entrol_context *context, const select_settings *settings,
                    const select_values *values, trouble *trouble);
+
+/* The same of values that may be spooled, told in their order. */
+typedef struct select_decision {
+    const select_settings *settings;
+    const select_values *store;
+    select_tally *tally; /* n_kept and n_ties grow as decisions are told */
+    entrol_bounds bounds;
+    uint64_t next_block;
+    void *memory;  /* a block as it was spooled */
+    uint8_t *keep; /* its decisions */
+    const uint8_t *valid;
+    size_t n, at;               /* in the block, and told */
+    uint8_t *told, *told_valid; /* what is told across blocks */
+    size_t told_capacity;
+} select_decision;
+
+bool select_decision_begin(select_decision *decision, select_tally *tally, entrol_context *context,
+                           const select_settings *settings, const select_values *store, trouble *trouble);
+/* The next n decisions, until the next call; *found is false where there are fewer. */
+bool select_decision_next(select_decision *decision, size_t n, const uint8_t **keep, const uint8_t **valid, bool *found,
+                          trouble *trouble);
+void select_decision_end(select_decision *decision);
 
 /* --- What is written --- */
 

@@ -1,11 +1,75 @@
 /* The values that a rule looks at, gathered from documents: only the chosen column, never the lines. */
 #include "select.h"
 
+#include "../temporary.h"
+
+#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+enum { BLOCK_BYTES = SELECT_BLOCK * (int)(sizeof(float) + 1) };
+
+/* Writes the whole blocks that there are, and moves the rest to the front. */
+static bool spool_blocks(select_values *store, trouble *trouble) {
+    size_t done = 0;
+    if (store->spool == 0 && (store->spool = temporary_open(trouble)) < 0) {
+        store->spool = 0;
+        return false;
+    }
+    for (; store->n - done >= SELECT_BLOCK; done += SELECT_BLOCK)
+        if (!temporary_write(store->spool, store->values + done, SELECT_BLOCK * sizeof(float), trouble) ||
+            !temporary_write(store->spool, store->valid + done, SELECT_BLOCK, trouble))
+            return false;
+    store->n -= done;
+    store->n_spooled += done;
+    memmove(store->values, store->values + done, store->n * sizeof(float));
+    memmove(store->valid, store->valid + done, store->n);
+    return true;
+}
+
+static bool spool_if_full(select_values *store, trouble *trouble) {
+    return !store->spools || store->n < SELECT_BLOCK || spool_blocks(store, trouble);
+}
+
+uint64_t select_values_count(const select_values *store) {
+    return store->n_spooled + store->n;
+}
+
+static bool read_block(const select_values *store, uint64_t index, char *memory, trouble *trouble) {
+    for (size_t n = 0; n < BLOCK_BYTES;) {
+        const off_t place = (off_t)(index * BLOCK_BYTES + n);
+        const ssize_t n_read = pread(store->spool, memory + n, BLOCK_BYTES - n, place);
+        if (n_read < 0 && errno == EINTR)
+            continue;
+        if (n_read <= 0)
+            return trouble_set(trouble, "a temporary file cannot be read: %s",
+                               n_read ? strerror(errno) : "it ends early");
+        n += (size_t)n_read;
+    }
+    return true;
+}
+
+bool select_values_block(const select_values *store, uint64_t index, void *memory, const float **values,
+                         const uint8_t **valid, size_t *n, trouble *trouble) {
+    const uint64_t n_blocks = store->n_spooled / SELECT_BLOCK;
+    *n = 0;
+    if (index < n_blocks) {
+        if (!read_block(store, index, memory, trouble))
+            return false;
+        *values = memory;
+        *valid = (const uint8_t *)memory + SELECT_BLOCK * sizeof(float);
+        *n = SELECT_BLOCK;
+    } else if (index == n_blocks) {
+        *values = store->values;
+        *valid = store->valid;
+        *n = store->n;
+    }
+    return true;
+}
 
 static bool make_room(select_values *store, size_t n_more) {
     if (store->capacity - store->n >= n_more)
@@ -26,7 +90,7 @@ static bool make_room(select_values *store, size_t n_more) {
 }
 
 static bool out_of_memory(const select_values *store, trouble *trouble) {
-    return trouble_set(trouble, "out of memory after %zu values", store->n);
+    return trouble_set(trouble, "out of memory after %" PRIu64 " values", select_values_count(store));
 }
 
 /* NaN is a value that could not be computed: no rule holds for it. */
@@ -52,7 +116,7 @@ bool select_values_add(select_values *store, double value, bool exists, const ch
     append(store, narrow(value), exists);
     if (exists && isnan(value) && store->first_nan[0] == '\0')
         snprintf(store->first_nan, sizeof(store->first_nan), "%s", where);
-    return true;
+    return spool_if_full(store, trouble);
 }
 
 void select_values_clear(select_values *store) {
@@ -62,6 +126,8 @@ void select_values_clear(select_values *store) {
 void select_values_free(select_values *store) {
     free(store->values);
     free(store->valid);
+    if (store->spool > 0)
+        close(store->spool);
     *store = (select_values){0};
 }
 
@@ -137,7 +203,7 @@ bool select_values_add_tokens(select_values *store, const select_settings *setti
     }
     free(values);
     free(valid);
-    return ok;
+    return ok && spool_if_full(store, trouble);
 }
 
 /* A field of the line as a number; false if it is none. null: it does not exist. */

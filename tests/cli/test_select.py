@@ -425,6 +425,28 @@ class Emit(Files):
                 self.assertIn("context_ids", self.refused("--keep=low:1", "--emit=labels", path))
 
 
+class MoreThanABlock(Files):
+    """More values than are held in memory at once: they go through a temporary file, and nothing changes by it."""
+
+    @unittest.skipIf(numpy is None, "NumPy is not installed")
+    @unittest.skipIf(os.environ.get("ENTROL_QUICK"), "a million values")
+    def test_tokens_over_blocks(self):
+        chosen = numpy.random.default_rng(7)
+        values = numpy.round(chosen.exponential(size=1_300_000), 3).astype(numpy.float32)
+        cuts = numpy.sort(chosen.integers(0, len(values), 60))
+        parts = numpy.split(values, cuts)
+        path = self.write("large.jsonl", [{"id": i, "entropy": [round(float(v), 3) for v in part]} for i, part in enumerate(parts)])
+        order = numpy.argsort(values, kind="stable")
+        for rule, keep in (("high:20%", values >= numpy.quantile(values.astype(float), 0.8)),
+                           ("low:700001", numpy.isin(numpy.arange(len(values)), order[:700001]))):
+            done = self.select(f"--keep={rule}", path)
+            found = [json.loads(line)["keep"] for line in done.stdout.splitlines()]
+            self.assertEqual([len(f) for f in found], [len(p) for p in parts])
+            self.assertTrue(numpy.array_equal(numpy.concatenate([numpy.array(f, dtype=bool) for f in found]), keep), rule)
+            rest = [json.loads(line)["keep"] for line in self.select(f"--mask={rule}", path).stdout.splitlines()]
+            self.assertEqual(sum(map(sum, rest)), len(values) - int(keep.sum()))
+
+
 class Samples(Files):
     def setUp(self):
         super().setUp()

@@ -205,6 +205,35 @@ static void test_bad_arguments_of_a_rank(void) {
     CHECK_INT(parts[2].status, ENTROL_ERROR_COMMUNICATION);
 }
 
+/* Ranks that ask for other quantiles, for more of them, by another method or rule: none gets a result. */
+static int difference;
+
+static void find_others(part *part) {
+    static const double q[2][3] = {{0.8, 0.5, 0.1}, {0.8, 0.2, 0.1}};
+    entrol_quantile_options options = ENTROL_QUANTILE_OPTIONS_INIT;
+    entrol_rule rule = {.kind = ENTROL_RULE_HIGH_COUNT, .count = 3};
+    const int is_other = part->rank == 1;
+    options.method = is_other && difference == 2 ? ENTROL_QUANTILE_HAZEN : ENTROL_QUANTILE_LINEAR;
+    options.nan = is_other && difference == 3 ? ENTROL_NAN_IGNORE : ENTROL_NAN_ERROR;
+    rule.count += (uint64_t)(is_other && difference == 4);
+    if (difference < 4)
+        part->status = entrol_quantile(part->context, part->quantiles, NULL, part->values, NULL, 10,
+                                       q[is_other && difference == 0], is_other && difference == 1 ? 2 : 3, &options);
+    else
+        part->status = entrol_select(part->context, NULL, NULL, NULL, part->values, NULL, 10, &rule, &options);
+}
+
+static void test_ranks_that_differ(void) {
+    static const float values[10];
+    team team = {.fails_at = 0};
+    part parts[MOST_RANKS], like = {.values = values, .work = find_others};
+    for (difference = 0; difference < 6; difference++) {
+        run_team(&team, parts, 3, &like, 10);
+        for (size_t i = 0; i < 3; i++)
+            CHECK_INT(parts[i].status, difference < 5 ? ENTROL_ERROR_COMMUNICATION : ENTROL_OK);
+    }
+}
+
 /* Every message in turn is lost. */
 static void test_lost_messages(void) {
     enum { N = 1000 };
@@ -241,6 +270,7 @@ int main(int argc, char **argv) {
     TEST(test_ranks);
     TEST(test_nan_on_a_rank);
     TEST(test_bad_arguments_of_a_rank);
+    TEST(test_ranks_that_differ);
     TEST(test_lost_messages);
     TEST(test_bad_comms);
     return test_end();

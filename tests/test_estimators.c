@@ -231,6 +231,7 @@ static void test_names(void) {
     CHECK_INT(entrol_estimator_parse(&estimator, "nsb"), ENTROL_OK);
     CHECK_INT(estimator, ENTROL_ESTIMATOR_NSB);
     CHECK_INT(entrol_estimator_parse(&estimator, "NSB"), ENTROL_ERROR_ARGUMENT);
+    CHECK_INT(entrol_estimator_parse(NULL, "nsb"), ENTROL_OK);
     CHECK_STRING(entrol_estimator_name(ENTROL_ESTIMATOR_CHAO_SHEN), "chao-shen");
     CHECK(entrol_estimator_name((entrol_estimator)6) == NULL);
 }

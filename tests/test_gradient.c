@@ -711,13 +711,14 @@ static void test_bad_arguments(void) {
     entrol_state states[2];
     const entrol_matrix logits = {z, ENTROL_F32, 2, 2, 2};
     const entrol_destination to = {dz, ENTROL_F32, 2, 0}, no_data = {NULL, ENTROL_F32, 2, 0},
-                             no_dtype = {dz, (entrol_dtype)9, 2, 0};
+                             no_dtype = {dz, (entrol_dtype)9, 2, 0}, no_stride = {dz, ENTROL_F32, 0, 0};
     entrol_gradient gradient = ENTROL_GRADIENT_INIT;
     gradient.entropy = by;
     measure(contexts[ENTROL_CPU_SCALAR], states, &logits, NULL, NULL);
     check_refused(NULL, &gradient, states, &logits, "d_logits");
     check_refused(&no_data, &gradient, states, &logits, "d_logits");
     check_refused(&no_dtype, &gradient, states, &logits, "d_logits");
+    check_refused(&no_stride, &gradient, states, &logits, "d_logits.row_stride");
     check_refused(&to, NULL, states, &logits, "gradient");
     check_refused(&to, &gradient, NULL, &logits, "states");
     check_refused(&to, &gradient, states, NULL, "logits");

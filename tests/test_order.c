@@ -251,6 +251,7 @@ static void test_methods(void) {
     CHECK_INT(entrol_quantile_method_parse(&method, "hazen"), ENTROL_OK);
     CHECK_INT(method, ENTROL_QUANTILE_HAZEN);
     CHECK_INT(entrol_quantile_method_parse(&method, "hazel"), ENTROL_ERROR_ARGUMENT);
+    CHECK_INT(entrol_quantile_method_parse(NULL, "lower"), ENTROL_OK);
     CHECK_INT(method, ENTROL_QUANTILE_HAZEN);
     CHECK_STRING(entrol_quantile_method_name(ENTROL_QUANTILE_TORCH_F32_RANK), "torch_f32_rank");
     CHECK(entrol_quantile_method_name((entrol_quantile_method)15) == NULL);
@@ -278,6 +279,7 @@ typedef struct pieces {
     const float *values;
     const uint8_t *valid;
     size_t n, place, n_reads, fails_at;
+    size_t n_lost; /* values that every further pass has less */
 } pieces;
 
 static int read_piece(void *user, const float **values, const uint8_t **valid, size_t *n_values) {
@@ -289,6 +291,7 @@ static int read_piece(void *user, const float **values, const uint8_t **valid, s
     *values = pieces->values + pieces->place;
     *valid = pieces->valid ? pieces->valid + pieces->place : NULL;
     pieces->place = *n_values ? pieces->place + *n_values : 0;
+    pieces->n -= *n_values ? 0 : pieces->n_lost;
     return 0;
 }
 
@@ -354,6 +357,13 @@ static void test_streams_that_fail(void) {
     for (size_t fails_at = 1; fails_at <= 6; fails_at++) {
         pieces pieces = {.values = values, .n = 5, .fails_at = fails_at};
         const entrol_stream stream = {read_piece, &pieces};
+        double quantile = 77;
+        CHECK_INT(entrol_quantile_of_stream(context, &quantile, NULL, &stream, &q, 1, NULL), ENTROL_ERROR_READ);
+        CHECK(quantile == 77);
+    }
+    for (size_t n_lost = 1; n_lost <= 5; n_lost += 4) { /* it forgets to begin again, or loses a value */
+        pieces shrinks = {.values = values, .n = 5, .n_lost = n_lost};
+        const entrol_stream stream = {read_piece, &shrinks};
         double quantile = 77;
         CHECK_INT(entrol_quantile_of_stream(context, &quantile, NULL, &stream, &q, 1, NULL), ENTROL_ERROR_READ);
         CHECK(quantile == 77);

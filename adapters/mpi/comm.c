@@ -17,7 +17,9 @@ static int all_reduce(void *user, uint64_t *counts, size_t n) {
 }
 
 entrol_status entrol_mpi_begin(entrol_mpi *mpi, entrol_comm *comm, MPI_Comm communicator) {
-    int rank = 0, size = 1;
+    int rank = 0, size = 1, is_ready = 0;
+    if (!mpi || !comm || communicator == MPI_COMM_NULL || MPI_Initialized(&is_ready) != MPI_SUCCESS || !is_ready)
+        return ENTROL_ERROR_ARGUMENT;
     *mpi = (entrol_mpi){.communicator = MPI_COMM_NULL};
     if (MPI_Comm_dup(communicator, &mpi->communicator) != MPI_SUCCESS)
         return ENTROL_ERROR_COMMUNICATION;

@@ -26,7 +26,8 @@ typedef struct entrol_mpi {
 } entrol_mpi;
 
 /* Fills a comm over the ranks of a communicator, of which all call this together, after MPI_Init or MPI_Init_thread.
- * Entrol calls MPI from the thread that calls Entrol (MPI_THREAD_FUNNELED is enough). Error: COMMUNICATION. */
+ * Entrol calls MPI from the thread that calls Entrol (MPI_THREAD_FUNNELED is enough). Errors: ARGUMENT (NULL,
+ * MPI_COMM_NULL, or before MPI_Init), COMMUNICATION. */
 entrol_status entrol_mpi_begin(entrol_mpi *mpi, entrol_comm *comm, MPI_Comm communicator);
 
 /* Before MPI_Finalize, by all ranks together. */

@@ -241,18 +241,20 @@ typedef struct entrol_stream {
  * infinity.
  *
  * Exact and deterministic. With a context that has a comm, the quantiles of all ranks' values together, which may be
- * none: every rank makes the call, and an index in the diagnosis counts the values of lower ranks first. Ranks tell
- * each other counts, 16 KB at a time, as many for a thousand values as for a billion. Where no value counts, every
- * quantile is NaN, with EMPTY_SUPPORT.
+ * none: every rank makes the call, with the same q and options (COMMUNICATION where they differ), and an index in the
+ * diagnosis counts the values of lower ranks first. Ranks tell each other counts, 16 KB at a time, as many for a
+ * thousand values as for a billion. A rank that calls without a context leaves the others waiting. Where no value
+ * counts, every quantile is NaN, with EMPTY_SUPPORT.
  *
- * Mostly one pass over the values, in at most 70 MB from the context's allocator; without it, or for values that no
- * sample of 32,768 represents, up to six more for each q. Errors: ARGUMENT, COMMUNICATION; MEMORY for more than 16
- * quantiles. */
+ * From 131,072 values on mostly one pass, in at most 70 MB from the context's allocator; for fewer, without that
+ * memory, or for values that no sample of 32,768 represents, up to six more for each q. Errors: ARGUMENT,
+ * COMMUNICATION; MEMORY for more than 16 quantiles. */
 ENTROL_API entrol_status entrol_quantile(entrol_context *context, double *quantiles, entrol_diagnosis *diagnosis,
                                          const float *values, const uint8_t *valid, size_t n_values, const double *q,
                                          size_t n_quantiles, const entrol_quantile_options *options);
 
-/* The same of a stream, in one pass more. Also the error READ. */
+/* The same of a stream, in one pass more. Also the error READ, which a stream that gives another number of values in
+ * another pass is, too. */
 ENTROL_API entrol_status entrol_quantile_of_stream(entrol_context *context, double *quantiles,
                                                    entrol_diagnosis *diagnosis, const entrol_stream *stream,
                                                    const double *q, size_t n_quantiles,

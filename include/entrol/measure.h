@@ -271,7 +271,8 @@ ENTROL_API entrol_status entrol_gradient_output(entrol_context *context, const e
                                                 const int64_t *targets, const entrol_measure_options *options);
 
 /* Merges what is known of other columns of the same row into a state: a vocabulary split over processes, or a row that
- * arrives in pieces. Measure each piece with `state`, the outputs that are wanted in the end, and targets that are
+ * arrives in pieces. Measure each piece with `state`, the outputs that are wanted in the end (into memory that may be
+ * thrown away: what they need is in the state then), and targets numbered from the piece's first column, which are
  * outside the piece's columns where the target is in another piece. Leave logprob to the merged state, which has the
  * target's logit all the same: a piece that is asked for it without holding the target is in trouble. `options` as for
  * the measuring. Within the accuracy of measuring the row as a whole, whatever the split and the order. Error:

@@ -85,7 +85,8 @@ ENTROL_API void entrol_apply_bounds(entrol_bounds *bounds, uint8_t *keep, entrol
  *
  * Two things are as they should be and not as in TRL: padding does not matter, whatever it holds, and a NaN is an error
  * that is diagnosed (or what options.nan says), where it silently empties TRL's mask on every rank. options.method is
- * ENTROL_QUANTILE_TORCH where `options` is NULL: what TRL does on the same torch is then the same to the bit. */
+ * ENTROL_QUANTILE_TORCH where `options` is NULL: what TRL does on the same torch is then the same to the bit. Options
+ * that are given hold as they are: ENTROL_QUANTILE_OPTIONS_INIT alone means ENTROL_QUANTILE_LINEAR. */
 ENTROL_API entrol_status entrol_high_entropy_mask(entrol_context *context, uint8_t *keep, entrol_selection *selection,
                                                   entrol_diagnosis *diagnosis, const float *entropies,
                                                   const uint8_t *valid, size_t n_entropies, double threshold,

@@ -163,6 +163,26 @@ entrol_status ent_agree(const entrol_context *context, entrol_status status) {
     return n_failed ? ENTROL_ERROR_COMMUNICATION : ENTROL_OK;
 }
 
+uint64_t ent_digest(uint64_t digest, const void *bytes, size_t n_bytes) {
+    const unsigned char *byte = bytes;
+    digest ^= 0xcbf29ce484222325u; /* FNV-1a */
+    for (size_t i = 0; i < n_bytes; i++)
+        digest = (digest ^ byte[i]) * 0x100000001b3u;
+    return digest;
+}
+
+entrol_status ent_agree_on(const entrol_context *context, entrol_status status, uint64_t digest) {
+    uint64_t counts[2] = {status != ENTROL_OK, context->comm.rank == 0 ? digest : 0};
+    const entrol_status sent = ent_all_reduce(context, counts, 2);
+    if (status != ENTROL_OK || sent != ENTROL_OK)
+        return status != ENTROL_OK ? status : sent;
+    if (counts[0])
+        return ENTROL_ERROR_COMMUNICATION;
+    uint64_t n_others = context->comm.size > 1 && counts[1] != digest; /* than rank 0's */
+    const entrol_status told = ent_all_reduce(context, &n_others, 1);
+    return told == ENTROL_OK && n_others ? ENTROL_ERROR_COMMUNICATION : told;
+}
+
 void *ent_allocate(entrol_context *context, size_t n_bytes) {
     return context->options.allocate(context->options.allocate_user, n_bytes ? n_bytes : 1);
 }

@@ -20,6 +20,10 @@ entrol_comm ent_comm(const entrol_context *context);
 entrol_status ent_all_reduce(const entrol_context *context, uint64_t *counts, size_t n);
 /* `status`, or COMMUNICATION where it is OK but another rank's is not: so that all of them go on or none does. */
 entrol_status ent_agree(const entrol_context *context, entrol_status status);
+/* The same at the beginning of a call, where all ranks must have been given the same: `digest` is ent_digest's. */
+entrol_status ent_agree_on(const entrol_context *context, entrol_status status, uint64_t digest);
+/* Of more bytes; begins with 0. */
+uint64_t ent_digest(uint64_t digest, const void *bytes, size_t n_bytes);
 
 /* Memory from the context's allocator; NULL when there is none. */
 void *ent_allocate(entrol_context *context, size_t n_bytes);

@@ -32,7 +32,8 @@ const char *entrol_quantile_method_name(entrol_quantile_method method) {
 entrol_status entrol_quantile_method_parse(entrol_quantile_method *method, const char *name) {
     for (int i = 0; name && i < N_METHODS; i++)
         if (strcmp(name, method_names[i]) == 0) {
-            *method = (entrol_quantile_method)i;
+            if (method)
+                *method = (entrol_quantile_method)i;
             return ENTROL_OK;
         }
     return ENTROL_ERROR_ARGUMENT;
@@ -204,8 +205,15 @@ static entrol_status quantiles_of(entrol_context *context, double *quantiles, en
         *diagnosis = (entrol_diagnosis){0};
     if (bad)
         ent_bad_argument(diagnosis, bad);
-    const entrol_status status =
-        context ? ent_agree(context, bad ? ENTROL_ERROR_ARGUMENT : ENTROL_OK) : ENTROL_ERROR_ARGUMENT;
+    if (!context)
+        return ENTROL_ERROR_ARGUMENT;
+    uint64_t digest = 0;
+    if (!bad) {
+        digest = n_quantiles ? ent_digest(n_quantiles, q, n_quantiles * sizeof *q) : 0;
+        digest = ent_digest(digest, &taken.method, sizeof taken.method);
+        digest = ent_digest(digest, &taken.nan, sizeof taken.nan);
+    }
+    const entrol_status status = ent_agree_on(context, bad ? ENTROL_ERROR_ARGUMENT : ENTROL_OK, digest);
     return status == ENTROL_OK ? find_quantiles(context, quantiles, diagnosis, source, q, n_quantiles, &taken) : status;
 }
 
@@ -220,6 +228,7 @@ entrol_status entrol_quantile_of_stream(entrol_context *context, double *quantil
                                         const entrol_stream *stream, const double *q, size_t n_quantiles,
                                         const entrol_quantile_options *options) {
     static const entrol_stream none = {NULL, NULL};
-    const ent_source source = {.stream = stream ? stream : &none};
+    uint64_t n_streamed = UINT64_MAX;
+    const ent_source source = {.stream = stream ? stream : &none, .n_streamed = &n_streamed};
     return quantiles_of(context, quantiles, diagnosis, &source, q, n_quantiles, options);
 }

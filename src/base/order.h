@@ -20,9 +20,11 @@ static inline int ent_values_has(const ent_values *view, size_t i) {
 typedef struct ent_source {
     ent_values memory;
     const entrol_stream *stream; /* NULL: in memory */
+    uint64_t *n_streamed;        /* values that it gave, so that another number is noticed; UINT64_MAX: not known yet */
 } ent_source;
 
-/* Calls the visitor for each part of a source, in order, to its end. Error: READ. */
+/* Calls the visitor for each part of a source, in order, to its end. Error: READ, also where a stream gives another
+ * number of values than before. */
 typedef void (*ent_visitor)(entrol_context *context, const ent_values *part, void *call);
 entrol_status ent_visit(entrol_context *context, const ent_source *source, ent_visitor visitor, void *call);
 

@@ -60,12 +60,14 @@ entrol_status ent_visit(entrol_context *context, const ent_source *source, ent_v
         visitor(context, &source->memory, call);
         return ENTROL_OK;
     }
-    for (;;) {
+    for (uint64_t n = 0;; n += part.n) {
         part = (ent_values){NULL, NULL, 0};
         if (source->stream->read(source->stream->user, &part.values, &part.valid, &part.n) != 0)
             return ENTROL_ERROR_READ;
+        if (part.n == 0 && *source->n_streamed == UINT64_MAX)
+            *source->n_streamed = n;
         if (part.n == 0)
-            return ENTROL_OK;
+            return n == *source->n_streamed ? ENTROL_OK : ENTROL_ERROR_READ;
         visitor(context, &part, call);
     }
 }

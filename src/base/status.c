@@ -46,7 +46,7 @@ const char *entrol_reason_string(entrol_reason reason) {
     case ENTROL_REASON_SUM:
         return "the probabilities do not sum to one";
     case ENTROL_REASON_GRADIENT:
-        return "the gradient record is not finite";
+        return "the gradient record is not finite, or asks for varentropy's of a state without it";
     }
     return "unknown reason";
 }

@@ -206,7 +206,8 @@ const char *entrol_estimator_name(entrol_estimator estimator) {
 entrol_status entrol_estimator_parse(entrol_estimator *estimator, const char *name) {
     for (int i = 0; name && i < N_ESTIMATORS; i++)
         if (strcmp(name, names[i]) == 0) {
-            *estimator = (entrol_estimator)i;
+            if (estimator)
+                *estimator = (entrol_estimator)i;
             return ENTROL_OK;
         }
     return ENTROL_ERROR_ARGUMENT;

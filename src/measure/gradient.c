@@ -473,6 +473,9 @@ static const char *take_gradient(ent_gradient_call *call, const entrol_destinati
     const entrol_matrix *logits = call->rows.logits;
     if (!d_logits || !entrol_dtype_size(d_logits->dtype) || (!d_logits->data && logits->n_rows && logits->n_columns))
         return "d_logits";
+    if (logits->n_rows > 1 && d_logits->row_stride < (ptrdiff_t)logits->n_columns &&
+        d_logits->row_stride > -(ptrdiff_t)logits->n_columns) /* rows would lie on each other */
+        return "d_logits.row_stride";
     call->gradient = (entrol_gradient)ENTROL_GRADIENT_INIT;
     if (!gradient || !ent_take(&call->gradient, gradient, sizeof *gradient))
         return "gradient";

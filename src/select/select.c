@@ -221,6 +221,15 @@ static const char *bad_argument(const entrol_context *context, const ent_source 
     return rule && rule_is_sound(rule) ? NULL : "rule";
 }
 
+/* Of what all ranks must have been given. */
+static uint64_t digest_of(const request *request) {
+    const entrol_rule *rule = request->rule;
+    const double numbers[3] = {rule->share, rule->low, rule->high};
+    const uint64_t others[4] = {(uint64_t)rule->kind, rule->count, (uint64_t)request->options.method,
+                                (uint64_t)request->options.nan};
+    return ent_digest(ent_digest(0, numbers, sizeof numbers), others, sizeof others);
+}
+
 /* The same counts on all ranks. */
 static entrol_status add_up(entrol_context *context, entrol_selection *selection) {
     uint64_t counts[2] = {selection->n_kept, selection->n_ties};
@@ -239,8 +248,10 @@ static entrol_status bounds_of(entrol_context *context, entrol_bounds *bounds, e
         bad = "options";
     if (diagnosis)
         *diagnosis = (entrol_diagnosis){.argument = bad};
+    if (!context)
+        return ENTROL_ERROR_ARGUMENT;
     const entrol_status status =
-        context ? ent_agree(context, bad ? ENTROL_ERROR_ARGUMENT : ENTROL_OK) : ENTROL_ERROR_ARGUMENT;
+        ent_agree_on(context, bad ? ENTROL_ERROR_ARGUMENT : ENTROL_OK, bad ? 0 : digest_of(&request));
     return status == ENTROL_OK ? find_bounds(context, bounds, diagnosis, &request) : status;
 }
 
@@ -264,7 +275,8 @@ entrol_status entrol_bounds_of_stream(entrol_context *context, entrol_bounds *bo
                                       const entrol_stream *stream, const entrol_rule *rule,
                                       const entrol_quantile_options *options) {
     static const entrol_stream none = {NULL, NULL};
-    const ent_source source = {.stream = stream ? stream : &none};
+    uint64_t n_streamed = UINT64_MAX;
+    const ent_source source = {.stream = stream ? stream : &none, .n_streamed = &n_streamed};
     entrol_bounds found;
     const entrol_status status = bounds_of(context, &found, diagnosis, &source, rule, options);
     if (bounds && status == ENTROL_OK)

@@ -150,17 +150,16 @@ entrol_comm ent_comm(const entrol_context *context) {
     return context->comm;
 }
 
-entrol_status ent_all_reduce(const entrol_context *context, uint64_t *counts, size_t n) {
+entrol_status ent_add_up(const entrol_context *context, entrol_status status, uint64_t *counts, size_t n) {
     const entrol_comm *comm = &context->comm;
-    return comm->size == 1 || comm->all_reduce(comm->user, counts, n) == 0 ? ENTROL_OK : ENTROL_ERROR_COMMUNICATION;
+    counts[n] = status != ENTROL_OK;
+    const int is_lost = comm->size > 1 && comm->all_reduce(comm->user, counts, n + 1) != 0;
+    return status == ENTROL_OK && (is_lost || counts[n]) ? ENTROL_ERROR_COMMUNICATION : status;
 }
 
 entrol_status ent_agree(const entrol_context *context, entrol_status status) {
-    uint64_t n_failed = status != ENTROL_OK;
-    const entrol_status sent = ent_all_reduce(context, &n_failed, 1);
-    if (status != ENTROL_OK || sent != ENTROL_OK)
-        return status != ENTROL_OK ? status : sent;
-    return n_failed ? ENTROL_ERROR_COMMUNICATION : ENTROL_OK;
+    uint64_t n_failed;
+    return ent_add_up(context, status, &n_failed, 0);
 }
 
 uint64_t ent_digest(uint64_t digest, const void *bytes, size_t n_bytes) {
@@ -172,15 +171,13 @@ uint64_t ent_digest(uint64_t digest, const void *bytes, size_t n_bytes) {
 }
 
 entrol_status ent_agree_on(const entrol_context *context, entrol_status status, uint64_t digest) {
-    uint64_t counts[2] = {status != ENTROL_OK, context->comm.rank == 0 ? digest : 0};
-    const entrol_status sent = ent_all_reduce(context, counts, 2);
-    if (status != ENTROL_OK || sent != ENTROL_OK)
-        return status != ENTROL_OK ? status : sent;
-    if (counts[0])
-        return ENTROL_ERROR_COMMUNICATION;
-    uint64_t n_others = context->comm.size > 1 && counts[1] != digest; /* than rank 0's */
-    const entrol_status told = ent_all_reduce(context, &n_others, 1);
-    return told == ENTROL_OK && n_others ? ENTROL_ERROR_COMMUNICATION : told;
+    uint64_t of_first[2] = {context->comm.rank == 0 ? digest : 0, 0};
+    status = ent_add_up(context, status, of_first, 1);
+    if (status != ENTROL_OK)
+        return status;
+    uint64_t n_others[2] = {of_first[0] != digest, 0};
+    status = ent_add_up(context, status, n_others, 1);
+    return status == ENTROL_OK && n_others[0] ? ENTROL_ERROR_COMMUNICATION : status;
 }
 
 void *ent_allocate(entrol_context *context, size_t n_bytes) {

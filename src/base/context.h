@@ -16,9 +16,11 @@ void ent_gemm(const entrol_context *context, const entrol_gemm_operands *operand
 
 /* The comm; one of size 1 where the context has none. */
 entrol_comm ent_comm(const entrol_context *context);
-/* Adds up counts over the ranks. COMMUNICATION where that fails. */
-entrol_status ent_all_reduce(const entrol_context *context, uint64_t *counts, size_t n);
-/* `status`, or COMMUNICATION where it is OK but another rank's is not: so that all of them go on or none does. */
+/* Adds up n counts over the ranks, unless one of them has failed before (`status`): that is told in the same message,
+ * for which `counts` has room for one more. Gives `status`, or COMMUNICATION where that is OK but another rank's is not
+ * or the message is lost: so that all ranks go on or none does. */
+entrol_status ent_add_up(const entrol_context *context, entrol_status status, uint64_t *counts, size_t n);
+/* The same of nothing: `status`, or COMMUNICATION where it is OK but another rank's is not. */
 entrol_status ent_agree(const entrol_context *context, entrol_status status);
 /* The same at the beginning of a call, where all ranks must have been given the same: `digest` is ent_digest's. */
 entrol_status ent_agree_on(const entrol_context *context, entrol_status status, uint64_t digest);
@@ -35,6 +37,9 @@ int ent_multiply(size_t *product, size_t a, size_t b);
 /* A struct that may be shorter or longer than this library's: what is there is taken, the rest keeps its default. 0 if
  * its size is none. */
 int ent_take(void *out, const void *in, size_t known_size);
+
+/* The place of a name in a list (NULL is none); -1 where it is not there. */
+int ent_find_name(const char *const *names, int n_names, const char *name);
 
 /* Fills a diagnosis for a bad argument and returns ENTROL_ERROR_ARGUMENT. */
 entrol_status ent_bad_argument(entrol_diagnosis *diagnosis, const char *argument);

@@ -5,7 +5,6 @@
 #include "context.h"
 
 #include <math.h>
-#include <string.h>
 
 /* In the order of entrol_quantile_method. */
 static const char *const method_names[] = {"linear",
@@ -30,13 +29,10 @@ const char *entrol_quantile_method_name(entrol_quantile_method method) {
 }
 
 entrol_status entrol_quantile_method_parse(entrol_quantile_method *method, const char *name) {
-    for (int i = 0; name && i < N_METHODS; i++)
-        if (strcmp(name, method_names[i]) == 0) {
-            if (method)
-                *method = (entrol_quantile_method)i;
-            return ENTROL_OK;
-        }
-    return ENTROL_ERROR_ARGUMENT;
+    const int found = ent_find_name(method_names, N_METHODS, name);
+    if (method && found >= 0)
+        *method = (entrol_quantile_method)found;
+    return found >= 0 ? ENTROL_OK : ENTROL_ERROR_ARGUMENT;
 }
 
 /* NumPy's, operation by operation: the place of q among n values, from 0, as if there were some between them. */
@@ -140,12 +136,23 @@ static void set_ranks(ent_ranked *ranked, size_t n_ranked, uint64_t n, const voi
         ranked[j].k = ent_quantile_rank(n, call->q[ranked[j].index], call->method);
 }
 
+ent_source ent_source_of(const entrol_stream *stream, uint64_t *n_streamed) {
+    static const entrol_stream none = {NULL, NULL};
+    *n_streamed = UINT64_MAX;
+    return (ent_source){.stream = stream ? stream : &none, .n_streamed = n_streamed};
+}
+
+const char *ent_check_source(const ent_source *source) {
+    if (source->stream)
+        return source->stream->read ? NULL : "stream";
+    return source->memory.values || !source->memory.n ? NULL : "values";
+}
+
 static const char *bad_argument(const entrol_context *context, const ent_source *source, const double *q,
                                 size_t n_quantiles) {
-    if (!context)
-        return "context";
-    if (source->stream ? !source->stream->read : !source->memory.values && source->memory.n)
-        return source->stream ? "stream" : "values";
+    const char *bad = context ? ent_check_source(source) : "context";
+    if (bad)
+        return bad;
     if (!q && n_quantiles)
         return "q";
     for (size_t j = 0; j < n_quantiles; j++)
@@ -202,9 +209,7 @@ static entrol_status quantiles_of(entrol_context *context, double *quantiles, en
     if (!bad && !ent_take_quantile_options(&taken, options))
         bad = "options";
     if (diagnosis)
-        *diagnosis = (entrol_diagnosis){0};
-    if (bad)
-        ent_bad_argument(diagnosis, bad);
+        *diagnosis = (entrol_diagnosis){.argument = bad};
     if (!context)
         return ENTROL_ERROR_ARGUMENT;
     uint64_t digest = 0;
@@ -227,8 +232,7 @@ entrol_status entrol_quantile(entrol_context *context, double *quantiles, entrol
 entrol_status entrol_quantile_of_stream(entrol_context *context, double *quantiles, entrol_diagnosis *diagnosis,
                                         const entrol_stream *stream, const double *q, size_t n_quantiles,
                                         const entrol_quantile_options *options) {
-    static const entrol_stream none = {NULL, NULL};
-    uint64_t n_streamed = UINT64_MAX;
-    const ent_source source = {.stream = stream ? stream : &none, .n_streamed = &n_streamed};
+    uint64_t n_streamed;
+    const ent_source source = ent_source_of(stream, &n_streamed);
     return quantiles_of(context, quantiles, diagnosis, &source, q, n_quantiles, options);
 }

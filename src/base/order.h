@@ -28,6 +28,11 @@ typedef struct ent_source {
 typedef void (*ent_visitor)(entrol_context *context, const ent_values *part, void *call);
 entrol_status ent_visit(entrol_context *context, const ent_source *source, ent_visitor visitor, void *call);
 
+/* A stream's source, whose n_streamed it begins; NULL and one without a function are no source. */
+ent_source ent_source_of(const entrol_stream *stream, uint64_t *n_streamed);
+/* What a caller's source lacks, "stream" or "values"; NULL: nothing. */
+const char *ent_check_source(const ent_source *source);
+
 /* How many values count, on all ranks, and what would spoil their order. */
 typedef struct ent_census {
     uint64_t n_valid;   /* NaNs included */

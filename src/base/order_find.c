@@ -72,16 +72,6 @@ entrol_status ent_visit(entrol_context *context, const ent_source *source, ent_v
     }
 }
 
-/* Adds up counts over the ranks, unless one of them has failed before: that is told in the same message. `counts` has
- * room for one more. */
-static entrol_status add_up(entrol_context *context, entrol_status status, uint64_t *counts, size_t n) {
-    counts[n] = status != ENTROL_OK;
-    const entrol_status sent = ent_all_reduce(context, counts, n + 1);
-    if (status != ENTROL_OK || sent != ENTROL_OK)
-        return status != ENTROL_OK ? status : sent;
-    return counts[n] ? ENTROL_ERROR_COMMUNICATION : ENTROL_OK;
-}
-
 /* The number of the first NaN: of the lowest rank that has one, after all the values of the ranks below it. */
 static entrol_status find_first_nan(entrol_context *context, uint64_t *first_nan, int has_nan, uint64_t n_own,
                                     uint64_t first_own) {
@@ -92,11 +82,11 @@ static entrol_status find_first_nan(entrol_context *context, uint64_t *first_nan
         if (comm.size - 1 < (uint64_t)1 << bit)
             continue;
         counts[0] = has_nan && comm.rank >> bit == lowest >> bit;
-        status = add_up(context, status, counts, 1);
+        status = ent_add_up(context, status, counts, 1);
         lowest |= (uint64_t)(counts[0] == 0) << bit;
     }
     counts[0] = comm.rank < lowest ? n_own : comm.rank == lowest ? first_own : 0;
-    status = status == ENTROL_OK ? add_up(context, status, counts, 1) : status;
+    status = status == ENTROL_OK ? ent_add_up(context, status, counts, 1) : status;
     *first_nan = counts[0];
     return status;
 }
@@ -146,7 +136,7 @@ static entrol_status count_digit(entrol_context *context, uint64_t *bins, count_
     const size_t n_bins = (size_t)1 << call->bits;
     for (size_t digit = 0; digit < n_bins; digit++)
         bins[digit] = atomic_load_explicit(&call->bins[digit], memory_order_relaxed);
-    return add_up(context, status, bins, n_bins);
+    return ent_add_up(context, status, bins, n_bins);
 }
 
 /* The value of rank k, which there is; *n_after (may be NULL) more of the same follow. */
@@ -227,15 +217,14 @@ static entrol_status even_out(entrol_context *context, sample *sample, uint64_t 
     for (uint64_t every = sample->every; every > 1; every /= 2)
         level++;
     counts[level] = 1;
-    entrol_status status = add_up(context, ENTROL_OK, counts, 64);
+    entrol_status status = ent_add_up(context, ENTROL_OK, counts, 64);
     if (status != ENTROL_OK)
         return status;
     for (int greater = level + 1; greater < 64; greater++)
         for (; counts[greater] && level < greater; level++)
             thin_out(sample);
-    *n_sampled = sample->n;
     uint64_t n[2] = {sample->n, 0};
-    status = add_up(context, ENTROL_OK, n, 1);
+    status = ent_add_up(context, ENTROL_OK, n, 1);
     *n_sampled = n[0];
     return status;
 }
@@ -352,7 +341,7 @@ static void sift_part(entrol_context *context, const ent_values *part, void *arg
     call->seen += part->n;
 }
 
-/* The greatest share of values, in bytes, that brackets keep. */
+/* Bytes of values that brackets keep at most. */
 #define MOST_INSIDE ((size_t)64 << 20)
 
 /* Between which of the sample's values each rank lies: four standard deviations of what a sample may err, and three
@@ -404,7 +393,7 @@ static entrol_status gather_counts(entrol_context *context, found *found, const 
     const uint64_t n_inside = atomic_load(&bracket->n_inside);
     uint64_t counts[6] = {atomic_load(&bracket->n_below),   atomic_load(&bracket->n_at_low), n_inside,
                           atomic_load(&bracket->n_at_high), n_inside > bracket->capacity,    0};
-    const entrol_status status = add_up(context, ENTROL_OK, counts, 5);
+    const entrol_status status = ent_add_up(context, ENTROL_OK, counts, 5);
     found->n_below = counts[0];
     found->n_at_low = counts[1];
     found->n_inside = counts[2];
@@ -472,7 +461,7 @@ static entrol_status sift(search *search, bracket *brackets, size_t n_brackets, 
     const entrol_status status = ent_visit(search->context, search->source, sift_part, &call);
     const uint64_t n_nan = atomic_load(&call.n_nan);
     uint64_t counts[3] = {atomic_load(&call.n_valid), n_nan, 0};
-    const entrol_status told = add_up(search->context, status, counts, 2);
+    const entrol_status told = ent_add_up(search->context, status, counts, 2);
     if (told != ENTROL_OK)
         return told;
     search->census = (ent_census){counts[0], counts[1], 0};
@@ -542,10 +531,12 @@ static entrol_status find_each(search *search, ent_ranked *ranked, size_t n_rank
 
 /* Fills the sample, and guesses how many numbers there are: from the sample in memory, from a pass over a stream. */
 static entrol_status take_sample(search *search, uint64_t *n_guess) {
+    const size_t n_bytes = 2 * SAMPLE_SIZE * sizeof(float);
     sample *sample = &search->sample;
     const ent_values *memory = &search->source->memory;
     entrol_status status;
     if (search->source->stream) {
+        sample->values = ent_allocate(search->context, n_bytes);
         status = sift(search, NULL, 0, 1);
         if (status == ENTROL_OK)
             status = even_out(search->context, sample, &search->n_sampled);
@@ -553,15 +544,16 @@ static entrol_status take_sample(search *search, uint64_t *n_guess) {
         return status;
     }
     uint64_t counts[2] = {memory->n, 0};
-    status = add_up(search->context, ENTROL_OK, counts, 1);
+    status = ent_add_up(search->context, ENTROL_OK, counts, 1);
     sample->every = counts[0] / SAMPLE_SIZE;
     if (status != ENTROL_OK || counts[0] < FEW_VALUES)
         return status;
     sample->next = place_in(0, sample->every);
+    sample->values = ent_allocate(search->context, n_bytes);
     if (sample->values)
         sample_part(search->context, memory, sample);
     counts[0] = sample->n;
-    status = add_up(search->context, status, counts, 1);
+    status = ent_add_up(search->context, status, counts, 1);
     search->n_sampled = counts[0];
     *n_guess = counts[0] * sample->every;
     return status;
@@ -571,7 +563,6 @@ entrol_status ent_find_ranks(entrol_context *context, ent_census *census, ent_ra
                              const ent_source *source, ent_set_ranks set_ranks, const void *user) {
     search search = {.context = context, .source = source, .sample = {.every = 1}};
     uint64_t n_guess = 0;
-    search.sample.values = ent_allocate(context, 2 * SAMPLE_SIZE * sizeof(float));
     entrol_status status = take_sample(&search, &n_guess);
     if (status == ENTROL_OK && (n_guess < FEW_VALUES || search.n_sampled == 0 || n_ranked == 0)) {
         if (!source->stream)

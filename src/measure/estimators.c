@@ -12,7 +12,6 @@
 
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 /* How many outcomes were seen n times. */
 typedef struct multiple {
@@ -204,13 +203,10 @@ const char *entrol_estimator_name(entrol_estimator estimator) {
 }
 
 entrol_status entrol_estimator_parse(entrol_estimator *estimator, const char *name) {
-    for (int i = 0; name && i < N_ESTIMATORS; i++)
-        if (strcmp(name, names[i]) == 0) {
-            if (estimator)
-                *estimator = (entrol_estimator)i;
-            return ENTROL_OK;
-        }
-    return ENTROL_ERROR_ARGUMENT;
+    const int found = ent_find_name(names, N_ESTIMATORS, name);
+    if (estimator && found >= 0)
+        *estimator = (entrol_estimator)found;
+    return found >= 0 ? ENTROL_OK : ENTROL_ERROR_ARGUMENT;
 }
 
 static double estimate(const census *census, entrol_estimator estimator) {

@@ -97,17 +97,17 @@ static void count_beyond(entrol_context *context, const ent_values *part, void *
 /* How many of this rank's ties are kept of `n`: those of lower ranks come first. */
 static entrol_status share_ties(entrol_context *context, uint64_t *n_of_tie, uint64_t n, uint64_t n_own) {
     const entrol_comm comm = ent_comm(context);
-    uint64_t alone = n_own, *of_ranks = comm.size > 1 ? ent_allocate(context, comm.size * sizeof *of_ranks) : &alone;
+    uint64_t alone[2], *of_ranks = comm.size > 1 ? ent_allocate(context, (comm.size + 1) * sizeof *of_ranks) : alone;
     entrol_status status = ent_agree(context, of_ranks ? ENTROL_OK : ENTROL_ERROR_MEMORY);
     if (status == ENTROL_OK) {
         for (size_t i = 0; i < comm.size; i++)
             of_ranks[i] = i == comm.rank ? n_own : 0;
-        status = ent_all_reduce(context, of_ranks, comm.size);
+        status = ent_add_up(context, status, of_ranks, comm.size);
     }
     for (size_t i = 0; status == ENTROL_OK && i < comm.rank; i++)
         n -= least_of(n, of_ranks[i]);
     *n_of_tie = least_of(n, n_own);
-    if (of_ranks != &alone)
+    if (of_ranks != alone)
         ent_release(context, of_ranks);
     return status;
 }
@@ -122,12 +122,11 @@ static entrol_status limit_count(entrol_context *context, entrol_bounds *out, co
         return ENTROL_OK;
     }
     beyond own = {.threshold = *bound, .is_high = is_high};
-    entrol_status status = ent_agree(context, ent_visit(context, request->source, count_beyond, &own));
-    uint64_t n_beyond = own.n;
-    if (status == ENTROL_OK)
-        status = ent_all_reduce(context, &n_beyond, 1);
+    entrol_status status = ent_visit(context, request->source, count_beyond, &own);
+    uint64_t n_beyond[2] = {own.n, 0};
+    status = ent_add_up(context, status, n_beyond, 1);
     out->tie = *bound;
-    return status == ENTROL_OK ? share_ties(context, &out->n_of_tie, n - n_beyond, own.n_at) : status;
+    return status == ENTROL_OK ? share_ties(context, &out->n_of_tie, n - n_beyond[0], own.n_at) : status;
 }
 
 /* The bounds, from what was found of the ranks that they need. */
@@ -214,10 +213,9 @@ void entrol_apply_bounds(entrol_bounds *bounds, uint8_t *keep, entrol_selection 
 }
 
 static const char *bad_argument(const entrol_context *context, const ent_source *source, const entrol_rule *rule) {
-    if (!context)
-        return "context";
-    if (source->stream ? !source->stream->read : !source->memory.values && source->memory.n)
-        return source->stream ? "stream" : "values";
+    const char *bad = context ? ent_check_source(source) : "context";
+    if (bad)
+        return bad;
     return rule && rule_is_sound(rule) ? NULL : "rule";
 }
 
@@ -232,8 +230,8 @@ static uint64_t digest_of(const request *request) {
 
 /* The same counts on all ranks. */
 static entrol_status add_up(entrol_context *context, entrol_selection *selection) {
-    uint64_t counts[2] = {selection->n_kept, selection->n_ties};
-    const entrol_status status = ent_all_reduce(context, counts, 2);
+    uint64_t counts[3] = {selection->n_kept, selection->n_ties, 0};
+    const entrol_status status = ent_add_up(context, ENTROL_OK, counts, 2);
     selection->n_kept = (size_t)counts[0];
     selection->n_ties = (size_t)counts[1];
     return status;
@@ -274,9 +272,8 @@ entrol_status entrol_select(entrol_context *context, uint8_t *keep, entrol_selec
 entrol_status entrol_bounds_of_stream(entrol_context *context, entrol_bounds *bounds, entrol_diagnosis *diagnosis,
                                       const entrol_stream *stream, const entrol_rule *rule,
                                       const entrol_quantile_options *options) {
-    static const entrol_stream none = {NULL, NULL};
-    uint64_t n_streamed = UINT64_MAX;
-    const ent_source source = {.stream = stream ? stream : &none, .n_streamed = &n_streamed};
+    uint64_t n_streamed;
+    const ent_source source = ent_source_of(stream, &n_streamed);
     entrol_bounds found;
     const entrol_status status = bounds_of(context, &found, diagnosis, &source, rule, options);
     if (bounds && status == ENTROL_OK)

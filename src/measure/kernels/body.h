@@ -88,17 +88,22 @@ static size_t count_greater_body(const float *z, size_t n, float threshold) {
     return count;
 }
 
+static size_t sum_integers(vf_integers x) {
+    size_t sum = 0;
+    for (size_t lane = 0; lane < ENT_W; lane++)
+        sum += (size_t)x[lane];
+    return sum;
+}
+
 static size_t count_equal_body(const float *z, size_t n, float value) {
     const vf_floats wanted = (vf_floats)vf_set(value);
     vf_integers n0 = {0}, n1 = {0};
-    size_t count = 0, i = 0;
+    size_t i = 0;
     for (; i + 2 * ENT_W <= n; i += 2 * ENT_W) {
         n0 -= (vf_floats)vf_load(z + i) == wanted; /* true is -1 */
         n1 -= (vf_floats)vf_load(z + i + ENT_W) == wanted;
     }
-    n0 += n1;
-    for (size_t lane = 0; lane < ENT_W; lane++)
-        count += (size_t)n0[lane];
+    size_t count = sum_integers(n0 + n1);
     for (; i < n; i++)
         count += z[i] == value;
     return count;
@@ -154,13 +159,6 @@ static size_t find_between_body(uint16_t *found, const float *z, size_t n, float
         count += z[i] >= low && z[i] <= high;
     }
     return count;
-}
-
-static size_t sum_integers(vf_integers x) {
-    size_t sum = 0;
-    for (size_t lane = 0; lane < ENT_W; lane++)
-        sum += (size_t)x[lane];
-    return sum;
 }
 
 /* What is between the bounds is little, but nobody knows where: its blocks are listed without a branch, and then it is
@@ -640,7 +638,6 @@ static ent_kept keep_body(float *out, const float *z, size_t n, float threshold)
     const vf_floats limit = (vf_floats)vf_set(threshold);
     const vf_integers least = (vf_integers)(vf_floats)vf_set(-INFINITY);
     vf_integers n_kept = {0}, n_equal = {0};
-    ent_kept kept = {0, 0};
     for (size_t i = 0; i < n; i += ENT_W) {
         const vf_floats x = (vf_floats)load_some(z + i, n - i);
         const vf_integers is_kept = x >= limit;
@@ -649,11 +646,7 @@ static ent_kept keep_body(float *out, const float *z, size_t n, float threshold)
         n_equal -= x == limit;
         store_some(out + i, n - i, result);
     }
-    for (size_t lane = 0; lane < ENT_W; lane++) {
-        kept.n += (size_t)n_kept[lane];
-        kept.n_equal += (size_t)n_equal[lane];
-    }
-    return kept;
+    return (ent_kept){sum_integers(n_kept), sum_integers(n_equal)};
 }
 
 /* tanh near 0: an odd polynomial, which keeps the digits of small x (x + x^3 P(x^2), minimax on |x| <= 0.625 for the

@@ -74,12 +74,15 @@ class Entrol:
             self.context, ctypes.byref(record), None, ctypes.byref(self.matrix(logits)),
             ctypes.c_void_p(targets.data_ptr() if targets is not None else None), None))
 
+    def quantile_options(self, method):
+        number = ctypes.c_int()
+        self.check(self.library.entrol_quantile_method_parse(ctypes.byref(number), method))
+        return QuantileOptions(ctypes.sizeof(QuantileOptions), number.value, 0)
+
     def quantile(self, values, q, method=b"torch"):
         """One quantile of float32 values, or of as many as q has."""
         import numpy as np
-        number = ctypes.c_int()
-        self.check(self.library.entrol_quantile_method_parse(ctypes.byref(number), method))
-        options = QuantileOptions(ctypes.sizeof(QuantileOptions), number.value, 0)
+        options = self.quantile_options(method)
         q, result = np.atleast_1d(np.asarray(q, dtype=np.float64)), np.empty(np.size(q))
         self.check(self.library.entrol_quantile(
             self.context, ctypes.c_void_p(result.ctypes.data), None, ctypes.c_void_p(values.data_ptr()), None,
@@ -89,9 +92,7 @@ class Entrol:
     def high_entropy_mask(self, entropies, mask, threshold, method):
         import torch
         keep = torch.empty(mask.shape, dtype=torch.uint8)
-        number = ctypes.c_int()
-        self.check(self.library.entrol_quantile_method_parse(ctypes.byref(number), method))
-        options = QuantileOptions(ctypes.sizeof(QuantileOptions), number.value, 0)
+        options = self.quantile_options(method)
         self.check(self.library.entrol_high_entropy_mask(
             self.context, ctypes.c_void_p(keep.data_ptr()), None, None, ctypes.c_void_p(entropies.data_ptr()),
             ctypes.c_void_p(mask.data_ptr()), ctypes.c_size_t(mask.numel()), ctypes.c_double(threshold), ctypes.byref(options)))

@@ -1,5 +1,6 @@
 /* Quantiles and exact ranks against a sort, with NumPy's formula for what lies between two values. */
 #include "harness.h"
+#include "harness_stream.h"
 
 #include "base/order.h"
 
@@ -274,26 +275,6 @@ static void test_torch_ranks(void) {
 }
 
 /* --- Streams, and values that a sample misjudges --- */
-
-typedef struct pieces {
-    const float *values;
-    const uint8_t *valid;
-    size_t n, place, n_reads, fails_at;
-    size_t n_lost; /* values that every further pass has less */
-} pieces;
-
-static int read_piece(void *user, const float **values, const uint8_t **valid, size_t *n_values) {
-    pieces *pieces = user;
-    if (++pieces->n_reads == pieces->fails_at)
-        return 1;
-    const size_t left = pieces->n - pieces->place, most = 1 + test_below(pieces->n / 7 + 1);
-    *n_values = left < most ? left : most;
-    *values = pieces->values + pieces->place;
-    *valid = pieces->valid ? pieces->valid + pieces->place : NULL;
-    pieces->place = *n_values ? pieces->place + *n_values : 0;
-    pieces->n -= *n_values ? 0 : pieces->n_lost;
-    return 0;
-}
 
 /* Kinds of values: some are such that the sample says nothing or something wrong of them. */
 enum { SMOOTH, TIES, TWO, SORTED, FAR_TAIL, NO_SAMPLE, N_KINDS_OF_VALUES };

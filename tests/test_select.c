@@ -1,5 +1,6 @@
 /* Rules and masks: the grammar, TRL's high-entropy vectors, and NumPy's quantiles on random values. */
 #include "harness.h"
+#include "harness_stream.h"
 
 #include <entrol/entrol.h>
 
@@ -256,24 +257,6 @@ static void test_high_entropy_mask_of_nans(void) {
     CHECK_STRING(diagnosis.argument, "entropies");
 }
 
-/* A stream in pieces of three. */
-typedef struct pieces {
-    const float *values;
-    const uint8_t *valid;
-    size_t n, place;
-    bool fails;
-} pieces;
-
-static int read_piece(void *user, const float **values, const uint8_t **valid, size_t *n_values) {
-    pieces *pieces = user;
-    const size_t left = pieces->n - pieces->place;
-    *n_values = left < 3 ? left : 3;
-    *values = pieces->values + pieces->place;
-    *valid = pieces->valid + pieces->place;
-    pieces->place = *n_values ? pieces->place + *n_values : 0;
-    return pieces->fails;
-}
-
 /* What is selected piece by piece is what is selected at once. */
 static void test_streams(void) {
     static const char *const rules[] = {"low:30%", "high:20%", "high:7", "low:0", "low:999", "1..3", "p10..p90", "2.."};
@@ -299,7 +282,7 @@ static void test_streams(void) {
         CHECK_SAY(memcmp(keep, expected, n) == 0, "%s of %zu values", rules[k % 8], n);
         CHECK(n == 0 || (in_pieces.n_kept == at_once.n_kept && in_pieces.n_ties == at_once.n_ties &&
                          in_pieces.n_valid == at_once.n_valid));
-        pieces.fails = true;
+        pieces.fails_at = pieces.n_reads + 1;
         CHECK_INT(entrol_bounds_of_stream(context, &bounds, NULL, &stream, &rule, NULL), ENTROL_ERROR_READ);
     }
     entrol_diagnosis diagnosis;

@@ -5,11 +5,31 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void add_thresholds(select_tally *tally, const entrol_selection *selection) {
-    tally->low_least = fmin(tally->low_least, selection->threshold_low);
-    tally->low_greatest = fmax(tally->low_greatest, selection->threshold_low);
-    tally->high_least = fmin(tally->high_least, selection->threshold_high);
-    tally->high_greatest = fmax(tally->high_greatest, selection->threshold_high);
+static void add_scope(select_tally *tally, double low, double high, uint64_t n_valid) {
+    if (n_valid == 0)
+        return;
+    tally->n_scopes++;
+    tally->n_valid += n_valid;
+    tally->low_least = fmin(tally->low_least, low);
+    tally->low_greatest = fmax(tally->low_greatest, low);
+    tally->high_least = fmin(tally->high_least, high);
+    tally->high_greatest = fmax(tally->high_greatest, high);
+}
+
+/* With --mask, what the rule names is turned round among what is valid. */
+static void take_decisions(select_tally *tally, uint8_t *keep, const select_settings *settings, const uint8_t *valid,
+                           size_t n, const entrol_selection *selection) {
+    uint64_t n_kept = settings->is_mask ? 0 : selection->n_kept;
+    for (size_t i = 0; settings->is_mask && i < n; i++) {
+        keep[i] = valid[i] != 0 && keep[i] == 0;
+        n_kept += keep[i];
+    }
+    tally->n_kept += n_kept;
+    tally->n_ties += selection->n_ties;
+}
+
+static bool report(entrol_status status, trouble *trouble) {
+    return trouble_set(trouble, "the rule could not be applied: %s", entrol_status_string(status));
 }
 
 bool select_decide(uint8_t *keep, select_tally *tally, entrol_context *context, const select_settings *settings,
@@ -18,16 +38,9 @@ bool select_decide(uint8_t *keep, select_tally *tally, entrol_context *context, 
     entrol_status status =
         entrol_select(context, keep, &selection, NULL, values->values, values->valid, values->n, &settings->rule, NULL);
     if (status != ENTROL_OK)
-        return trouble_set(trouble, "the rule could not be applied: %s", entrol_status_string(status));
-    for (size_t i = 0; settings->is_mask && i < values->n; i++)
-        keep[i] = values->valid[i] != 0 && keep[i] == 0;
-    tally->n_valid += selection.n_valid;
-    tally->n_kept += settings->is_mask ? selection.n_valid - selection.n_kept : selection.n_kept;
-    tally->n_ties += selection.n_ties;
-    if (selection.n_valid > 0) {
-        tally->n_scopes++;
-        add_thresholds(tally, &selection);
-    }
+        return report(status, trouble);
+    add_scope(tally, selection.threshold_low, selection.threshold_high, selection.n_valid);
+    take_decisions(tally, keep, settings, values->valid, values->n, &selection);
     return true;
 }
 
@@ -52,26 +65,18 @@ static int read_block(void *user, const float **values, const uint8_t **valid, s
 
 bool select_decision_begin(select_decision *decision, select_tally *tally, entrol_context *context,
                            const select_settings *settings, const select_values *store, trouble *trouble) {
-    entrol_selection thresholds = {0};
     *decision = (select_decision){.settings = settings, .store = store, .tally = tally};
-    decision->memory = malloc(SELECT_BLOCK * (sizeof(float) + 1));
+    decision->memory = malloc(SELECT_BLOCK_BYTES);
     decision->keep = malloc(SELECT_BLOCK);
     if (decision->memory == NULL || decision->keep == NULL)
         return trouble_set(trouble, "out of memory for the decision");
     block_stream blocks = {store, decision->memory, 0, trouble};
     const entrol_stream stream = {read_block, &blocks};
-    entrol_status status = entrol_bounds_of_stream(context, &decision->bounds, NULL, &stream, &settings->rule, NULL);
+    entrol_bounds *bounds = &decision->bounds;
+    entrol_status status = entrol_bounds_of_stream(context, bounds, NULL, &stream, &settings->rule, NULL);
     if (status != ENTROL_OK) /* of ERROR_READ the reader has said why */
-        return status == ENTROL_ERROR_READ
-                   ? false
-                   : trouble_set(trouble, "the rule could not be applied: %s", entrol_status_string(status));
-    thresholds.threshold_low = decision->bounds.low;
-    thresholds.threshold_high = decision->bounds.high;
-    tally->n_valid += decision->bounds.n_valid;
-    if (decision->bounds.n_valid > 0) {
-        tally->n_scopes++;
-        add_thresholds(tally, &thresholds);
-    }
+        return status != ENTROL_ERROR_READ && report(status, trouble);
+    add_scope(tally, bounds->low, bounds->high, bounds->n_valid);
     return true;
 }
 
@@ -86,14 +91,7 @@ static bool load_block(select_decision *decision, trouble *trouble) {
     if (decision->n == 0)
         return true;
     entrol_apply_bounds(&decision->bounds, decision->keep, &selection, values, decision->valid, decision->n);
-    uint64_t n_valid = 0;
-    for (size_t i = 0; i < decision->n; i++) {
-        n_valid += decision->valid[i] != 0;
-        if (decision->settings->is_mask)
-            decision->keep[i] = decision->valid[i] != 0 && decision->keep[i] == 0;
-    }
-    decision->tally->n_kept += decision->settings->is_mask ? n_valid - selection.n_kept : selection.n_kept;
-    decision->tally->n_ties += selection.n_ties;
+    take_decisions(decision->tally, decision->keep, decision->settings, decision->valid, decision->n, &selection);
     return true;
 }
 

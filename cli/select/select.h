@@ -64,7 +64,7 @@ void select_inputs_end(select_inputs *inputs);
 /* --- Values: what the rule looks at --- */
 
 /* Values of a block: what is in memory at once, where there are more they are spooled. */
-enum { SELECT_BLOCK = 1 << 20 };
+enum { SELECT_BLOCK = 1 << 20, SELECT_BLOCK_BYTES = SELECT_BLOCK * (int)(sizeof(float) + 1) };
 
 /* One value a token or a sample, in order: 5 bytes each. What is missing or NaN is not valid. */
 typedef struct select_values {

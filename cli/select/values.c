@@ -11,8 +11,6 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { BLOCK_BYTES = SELECT_BLOCK * (int)(sizeof(float) + 1) };
-
 /* Writes the whole blocks that there are, and moves the rest to the front. */
 static bool spool_blocks(select_values *store, trouble *trouble) {
     size_t done = 0;
@@ -40,9 +38,9 @@ uint64_t select_values_count(const select_values *store) {
 }
 
 static bool read_block(const select_values *store, uint64_t index, char *memory, trouble *trouble) {
-    for (size_t n = 0; n < BLOCK_BYTES;) {
-        const off_t place = (off_t)(index * BLOCK_BYTES + n);
-        const ssize_t n_read = pread(store->spool, memory + n, BLOCK_BYTES - n, place);
+    for (size_t n = 0; n < SELECT_BLOCK_BYTES;) {
+        const off_t place = (off_t)(index * SELECT_BLOCK_BYTES + n);
+        const ssize_t n_read = pread(store->spool, memory + n, SELECT_BLOCK_BYTES - n, place);
         if (n_read < 0 && errno == EINTR)
             continue;
         if (n_read <= 0)

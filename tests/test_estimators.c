@@ -125,8 +125,8 @@ static long double log_evidence(const sample *sample, long double beta) {
 }
 
 static long double nsb(const sample *sample) {
-    enum { STEPS = 4000 };
-    const long double low = -14, high = 14, step = (high - low) / STEPS;
+    enum { STEPS = 5400 };
+    const long double low = -24, high = 14, step = (high - low) / STEPS;
     long double greatest = -INFINITY, weights = 0, sum = 0;
     for (int i = 0; i < STEPS; i += 10)
         greatest = fmaxl(greatest, log_evidence(sample, expl(low + (i + 0.5L) * step)));

@@ -55,7 +55,9 @@ static void print_thresholds(const select_settings *settings, const select_tally
 }
 
 static bool is_count(const select_settings *settings) {
-    return settings->rule.kind == ENTROL_RULE_LOW_COUNT || settings->rule.kind == ENTROL_RULE_HIGH_COUNT;
+    const entrol_rule_kind kind = settings->rule.kind;
+    return kind == ENTROL_RULE_LOW_COUNT || kind == ENTROL_RULE_HIGH_COUNT || kind == ENTROL_RULE_LOW_EXACT ||
+           kind == ENTROL_RULE_HIGH_EXACT;
 }
 
 static void print_rest(const select_settings *settings, const select_outcome *outcome) {
@@ -101,6 +103,8 @@ static const char *threshold_origin(const select_settings *settings) {
         return "quantiles of the values (linear interpolation)";
     case ENTROL_RULE_LOW_COUNT:
     case ENTROL_RULE_HIGH_COUNT:
+    case ENTROL_RULE_LOW_EXACT:
+    case ENTROL_RULE_HIGH_EXACT:
         return "the last value within the count";
     case ENTROL_RULE_RANGE:
         return "the rule";

@@ -149,6 +149,12 @@ bool select_take(select_taken *taken, select_gatherer *gatherer, const records *
 bool select_gatherer_finish(select_gatherer *gatherer, trouble *trouble);
 void select_gatherer_end(select_gatherer *gatherer);
 void select_taken_free(select_taken *taken);
+/* --unique: whether an earlier document has the same field. */
+bool select_look_for_duplicate(bool *is_duplicate, select_gatherer *gatherer, const records *records,
+                               const document *document, trouble *trouble);
+/* --scope group:FIELD: the number of the document's group, in the order in which they come. */
+bool select_find_group(size_t *group, select_gatherer *gatherer, const records *records, const document *document,
+                       trouble *trouble);
 /* The name of a group; NULL for none. */
 const char *select_group_name(const select_gatherer *gatherer, size_t scope);
 /* One value as a store holds it: valid unless it is missing or NaN, which is counted (and an error with --nan error).

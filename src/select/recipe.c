@@ -28,7 +28,8 @@ static const entrol_recipe recipes[] = {
     {"robustft", "self-training", "sample", "entropy", "low:50%", 0, "corpus", "samples", "linear", NULL,
      "answers of less than the median entropy", "RobustFT, arXiv 2412.14922"},
     {"deepconf", "self-training", "sample", "confidence_window_min:2048", "high:10%", 0, "corpus", "samples", "linear",
-     NULL, "the tenth of the traces whose worst 2048 tokens are the surest; --scope group:FIELD does it for each question",
+     NULL, "the tenth of the traces whose worst 2048 tokens are the surest (score --top 20 --columns mean_topk_logprob); --scope "
+     "group:FIELD does it for each question",
      "DeepConf, arXiv 2508.15260"},
     /* --- Active learning --- */
     {"margin", "active-learning", "sample", "margin", "low:100", 0, "corpus", "samples", "linear", NULL,

@@ -105,6 +105,9 @@ static int filter(const select_settings *settings, score_settings *scoring, sele
     if (container_is_path(settings->output_path))
         return message_error("-o %s: the kept lines of text are no token records; give the file another name",
                              settings->output_path);
+    if (settings->group != NULL)
+        return message_error("--scope %s: texts are scored one by one; score them, and select from the records",
+                             settings->scope);
     if (can_measure(scoring, settings->by))
         return filter_texts(settings, scoring, inputs, argc, argv);
     buffer names = {0};

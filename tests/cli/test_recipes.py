@@ -1,7 +1,9 @@
 """`entrol select` beyond one rule: purposes, recipes, weights, references, groups, bounds. Expectations are computed here
 from the papers' formulas."""
+import hashlib
 import json
 import math
+import os
 import random
 import struct
 import unittest
@@ -153,6 +155,25 @@ class Recipes(Files):
     def test_summary_names_the_recipe(self):
         self.assertIn(b"recipe      8020: --keep high:=20% --by entropy (arXiv 2506.01939)\n",
                       self.select("--recipe=8020", self.path_of).stderr)
+
+
+    def test_a_run_is_repeated_from_its_manifest(self):
+        for number, flags in enumerate((["--recipe=todi", "--reference", self.reference, "--emit=labels"],
+                                        ["--for=noise", "--emit=trl"], ["--recipe=gltr"],
+                                        ["--keep=high:9", "--tie-seed=5", "--emit=records"])):
+            out = self.path(f"out{number}.jsonl")
+            self.select(*flags, "-o", out, self.path_of)
+            with open(out, "rb") as file:
+                first = file.read()
+            with open(out + ".manifest.json", encoding="utf-8") as file:
+                manifest = json.load(file)
+            os.remove(out)
+            again = run(*manifest["command"])
+            self.assertEqual(again.returncode, 0, again.stderr)
+            with open(out, "rb") as file:
+                self.assertEqual(file.read(), first)
+            self.assertEqual(manifest["inputs"][0]["sha256"], hashlib.sha256(open(self.path_of, "rb").read()).hexdigest())
+            self.assertEqual(manifest.get("recipe", manifest.get("for")), {0: "todi", 1: "noise", 2: "gltr"}.get(number))
 
 
 class References(Files):

@@ -1,4 +1,6 @@
-/* `entrol entropy`: the entropy of a distribution, of counts, of a Gaussian, or of the symbols of a file. */
+/* `entrol entropy`: the entropy of a distribution, of counts, of a Gaussian, of the symbols of a file, or of several
+ * answers to a prompt. */
+#include "answers/answers.h"
 #include "commands.h"
 #include "entropy/entropy.h"
 #include "input.h"
@@ -26,6 +28,8 @@ static const source sources[N_LISTS] = {
 typedef struct settings {
     const char *lists[N_LISTS]; /* NULL: not given */
     entropy_settings entropy;
+    answers_settings answers;
+    bool of_answers;
 } settings;
 
 static int run_files(const settings *settings, const operands *operands) {
@@ -68,9 +72,10 @@ static int run_list(const settings *settings, int which) {
     return ok ? EXIT_DONE : message_trouble(&trouble);
 }
 
-/* The one source that was given: a row of the table, or N_LISTS for files; -1 where there is none, or more. */
+/* The one list that was given, or N_LISTS for files; -1 where there is neither, or more. */
 static int find_source(const settings *settings, const operands *operands) {
-    int found = operands->n_items > 0 ? N_LISTS : -1, n = operands->n_items > 0;
+    bool has_files = operands->n_items > 0 || settings->of_answers;
+    int found = N_LISTS, n = has_files;
     for (int i = 0; i < N_LISTS; i++)
         if (settings->lists[i]) {
             found = i;
@@ -78,16 +83,32 @@ static int find_source(const settings *settings, const operands *operands) {
         }
     if (n == 1)
         return found;
-    message_error("expected one of --probs, --log-probs, --counts, --gaussian-sigma or FILE..., found %s",
+    message_error("expected one of --probs, --log-probs, --counts, --gaussian-sigma, --answers or FILE..., found %s",
                   n == 0 ? "none" : "several");
     return -1;
 }
 
-enum { N_OPTIONS = N_LISTS + 5 };
+static bool check(const settings *settings, int source) {
+    const char *estimator = settings->entropy.estimator;
+    if (settings->of_answers)
+        return true;
+    if (settings->answers.is_given)
+        message_error("expected --answers with --match, --label, --logprob, --logprob-as, --group, --field, "
+                      "--outcomes and -o, which are for it alone");
+    else if (strcmp(estimator, "all") == 0)
+        message_error("--estimator all is for --answers");
+    else if (source < N_LISTS && !sources[source].has_counts && strcmp(estimator, "plug-in") != 0)
+        message_error("--estimator is for counts: --counts, --answers or FILE...");
+    else
+        return true;
+    return false;
+}
+
+enum { OWN_OPTIONS = N_LISTS + 6, N_OPTIONS = OWN_OPTIONS + ANSWERS_OPTIONS };
 
 static void fill_options(option *rows, settings *settings) {
     entropy_settings *entropy = &settings->entropy;
-    const option table[N_OPTIONS] = {
+    const option table[OWN_OPTIONS] = {
         {.name = "probs",
          .type = OPTION_STRING,
          .value = &settings->lists[PROBS],
@@ -108,6 +129,11 @@ static void fill_options(option *rows, settings *settings) {
          .value = &settings->lists[SIGMA],
          .metavar = "LIST",
          .help = "The standard deviations of a Gaussian with independent dimensions: its differential entropy."},
+        {.name = "answers",
+         .type = OPTION_FLAG,
+         .value = &settings->of_answers,
+         .help = "Each FILE holds several answers to each prompt, as JSON Lines: the semantic entropy of each prompt "
+                 "goes out as a line, in nats."},
         {.name = "of",
          .type = OPTION_CHOICE,
          .value = &entropy->of,
@@ -116,15 +142,16 @@ static void fill_options(option *rows, settings *settings) {
         {.name = "estimator",
          .type = OPTION_CHOICE,
          .value = &entropy->estimator,
-         .choices = "plug-in|miller-madow|chao-shen|grassberger|james-stein|nsb",
+         .choices = "plug-in|miller-madow|chao-shen|grassberger|james-stein|nsb|all",
          .help = "How an entropy is estimated from counts (default plug-in, which is low where counts are few). "
-                 "james-stein and nsb need the number of outcomes: give --counts zeros for those not seen; bytes have "
-                 "256, and of words and characters those in the file count."},
+                 "james-stein and nsb need the number of outcomes: give --counts zeros for those not seen, --answers "
+                 "--outcomes; bytes have 256, and of words and characters those in the file count. all, with "
+                 "--answers: each of them."},
         {.name = "unit",
          .type = OPTION_CHOICE,
          .value = &entropy->unit,
          .choices = "bits|nats|bans",
-         .help = "The unit of the result (default bits)."},
+         .help = "The unit of the result, or with --answers of the summary (default bits)."},
         {.name = "tolerance",
          .type = OPTION_REAL,
          .value = &entropy->tolerance,
@@ -139,10 +166,12 @@ static void fill_options(option *rows, settings *settings) {
          .help = "Print the maximum and the ratio to it as well."},
     };
     memcpy(rows, table, sizeof table);
+    answers_options(rows + OWN_OPTIONS, &settings->answers);
 }
 
 static int run(const command *command, int argc, char **argv) {
-    settings settings = {.entropy = {.of = "bytes", .unit = "bits", .estimator = "plug-in", .tolerance = 1e-6}};
+    settings settings = {.entropy = {.of = "bytes", .unit = "bits", .estimator = "plug-in", .tolerance = 1e-6},
+                         .answers = ANSWERS_SETTINGS_INIT};
     option options[N_OPTIONS];
     operands operands;
     int exit_code;
@@ -150,25 +179,35 @@ static int run(const command *command, int argc, char **argv) {
     if (!options_parse(command, options, N_OPTIONS, argc, argv, &operands, &exit_code))
         return exit_code;
     int source = find_source(&settings, &operands);
-    if (source < 0)
+    if (source < 0 || !check(&settings, source))
         return EXIT_ERROR;
-    if (source < N_LISTS && !sources[source].has_counts && strcmp(settings.entropy.estimator, "plug-in") != 0)
-        return message_error("--estimator is for counts: --counts or FILE...");
-    return source < N_LISTS ? run_list(&settings, source) : run_files(&settings, &operands);
+    if (source < N_LISTS)
+        return run_list(&settings, source);
+    if (!settings.of_answers)
+        return run_files(&settings, &operands);
+    settings.answers.estimator = settings.entropy.estimator;
+    settings.answers.unit = settings.entropy.unit;
+    if (!answers_settings_check(&settings.answers))
+        return EXIT_ERROR;
+    return answers_run(&settings.answers, &operands, command->name, argc, argv);
 }
 
 const command command_entropy = {
     .name = "entropy",
-    .summary = "the entropy of probabilities, counts, a Gaussian, or a file's symbols",
-    .usage = "[options] FILE... | --probs LIST | --counts LIST | --gaussian-sigma LIST",
+    .summary = "the entropy of probabilities, counts, a Gaussian, a file's symbols, or answers",
+    .usage = "[options] FILE... | --answers FILE... | --probs LIST | --counts LIST | --gaussian-sigma LIST",
     .description =
-        "Prints the Shannon entropy of a distribution given as numbers, or of the bytes, words or characters "
-        "of files (- is standard input; .gz and .zst are read directly), in bits unless --unit says "
-        "otherwise.",
+        "Prints the Shannon entropy of a distribution given as numbers, or of the bytes, words or characters of files "
+        "(- is standard input; .gz and .zst are read directly), in bits unless --unit says otherwise. With --answers, "
+        "writes the semantic entropy of several answers to each prompt: JSON Lines with an array of answers "
+        "(\"answers\", \"completions\", \"responses\", \"samples\", or OpenAI's \"choices\"; strings or objects), or "
+        "with one answer each (\"answer\", \"completion\", \"response\" or \"text\").",
     .examples = "  entrol entropy --probs 0.2,0.3,0.5        a distribution\n"
                 "  entrol entropy --counts 12,7,1 -v         what was counted, with the maximum\n"
                 "  entrol entropy --counts 3,1,1,1,0,0 --estimator chao-shen   few answers to one prompt\n"
                 "  entrol entropy --gaussian-sigma 0.5,2     a robot's policy with two dimensions\n"
-                "  entrol entropy --of words book.txt.gz     a text's words\n",
+                "  entrol entropy --of words book.txt.gz     a text's words\n"
+                "  entrol entropy --answers sampled.jsonl --estimator chao-shen -o entropies.jsonl\n"
+                "  entrol entropy --answers sampled.jsonl --label final_answer --estimator all\n",
     .run = run,
 };

@@ -330,6 +330,20 @@ class Estimates(unittest.TestCase):
                         self.assertEqual(one[estimator][i]["semantic_entropy"], line[name])
                         self.assertEqual(one[estimator][i]["estimator"], estimator)
 
+    def test_the_same_of_counts_words_and_bytes(self):
+        text = "the cat the dog the cat and a fox"
+        counts = sorted(map(text.split().count, set(text.split())), reverse=True)
+        letters = sorted(map(text.count, set(text)), reverse=True)
+        sources = [(["--counts", ",".join(map(str, counts))], counts, len(counts)), (["--counts", "3,1,0,0"], [3, 1], 4),
+                   (["--of", "words", "-"], counts, len(counts)), (["-"], letters, 256)]
+        for options, sizes, k in sources:
+            for estimator, expected in estimates(sizes, k).items():
+                for unit, scale in ("bits", 1 / math.log(2)), ("nats", 1):
+                    with self.subTest(options=options, estimator=estimator, unit=unit):
+                        code, out, _ = run("entropy", *options, "--estimator", estimator, "--unit", unit, data=text.encode())
+                        self.assertEqual((code, out.split()[1]), (0, unit))
+                        self.assertAlmostEqual(float(out.split()[0]), expected * scale, 5 if estimator == "nsb" else 8)
+
     def test_the_papers_example(self):
         """arXiv 2302.09664, table 1: of Paris 0.5, It's Paris 0.4 and London 0.1, the entropy is 0.94 and the semantic one 0.33."""
         answers = [{"text": t, "meaning": m, "logprob": math.log(p)}

@@ -20,12 +20,6 @@ typedef struct counter {
     bool failed;
 } counter;
 
-static bool is_white_space(uint32_t code) { /* Unicode's property White_Space */
-    return (code >= 0x09 && code <= 0x0D) || code == 0x20 || code == 0x85 || code == 0xA0 || code == 0x1680 ||
-           (code >= 0x2000 && code <= 0x200A) || code == 0x2028 || code == 0x2029 || code == 0x202F || code == 0x205F ||
-           code == 0x3000;
-}
-
 static void end_word(counter *counter) {
     if (counter->word.size == 0)
         return;
@@ -43,7 +37,7 @@ static void count_character(counter *counter, const char *bytes, size_t n, uint3
     if (counter->kind == SYMBOL_CHARACTERS) {
         counter->table[code]++;
         counter->n_total++;
-    } else if (is_white_space(code)) {
+    } else if (utf8_is_white_space(code)) {
         end_word(counter);
     } else {
         buffer_append(&counter->word, bytes, n);

@@ -2,7 +2,6 @@
 #include "utf8.h"
 #include "input.h"
 
-#include <stdbool.h>
 #include <string.h>
 
 /* How many bytes follow a lead byte, and the range of the first of them (Unicode, table 3-7); -1: no lead byte. */
@@ -51,6 +50,24 @@ size_t utf8_next(const char *bytes, size_t n_bytes, uint32_t *code) {
     }
     *code = value;
     return (size_t)n + 1;
+}
+
+size_t utf8_encode(char bytes[4], uint32_t code) {
+    if (code < 0x80) {
+        bytes[0] = (char)code;
+        return 1;
+    }
+    size_t n = code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
+    for (size_t i = n - 1; i > 0; i--, code >>= 6)
+        bytes[i] = (char)(0x80 | (code & 0x3F));
+    bytes[0] = (char)((0xF00u >> n | code) & 0xFF);
+    return n;
+}
+
+bool utf8_is_white_space(uint32_t code) {
+    return (code >= 0x09 && code <= 0x0D) || code == 0x20 || code == 0x85 || code == 0xA0 || code == 0x1680 ||
+           (code >= 0x2000 && code <= 0x200A) || code == 0x2028 || code == 0x2029 || code == 0x202F || code == 0x205F ||
+           code == 0x3000;
 }
 
 /* Whether the next eight bytes are all ASCII: most text is, and this is what makes checking it cheap. */

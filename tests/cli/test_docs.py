@@ -1,4 +1,7 @@
 """The examples in docs/ that show what a command prints: each is run, and prints that."""
+import importlib.util
+import itertools
+import math
 import os
 import re
 import shlex
@@ -21,10 +24,12 @@ def examples(name):
     return [(command, re.sub(r"^    ", "", output, flags=re.MULTILINE)) for command, output in found]
 
 
-class Formats(unittest.TestCase):
-    def test_examples_print_what_they_show(self):
+class Examples(unittest.TestCase):
+    def check(self, name):
+        """Each in turn, in one folder; what they say on standard error."""
+        said = []
         with tempfile.TemporaryDirectory() as folder:
-            for command, output in examples("formats.md"):
+            for command, output in examples(name):
                 words = shlex.split(command)
                 if words[0] == "cat":
                     with open(os.path.join(folder, words[1]), "w", encoding="utf-8") as file:
@@ -33,7 +38,52 @@ class Formats(unittest.TestCase):
                 with self.subTest(command=command):
                     done = subprocess.run([ENTROL, *words[1:]], cwd=folder, capture_output=True, text=True)
                     self.assertEqual(done.stdout, output, done.stderr)
-        self.assertGreaterEqual(len(examples("formats.md")), 6)
+                    said.append(done.stderr)
+        return said
+
+    def test_formats(self):
+        self.assertGreaterEqual(len(self.check("formats.md")), 5)
+
+    def test_semantic(self):
+        said = self.check("semantic.md")
+        self.assertEqual(len(said), 4)
+        summary = re.search(r"^    prompts .*\n(?:    .*\n)+", read("semantic.md"), re.MULTILINE).group(0)
+        self.assertEqual(re.sub(r"^    ", "", summary, flags=re.MULTILINE), said[0])
+
+
+class Semantic(unittest.TestCase):
+    """The figures of semantic.md, in another way."""
+    text = read("semantic.md")
+    program = os.path.join(ROOT, "bench", "semantic.py")
+
+    def test_figures(self):
+        entropy = lambda *shares: -sum(p * math.log(p) for p in shares)
+        figures = [float(n) for n in re.findall(r'"semantic_entropy(?:_rao)?": ([0-9.]+)', self.text)]
+        expected = [0, entropy(0.4, 0.4, 0.2), 0, entropy(2 / 3, 1 / 3), entropy(0.9, 0.1)]
+        for figure, value in itertools.zip_longest(figures, expected):
+            self.assertAlmostEqual(figure, value, 4)  # its log-probabilities have four digits
+
+    def test_the_table_is_what_the_program_prints(self):
+        done = subprocess.run([self.program, ENTROL], capture_output=True, text=True, check=True)
+        self.assertEqual(len(done.stdout.splitlines()), 10)
+        self.assertIn("\n\n" + done.stdout + "\n", self.text)
+
+    def test_the_program_has_every_way_of_drawing(self):
+        """Each of the 3^5 sequences of five answers, and its plug-in estimate."""
+        spec = importlib.util.spec_from_file_location("semantic", self.program)
+        program = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(program)
+        shares, bias, square = [0.5, 0.3, 0.2], 0, 0
+        truth = -sum(p * math.log(p) for p in shares)
+        for drawn in itertools.product(range(3), repeat=5):
+            counts = [drawn.count(i) for i in range(3)]
+            error = -sum(c / 5 * math.log(c / 5) for c in counts if c) - truth
+            bias += math.prod(shares[i] for i in drawn) * error
+            square += math.prod(shares[i] for i in drawn) * error**2
+        found = program.errors(ENTROL, shares, 5)
+        self.assertEqual(list(found), [*program.ESTIMATORS, "james-stein, K known", "nsb, K known"])
+        self.assertAlmostEqual(found["plug-in"][0], bias, 12)
+        self.assertAlmostEqual(found["plug-in"][1], math.sqrt(square), 12)
 
 
 class Rules(unittest.TestCase):

@@ -15,7 +15,7 @@ static const double NATS_PER_BIT = 0.69314718055994530942; /* ln 2 */
 static bool is_in_nats(const char *by) {
     static const char *const names[] = {
         "entropy",     "surprisal",  "logprob", "renyi", "confidence", "mean_topk_logprob", "logsumexp",
-        "excess_loss", "reference_", "kl_",     "jsd",   "bald",       "mean_entropy"};
+        "excess_loss", "reference_", "kl_",     "jsd",   "bald",       "mean_entropy", "semantic_entropy"};
     if (strstr(by, "_above") != NULL)
         return false;
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)

@@ -1,10 +1,11 @@
-# Sets up what Entrol is built from and tested with. Sourced by scripts/build, demo and check, from any folder.
+# Sets up what Entrol is built from and tested with. Sourced by scripts/build, demo, cases and check, from any folder.
 #
-#   setup_packages build|check   system packages: installed with apt-get when root, else named (exit 2)
+#   setup_packages build|cases|check   system packages: installed with apt-get when root, else named (exit 2)
 #   setup_llama                  llama.cpp: a system one that pkg-config finds, else built into the cache
 #   setup_llama_perplexity       llama.cpp's own perplexity program, for the benchmark; its path in $LLAMA_PERPLEXITY
 #   setup_peers                  PyTorch, TRL, NumPy, SciPy and matplotlib for the benchmark; their folder in $ENTROL_PEERS
 #   setup_model                  the default model; its path in $ENTROL_MODEL
+#   setup_texts                  the texts of scripts/cases, unpacked from packages; their folder in $ENTROL_TEXTS
 #
 # Parts live in one cache folder, keyed by version. Each appears whole or not at all, and two set-ups at the
 # same time wait for each other.
@@ -43,12 +44,12 @@ python_with() {
     return 1
 }
 
-# The packages that are missing for "build" or "check" (which needs those of "build" too).
+# The packages that are missing for "build", "cases" (which needs those of "build" too) or "check" (which needs all).
 missing_packages() {
     local who package kind what
     while read -r who package kind what; do
         case $who in '' | '#'*) continue ;; esac
-        [ "$who" = build ] || [ "$1" = check ] || continue
+        [ "$who" = build ] || [ "$who" = "$1" ] || [ "$1" = check ] || continue
         "have_$kind" "$what" || echo "$package"
     done <"$entrol_parts/packages.txt"
 }
@@ -218,4 +219,39 @@ setup_peers() {
     [ -e "$entrol_cache/peers-$key" ] || say "installing PyTorch and TRL into $entrol_cache (once; 3 GB to download, 8 GB on the disk)"
     in_cache "peers-$key" make_peers
     export ENTROL_PEERS=$entrol_cache/peers-$key
+}
+
+# ---- the texts of the cases ------------------------------------------------------------------------------------
+
+texts_packages="debian-faq debian-faq-de debian-faq-zh-cn libpython3.11-stdlib base-files"
+
+# Debian's packages are unpacked, not installed: what is on the system stays as it is.
+make_texts() {
+    local package
+    download texts --only-binary :all: --python-version 3.11 --platform manylinux_2_28_x86_64 &&
+        mkdir part packages &&
+        python3 -m zipfile -e download/*.whl wheel &&
+        cp wheel/gensim/test/test_data/lee_background.cor part/ || return 1
+    cd packages || return 1
+    # shellcheck disable=SC2086 # a list of names
+    apt-get download $texts_packages || { apt-get update && apt-get download $texts_packages; } || return 1
+    for package in *.deb; do
+        dpkg-deb --extract "$package" ../all || return 1
+    done
+    cd .. && basename --multiple download/*.whl packages/*.deb >part/packages.txt &&
+        mkdir -p part/usr/share/doc part/usr/lib &&
+        cp -R all/usr/share/doc/debian all/usr/share/doc/debian-faq part/usr/share/doc/ &&
+        cp -R all/usr/share/common-licenses part/usr/share/ &&
+        cp -R all/usr/lib/python3.11 part/usr/lib/
+}
+
+setup_texts() {
+    local key
+    key=$({ cat "$entrol_parts/texts.txt" && declare -f make_texts && echo "$texts_packages"; } | sha256sum | cut -c 1-12)
+    if ! have_command apt-get || ! have_command dpkg-deb; then
+        die "the texts are in Debian's packages: apt-get and dpkg-deb are needed"
+    fi
+    [ -e "$entrol_cache/texts-$key" ] || say "unpacking the texts of 6 packages into $entrol_cache (once; 31 MB to download)"
+    in_cache "texts-$key" make_texts
+    export ENTROL_TEXTS=$entrol_cache/texts-$key
 }

@@ -119,16 +119,28 @@ static void test_weights(void) {
     CHECK(rise.kind == ENTROL_WEIGHTING_RISE && rise.range.kind == ENTROL_RULE_RANGE && rise.range.high == 3);
     CHECK(fall.kind == ENTROL_WEIGHTING_FALL && fall.range.kind == ENTROL_RULE_PERCENTILES && fall.range.low == 0.1);
     for (float x = -120; x <= 120; x += 0.37f)
-        CHECK_NEAR(entrol_weight(&sigmoid, NULL, x), (double)(1 / (1 + expl(-(long double)x))), 1e-7);
-    CHECK(entrol_weight(&sigmoid, NULL, INFINITY) == 1 && entrol_weight(&sigmoid, NULL, -INFINITY) == 0);
-    CHECK(entrol_weight(&sigmoid, NULL, (float)NAN) == 0);
-    const entrol_bounds range = {.low = 1, .high = 3};
+        CHECK_NEAR(entrol_weight(&sigmoid, (double)NAN, (double)NAN, x), (double)(1 / (1 + expl(-(long double)x))),
+                   1e-7);
+    CHECK(entrol_weight(&sigmoid, (double)NAN, (double)NAN, INFINITY) == 1 &&
+          entrol_weight(&sigmoid, (double)NAN, (double)NAN, -INFINITY) == 0);
+    CHECK(entrol_weight(&sigmoid, (double)NAN, (double)NAN, (float)NAN) == 0);
     static const float x[6] = {-INFINITY, 1, 1.5f, 2, 3, INFINITY};
     static const float risen[6] = {0, 0, 0.25f, 0.5f, 1, 1};
     for (int i = 0; i < 6; i++) {
-        CHECK(entrol_weight(&rise, &range, x[i]) == risen[i]);
-        CHECK(entrol_weight(&fall, &range, x[i]) == 1 - risen[i]);
+        CHECK(entrol_weight(&rise, 1, 3, x[i]) == risen[i]);
+        CHECK(entrol_weight(&fall, 1, 3, x[i]) == 1 - risen[i]);
     }
+}
+
+/* Ends that are equal, infinite, or were not found. */
+static void test_weights_at_odd_ends(void) {
+    const entrol_weighting rise = weighting_of("rise:p0..p100");
+    CHECK(entrol_weight(&rise, 2, 2, 1.9f) == 0 && entrol_weight(&rise, 2, 2, 2) == 0);
+    CHECK(entrol_weight(&rise, 2, 2, 2.1f) == 1);
+    CHECK(entrol_weight(&rise, -INFINITY, 3, 1) == 1 && entrol_weight(&rise, 0, INFINITY, 1) == 0);
+    CHECK(entrol_weight(&rise, -INFINITY, INFINITY, 1) == 0.5f);
+    CHECK(entrol_weight(&rise, 0, INFINITY, INFINITY) == 1 && entrol_weight(&rise, -INFINITY, 3, -INFINITY) == 0);
+    CHECK(entrol_weight(&rise, (double)NAN, (double)NAN, 1) == 0);
 }
 
 static void test_bad_weights(void) {
@@ -157,6 +169,9 @@ static void test_flexmatch(void) {
     CHECK_INT(entrol_flexmatch_thresholds(thresholds, most, 2, 100, 0.95), ENTROL_OK);
     CHECK_NEAR(thresholds[0], 0.95, 1e-15);
     CHECK_NEAR(thresholds[1], 0.95 * 0.25 / 1.75, 1e-15);
+    static const uint64_t none[3] = {0, 0, 0};
+    CHECK_INT(entrol_flexmatch_thresholds(thresholds, none, 3, 100, 0.95), ENTROL_OK);
+    CHECK(thresholds[0] == 0 && thresholds[1] == 0 && thresholds[2] == 0);
     CHECK_INT(entrol_flexmatch_thresholds(thresholds, NULL, 0, 0, 0.95), ENTROL_OK);
     CHECK_INT(entrol_flexmatch_thresholds(thresholds, n_sure, 3, 39, 0.95), ENTROL_ERROR_ARGUMENT);
     CHECK_INT(entrol_flexmatch_thresholds(thresholds, n_sure, 3, 100, 0), ENTROL_ERROR_ARGUMENT);
@@ -185,6 +200,34 @@ static void check_recipe(const entrol_recipe *recipe, const char *const *purpose
     CHECK(entrol_recipe_find(recipe->name) == recipe);
 }
 
+/* The published defaults, from the papers and their code. */
+static void test_defaults(void) {
+    static const struct {
+        const char *name, *by, *rule;
+        int is_mask;
+    } rows[] = {{"fixmatch", "top_prob", "0.95..", 0},
+                {"flexmatch", "top_prob", "flexmatch:0.95", 0},
+                {"robustft", "surprisal", "low:50%", 0},
+                {"deepconf", "confidence_window_min:2048", "high:10%", 0},
+                {"se-kd", "entropy", "high:20%", 0},
+                {"rho1", "excess_loss", "high:=60%", 0},
+                {"token-cleaning", "excess_loss", "high:60%", 0},
+                {"ifd", "ifd", "1..", 1},
+                {"ccnet", "perplexity", "..p30", 0},
+                {"gltr", "rank", "1001..", 0},
+                {"trl", "entropy", "p80..", 0},
+                {"8020", "entropy", "high:=20%", 0},
+                {"hes", "entropy_top_sum:0.5", "high:20%", 0}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const entrol_recipe *recipe = entrol_recipe_find(rows[i].name);
+        if (!CHECK(recipe != NULL))
+            continue;
+        CHECK_STRING(recipe->by, rows[i].by);
+        CHECK_STRING(recipe->rule, rows[i].rule);
+        CHECK_INT(recipe->is_mask, rows[i].is_mask);
+    }
+}
+
 static void test_recipes(void) {
     static const char *const purposes[] = {
         "self-training", "active-learning", "distillation", "noise", "defects", "reinforcement", NULL};
@@ -209,9 +252,11 @@ int main(int argc, char **argv) {
     TEST(test_drawn_ties);
     TEST(test_drawn_ties_of_a_stream);
     TEST(test_weights);
+    TEST(test_weights_at_odd_ends);
     TEST(test_bad_weights);
     TEST(test_flexmatch);
     TEST(test_recipes);
+    TEST(test_defaults);
     entrol_context_destroy(context);
     return test_end();
 }

@@ -44,16 +44,11 @@ static bool hash_descriptor(EVP_MD_CTX *hash, int fd, const char *path, trouble 
     return ok;
 }
 
-static void write_hex(char hex[65], const unsigned char digest[32]) {
-    for (size_t i = 0; i < 32; i++)
-        snprintf(hex + 2 * i, 3, "%02x", digest[i]);
-}
-
-bool manifest_hash(char hex[65], const void *bytes, size_t n_bytes) {
+bool manifest_hash(unsigned char hash[32], const void *bytes, size_t n_bytes) {
     unsigned char digest[EVP_MAX_MD_SIZE];
     if (EVP_Digest(bytes, n_bytes, digest, NULL, EVP_sha256(), NULL) != 1)
         return false;
-    write_hex(hex, digest);
+    memcpy(hash, digest, 32);
     return true;
 }
 
@@ -71,8 +66,8 @@ bool manifest_hash_file(char hex[65], const char *path, trouble *trouble) {
         ok = trouble_set(trouble, "%s: SHA-256 failed", path);
     EVP_MD_CTX_free(hash);
     close(fd);
-    if (ok)
-        write_hex(hex, digest);
+    for (size_t i = 0; ok && i < 32; i++)
+        snprintf(hex + 2 * i, 3, "%02x", digest[i]);
     return ok;
 }
 

@@ -88,10 +88,16 @@ bool document_add_column(document *document, column_id id, size_t width) {
     return false;
 }
 
-const char *document_lacks_columns(const document *document) {
+static bool has_any_column(const document *document) {
     for (int id = 0; id < COLUMN_COUNT; id++)
         if (document->columns[id].is_present)
-            return "";
+            return true;
+    return false;
+}
+
+const char *document_lacks_columns(const document *document) {
+    if (has_any_column(document))
+        return "";
     if (json_object_get(document->fields, "probs"))
         return "; the line holds class probabilities: entrol select --level sample is for these";
     if (json_is_number(json_object_get(document->fields, "n_tokens")))
@@ -147,7 +153,7 @@ static bool has_column(const document *document, column_id id) {
 bool document_has(const document *document, const char *by) {
     derived_value found;
     if (strcmp(by, POSITION) == 0)
-        return true;
+        return has_any_column(document);
     return find_value(&found, by) && has_column(document, found.first) && has_column(document, found.second);
 }
 

@@ -47,7 +47,9 @@ static bool add_weights(document *document, const select_settings *settings, con
         return trouble_set(trouble, "out of memory for the column weight");
     column *column = &document->columns[COLUMN_WEIGHT];
     for (size_t i = 0; i < document->n_tokens; i++)
-        column->reals[i] = told->keep[i] != 0 ? entrol_weight(&settings->weighting, told->range, told->values[i]) : 0;
+        column->reals[i] = told->keep[i] != 0 ? entrol_weight(&settings->weighting, told->range->low, told->range->high,
+                                                              told->values[i])
+                                              : 0;
     return true;
 }
 

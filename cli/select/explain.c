@@ -9,21 +9,30 @@ static void append_value(buffer *line, const select_settings *settings, double v
     buffer_append_format(line, "%.6g%s", select_in_unit(settings, value), select_unit(settings));
 }
 
-/* "at least A and at most B" */
-static void append_bounds(buffer *line, const select_settings *settings, const entrol_bounds *bounds) {
-    const bool has_low = bounds->low > -HUGE_VAL, has_high = bounds->high < HUGE_VAL;
-    if (!has_low && !has_high)
-        buffer_append_string(line, "anything");
-    if (has_low) {
-        buffer_append_string(line, "at least ");
-        append_value(line, settings, bounds->low);
+/* One end of what is kept, which may lie between two numbers. */
+static void append_end(buffer *line, const select_settings *settings, const char *words, double least,
+                       double greatest) {
+    buffer_append_string(line, words);
+    append_value(line, settings, least);
+    if (greatest > least) {
+        buffer_append_string(line, " to ");
+        append_value(line, settings, greatest);
     }
+}
+
+/* "at least A and at most B" */
+static void append_bounds(buffer *line, const select_settings *settings, const entrol_bounds bounds[2]) {
+    const bool has_low = bounds[1].low > -HUGE_VAL, has_high = bounds[0].high < HUGE_VAL;
+    if (isnan(bounds[0].low) || isnan(bounds[0].high))
+        buffer_append_string(line, "nothing");
+    else if (!has_low && !has_high)
+        buffer_append_string(line, "anything");
+    if (has_low)
+        append_end(line, settings, "at least ", bounds[0].low, bounds[1].low);
     if (has_low && has_high)
         buffer_append_string(line, " and ");
-    if (has_high) {
-        buffer_append_string(line, "at most ");
-        append_value(line, settings, bounds->high);
-    }
+    if (has_high)
+        append_end(line, settings, "at most ", bounds[0].high, bounds[1].high);
 }
 
 /* What the value has to do with the rule. */
@@ -42,12 +51,25 @@ static void append_reason(buffer *line, const select_settings *settings, const s
         buffer_append_string(line, " is the value at which the count ends");
     else if (upper < bounds->low)
         buffer_append_string(line, " is below the threshold");
-    else if (value > bounds->high)
+    else if (value > bounds[1].high)
         buffer_append_string(line, " is above the threshold");
-    else
+    else if (!isnan(bounds->low) && !isnan(bounds->high))
         buffer_append_string(line, " is within");
     buffer_append_format(line, ": %s %s is ", settings->is_mask ? "--mask" : "--keep", select_rule_text(settings));
     append_bounds(line, settings, bounds);
+}
+
+/* Why a value does not count: what stands in its place (gather.c). */
+static const char *reason_of(float code) {
+    return code == (float)SELECT_IS_NAN         ? "it is NaN"
+           : code == (float)SELECT_IS_DUPLICATE ? "an earlier document has the same"
+                                                : "it has no value";
+}
+
+/* A name, in which nothing moves the cursor or is taken for a tab. */
+static void append_name(buffer *line, const char *name) {
+    for (; *name != '\0'; name++)
+        buffer_append(line, (unsigned char)*name < ' ' || *name == 127 ? "?" : name, 1);
 }
 
 static void append_token(buffer *line, const document *document, size_t token) {
@@ -66,14 +88,14 @@ bool select_explain(select_emitter *emitter, const records *records, const docum
     buffer *line = &emitter->line;
     buffer_clear(line);
     for (size_t i = 0; i < told->n; i++) {
-        buffer_append_utf8(line, document->id, strlen(document->id));
+        append_name(line, document->id);
         if (!settings->of_samples)
             append_token(line, document, i);
         buffer_append_string(line, told->keep[i] != 0 ? "\tkept\t" : "\tdropped\t");
         if (told->valid[i] != 0)
             append_reason(line, settings, told, i);
         else
-            buffer_append_string(line, "it has no value, or is a duplicate");
+            buffer_append_string(line, reason_of(told->values[i]));
         buffer_append_string(line, "\n");
     }
     if (line->failed)

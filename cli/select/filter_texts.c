@@ -48,7 +48,7 @@ static bool add_value(filter_run *run, const document *scored, uint64_t line_num
     bool exists;
     float narrow;
     uint8_t valid;
-    if (!sample_statistic(&value, &exists, run->context, scored, run->settings->by, NULL, trouble) ||
+    if (!sample_statistic(&value, &exists, run->context, scored, run->settings->by, NULL, NULL, trouble) ||
         !select_value(&narrow, &valid, &run->counts, run->settings, value, exists, run->where.data, trouble))
         return false;
     if (run->n_scored == run->lines_capacity) {

@@ -35,6 +35,10 @@ static void list_fields(buffer *names, const document *document) {
 static void append_hint(buffer *text, const select_settings *settings, const document *document) {
     static const char *const divergences[] = {"kl_pq", "kl_qp", "jsd", "bald", "mean_entropy", "agree"};
     const char *by = settings->by;
+    if (json_object_get(document->fields, "probs") != NULL && strncmp(by, "bald", 4) == 0) {
+        buffer_append_string(text, "; it needs the probs of several models, an array of arrays");
+        return;
+    }
     for (size_t i = 0; i < sizeof(divergences) / sizeof(divergences[0]); i++) {
         const size_t n = strlen(divergences[i]);
         if (strncmp(by, divergences[i], n) == 0 && (by[n] == '\0' || by[n] == '_'))
@@ -42,10 +46,12 @@ static void append_hint(buffer *text, const select_settings *settings, const doc
                                        "writes it");
     }
     if (strncmp(by, "excess_loss", 11) == 0 || strncmp(by, "reference_", 10) == 0 || strcmp(by, "ifd") == 0)
-        buffer_append_string(text, "; --reference FILE gives it");
-    column_id id = record_find_column(by, strlen(by));
-    if (!settings->of_samples && id < COLUMN_COUNT && record_can_score(id) && *document_lacks_columns(document) == '\0')
-        buffer_append_format(text, "; entrol score --columns %s would write it", by);
+        buffer_append_string(text, settings->references.n_items > 0 ? "; the reference has no column for it"
+                                                                    : "; --reference FILE gives it");
+    const char *of = settings->of_samples ? sample_statistic_of(by) : by;
+    column_id id = of != NULL ? record_find_column(of, strlen(of)) : COLUMN_COUNT;
+    if (id < COLUMN_COUNT && record_can_score(id) && *document_lacks_columns(document) == '\0')
+        buffer_append_format(text, "; entrol score --columns %s would write it", of);
 }
 
 static bool report_missing(const select_settings *settings, const records *records, const document *document,
@@ -74,16 +80,14 @@ static void write_place(char *where, size_t size, const records *records, const 
 /* What no float can hold is infinite. */
 static float narrow_value(double value) {
     float narrowed = value > 0 ? INFINITY : -INFINITY;
-    if (isnan(value))
-        return NAN;
     (void)record_narrow(value, &narrowed);
     return narrowed;
 }
 
 bool select_value(float *narrow, uint8_t *valid, select_counts *counts, const select_settings *settings, double value,
                   bool exists, const char *where, trouble *trouble) {
-    *narrow = narrow_value(value);
     *valid = exists && !isnan(value);
+    *narrow = *valid ? narrow_value(value) : (float)(exists ? SELECT_IS_NAN : SELECT_IS_MISSING);
     counts->n_missing += !exists;
     if (!exists || !isnan(value))
         return true;
@@ -94,6 +98,10 @@ bool select_value(float *narrow, uint8_t *valid, select_counts *counts, const se
 
 static bool make_room(select_taken *taken, size_t n, bool has_upper, trouble *trouble) {
     taken->n = n;
+    if (!has_upper) {
+        free(taken->upper);
+        taken->upper = NULL;
+    }
     if (n + 1 > taken->capacity) {
         free(taken->values);
         free(taken->valid);
@@ -126,45 +134,61 @@ static bool has_bounds_only(const document *document, const char *by) {
            document_has(document, "entropy_upper");
 }
 
-static bool take_column(select_taken *taken, select_gatherer *gatherer, const char *by, const records *records,
+/* A value of a token. */
+static bool take_token(select_taken *taken, size_t i, select_gatherer *gatherer, double value, bool exists,
+                       const records *records, const document *document, trouble *trouble) {
+    char where[300] = "";
+    if (exists && isnan(value)) {
+        write_place(where, sizeof(where) - 30, records, document);
+        snprintf(where + strlen(where), 30, ", token %zu", i);
+    }
+    return select_value(&taken->values[i], &taken->valid[i], &gatherer->counts, gatherer->settings, value, exists,
+                        where, trouble);
+}
+
+static bool take_column(select_taken *taken, select_gatherer *gatherer, const records *records,
                         const document *document, trouble *trouble) {
     float *values = NULL;
     uint8_t *valid = NULL;
-    char where[300];
-    if (!document_values(document, by, &values, &valid, trouble))
+    if (!document_values(document, gatherer->settings->by, &values, &valid, trouble))
         return false;
-    bool ok = make_room(taken, document->n_tokens, taken->upper != NULL, trouble);
-    for (size_t i = 0; ok && i < document->n_tokens; i++) {
-        if (valid[i] != 0 && isnan(values[i]) && gatherer->counts.n_nan == 0) {
-            write_place(where, sizeof(where) - 30, records, document);
-            snprintf(where + strlen(where), 30, ", token %zu", i);
-        }
-        ok = select_value(&taken->values[i], &taken->valid[i], &gatherer->counts, gatherer->settings, (double)values[i],
-                          valid[i] != 0, where, trouble);
-    }
+    bool ok = make_room(taken, document->n_tokens, false, trouble);
+    for (size_t i = 0; ok && i < document->n_tokens; i++)
+        ok = take_token(taken, i, gatherer, (double)values[i], valid[i] != 0, records, document, trouble);
     free(values);
     free(valid);
     return ok;
 }
 
+static bool report_bounds(const records *records, const document *document, size_t token, double lower, double upper,
+                          trouble *trouble) {
+    return trouble_set(trouble, "%s:%" PRIu64 " (%s), token %zu: entropy_lower is %g, and entropy_upper %g",
+                       records_name(records), document->line_number, document->id, token, lower, upper);
+}
+
 /* Both ends, each of which must be there. */
+static bool take_both(select_taken *taken, select_gatherer *gatherer, const records *records, const document *document,
+                      const column *lower, const column *upper, trouble *trouble) {
+    for (size_t i = 0; i < document->n_tokens; i++) {
+        const bool exists = lower->valid[i] && upper->valid[i];
+        const double low = (double)lower->reals[i], high = (double)upper->reals[i];
+        if (exists && low > high)
+            return report_bounds(records, document, i, low, high, trouble);
+        if (!take_token(taken, i, gatherer, isnan(high) ? high : low, exists, records, document, trouble))
+            return false;
+        taken->upper[i] = taken->valid[i] ? upper->reals[i] : taken->values[i];
+    }
+    return true;
+}
+
 static bool take_bounds(select_taken *taken, select_gatherer *gatherer, const records *records,
                         const document *document, trouble *trouble) {
-    if (!make_room(taken, document->n_tokens, true, trouble) ||
-        !take_column(taken, gatherer, "entropy_upper", records, document, trouble))
-        return false;
-    memcpy(taken->upper, taken->values, taken->n * sizeof(*taken->values));
-    uint8_t *valid = malloc(taken->n + 1);
-    if (valid == NULL)
-        return trouble_set(trouble, "out of memory");
-    memcpy(valid, taken->valid, taken->n);
-    const select_counts counted = gatherer->counts; /* once is enough */
-    bool ok = take_column(taken, gatherer, "entropy_lower", records, document, trouble);
-    gatherer->counts = counted;
-    for (size_t i = 0; ok && i < taken->n; i++)
-        taken->valid[i] = taken->valid[i] && valid[i];
-    free(valid);
-    return ok;
+    if (gatherer->settings->weight != NULL)
+        return trouble_set(trouble, "%s:%" PRIu64 " (%s): of its entropies only bounds are known: they have no weight",
+                           records_name(records), document->line_number, document->id);
+    return make_room(taken, document->n_tokens, true, trouble) &&
+           take_both(taken, gatherer, records, document, &document->columns[COLUMN_ENTROPY_LOWER],
+                     &document->columns[COLUMN_ENTROPY_UPPER], trouble);
 }
 
 static bool take_tokens(select_taken *taken, select_gatherer *gatherer, const records *records,
@@ -172,9 +196,7 @@ static bool take_tokens(select_taken *taken, select_gatherer *gatherer, const re
     const char *by = gatherer->settings->by;
     if (has_bounds_only(document, by))
         return take_bounds(taken, gatherer, records, document, trouble);
-    free(taken->upper);
-    taken->upper = NULL;
-    return document_has(document, by) ? take_column(taken, gatherer, by, records, document, trouble)
+    return document_has(document, by) ? take_column(taken, gatherer, records, document, trouble)
                                       : report_missing(gatherer->settings, records, document, trouble);
 }
 
@@ -208,8 +230,8 @@ static bool take_ifd(double *value, bool *exists, select_gatherer *gatherer, con
                      const struct document *alone, trouble *trouble) {
     double with = NAN, without = NAN;
     bool has[2] = {false, false};
-    if (!sample_statistic(&with, &has[0], gatherer->context, document, "surprisal_mean", NULL, trouble) ||
-        !sample_statistic(&without, &has[1], gatherer->context, alone, "surprisal_mean", NULL, trouble))
+    if (!sample_statistic(&with, &has[0], gatherer->context, document, "surprisal_mean", NULL, NULL, trouble) ||
+        !sample_statistic(&without, &has[1], gatherer->context, alone, "surprisal_mean", NULL, NULL, trouble))
         return false;
     *exists = has[0] && has[1];
     *value = exp(with - without);
@@ -225,9 +247,11 @@ static bool take_statistic(double value[2], bool *exists, bool *has_upper, selec
     if (of == NULL || (!*has_upper && !document_has(document, of)))
         return false;
     if (!*has_upper)
-        return sample_statistic(value, exists, gatherer->context, document, by, NULL, trouble);
-    return sample_statistic(value, exists, gatherer->context, document, by, "entropy_lower", trouble) &&
-           sample_statistic(value + 1, exists, gatherer->context, document, by, "entropy_upper", trouble);
+        return sample_statistic(value, exists, gatherer->context, document, by, NULL, NULL, trouble);
+    return sample_statistic(value, exists, gatherer->context, document, by, "entropy_lower", "entropy_upper",
+                            trouble) &&
+           sample_statistic(value + 1, exists, gatherer->context, document, by, "entropy_upper", "entropy_lower",
+                            trouble);
 }
 
 /* The first of these that there is: a statistic of tokens, one of class probabilities, a field. */
@@ -264,16 +288,16 @@ static bool take_sample(select_taken *taken, select_gatherer *gatherer, const re
     } else if (!take_ifd(value, &exists, gatherer, document, other, trouble)) {
         return false;
     }
-    if (!has_upper) {
-        free(taken->upper);
-        taken->upper = NULL;
-    }
     if (!make_room(taken, 1, has_upper, trouble))
         return false;
+    if (has_upper && !isnan(value[1]) && value[0] > value[1])
+        return report_bounds(records, document, 0, value[0], value[1], trouble);
+    if (!select_value(taken->values, taken->valid, &gatherer->counts, gatherer->settings,
+                      has_upper && isnan(value[1]) ? value[1] : value[0], exists, where, trouble))
+        return false;
     if (has_upper)
-        taken->upper[0] = narrow_value(value[1]);
-    return select_value(taken->values, taken->valid, &gatherer->counts, gatherer->settings, value[0], exists, where,
-                        trouble);
+        taken->upper[0] = *taken->valid ? narrow_value(value[1]) : *taken->values;
+    return true;
 }
 
 /* --- The whole --- */
@@ -283,11 +307,25 @@ bool select_gatherer_begin(select_gatherer *gatherer, entrol_context *context, c
     *gatherer = (select_gatherer){.settings = settings, .context = context};
     gatherer->seen = json_object();
     gatherer->groups = json_object();
-    if (gatherer->seen == NULL || gatherer->groups == NULL)
+    gatherer->names = json_array();
+    if (gatherer->seen == NULL || gatherer->groups == NULL || gatherer->names == NULL)
         return trouble_set(trouble, "out of memory");
     if (settings->references.n_items > 0)
         gatherer->reference = select_reference_open(&settings->references, trouble);
     return settings->references.n_items == 0 || gatherer->reference != NULL;
+}
+
+static bool take(select_taken *taken, select_gatherer *gatherer, const records *records, document *document,
+                 const struct document *other, trouble *trouble) {
+    column own[2];
+    const bool lends = other != NULL && strcmp(gatherer->settings->by, "ifd") != 0;
+    if (lends)
+        select_lend_reference(document, other, own);
+    const bool ok = gatherer->settings->of_samples ? take_sample(taken, gatherer, records, document, other, trouble)
+                                                   : take_tokens(taken, gatherer, records, document, trouble);
+    if (lends)
+        select_return_reference(document, own);
+    return ok;
 }
 
 bool select_take(select_taken *taken, select_gatherer *gatherer, const records *records, document *document,
@@ -297,20 +335,21 @@ bool select_take(select_taken *taken, select_gatherer *gatherer, const records *
     bool is_duplicate = false;
     taken->scope = 0;
     if (gatherer->reference != NULL) {
-        const bool aligned = strcmp(settings->by, "ifd") != 0;
-        other = select_reference_next(gatherer->reference, records, document, aligned, trouble);
-        if (other == NULL || (aligned && !select_add_reference(document, other, trouble)))
+        other =
+            select_reference_next(gatherer->reference, records, document, strcmp(settings->by, "ifd") != 0, trouble);
+        if (other == NULL)
             return false;
     }
     if (settings->unique != NULL && !select_look_for_duplicate(&is_duplicate, gatherer, records, document, trouble))
         return false;
     if (settings->group != NULL && !select_find_group(&taken->scope, gatherer, records, document, trouble))
         return false;
-    if (!(settings->of_samples ? take_sample(taken, gatherer, records, document, other, trouble)
-                               : take_tokens(taken, gatherer, records, document, trouble)))
+    if (!take(taken, gatherer, records, document, other, trouble))
         return false;
-    if (is_duplicate)
-        memset(taken->valid, 0, taken->n);
+    for (size_t i = 0; is_duplicate && i < taken->n; i++) {
+        taken->valid[i] = 0;
+        taken->values[i] = (float)SELECT_IS_DUPLICATE;
+    }
     return true;
 }
 
@@ -322,5 +361,6 @@ void select_gatherer_end(select_gatherer *gatherer) {
     select_reference_close(gatherer->reference);
     json_decref(gatherer->seen);
     json_decref(gatherer->groups);
+    json_decref(gatherer->names);
     *gatherer = (select_gatherer){0};
 }

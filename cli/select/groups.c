@@ -29,36 +29,36 @@ static bool report_field(const char *flag, const char *field, const records *rec
 bool select_look_for_duplicate(bool *is_duplicate, select_gatherer *gatherer, const records *records,
                                const document *document, trouble *trouble) {
     buffer text = {0};
-    char hex[65];
+    unsigned char hash[32];
     bool ok = field_text(&text, document, gatherer->settings->unique);
     if (!ok) {
         buffer_free(&text);
         return report_field("--unique", gatherer->settings->unique, records, document, trouble);
     }
-    ok = !text.failed && manifest_hash(hex, text.data, text.size);
+    ok = !text.failed && manifest_hash(hash, text.data, text.size);
     buffer_free(&text);
-    *is_duplicate = ok && json_object_get(gatherer->seen, hex) != NULL;
+    const char *key = (const char *)hash; /* 128 of its bits tell all documents apart */
+    *is_duplicate = ok && json_object_getn(gatherer->seen, key, 16) != NULL;
     if (ok && !*is_duplicate)
-        ok = json_object_set_new(gatherer->seen, hex, json_true()) == 0;
+        ok = json_object_setn_new_nocheck(gatherer->seen, key, 16, json_true()) == 0;
     gatherer->counts.n_duplicates += *is_duplicate;
     return ok || trouble_set(trouble, "out of memory for what --unique has seen");
 }
 
-/* The group's name: a field, or the class of class probabilities. */
+/* The group's name: of class probabilities the class that they give, whatever the line calls its class; else a field.
+ */
 static bool read_group(buffer *name, select_gatherer *gatherer, const records *records, const document *document,
                        trouble *trouble) {
     const char *field = gatherer->settings->group;
     class_statistics classes;
     bool has_classes = false;
-    if (field_text(name, document, field))
-        return true;
     if (strcmp(field, "class") == 0 &&
         !class_statistics_read(&classes, &has_classes, gatherer->context, records, document, trouble))
         return false;
-    if (!has_classes)
-        return report_field("--scope group", field, records, document, trouble);
-    buffer_append_format(name, "%zu", classes.class);
-    return true;
+    if (has_classes)
+        buffer_append_format(name, "%zu", classes.class);
+    return has_classes || field_text(name, document, field) ||
+           report_field("--scope group", field, records, document, trouble);
 }
 
 bool select_find_group(size_t *group, select_gatherer *gatherer, const records *records, const document *document,
@@ -66,26 +66,21 @@ bool select_find_group(size_t *group, select_gatherer *gatherer, const records *
     buffer name = {0};
     bool ok = read_group(&name, gatherer, records, document, trouble);
     if (ok) {
-        buffer_append(&name, "", 0);
         const char *text = name.size > 0 ? name.data : "";
-        const json_t *known = json_object_get(gatherer->groups, text);
+        const json_t *known = json_object_getn(gatherer->groups, text, name.size);
         *group = known != NULL ? (size_t)json_integer_value(known) : json_object_size(gatherer->groups);
         ok = !name.failed &&
-             (known != NULL || json_object_set_new(gatherer->groups, text, json_integer((json_int_t)*group)) == 0);
+             (known != NULL ||
+              (json_object_setn_new_nocheck(gatherer->groups, text, name.size, json_integer((json_int_t)*group)) == 0 &&
+               json_array_append_new(gatherer->names, json_stringn_nocheck(text, name.size)) == 0));
         if (!ok)
-            trouble_set(trouble, "%s:%" PRIu64 ": out of memory for the groups, or \"%s\" is no name",
-                        records_name(records), document->line_number, text);
+            trouble_set(trouble, "%s:%" PRIu64 ": out of memory for the groups", records_name(records),
+                        document->line_number);
     }
     buffer_free(&name);
     return ok;
 }
 
 const char *select_group_name(const select_gatherer *gatherer, size_t scope) {
-    const char *name;
-    json_t *number;
-    json_object_foreach(gatherer->groups, name, number) {
-        if ((size_t)json_integer_value(number) == scope)
-            return name;
-    }
-    return NULL;
+    return json_string_value(json_array_get(gatherer->names, scope));
 }

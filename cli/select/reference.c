@@ -53,10 +53,15 @@ static bool differ(const select_reference *reference, const records *records, co
                        reference->document.line_number, reference->document.id, what);
 }
 
-/* Both have ids of their own, or what was scored. */
+/* Where both say what they are of, it is the same. */
 static bool same_document(const document *a, const document *b) {
     const json_t *id = json_object_get(a->fields, "id"), *other = json_object_get(b->fields, "id");
     return id == NULL || other == NULL || json_equal(id, other);
+}
+
+static bool same_text(const document *a, const document *b) {
+    return a->text == NULL || b->text == NULL ||
+           (a->text_size == b->text_size && memcmp(a->text, b->text, a->text_size) == 0);
 }
 
 static bool same_tokens(const document *a, const document *b) {
@@ -75,14 +80,16 @@ const document *select_reference_next(select_reference *reference, const records
     if (more != 1)
         return NULL;
     reference->n_given++;
-    const bool ok =
-        same_document(other, &reference->document)
-            ? !aligned || (other->n_tokens == reference->document.n_tokens
-                               ? same_tokens(other, &reference->document) ||
-                                     differ(reference, records, other, trouble, "their token_id are not the same")
-                               : differ(reference, records, other, trouble, "they have not as many tokens"))
-            : differ(reference, records, other, trouble, "their ids are not the same");
-    return ok ? &reference->document : NULL;
+    const document *own = &reference->document;
+    const char *what = !same_document(other, own)         ? "their ids are not the same"
+                       : !aligned                         ? NULL
+                       : other->n_tokens != own->n_tokens ? "they have not as many tokens"
+                       : !same_text(other, own)           ? "their texts are not the same"
+                       : !same_tokens(other, own)         ? "their token_id are not the same"
+                                                          : NULL;
+    if (what != NULL)
+        differ(reference, records, other, trouble, what);
+    return what == NULL ? own : NULL;
 }
 
 bool select_reference_finish(select_reference *reference, trouble *trouble) {
@@ -93,21 +100,18 @@ bool select_reference_finish(select_reference *reference, trouble *trouble) {
     return more == 0;
 }
 
-/* Takes over one column under another name. */
-static bool add_column(document *document, column_id id, const struct document *other, column_id from) {
-    const column *source = &other->columns[from];
-    if (!source->is_present || document->columns[id].is_present)
-        return true;
-    if (!document_add_column(document, id, 1))
-        return false;
-    column *column = &document->columns[id];
-    memcpy(column->reals, source->reals, document->n_tokens * sizeof(*column->reals));
-    memcpy(column->valid, source->valid, document->n_tokens);
-    return true;
+/* The columns that a reference gives, and what it has them from. */
+static const column_id given[2] = {COLUMN_REFERENCE_LOGPROB, COLUMN_REFERENCE_ENTROPY};
+static const column_id taken_from[2] = {COLUMN_LOGPROB, COLUMN_ENTROPY};
+
+void select_lend_reference(document *document, const struct document *other, column own[2]) {
+    for (size_t i = 0; i < 2; i++) {
+        own[i] = document->columns[given[i]];
+        document->columns[given[i]] = other->columns[taken_from[i]];
+    }
 }
 
-bool select_add_reference(document *document, const struct document *other, trouble *trouble) {
-    return (add_column(document, COLUMN_REFERENCE_LOGPROB, other, COLUMN_LOGPROB) &&
-            add_column(document, COLUMN_REFERENCE_ENTROPY, other, COLUMN_ENTROPY)) ||
-           trouble_set(trouble, "out of memory");
+void select_return_reference(document *document, const column own[2]) {
+    for (size_t i = 0; i < 2; i++)
+        document->columns[given[i]] = own[i];
 }

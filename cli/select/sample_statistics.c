@@ -17,7 +17,7 @@ typedef struct tokens {
 enum { WINDOW = 2048 };
 
 /* Exact, so that it does not depend on order. A surprisal may be infinite: a token that had probability 0. */
-static double mean_of(const float *values, size_t n) {
+static double mean_of_values(const float *values, size_t n) {
     entrol_sum sum = {0};
     for (size_t i = 0; i < n; i++) {
         if (isinf(values[i]))
@@ -29,7 +29,7 @@ static double mean_of(const float *values, size_t n) {
 
 static double mean(const tokens *tokens, double unused) {
     (void)unused;
-    return mean_of(tokens->values, tokens->n);
+    return mean_of_values(tokens->values, tokens->n);
 }
 
 static double percentile(const tokens *tokens, double percent) {
@@ -46,36 +46,60 @@ static int compare_falling(const void *a, const void *b) {
 
 /* Orders the values, the greatest first; how many so many percent of them are, rounded up. */
 static size_t order_top(const tokens *tokens, double percent) {
-    const size_t n = (size_t)ceil(percent / 100 * (double)tokens->n);
+    const size_t n = (size_t)ceil(percent * (double)tokens->n / 100); /* in this order 7 of 100 are 7 */
     qsort(tokens->values, tokens->n, sizeof(*tokens->values), compare_falling);
     return n < 1 ? 1 : n > tokens->n ? tokens->n : n;
 }
 
 static double mean_of_top(const tokens *tokens, double percent) {
-    return mean_of(tokens->values, order_top(tokens, percent));
+    return mean_of_values(tokens->values, order_top(tokens, percent));
 }
 
 static double sum_of_top(const tokens *tokens, double percent) {
     const size_t n = order_top(tokens, percent);
-    return mean_of(tokens->values, n) * (double)n;
+    return mean_of_values(tokens->values, n) * (double)n;
+}
+
+/* Values that are in a window: the sum of the finite ones, and how many are infinite. */
+typedef struct window {
+    entrol_sum within, before; /* of all tokens up to its last; of those before its first */
+    size_t n_positive, n_negative;
+} window;
+
+static void enter(window *window, float value) {
+    window->n_positive += isinf(value) && value > 0;
+    window->n_negative += isinf(value) && value < 0;
+    if (!isinf(value))
+        entrol_sum_add(&window->within, (double)value);
+}
+
+static void leave(window *window, float value) {
+    window->n_positive -= isinf(value) && value > 0;
+    window->n_negative -= isinf(value) && value < 0;
+    if (!isinf(value))
+        entrol_sum_add(&window->before, (double)value);
+}
+
+static double mean_in_window(const window *window, size_t n) {
+    if (window->n_positive > 0)
+        return window->n_negative > 0 ? (double)NAN : HUGE_VAL;
+    if (window->n_negative > 0)
+        return -HUGE_VAL;
+    return (entrol_sum_value(&window->within) - entrol_sum_value(&window->before)) / (double)n;
 }
 
 /* The means of all windows of so many tokens that follow each other; of a shorter document its own. Only the sums of
  * whole windows are looked at, each from exact sums: what went into one has left no rounding in the next. */
 static double mean_of_window(const tokens *tokens, double length, bool greatest) {
     const size_t n = length < (double)tokens->n ? (size_t)length : tokens->n;
-    entrol_sum before = {0}, within = {0};
+    window window = {.n_positive = 0};
     double best = (double)NAN;
     for (size_t i = 0; i < tokens->n; i++) {
-        if (isinf(tokens->values[i])) /* no difference of sums is left of it */
-            return greatest == (tokens->values[i] > 0) ? (double)tokens->values[i] : (double)NAN;
-        entrol_sum_add(&within, (double)tokens->values[i]);
+        enter(&window, tokens->values[i]);
         if (i >= n)
-            entrol_sum_add(&before, (double)tokens->values[i - n]);
-        if (i + 1 < n)
-            continue;
-        const double value = (entrol_sum_value(&within) - entrol_sum_value(&before)) / (double)n;
-        best = isnan(best) ? value : greatest ? fmax(best, value) : fmin(best, value);
+            leave(&window, tokens->values[i - n]);
+        const double value = i + 1 >= n ? mean_in_window(&window, n) : (double)NAN;
+        best = greatest ? fmax(best, value) : fmin(best, value); /* of one that is NaN the other */
     }
     return best;
 }
@@ -192,7 +216,7 @@ void sample_statistic_names(buffer *names) {
 }
 
 /* Leaves only the tokens that have a value; false where one of these is NaN. */
-static bool gather(tokens *tokens, const uint8_t *valid, size_t n) {
+static bool keep_valid(tokens *tokens, const uint8_t *valid, size_t n) {
     for (size_t i = 0; i < n; i++) {
         if (valid[i] == 0)
             continue;
@@ -203,19 +227,36 @@ static bool gather(tokens *tokens, const uint8_t *valid, size_t n) {
     return true;
 }
 
+/* Makes NaN, or missing, what is so under another name. */
+static bool keep_common(float *values, uint8_t *valid, const document *document, const char *other, trouble *trouble) {
+    float *others = NULL;
+    uint8_t *other_valid = NULL;
+    if (!document_values(document, other, &others, &other_valid, trouble))
+        return false;
+    for (size_t i = 0; i < document->n_tokens; i++) {
+        valid[i] = valid[i] && other_valid[i];
+        values[i] = isnan(others[i]) ? NAN : values[i];
+    }
+    free(others);
+    free(other_valid);
+    return true;
+}
+
 bool sample_statistic(double *value, bool *exists, entrol_context *context, const document *document, const char *name,
-                      const char *of, trouble *trouble) {
+                      const char *of, const char *with, trouble *trouble) {
     statistic statistic;
     tokens tokens = {.context = context};
     uint8_t *valid = NULL;
     if (!find(&statistic, name))
         return trouble_set(trouble, "there is no statistic \"%s\"", name);
-    if (!document_values(document, of != NULL ? of : statistic.of, &tokens.values, &valid, trouble))
-        return false;
-    const bool has_numbers = gather(&tokens, valid, document->n_tokens);
-    *exists = tokens.n > 0 || !has_numbers;
-    *value = has_numbers && tokens.n > 0 ? statistic.compute(&tokens, statistic.parameter) : (double)NAN;
+    bool ok = document_values(document, of != NULL ? of : statistic.of, &tokens.values, &valid, trouble) &&
+              (with == NULL || keep_common(tokens.values, valid, document, with, trouble));
+    if (ok) {
+        const bool has_numbers = keep_valid(&tokens, valid, document->n_tokens);
+        *exists = tokens.n > 0 || !has_numbers;
+        *value = has_numbers && tokens.n > 0 ? statistic.compute(&tokens, statistic.parameter) : (double)NAN;
+    }
     free(tokens.values);
     free(valid);
-    return true;
+    return ok;
 }

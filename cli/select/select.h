@@ -109,11 +109,15 @@ const char *sample_statistic_of(const char *name);
 /* ", "-separated, for messages. */
 void sample_statistic_names(buffer *names);
 /* A statistic of a document's tokens, as score --level sample writes it: over the tokens that have a value, NaN if one
- * of these is NaN. *exists is false where no token has one. `of`: another column than its own; NULL: its own. */
+ * of these is NaN. *exists is false where no token has one. `of`: other values than its own; NULL: its own. `with`:
+ * only of tokens that have this value, too; NULL: of all. */
 bool sample_statistic(double *value, bool *exists, entrol_context *context, const document *document, const char *name,
-                      const char *of, trouble *trouble);
+                      const char *of, const char *with, trouble *trouble);
 
 /* --- What documents give --- */
+
+/* What stands in the place of a value that does not count. */
+enum { SELECT_IS_MISSING, SELECT_IS_NAN, SELECT_IS_DUPLICATE };
 
 /* What was passed over, of all documents. */
 typedef struct select_counts {
@@ -137,7 +141,7 @@ typedef struct select_gatherer {
     select_counts counts;
     select_reference *reference; /* NULL: none */
     json_t *seen;                /* --unique: hashes */
-    json_t *groups;              /* names: their numbers */
+    json_t *groups, *names;      /* the number of each name, the name of each number */
 } select_gatherer;
 
 bool select_gatherer_begin(select_gatherer *gatherer, entrol_context *context, const select_settings *settings,
@@ -168,8 +172,11 @@ select_reference *select_reference_open(const string_list *paths, trouble *troub
 const document *select_reference_next(select_reference *reference, const records *records, const document *other,
                                       bool aligned, trouble *trouble);
 bool select_reference_finish(select_reference *reference, trouble *trouble);
-/* Gives `document` the columns that it lacks of reference_logprob and reference_entropy. */
-bool select_add_reference(document *document, const struct document *other, trouble *trouble);
+/* Gives `document` the reference's reference_logprob and reference_entropy in place of its own, until they are
+ * returned.
+ */
+void select_lend_reference(document *document, const struct document *other, column own[2]);
+void select_return_reference(document *document, const column own[2]);
 void select_reference_close(select_reference *reference);
 
 /* What a document with class probabilities tells: the field "probs", an array of numbers that sum to 1, or one such

@@ -5,7 +5,6 @@
 
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 static const char RULE_FORMS[] = "low:80%, high:1000, high:=20%, ..2.5, 2.5.., 1..2 or p5..p95; no share above 100%, "
@@ -125,6 +124,13 @@ static bool take_recipe(select_settings *settings) {
                       settings->level);
         return false;
     }
+    if (settings->scope == NULL && strcmp(recipe->scope, "group") == 0) {
+        message_error(
+            "--recipe %s compares what answers one question: name the field that tells questions apart, --scope "
+            "group:FIELD, or give --scope corpus",
+            name);
+        return false;
+    }
     settings->from = recipe;
     if (settings->keep == NULL && settings->mask == NULL)
         *(recipe->is_mask ? &settings->mask : &settings->keep) = recipe->rule;
@@ -163,29 +169,41 @@ static bool report_at(const char *flag, const char *text, size_t n_read, const c
     return false;
 }
 
-/* --keep flexmatch:0.95 */
-static bool is_flexmatch(select_settings *settings, const char *text) {
-    static const char name[] = "flexmatch:";
-    char *end = NULL;
-    if (strncmp(text, name, sizeof(name) - 1) != 0)
-        return false;
-    settings->flexmatch = strtod(text + sizeof(name) - 1, &end);
-    return *end == '\0' && settings->flexmatch > 0 && settings->flexmatch <= 1;
+/* --keep flexmatch:0.95, the cutoff read as a rule's number is. *n_read is where it stops being one. */
+static bool read_flexmatch(select_settings *settings, size_t *n_read, const char *text) {
+    char range[64];
+    entrol_rule rule;
+    const int n = snprintf(range, sizeof(range), "%s..", text);
+    const bool ok = n > 0 && (size_t)n < sizeof(range) && entrol_rule_parse(&rule, n_read, range) == ENTROL_OK &&
+                    rule.kind == ENTROL_RULE_RANGE && rule.low > 0 && rule.low <= 1 && isinf(rule.high);
+    if (*n_read > strlen(text) || ok)
+        *n_read = strlen(text);
+    settings->flexmatch = ok ? rule.low : 0;
+    settings->rule = rule;
+    return ok;
+}
+
+static bool parse_flexmatch(select_settings *settings, const char *flag, const char *text, const char *cutoff) {
+    size_t n_read = 0;
+    if (!read_flexmatch(settings, &n_read, cutoff))
+        return report_at(flag, text, (size_t)(cutoff - text) + n_read,
+                         "flexmatch: and a probability above 0, up to 1, such as flexmatch:0.95", "");
+    if (settings->group != NULL && settings->of_samples)
+        return true;
+    message_error(
+        "%s %s compares the classes of samples: it needs --level sample and --scope group:class, or the field "
+        "that names the class",
+        flag, text);
+    return false;
 }
 
 static bool parse_rule(select_settings *settings) {
     const char *text = select_rule_text(settings), *flag = settings->is_mask ? "--mask" : "--keep";
     size_t n_read = 0;
     char expected[256];
-    settings->rule.tie_seed = (uint64_t)settings->tie_seed;
-    if (is_flexmatch(settings, text)) {
-        settings->rule = (entrol_rule){.kind = ENTROL_RULE_RANGE, .low = settings->flexmatch, .high = HUGE_VAL};
-        if (settings->group != NULL)
-            return true;
-        message_error("%s %s compares classes: it needs --scope group:class, or the field that names the class", flag,
-                      text);
-        return false;
-    }
+    static const char flexmatch[] = "flexmatch:";
+    if (strncmp(text, flexmatch, sizeof(flexmatch) - 1) == 0)
+        return parse_flexmatch(settings, flag, text, text + sizeof(flexmatch) - 1);
     const entrol_status status = entrol_rule_parse(&settings->rule, &n_read, text);
     settings->rule.tie_seed = (uint64_t)settings->tie_seed;
     if (status == ENTROL_OK)
@@ -244,6 +262,10 @@ static bool check_scope(select_settings *settings) {
         message_error("--scope %s: expected corpus, document or group:FIELD", settings->scope);
         return false;
     }
+    if (settings->preview && (settings->explain || settings->output_path != NULL)) {
+        message_error("--preview writes nothing: not with %s", settings->explain ? "--explain" : "-o");
+        return false;
+    }
     if (settings->each_document && settings->preview) {
         message_error("--preview is of all documents together, or of groups: not with --scope document");
         return false;
@@ -261,6 +283,11 @@ static bool check_output(const select_settings *settings) {
     if (settings->weight != NULL &&
         (settings->of_samples || strcmp(emit, "spans") == 0 || strcmp(emit, "samples") == 0)) {
         message_error("--weight is for tokens, with --emit records, labels or trl");
+        return false;
+    }
+    if (settings->explain &&
+        (settings->weight != NULL || strcmp(emit, settings->from != NULL ? settings->from->emit : "records") != 0)) {
+        message_error("--explain writes its own lines: not with --emit or --weight");
         return false;
     }
     if (!container_is_path(settings->output_path) || (holds && !settings->explain))

@@ -11,17 +11,34 @@
 
 static const double NATS_PER_BIT = 0.69314718055994530942; /* ln 2 */
 
-/* Values and statistics that are logarithms: a name that begins with one of theirs. */
+/* Values that are logarithms, and what is a mean or another statistic of them. A share is not. */
 static bool is_in_nats(const char *by) {
-    static const char *const names[] = {
-        "entropy",     "surprisal",  "logprob", "renyi", "confidence", "mean_topk_logprob", "logsumexp",
-        "excess_loss", "reference_", "kl_",     "jsd",   "bald",       "mean_entropy", "semantic_entropy"};
-    if (strstr(by, "_above") != NULL)
+    static const char *const names[] = {"entropy",
+                                        "entropy_lower",
+                                        "entropy_upper",
+                                        "surprisal",
+                                        "surprisal_excess",
+                                        "logprob",
+                                        "renyi",
+                                        "logsumexp",
+                                        "mean_topk_logprob",
+                                        "excess_loss",
+                                        "reference_surprisal",
+                                        "reference_logprob",
+                                        "reference_entropy",
+                                        "kl_pq",
+                                        "kl_qp",
+                                        "jsd",
+                                        "bald",
+                                        "mean_entropy",
+                                        "semantic_entropy"};
+    const char *of = sample_statistic_of(by), *name = of != NULL ? of : by;
+    if (of != NULL && (strstr(by, "_above:") != NULL || strcmp(by, "perplexity") == 0))
         return false;
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-        if (strncmp(by, names[i], strlen(names[i])) == 0)
+        if (strcmp(name, names[i]) == 0)
             return true;
-    return false;
+    return strncmp(by, "semantic_entropy_", 17) == 0;
 }
 
 static bool is_in_bits(const select_settings *settings) {
@@ -99,13 +116,22 @@ static void print_rest(const select_settings *settings, const select_outcome *ou
                         outcome->counts->n_nan, outcome->noun, outcome->counts->first_nan);
 }
 
+/* All that the recipe has come to, as it would be typed. */
 static void print_recipe(const select_settings *settings) {
     const entrol_recipe *recipe = settings->from;
     if (recipe == NULL)
         return;
-    const bool is_purpose = settings->purpose != NULL;
-    fprintf(stderr, "%-12s%s: --%s %s --by %s (%s)\n", is_purpose ? "purpose" : "recipe", recipe->name,
-            settings->is_mask ? "mask" : "keep", select_rule_text(settings), settings->by, recipe->source);
+    fprintf(stderr, "%-12s%s: --%s %s --by %s", settings->purpose != NULL ? "purpose" : "recipe", recipe->name,
+            settings->is_mask ? "mask" : "keep", select_rule_text(settings), settings->by);
+    if (settings->of_samples)
+        fprintf(stderr, " --level sample");
+    if (strcmp(settings->scope, "corpus") != 0)
+        fprintf(stderr, " --scope %s", settings->scope);
+    if (settings->weight != NULL)
+        fprintf(stderr, " --weight %s", settings->weight);
+    if (settings->quantiles.method != ENTROL_QUANTILE_LINEAR)
+        fprintf(stderr, " --quantile %s", settings->method);
+    fprintf(stderr, " (%s)\n", recipe->source);
 }
 
 void select_summary_print(const select_settings *settings, const select_outcome *outcome) {
@@ -122,12 +148,17 @@ void select_summary_print(const select_settings *settings, const select_outcome 
 }
 
 /* JSON has no infinity: an open end is null. */
+static json_t *end_json(double end) {
+    return isfinite(end) ? json_real(end) : json_null();
+}
+
 static json_t *bound_json(double least, double greatest) {
-    if (isinf(least) && isinf(greatest))
-        return json_null();
-    if (least == greatest)
-        return json_real(least);
-    return json_pack("[f, f]", least, greatest);
+    if (least == greatest || (isinf(least) && isinf(greatest)))
+        return end_json(least);
+    json_t *pair = json_array();
+    json_array_append_new(pair, end_json(least));
+    json_array_append_new(pair, end_json(greatest));
+    return pair;
 }
 
 static const char *threshold_origin(const select_settings *settings) {
@@ -174,6 +205,8 @@ void select_summary_json(json_t *manifest, const select_settings *settings, cons
     json_object_set_new(manifest, "emit", json_string(settings->emit));
     set_if(manifest, "weight", settings->weight);
     set_if(manifest, "unique", settings->unique);
+    if (settings->explain)
+        json_object_set_new(manifest, "explain", json_true());
     json_object_set_new(manifest, "quantile", json_string(entrol_quantile_method_name(settings->quantiles.method)));
     json_object_set_new(manifest, "nan", json_string(settings->nan));
     json_object_set_new(manifest, "undecided", json_string(settings->undecided));

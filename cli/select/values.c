@@ -72,7 +72,7 @@ bool select_values_block(const select_values *store, uint64_t index, void *memor
 static bool make_room(select_values *store, size_t n_more) {
     if (store->capacity - store->n >= n_more)
         return true;
-    size_t capacity = store->capacity + store->capacity / 2 + n_more + 1024;
+    size_t capacity = store->capacity + store->capacity / 2 + n_more + 8;
     if (capacity < store->capacity || capacity > SIZE_MAX / sizeof(float))
         return false;
     float *values = realloc(store->values, capacity * sizeof(*values));

@@ -11,7 +11,7 @@ extern "C" {
 /* The forms of a rule, as people write them:
  *   low:80%    high:20%    the share with the lowest or highest values: everything at or beyond the
  *                          linearly interpolated quantile, so equal values are kept or dropped together
- *   low:1000   high:1000   exactly that many (or all, if there are fewer); of equal values the earlier
+ *   low:1000   high:1000   exactly that many (or all, if there are fewer); of equal values the earlier (or, with a tie_seed, a draw)
  *   low:=80%   high:=20%   exactly so many of n values: int(n * share + 0.9999), at least one, as the code of the 80/20
  *                          paper (arXiv 2506.01939) has it; of equal values the earlier
  *   ..2.5  2.5..  1..2     values up to, from, or between the numbers, ends included (an end is rounded to f32 as
@@ -117,9 +117,10 @@ typedef struct entrol_weighting {
  * entrol_rule_parse. */
 ENTROL_API entrol_status entrol_weighting_parse(entrol_weighting *weighting, size_t *n_read, const char *text);
 
-/* The weight of a value, from 0 to 1; 0 for NaN. `range` is what weighting->range comes to (entrol_bounds_of_stream);
- * SIGMOID does not read it. */
-ENTROL_API float entrol_weight(const entrol_weighting *weighting, const entrol_bounds *range, float value);
+/* The weight of a value, from 0 to 1; 0 for NaN. `low` and `high` are the ends of weighting->range, or for PERCENTILES
+ * the quantiles that they stand for; they may be equal or infinite. Where one is NaN, since there was no value, so is
+ * no weight: 0. SIGMOID does not read them. */
+ENTROL_API float entrol_weight(const entrol_weighting *weighting, double low, double high, float value);
 
 /* FlexMatch's threshold of each class (arXiv 2110.08263): cutoff b / (2 - b), b = n_sure / max n_sure, where those of
  * n_samples of which no class is sure count as one more. `n_sure`: how many samples of each class have a probability of

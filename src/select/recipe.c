@@ -25,11 +25,12 @@ static const entrol_recipe recipes[] = {
      "pseudo-labels of a probability of at least 0.95", "FixMatch, arXiv 2001.07685"},
     {"flexmatch", "self-training", "sample", "top_prob", "flexmatch:0.95", 0, "group:class", "samples", "linear", NULL,
      "the same with a lower threshold where a class is learnt less: 0.95 b / (2 - b)", "FlexMatch, arXiv 2110.08263"},
-    {"robustft", "self-training", "sample", "entropy", "low:50%", 0, "corpus", "samples", "linear", NULL,
-     "answers of less than the median entropy", "RobustFT, arXiv 2412.14922"},
-    {"deepconf", "self-training", "sample", "confidence_window_min:2048", "high:10%", 0, "corpus", "samples", "linear",
-     NULL, "the tenth of the traces whose worst 2048 tokens are the surest (score --top 20 --columns mean_topk_logprob); --scope "
-     "group:FIELD does it for each question",
+    {"robustft", "self-training", "sample", "surprisal", "low:50%", 0, "corpus", "samples", "linear", NULL,
+     "answers of up to the median mean surprisal, which the paper's code calls their entropy",
+     "RobustFT, arXiv 2412.14922"},
+    {"deepconf", "self-training", "sample", "confidence_window_min:2048", "high:10%", 0, "group", "samples", "linear",
+     NULL, "of each question the tenth of the traces whose worst 2048 tokens are the surest (score --top 20 --columns "
+     "mean_topk_logprob)",
      "DeepConf, arXiv 2508.15260"},
     /* --- Active learning --- */
     {"margin", "active-learning", "sample", "margin", "low:100", 0, "corpus", "samples", "linear", NULL,
@@ -48,18 +49,20 @@ static const entrol_recipe recipes[] = {
      "a weight for the forward KL, sigmoid(ln p of the teacher (--reference) - ln p of the student), of the token that "
      "came; the paper has one for every token of the vocabulary", "ToDi, arXiv 2505.16297"},
     /* --- Noise --- */
-    {"rho1", "noise", "token", "excess_loss", "high:60%", 0, "document", "records", "linear", NULL,
-     "what the reference model (--reference) knows better", "Rho-1, arXiv 2404.07965"},
+    {"rho1", "noise", "token", "excess_loss", "high:=60%", 0, "corpus", "records", "linear", NULL,
+     "what the reference model (--reference) knows better; the paper ranks the tokens of a batch, as --scope group:FIELD "
+     "does", "Rho-1, arXiv 2404.07965"},
     {"token-cleaning", "noise", "token", "excess_loss", "high:60%", 0, "corpus", "records", "linear", NULL,
-     "the same over all documents", "Token Cleaning, arXiv 2502.01968"},
+     "the same by a threshold for all documents", "Token Cleaning, arXiv 2502.01968"},
     {"ifd", "noise", "sample", "ifd", "1..", 1, "corpus", "samples", "linear", NULL,
-     "without answers that the question does not make likelier; --reference: the answers scored alone",
-     "IFD, arXiv 2308.12032"},
+     "without answers that the question does not make likelier; --reference: the answers scored alone. The papers then "
+     "take the highest", "IFD, arXiv 2308.12032, as a ratio of perplexities in arXiv 2402.00530"},
     {"ccnet", "noise", "sample", "perplexity", "..p30", 0, "corpus", "samples", "linear", NULL,
      "the head of three buckets by perplexity, ..p30, p30..p60 and p60..", "CCNet, arXiv 1911.00359"},
     /* --- Defects --- */
-    {"confident-wrong", "defects", "token", "surprisal_excess", "high:1%", 0, "corpus", "spans", "linear", NULL,
-     "sure and wrong: surprisal beyond what the entropy lets expect", "typical information, arXiv 2202.00666"},
+    {"unexpected", "defects", "token", "surprisal_excess", "high:1%", 0, "corpus", "spans", "linear", NULL,
+     "surprisal beyond the entropy, which is what was to be expected: worst where the model was sure",
+     "the deviation of locally typical sampling, arXiv 2202.00666"},
     {"gltr", "defects", "token", "rank", "1001..", 0, "corpus", "spans", "linear", NULL,
      "tokens beyond the 1000 most probable; its other bands are ..10, 11..100 and 101..1000", "GLTR, arXiv 1906.04043"},
     /* --- Reinforcement --- */

@@ -123,6 +123,17 @@ static int take_tie(entrol_bounds *bounds) {
     return kept;
 }
 
+/* Takes n of them that are another rank's. */
+static void skip_ties(entrol_bounds *bounds, uint64_t n) {
+    if (bounds->tie_seed == 0) {
+        bounds->n_of_tie -= least_of(n, bounds->n_of_tie);
+        bounds->n_ties -= n;
+        return;
+    }
+    for (uint64_t i = 0; i < n; i++)
+        take_tie(bounds);
+}
+
 /* Takes the ties of lower ranks, which come first. */
 static entrol_status share_ties(entrol_context *context, entrol_bounds *bounds, uint64_t n_own) {
     const entrol_comm comm = ent_comm(context);
@@ -136,8 +147,7 @@ static entrol_status share_ties(entrol_context *context, entrol_bounds *bounds, 
     for (size_t i = 0; status == ENTROL_OK && i < comm.size; i++)
         bounds->n_ties += of_ranks[i];
     for (size_t i = 0; status == ENTROL_OK && i < comm.rank; i++)
-        for (uint64_t j = 0; j < of_ranks[i]; j++)
-            take_tie(bounds);
+        skip_ties(bounds, of_ranks[i]);
     if (of_ranks != alone)
         ent_release(context, of_ranks);
     return status;

@@ -54,21 +54,26 @@ static double sigmoid(double x) {
     return (x < 0 ? e : 1) / (1 + e);
 }
 
+/* From 0 at `low` to 1 at `high`; where an end is infinite, what the straight line comes to as it goes there. */
 static double ramp(double value, double low, double high) {
-    return value <= low ? 0 : value >= high ? 1 : (value - low) / (high - low);
+    if (value <= low || value >= high)
+        return value > low;
+    if (isinf(low) || isinf(high))
+        return isinf(low) ? (isinf(high) ? 0.5 : 1) : 0;
+    return (value - low) / (high - low);
 }
 
-float entrol_weight(const entrol_weighting *weighting, const entrol_bounds *range, float value) {
+float entrol_weight(const entrol_weighting *weighting, double low, double high, float value) {
     const double x = (double)value;
-    if (isnan(x))
+    if (isnan(x) || (weighting->kind != ENTROL_WEIGHTING_SIGMOID && (isnan(low) || isnan(high))))
         return 0;
     switch (weighting->kind) {
     case ENTROL_WEIGHTING_SIGMOID:
         return (float)sigmoid(x);
     case ENTROL_WEIGHTING_RISE:
-        return (float)ramp(x, range->low, range->high);
+        return (float)ramp(x, low, high);
     case ENTROL_WEIGHTING_FALL:
-        return (float)(1 - ramp(x, range->low, range->high));
+        return (float)(1 - ramp(x, low, high));
     }
     return 0;
 }

@@ -70,7 +70,7 @@ class Recipes(Files):
         self.same(["--recipe=trl"], "--keep=p80..", "--quantile=torch")
         self.same(["--recipe=se-kd"], "--keep=high:20%", "--scope=document")
         self.same(["--recipe=gltr"], "--by=rank", "--keep=1001..", "--emit=spans")
-        self.same(["--recipe=robustft"], "--level=sample", "--keep=low:50%", "--emit=samples")
+        self.same(["--recipe=robustft"], "--level=sample", "--by=surprisal", "--keep=low:50%", "--emit=samples")
         self.same(["--recipe=ccnet"], "--level=sample", "--by=perplexity", "--keep=..p30", "--emit=samples")
 
     def kept_ids(self, *arguments):
@@ -91,7 +91,7 @@ class Recipes(Files):
         def worst(d, n=5):
             c = [-x for x in d["mean_topk_logprob"]]
             return min(mean(c[i:i + n]) for i in range(max(1, len(c) - n + 1)))
-        self.assertEqual(self.kept_ids("--recipe=deepconf", "--by=confidence_window_min:5", "--keep=high:3"),
+        self.assertEqual(self.kept_ids("--recipe=deepconf", "--scope=corpus", "--by=confidence_window_min:5", "--keep=high:3"),
                          self.ranked(worst, 3, True))
 
         def hes(d):
@@ -101,13 +101,13 @@ class Recipes(Files):
                          self.ranked(hes, 3, True))
 
     def test_rho1_and_token_cleaning(self):
-        """The excess loss is the model's loss less the reference's; Rho-1 ranks within a document."""
+        """The excess loss is the model's loss less the reference's; Rho-1 takes exactly the top 60 %."""
         excess = [[as_float(b - a) for a, b in zip(d["logprob"], o["logprob"])]
                   for d, o in zip(self.documents, self.others)]
         flags = ["--reference", self.reference, self.path_of]
-        expected = [[v >= quantile(values, 0.4) for v in values] for values in excess]
-        self.assertEqual(self.keeps("--recipe=rho1", *flags), expected)
         everything = [v for values in excess for v in values]
+        last = sorted(everything, reverse=True)[int(len(everything) * 0.6 + 0.9999) - 1]
+        self.assertEqual(self.keeps("--recipe=rho1", *flags), [[v >= last for v in values] for values in excess])
         expected = [[v >= quantile(everything, 0.4) for v in values] for values in excess]
         self.assertEqual(self.keeps("--recipe=token-cleaning", *flags), expected)
         self.assertIn("--reference FILE gives it", self.refused("--recipe=rho1", self.path_of))
@@ -124,11 +124,11 @@ class Recipes(Files):
         expected = [[v >= quantile(everything, 0.8) for v in o["entropy"]] for o in self.others]
         self.assertEqual(self.keeps("--recipe=eopd", "--reference", self.reference, self.path_of), expected)
 
-    def test_confident_wrong(self):
+    def test_unexpected(self):
         values = [[as_float(-lp - h) for lp, h in zip(d["logprob"], d["entropy"])] for d in self.documents]
         everything = [v for row in values for v in row]
         expected = [[v >= quantile(everything, 0.99) for v in row] for row in values]
-        self.assertEqual(self.keeps("--recipe=confident-wrong", "--emit=records", self.path_of), expected)
+        self.assertEqual(self.keeps("--recipe=unexpected", "--emit=records", self.path_of), expected)
 
     def test_todi_weights(self):
         lines = self.select("--recipe=todi", "--reference", self.reference, self.path_of).stdout.splitlines()
@@ -144,6 +144,7 @@ class Recipes(Files):
         self.assertIn("there are self-training, ", self.refused("--for", "zzzzzzzz"))
         self.assertIn("exclude each other", self.refused("--for", "noise", "--recipe", "8020"))
         self.assertIn("unknown --for fixmatch", self.refused("--for", "fixmatch"))
+        self.assertIn("--scope group:FIELD", self.refused("--recipe", "deepconf"))
         self.assertIn("chooses samples, not tokens", self.refused("--recipe", "hes", "--level", "token"))
 
     def test_help_cites_every_recipe(self):
@@ -180,6 +181,8 @@ class References(Files):
     def test_what_does_not_match(self):
         a = self.write("a.jsonl", [{"id": "x", "token_id": [1, 2], "logprob": [-1.0, -2.0]},
                                    {"id": "y", "token_id": [3], "logprob": [-1.0]}])
+        texts = [self.write(f"t{i}.jsonl", [{"text": t, "logprob": [-1.0]}]) for i, t in enumerate("ab")]
+        self.assertIn("their texts", self.refused("--recipe=token-cleaning", "--reference", *texts))
         cases = [("it ends after 1", [{"id": "x", "token_id": [1, 2], "logprob": [-1.0, -2.0]}]),
                  ("their ids", [{"id": "z", "token_id": [1, 2], "logprob": [-1.0, -2.0]}]),
                  ("their token_id", [{"id": "x", "token_id": [1, 3], "logprob": [-1.0, -2.0]}]),
@@ -200,6 +203,19 @@ class References(Files):
         once = self.select("--recipe=token-cleaning", "--reference", whole, a).stdout
         self.assertEqual(once, self.select("--recipe=token-cleaning", "--reference", parts[0], "--reference", parts[1],
                                            a).stdout)
+
+    def test_it_takes_the_place_of_columns_that_are_there(self):
+        """And none of it is written, in any container."""
+        a = self.write("a.jsonl", [{"id": "x", "logprob": [-1.0, -1.0], "reference_logprob": [-9.0, -5.0]}])
+        b = self.write("b.jsonl", [{"id": "x", "logprob": [-5.0, -9.0]}])
+        self.assertEqual(self.keeps("--by=excess_loss", "--keep=high:1", a), [[False, True]])
+        for scope in ("corpus", "document"):
+            self.assertEqual(self.keeps("--by=excess_loss", "--keep=high:1", "--scope", scope, "--reference", b, a),
+                             [[True, False]])
+            out = self.path(f"{scope}.safetensors")
+            self.select("--by=excess_loss", "--keep=high:1", "--scope", scope, "--reference", b, "-o", out, a)
+            line = json.loads(self.select("--keep=p0..p100", "--by=logprob", out).stdout)
+            self.assertEqual(line["reference_logprob"], [-9.0, -5.0])
 
     def test_divergences_need_distributions(self):
         a = self.write("a.jsonl", [{"logprob": [-1.0]}])
@@ -248,6 +264,9 @@ class ClassProbabilities(Files):
         self.assertEqual([d["id"] for d in self.kept("--recipe=flexmatch", self.lines)], expected)
         self.assertEqual([d["row"] for d in self.kept("--recipe=flexmatch", self.matrix)], expected)
         self.assertIn("--scope group:class", self.refused("--keep=flexmatch:0.95", "--level=sample", self.lines))
+        for cutoff in ("2", "0", "x", "0x1p-1", " 0.5", "0.5..", ""):
+            self.assertIn("expected flexmatch:", self.refused(f"--keep=flexmatch:{cutoff}", "--level=sample",
+                                                              "--scope=group:class", self.lines))
 
     def ranking(self, value, k, greatest):
         values = [as_float(value(p)) for p in self.rows]
@@ -473,7 +492,16 @@ class Explained(Files):
             'a\t0\t"one"\tkept\tentropy 0.5 nats is within: --keep ..1 is at most 1 nats',
             'a\t1\t"two"\tkept\tentropy 1 nats is within: --keep ..1 is at most 1 nats',
             'a\t2\t"\\tsix"\tdropped\tentropy 3 nats is above the threshold: --keep ..1 is at most 1 nats',
-            'a\t3\t""\tdropped\tit has no value, or is a duplicate'])
+            'a\t3\t""\tdropped\tit has no value'])
+
+    def test_what_does_not_count_has_its_reason(self):
+        path = self.write("r.jsonl", [{"id": "a\tb", "text": "t", "entropy": ["NaN", None, 1.0]},
+                                      {"id": "c", "text": "t", "entropy": [1.0]}])
+        lines = self.select("--keep=low:0", "--unique=text", "--unit=nats", "--explain", path, code=1).stdout.decode()
+        self.assertEqual(lines.splitlines(), [
+            "a?b\t0\t-\tdropped\tit is NaN", "a?b\t1\t-\tdropped\tit has no value",
+            "a?b\t2\t-\tdropped\tentropy 1 nats: --keep low:0 is nothing",
+            "c\t0\t-\tdropped\tan earlier document has the same"])
 
     def test_documents(self):
         path = self.write("s.jsonl", [{"id": "x", "entropy_mean": 1.0}, {"id": "y", "entropy_mean": 2.0}])
@@ -485,7 +513,7 @@ class Explained(Files):
     def test_preview_writes_nothing_and_is_the_quantiles(self):
         values = [as_float(random.Random(4).random() * i) for i in range(500)]
         path = self.write("v.jsonl", [{"entropy": values}])
-        result = self.select("--keep=high:20%", "--unit=nats", "--preview", "-o", self.path("out.jsonl"), path)
+        result = self.select("--keep=high:20%", "--unit=nats", "--preview", path)
         rows = {}
         for line in result.stdout.decode().splitlines()[1:16]:
             share, _, low, high, about = line.split()[:5]
@@ -496,8 +524,9 @@ class Explained(Files):
             self.assertEqual(about, round(5 * share))
         kept = sum(v >= quantile(values, 0.8) for v in values)
         self.assertIn(f"--keep high:20% keeps {kept} of 500 tokens", result.stdout.decode())
-        self.assertRaises(FileNotFoundError, open, self.path("out.jsonl"))
         self.assertEqual(result.stderr, b"")
+        self.assertIn("not with -o", self.refused("--keep=low:1", "--preview", "-o", self.path("out.jsonl"), path))
+        self.assertIn("not with --explain", self.refused("--keep=low:1", "--preview", "--explain", path))
 
     def test_preview_of_groups(self):
         path = self.write("g.jsonl", [{"s": "a", "entropy": [1.0, 2.0]}, {"s": "b", "entropy": [3.0, 4.0, 5.0]}])
@@ -505,6 +534,66 @@ class Explained(Files):
         self.assertEqual(out, "a: --keep high:1 keeps 1 of 2 tokens (50 %)\nb: --keep high:1 keeps 1 of 3 tokens "
                               "(33.3333 %)\n")
         self.assertIn("not with --scope document", self.refused("--keep=high:1", "--scope=document", "--preview", path))
+
+
+class OddBounds(Files):
+    def test_ends_that_cannot_be(self):
+        path = self.write("in.jsonl", [{"entropy_lower": [1.0], "entropy_upper": [0.5]}])
+        self.assertIn("in.jsonl:1 (document 1), token 0: entropy_lower is 1, and entropy_upper 0.5",
+                      self.refused("--keep=1..", path))
+        self.assertIn("entropy_lower is 1", self.refused("--keep=1..", "--level=sample", path))
+
+    def test_nan_and_missing_ends_count_once(self):
+        path = self.write("in.jsonl", [{"entropy_lower": ["NaN", 1.0, None, 1.0, 1.0],
+                                        "entropy_upper": [1.0, "NaN", 1.0, None, 2.0]}])
+        done = self.select("--keep=..5", path)
+        self.assertEqual(json.loads(done.stdout)["keep"], [None] * 4 + [True])
+        self.assertIn(b"missing     2 ", done.stderr)
+        self.assertIn(b"entropy is NaN at 2 of the tokens", done.stderr)
+
+    def test_statistics_are_of_tokens_that_have_both(self):
+        path = self.write("in.jsonl", [{"id": "a", "entropy_lower": [1.0, 3.0], "entropy_upper": [1.5, None]},
+                                       {"id": "b", "entropy_lower": [1.2], "entropy_upper": [2.0]},
+                                       {"id": "c", "entropy_lower": [1.2], "entropy_upper": ["NaN"]}])
+        done = self.select("--level=sample", "--by=entropy_top", "--keep=1.1..", "--unit=nats", path)
+        self.assertEqual([json.loads(line)["id"] for line in done.stdout.splitlines()], ["b"])
+        self.assertIn(b"undecided   1 ", done.stderr)
+        self.assertIn(b"is NaN at 1 of the documents", done.stderr)
+
+    def test_they_have_no_weight(self):
+        path = self.write("in.jsonl", [{"entropy_lower": [1.0], "entropy_upper": [1.5]}])
+        self.assertIn("they have no weight", self.refused("--weight=fall:1..2", path))
+
+
+class Statistics(Files):
+    def test_windows_with_infinities(self):
+        """A token of probability 0 makes the windows that hold it infinite, and no others."""
+        path = self.write("in.jsonl", [{"id": "a", "logprob": [-1.0, -1.0, "-Infinity", -1.0, -3.0]}])
+        for by, value in (("surprisal_window_min:1", 1), ("surprisal_window_min:2", 1), ("surprisal_window_max:2", math.inf),
+                          ("surprisal_window_max:1", math.inf), ("surprisal_window_min:9", math.inf)):
+            flags = ["--level=sample", "--by", by, "--emit=samples"]
+            self.assertEqual(run("select", *flags, "--keep=..1", path).returncode, int(value != 1), by)
+            self.assertEqual(run("select", *flags, "--keep=1..", path).returncode, 0, by)
+
+    def test_shares_of_tokens_are_exact(self):
+        values = list(range(100))
+        path = self.write("in.jsonl", [{"entropy": [float(v) for v in values]}])
+        for percent in (7, 14, 28, 55, 56, 0.5, 100):
+            n = max(1, math.ceil(percent))
+            line = self.select("--level=sample", "--by", f"entropy_top_sum:{percent}", "--keep=low:1", "--unit=nats", path)
+            self.assertIn(f"at most {sum(values[-n:])} nats".encode(), line.stderr)
+
+    def test_a_field_may_have_a_values_name(self):
+        path = self.write("in.jsonl", [{"id": i, "position": i, "confidence": i / 10} for i in range(9)])
+        self.assertEqual(len(self.select("--level=sample", "--by=position", "--keep=5..", path).stdout.splitlines()), 4)
+        self.assertIn(b"at least 0.5\n", self.select("--level=sample", "--by=confidence", "--keep=0.5..", path).stderr)
+
+    def test_open_ends_in_the_manifest(self):
+        path = self.write("in.jsonl", [{"entropy": [1.0, 2.0]}, {"entropy": ["Infinity", "-Infinity"]}])
+        out = self.path("o.jsonl")
+        self.select("--keep=high:1", "--scope=document", "-o", out, path)
+        with open(out + ".manifest.json", encoding="utf-8") as file:
+            self.assertEqual(json.load(file)["threshold"]["low"], [2.0, None])
 
 
 class Quantiles(Files):

@@ -41,14 +41,26 @@ static bool starts_with_record(records *records) {
     return is_record;
 }
 
+static bool is_npy(bool *is, input *input, trouble *trouble) {
+    const char *bytes;
+    size_t n;
+    if (!input_peek_least(input, 6, &bytes, &n, trouble))
+        return false;
+    *is = tensor_detect((const unsigned char *)bytes, n) == TENSOR_FORMAT_NPY;
+    return true;
+}
+
 static bool look_at_input(bool *is_record, select_inputs *inputs, int index, trouble *trouble) {
     bool is_logits = false;
     const char *path = inputs->paths[index];
-    records *records = select_inputs_records(inputs, index, trouble);
-    if (records == NULL)
+    input *input = select_inputs_read(inputs, index, trouble);
+    if (input == NULL || !is_npy(&is_logits, input, trouble))
         return false;
-    *is_record = records_are_flat(records);
-    if (!*is_record && !score_is_logits(&is_logits, path, inputs->open[index], trouble))
+    records *records = is_logits ? NULL : select_inputs_records(inputs, index, trouble);
+    if (records == NULL && !is_logits)
+        return false;
+    *is_record = records != NULL && records_are_flat(records);
+    if (!*is_record && !is_logits && !score_is_logits(&is_logits, path, input, trouble))
         return false;
     if (is_logits)
         return trouble_set(trouble, "%s: filter keeps lines or files of text; score logits, and select from that",
@@ -71,6 +83,17 @@ static bool look_at_inputs(bool *are_records, select_inputs *inputs, trouble *tr
     return true;
 }
 
+/* Whether scoring gives what a statistic is of; the scorer is told to. */
+static bool can_measure(score_settings *scoring, const char *by) {
+    const char *of = sample_statistic_of(by);
+    if (of == NULL)
+        return false;
+    const column_id id = record_find_column(of, strlen(of));
+    if (id < COLUMN_COUNT && record_can_score(id))
+        scoring->wanted[id] = true;
+    return (id < COLUMN_COUNT && record_can_score(id)) || strncmp(of, "surprisal", 9) == 0;
+}
+
 static int filter(const select_settings *settings, score_settings *scoring, select_inputs *inputs, int argc,
                   char **argv) {
     trouble trouble;
@@ -82,7 +105,10 @@ static int filter(const select_settings *settings, score_settings *scoring, sele
     if (container_is_path(settings->output_path))
         return message_error("-o %s: the kept lines of text are no token records; give the file another name",
                              settings->output_path);
-    if (sample_statistic_exists(settings->by))
+    if (settings->group != NULL)
+        return message_error("--scope %s: texts are scored one by one; score them, and select from the records",
+                             settings->scope);
+    if (can_measure(scoring, settings->by))
         return filter_texts(settings, scoring, inputs, argc, argv);
     buffer names = {0};
     sample_statistic_names(&names);

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-enum { N_OPTIONS = SELECT_RULE_OPTIONS + 5 };
+enum { N_OPTIONS = SELECT_RULE_OPTIONS + 11 };
 
 static void fill_options(option *rows, select_settings *settings) {
     const option table[N_OPTIONS - SELECT_RULE_OPTIONS] = {
@@ -13,19 +13,20 @@ static void fill_options(option *rows, select_settings *settings) {
          .type = OPTION_STRING,
          .value = &settings->by,
          .metavar = "COLUMN",
-         .help = "What the rule looks at: entropy (the default), surprisal, position, or any column with one number a "
-                 "token. With --level sample: perplexity, or entropy_ or surprisal_ and mean (entropy_mean is the "
-                 "default), "
-                 "median, p90, min, max, percentile:P, top:P (the mean of the greatest P percent; 0.5), window_max:N, "
-                 "window_min:N (the greatest, the least mean of N tokens that follow each other; 2048) or above:X (the "
-                 "share above X nats); or any field of the line that is a number."},
+         .help =
+             "What the rule looks at: entropy (the default), surprisal, surprisal_excess (surprisal - entropy), "
+             "confidence (-mean_topk_logprob), excess_loss (surprisal - the reference's), position, or any column "
+             "with one number a token. With --level sample the mean of one of these, or it and _median, _p90, _min, "
+             "_max, _percentile:P, _top:P (the mean of the greatest P percent; 0.5), _top_sum:P (their sum), "
+             "_window_max:N, _window_min:N (the greatest, the least mean of N tokens that follow each other; 2048) or "
+             "_above:X (the share above X); perplexity; ifd; of class probabilities entropy, top_prob, margin, bald; "
+             "or any field of the line that is a number."},
         {.name = "scope",
-         .type = OPTION_CHOICE,
+         .type = OPTION_STRING,
          .value = &settings->scope,
-         .choices = "corpus|document",
-         .was_given = &settings->scope_given,
-         .help = "Shares, counts and percentiles are of all tokens together, or of each document by itself. "
-                 "Default: corpus."},
+         .metavar = "corpus|document|group:FIELD",
+         .help = "Shares, counts and percentiles are of all tokens together, of each document by itself, or of the "
+                 "documents that have the same FIELD (a quota for each). Default: corpus."},
         {.name = "level",
          .type = OPTION_CHOICE,
          .value = &settings->level,
@@ -39,6 +40,37 @@ static void fill_options(option *rows, select_settings *settings) {
                  "attention_mask and labels, -100 where not kept. trl: input_ids, completion_mask and "
                  "assistant_masks. spans: kept ranges of bytes. samples: the lines of documents of which something "
                  "was kept, as they were."},
+        {.name = "weight",
+         .type = OPTION_STRING,
+         .value = &settings->weight,
+         .metavar = "FORM",
+         .help = "Add a weight from 0 to 1 for each kept token, 0 for the others: sigmoid (of the value), rise:A..B "
+                 "(0 up to A, 1 from B) or fall:A..B (1 up to A, 0 from B); A and B as in a rule. Without a rule, of "
+                 "every token."},
+        {.name = "reference",
+         .type = OPTION_STRINGS,
+         .value = &settings->references,
+         .metavar = "FILE",
+         .help = "Records of the same documents under another model, in the same order: gives reference_logprob, "
+                 "reference_entropy and excess_loss. For ifd: of the answers without their questions."},
+        {.name = "unique",
+         .type = OPTION_STRING,
+         .value = &settings->unique,
+         .metavar = "FIELD",
+         .help = "Of documents with the same FIELD (text, say) only the first counts; nothing of the others is kept."},
+        {.name = "undecided",
+         .type = OPTION_CHOICE,
+         .value = &settings->undecided,
+         .choices = "drop|keep|error",
+         .help = "Where only bounds of the entropy are known and the rule falls between them. Default: drop."},
+        {.name = "preview",
+         .type = OPTION_FLAG,
+         .value = &settings->preview,
+         .help = "Write nothing: print what each share of the values would cost, and what the rule comes to."},
+        {.name = "explain",
+         .type = OPTION_FLAG,
+         .value = &settings->explain,
+         .help = "Write a line for each token (or document) that says why it is kept or not, in place of --emit."},
         {.letter = 'o',
          .name = "output",
          .type = OPTION_STRING,
@@ -69,16 +101,20 @@ static int run(const command *command, int argc, char **argv) {
 
 const command command_select = {
     .name = "select",
-    .summary = "which tokens or documents to keep, by a rule",
-    .usage = "--keep RULE | --mask RULE [options] FILE...",
+    .summary = "which tokens or documents to keep, by a rule, a purpose or a published recipe",
+    .usage = "--keep RULE | --mask RULE | --for PURPOSE | --recipe NAME [options] FILE...",
     .description =
         "Reads token records, as entrol score writes them (JSON Lines or .safetensors; - is standard input), and keeps "
-        "tokens by their entropy or "
-        "another column. A token without a value is null in keep and is never kept. Exit 1 if nothing was kept. The "
-        "closing summary says how much was kept, the thresholds and the ties.",
+        "tokens by their entropy or another column; with --level sample whole documents, also lines or .npy rows of "
+        "class probabilities (the field probs). A token without a value is null in keep and is never kept. Exit 1 if "
+        "nothing was kept. The closing summary says how much was kept, the thresholds and the ties.",
     .examples = "  entrol select a.jsonl --keep low:80%                       keep the sure four fifths\n"
                 "  entrol select a.jsonl --mask high:20% --emit labels        -100 where the model is unsure\n"
                 "  entrol select a.jsonl --by surprisal --keep high:100 --emit spans\n"
-                "  entrol select a.jsonl --level sample --keep p5..p95 --emit samples\n",
+                "  entrol select a.jsonl --level sample --keep p5..p95 --emit samples\n"
+                "  entrol select a.jsonl --for active-learning --scope group:source --keep high:10\n"
+                "  entrol select probs.npy --recipe fixmatch -o pseudo.jsonl\n"
+                "  entrol select a.jsonl --reference b.jsonl --recipe rho1 --emit labels\n"
+                "  entrol select a.jsonl --keep high:20% --preview\n",
     .run = run,
 };

@@ -22,6 +22,10 @@ void help_wrap(const char *text, int at, int indent) {
         printf("%.*s", length, text);
         at += length;
         text += length;
+        if (*text == '\n' && text[1] != '\0') {
+            printf("\n%*s", indent, "");
+            at = indent;
+        }
         text += strspn(text, " \n");
     }
     putchar('\n');

@@ -116,7 +116,7 @@ static size_t bytes_of[2]; /* exchanged for few values, and for many */
 static void check_team(size_t size, size_t n, int kind) {
     float *values = malloc((n + 1) * sizeof *values);
     uint8_t *valid = malloc(n + 1), *keep = malloc(n + 1), *alone = malloc(n + 1);
-    static const char *const rules[] = {"high:20%", "low:100", "high:77", "p10..p90", "..0.5", "high:0", "low:9999999"};
+    static const char *const rules[] = {"high:20%", "low:100", "high:77", "p10..p90", "..0.5", "high:0", "low:9999999", "high:=30%"};
     team team = {.fails_at = 0};
     part parts[MOST_RANKS], like = {.values = values, .valid = valid, .keep = keep};
     entrol_context *own;
@@ -136,6 +136,7 @@ static void check_team(size_t size, size_t n, int kind) {
         entrol_rule rule;
         entrol_selection selection;
         CHECK_INT(entrol_rule_parse(&rule, NULL, rules[r]), ENTROL_OK);
+        rule.tie_seed = test_below(2) * (1 + test_below(100));
         like.rule = &rule;
         like.work = select_values;
         memset(keep, 9, n);

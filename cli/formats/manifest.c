@@ -44,6 +44,19 @@ static bool hash_descriptor(EVP_MD_CTX *hash, int fd, const char *path, trouble 
     return ok;
 }
 
+static void write_hex(char hex[65], const unsigned char digest[32]) {
+    for (size_t i = 0; i < 32; i++)
+        snprintf(hex + 2 * i, 3, "%02x", digest[i]);
+}
+
+bool manifest_hash(char hex[65], const void *bytes, size_t n_bytes) {
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    if (EVP_Digest(bytes, n_bytes, digest, NULL, EVP_sha256(), NULL) != 1)
+        return false;
+    write_hex(hex, digest);
+    return true;
+}
+
 bool manifest_hash_file(char hex[65], const char *path, trouble *trouble) {
     struct stat status;
     int fd = open_files_read(path, &status, trouble);
@@ -58,8 +71,8 @@ bool manifest_hash_file(char hex[65], const char *path, trouble *trouble) {
         ok = trouble_set(trouble, "%s: SHA-256 failed", path);
     EVP_MD_CTX_free(hash);
     close(fd);
-    for (size_t i = 0; ok && i < 32; i++)
-        snprintf(hex + 2 * i, 3, "%02x", digest[i]);
+    if (ok)
+        write_hex(hex, digest);
     return ok;
 }
 

@@ -8,7 +8,8 @@
 
 /* Starts a manifest: {"entrol": version, "command": argv as given, "unit": "nat"}. */
 json_t *manifest_new(int argc, char **argv);
-/* SHA-256 of a file as lower-case hex (64 + NUL). */
+/* SHA-256 of bytes, or of a file, as lower-case hex (64 + NUL). */
+bool manifest_hash(char hex[65], const void *bytes, size_t n_bytes);
 bool manifest_hash_file(char hex[65], const char *path, trouble *trouble);
 /* Writes it whole or not at all to `path` + ".manifest.json". */
 bool manifest_write(const json_t *manifest, const char *path, trouble *trouble);

@@ -28,6 +28,9 @@ const column_info record_columns[COLUMN_COUNT] = {
     [COLUMN_TOP_ID] = {"top_id", COLUMN_INTEGER, false, true, "the most probable tokens, best first"},
     [COLUMN_TOP_TOKEN] = {"top_token", COLUMN_STRING, false, true, "their texts, for display"},
     [COLUMN_TOP_LOGPROB] = {"top_logprob", COLUMN_REAL, false, true, "ln of their probabilities"},
+    [COLUMN_REFERENCE_LOGPROB] = {"reference_logprob", COLUMN_REAL, false, false,
+                                  "ln of its probability under a reference model"},
+    [COLUMN_REFERENCE_ENTROPY] = {"reference_entropy", COLUMN_REAL, false, false, "the reference model's entropy"},
     [COLUMN_KEEP] = {"keep", COLUMN_FLAG, false, false, "whether a rule kept the token"},
     [COLUMN_WEIGHT] = {"weight", COLUMN_REAL, false, false, "the token's weight in a loss"},
 };
@@ -40,7 +43,7 @@ column_id record_find_column(const char *name, size_t n_bytes) {
 }
 
 bool record_can_score(column_id id) {
-    return id != COLUMN_ENTROPY_LOWER && id != COLUMN_ENTROPY_UPPER && id != COLUMN_KEEP && id != COLUMN_WEIGHT;
+    return id != COLUMN_ENTROPY_LOWER && id != COLUMN_ENTROPY_UPPER && id < COLUMN_REFERENCE_LOGPROB;
 }
 
 void column_free(column *column, size_t n_tokens) {
@@ -89,49 +92,135 @@ const char *document_lacks_columns(const document *document) {
     for (int id = 0; id < COLUMN_COUNT; id++)
         if (document->columns[id].is_present)
             return "";
+    if (json_object_get(document->fields, "probs"))
+        return "; the line holds class probabilities: entrol select --level sample is for these";
     if (json_is_number(json_object_get(document->fields, "n_tokens")))
         return "; the line has no columns: these are statistics of documents (entrol score --level sample)";
     return "; the line has no columns: entrol score makes token records of texts";
 }
 
-static bool report_missing(const document *document, const char *by, column_id id, trouble *trouble) {
-    unsigned long long line = document->line_number;
-    const char *lack = document_lacks_columns(document);
-    if (id < COLUMN_COUNT && document->fields && json_object_get(document->fields, record_columns[id].name))
-        return trouble_set(trouble, "%s:%llu (%s): \"%s\" is no array with one value a token", document->name, line,
-                           document->id, record_columns[id].name);
-    if (id < COLUMN_COUNT && record_can_score(id))
-        return trouble_set(trouble, "%s:%llu (%s): no column \"%s\"%s%s%s", document->name, line, document->id,
-                           record_columns[id].name, *lack ? lack : "; entrol score --columns ",
-                           *lack ? "" : record_columns[id].name, *lack ? "" : " writes it");
-    if (id < COLUMN_COUNT)
-        return trouble_set(trouble, "%s:%llu (%s): no column \"%s\"%s", document->name, line, document->id,
-                           record_columns[id].name, id == COLUMN_KEEP ? "; entrol select writes it" : "");
+/* What follows from columns: of_first times one, and of_second times another. */
+typedef struct derived_value {
+    const char *name;
+    column_id first, second; /* COLUMN_COUNT: no second */
+    double of_first, of_second;
+} derived_value;
+
+static const derived_value derived_values[] = {
+    {"surprisal", COLUMN_LOGPROB, COLUMN_COUNT, -1, 0},
+    {"confidence", COLUMN_MEAN_TOPK_LOGPROB, COLUMN_COUNT, -1, 0}, /* DeepConf's, arXiv 2508.15260 */
+    {"surprisal_excess", COLUMN_LOGPROB, COLUMN_ENTROPY, -1, -1},
+    {"reference_surprisal", COLUMN_REFERENCE_LOGPROB, COLUMN_COUNT, -1, 0},
+    {"excess_loss", COLUMN_REFERENCE_LOGPROB, COLUMN_LOGPROB, 1, -1}, /* Rho-1's, arXiv 2404.07965 */
+};
+enum { N_DERIVED = sizeof(derived_values) / sizeof(derived_values[0]) };
+
+static const char POSITION[] = "position";
+
+const char *document_derived_name(size_t index) {
+    return index < N_DERIVED ? derived_values[index].name : index == N_DERIVED ? POSITION : NULL;
+}
+
+/* A column as a value: once itself. False for what is neither. */
+static bool find_value(derived_value *found, const char *by) {
+    for (size_t i = 0; i < N_DERIVED; i++)
+        if (strcmp(derived_values[i].name, by) == 0) {
+            *found = derived_values[i];
+            return true;
+        }
+    *found = (derived_value){by, record_find_column(by, strlen(by)), COLUMN_COUNT, 1, 0};
+    return found->first < COLUMN_COUNT;
+}
+
+bool document_has_values_of(const char *by) {
+    derived_value found;
+    if (strcmp(by, POSITION) == 0)
+        return true;
+    return find_value(&found, by) && record_columns[found.first].type != COLUMN_STRING &&
+           !record_columns[found.first].is_list;
+}
+
+static bool has_column(const document *document, column_id id) {
+    return id == COLUMN_COUNT || document->columns[id].is_present;
+}
+
+bool document_has(const document *document, const char *by) {
+    derived_value found;
+    if (strcmp(by, POSITION) == 0)
+        return true;
+    return find_value(&found, by) && has_column(document, found.first) && has_column(document, found.second);
+}
+
+/* How a column that is not there comes about. */
+static const char *maker_of(column_id id) {
+    switch (id) {
+    case COLUMN_KEEP:
+    case COLUMN_WEIGHT:
+        return "; entrol select writes it";
+    case COLUMN_REFERENCE_LOGPROB:
+    case COLUMN_REFERENCE_ENTROPY:
+        return "; entrol select --reference takes it from the records of another model";
+    case COLUMN_ENTROPY_LOWER:
+    case COLUMN_ENTROPY_UPPER:
+        return "; entrol score writes it of recorded log-probabilities";
+    default:
+        return "";
+    }
+}
+
+static bool report_unknown(const char *by, trouble *trouble) {
     suggestion suggestion = suggestion_for(by);
     for (int i = 0; i < COLUMN_COUNT; i++)
         suggestion_offer(&suggestion, record_columns[i].name);
-    suggestion_offer(&suggestion, "surprisal");
-    suggestion_offer(&suggestion, "position");
+    for (size_t i = 0; document_derived_name(i) != NULL; i++)
+        suggestion_offer(&suggestion, document_derived_name(i));
     return trouble_set(trouble, "unknown column \"%s\"%s%s%s", by, suggestion.best ? "; did you mean \"" : "",
                        suggestion.best ? suggestion.best : "", suggestion.best ? "\"?" : "");
 }
 
-static void copy_values(float *values, uint8_t *valid, const column *column, size_t n_tokens, bool negate) {
-    for (size_t i = 0; i < n_tokens; i++) {
-        float value = column->reals ? column->reals[i] : (float)column->integers[i];
-        valid[i] = column->valid[i];
-        values[i] = valid[i] ? (negate ? 0 - value : value) : NAN; /* no -0 */
+static bool report_missing(const document *document, const char *by, trouble *trouble) {
+    const unsigned long long line = document->line_number;
+    const char *lack = document_lacks_columns(document);
+    derived_value found;
+    if (!find_value(&found, by))
+        return report_unknown(by, trouble);
+    const column_id id = has_column(document, found.first) ? found.second : found.first;
+    const char *name = record_columns[id].name;
+    if (document->fields && json_object_get(document->fields, name))
+        return trouble_set(trouble, "%s:%llu (%s): \"%s\" is no array with one value a token", document->name, line,
+                           document->id, name);
+    if (record_can_score(id))
+        return trouble_set(trouble, "%s:%llu (%s): no column \"%s\"%s%s%s", document->name, line, document->id, name,
+                           *lack ? lack : "; entrol score --columns ", *lack ? "" : name, *lack ? "" : " writes it");
+    return trouble_set(trouble, "%s:%llu (%s): no column \"%s\"%s", document->name, line, document->id, name,
+                       maker_of(id));
+}
+
+static double value_at(const column *column, size_t token) {
+    return column->reals ? (double)column->reals[token] : (double)column->integers[token];
+}
+
+static void derive(float *values, uint8_t *valid, const document *document, const derived_value *what) {
+    const column *first = &document->columns[what->first];
+    const column *second = what->second < COLUMN_COUNT ? &document->columns[what->second] : NULL;
+    for (size_t i = 0; i < document->n_tokens; i++) {
+        valid[i] = first->valid[i] && (!second || second->valid[i]);
+        values[i] = NAN;
+        if (!valid[i])
+            continue;
+        double value = what->of_first * value_at(first, i);
+        if (second)
+            value += what->of_second * value_at(second, i);
+        values[i] = (float)(value + 0.0); /* no -0 */
     }
 }
 
 bool document_values(const document *document, const char *by, float **values, uint8_t **valid, trouble *trouble) {
-    bool is_surprisal = strcmp(by, "surprisal") == 0, is_position = strcmp(by, "position") == 0;
-    const char *name = is_surprisal ? "logprob" : by;
-    column_id id = record_find_column(name, strlen(name));
-    if (!is_position && (id == COLUMN_COUNT || !document->columns[id].is_present))
-        return report_missing(document, by, id, trouble);
-    const column *column = is_position ? NULL : &document->columns[id];
-    if (column && (column->strings || record_columns[id].is_list))
+    const bool is_position = strcmp(by, POSITION) == 0;
+    derived_value what = {0};
+    if (!document_has(document, by))
+        return report_missing(document, by, trouble);
+    if (!document_has_values_of(by))
         return trouble_set(trouble, "the column \"%s\" does not hold one number a token", by);
     size_t n = document->n_tokens, room = n > 0 ? n : 1;
     *values = malloc(room * sizeof **values);
@@ -143,11 +232,11 @@ bool document_values(const document *document, const char *by, float **values, u
         *valid = NULL;
         return trouble_set(trouble, "out of memory");
     }
-    if (column)
-        copy_values(*values, *valid, column, n, is_surprisal);
     for (size_t i = 0; is_position && i < n; i++) {
         (*values)[i] = (float)i;
         (*valid)[i] = 1;
     }
+    if (!is_position && find_value(&what, by))
+        derive(*values, *valid, document, &what);
     return true;
 }

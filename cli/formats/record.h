@@ -47,6 +47,8 @@ typedef enum column_id {
     COLUMN_TOP_ID,
     COLUMN_TOP_TOKEN,
     COLUMN_TOP_LOGPROB,
+    COLUMN_REFERENCE_LOGPROB,
+    COLUMN_REFERENCE_ENTROPY,
     COLUMN_KEEP,
     COLUMN_WEIGHT,
     COLUMN_COUNT
@@ -97,8 +99,16 @@ const char *document_lacks_columns(const document *document);
 /* Makes room for a column of the document (all valid, zero). False when memory is out. */
 bool document_add_column(document *document, column_id id, size_t width);
 
-/* The surprisal of token i in nats is -logprob; NaN where missing. Any column that --by may name, read as reals:
- * a REAL or INTEGER column, or the derived "surprisal" and "position". Values and valid are malloc'd, n_tokens long. */
+/* Whether tokens have one number of this name, in some document: a column of numbers, or what follows from columns:
+ * surprisal (-logprob), confidence (-mean_topk_logprob), surprisal_excess (surprisal - entropy), reference_surprisal,
+ * excess_loss (surprisal - reference_surprisal), position. */
+bool document_has_values_of(const char *by);
+/* The names of what follows from columns; NULL beyond the last. */
+const char *document_derived_name(size_t index);
+/* Whether this document has what it takes. */
+bool document_has(const document *document, const char *by);
+
+/* Any of these, read as reals; NaN where missing. Values and valid are malloc'd, n_tokens long. */
 bool document_values(const document *document, const char *by, float **values, uint8_t **valid, trouble *trouble);
 
 /* Whether a member of the fields is written as it is: not if it is a column, or stands in the way of one. */
@@ -111,6 +121,8 @@ void record_write(buffer *buffer, const document *document);
 /* Appends `line` with column `id` of the document set: added before the closing brace, or in place of the one that is
  * there; every other byte of the line stays as it is. Without a line, it is record_write. */
 void record_write_with_column(buffer *buffer, const document *document, column_id id);
+/* The same with two columns. */
+void record_write_with_columns(buffer *buffer, const document *document, column_id first, column_id second);
 
 /* The nearest float; false where that is an infinity. (FLT_MAX's own shortest decimal is a little beyond it.) */
 bool record_narrow(double number, float *value);

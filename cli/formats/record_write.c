@@ -143,20 +143,40 @@ static bool find_member(const char *line, size_t n, const char *name, size_t *st
     }
 }
 
-void record_write_with_column(buffer *buffer, const document *document, column_id id) {
+/* Appends the line with a column added or replaced, without its newline. */
+static void write_with(buffer *buffer, const document *document, const char *line, size_t n_bytes, column_id id) {
     size_t start, end;
     bool is_empty;
-    if (!document->line) {
-        record_write(buffer, document);
-        return;
-    }
-    bool found = find_member(document->line, document->line_size, record_columns[id].name, &start, &end, &is_empty);
-    buffer_append(buffer, document->line, start);
+    bool found = find_member(line, n_bytes, record_columns[id].name, &start, &end, &is_empty);
+    buffer_append(buffer, line, start);
     if (!found) {
         const char *separator = is_empty ? "" : ", ";
         append_name(buffer, &separator, record_columns[id].name);
     }
     append_array(buffer, document, id);
-    buffer_append(buffer, document->line + end, document->line_size - end);
+    buffer_append(buffer, line + end, n_bytes - end);
+}
+
+void record_write_with_column(buffer *buffer, const document *document, column_id id) {
+    if (!document->line) {
+        record_write(buffer, document);
+        return;
+    }
+    write_with(buffer, document, document->line, document->line_size, id);
     buffer_append(buffer, "\n", 1);
+}
+
+void record_write_with_columns(buffer *buffer, const document *document, column_id first, column_id second) {
+    struct buffer once = {0};
+    if (!document->line) {
+        record_write(buffer, document);
+        return;
+    }
+    write_with(&once, document, document->line, document->line_size, first);
+    if (once.failed)
+        buffer->failed = true;
+    else
+        write_with(buffer, document, once.data, once.size, second);
+    buffer_append(buffer, "\n", 1);
+    buffer_free(&once);
 }

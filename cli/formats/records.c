@@ -1,5 +1,6 @@
 /* One interface over the containers of records. */
 #include "records.h"
+#include "class_rows.h"
 #include "container.h"
 #include "record_parts.h"
 
@@ -11,6 +12,7 @@ struct records {
     input *input; /* of lines */
     bool owns_input;
     container *container; /* NULL: lines */
+    class_rows *rows;     /* NULL: lines */
     bool has_lines;       /* one was read */
     document document;    /* of records_next_line */
     buffer line;
@@ -33,6 +35,7 @@ void records_close(records *records) {
     document_free(&records->document);
     buffer_free(&records->line);
     container_close(records->container);
+    class_rows_close(records->rows);
     if (records->owns_input)
         input_close(records->input);
     free(records->name);
@@ -52,6 +55,19 @@ records *records_open_tensors(tensor_file *file, trouble *trouble) {
     return NULL;
 }
 
+static records *open_rows(tensor_file *file, trouble *trouble) {
+    records *made = records_new(file->name, trouble);
+    if (!made) {
+        tensors_close(file);
+        return NULL;
+    }
+    made->rows = class_rows_open(file, trouble);
+    if (made->rows)
+        return made;
+    records_close(made);
+    return NULL;
+}
+
 static records *open_lines(input *input, trouble *trouble) {
     records *made = records_new(input_name(input), trouble);
     if (made)
@@ -65,10 +81,13 @@ records *records_open_input(input *input, trouble *trouble) {
     size_t n;
     if (!input_peek_least(input, N_TOLD, &bytes, &n, trouble))
         return NULL;
-    if (tensor_detect((const unsigned char *)bytes, n) != TENSOR_FORMAT_SAFETENSORS)
+    const tensor_format format = tensor_detect((const unsigned char *)bytes, n);
+    if (format == TENSOR_FORMAT_NONE)
         return open_lines(input, trouble);
     tensor_file *file = tensors_open_input(input, trouble);
-    return file ? records_open_tensors(file, trouble) : NULL;
+    if (!file)
+        return NULL;
+    return format == TENSOR_FORMAT_NPY ? open_rows(file, trouble) : records_open_tensors(file, trouble);
 }
 
 records *records_open(const char *path, trouble *trouble) {
@@ -99,12 +118,14 @@ static int note_line(records *records, int more, trouble *trouble) {
 }
 
 int records_next(records *records, document *document, trouble *trouble) {
+    if (records->rows)
+        return class_rows_next(records->rows, document, trouble);
     return records->container ? container_next(records->container, document, trouble)
                               : note_line(records, record_read(records->input, document, trouble), trouble);
 }
 
 static int next_as_line(records *records, trouble *trouble) {
-    int more = container_next(records->container, &records->document, trouble);
+    int more = records_next(records, &records->document, trouble);
     if (more != 1)
         return more;
     buffer_clear(&records->line);
@@ -117,7 +138,7 @@ static int next_as_line(records *records, trouble *trouble) {
 
 int records_next_line(records *records, const char **line, size_t *n_bytes, trouble *trouble) {
     int more;
-    if (records->container) {
+    if (records->container || records->rows) {
         more = next_as_line(records, trouble);
         *line = records->line.data;
         *n_bytes = more == 1 ? records->line.size - 1 : 0;
@@ -130,8 +151,11 @@ int records_next_line(records *records, const char **line, size_t *n_bytes, trou
 }
 
 bool records_rewind(records *records, trouble *trouble) {
-    if (!records->container)
+    if (records->rows)
+        class_rows_rewind(records->rows);
+    else if (records->container)
+        container_rewind(records->container);
+    else
         return input_rewind(records->input, trouble);
-    container_rewind(records->container);
     return true;
 }

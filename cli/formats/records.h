@@ -1,6 +1,7 @@
 /* Token records, whatever they are in: every command reads them through this.
  *
- * JSON Lines, also packed with gzip or zstd, or a safetensors container (container.h); told apart by their first bytes.
+ * JSON Lines, also packed with gzip or zstd, a safetensors container (container.h), or an .npy array of class
+ * probabilities (class_rows.h); told apart by their first bytes.
  */
 #ifndef CLI_FORMATS_RECORDS_H
 #define CLI_FORMATS_RECORDS_H

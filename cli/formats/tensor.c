@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -189,4 +190,33 @@ tensor_file *tensors_open(const char *path, trouble *trouble) {
     tensor_file *made = input ? tensors_open_input(input, trouble) : NULL;
     input_close(input);
     return made;
+}
+
+/* IEEE 754's 16 bits: sign, 5 of exponent, 10 of fraction. */
+static double real_of_half(uint16_t half) {
+    const int exponent = half >> 10 & 31, fraction = half & 1023;
+    const double size = exponent == 31 ? (fraction ? (double)NAN : (double)INFINITY)
+                                       : ldexp(exponent ? 1024 + fraction : fraction, (exponent ? exponent : 1) - 25);
+    return half >> 15 ? -size : size;
+}
+
+double tensor_real(const tensor *tensor, size_t index) {
+    const unsigned char *at = tensor->data + index * element_size(tensor->element);
+    double f64;
+    float f32;
+    uint16_t half;
+    uint32_t bits;
+    switch (tensor->element) {
+    case ELEMENT_F64:
+        memcpy(&f64, at, sizeof f64);
+        return f64;
+    case ELEMENT_F32:
+        memcpy(&f32, at, sizeof f32);
+        return (double)f32;
+    default:
+        memcpy(&half, at, sizeof half);
+        bits = (uint32_t)half << 16;
+        memcpy(&f32, &bits, sizeof f32);
+        return tensor->element == ELEMENT_BF16 ? (double)f32 : real_of_half(half);
+    }
 }

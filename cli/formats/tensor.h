@@ -60,6 +60,9 @@ tensor_file *tensors_open_input(input *input, trouble *trouble);
 tensor_file *tensors_open_memory(const char *name, const void *bytes, size_t n_bytes, trouble *trouble);
 void tensors_close(tensor_file *file);
 
+/* One element of a floating-point array. */
+double tensor_real(const tensor *tensor, size_t index);
+
 /* For the readers: room for one more tensor (NULL: out of memory); "(2, 3)" of a shape; and n_elements and n_bytes of a
  * shape, false where they overflow. */
 tensor *tensors_add(tensor_file *file, const char *name, trouble *trouble);

@@ -1,61 +1,61 @@
-/* The rule applied to the values of one scope, and what all scopes came to. */
+/* The rule applied to the values of one scope, and what all scopes came to. Where of each value only bounds are known,
+ * so are the thresholds: those of the lower ends and those of the upper ends, since every one of them grows with every
+ * value. What lies between is undecided. */
 #include "select.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-static void add_scope(select_tally *tally, double low, double high, uint64_t n_valid) {
-    if (n_valid == 0)
-        return;
-    tally->n_scopes++;
-    tally->n_valid += n_valid;
-    tally->low_least = fmin(tally->low_least, low);
-    tally->low_greatest = fmax(tally->low_greatest, low);
-    tally->high_least = fmin(tally->high_least, high);
-    tally->high_greatest = fmax(tally->high_greatest, high);
+/* --- Scopes --- */
+
+select_scope select_scope_new(bool spools) {
+    return (select_scope){.values.spools = spools, .upper.spools = spools};
 }
 
-/* With --mask, what the rule names is turned round among what is valid. */
-static void take_decisions(select_tally *tally, uint8_t *keep, const select_settings *settings, const uint8_t *valid,
-                           size_t n, const entrol_selection *selection) {
-    uint64_t n_kept = settings->is_mask ? 0 : selection->n_kept;
-    for (size_t i = 0; settings->is_mask && i < n; i++) {
-        keep[i] = valid[i] != 0 && keep[i] == 0;
-        n_kept += keep[i];
+bool select_scope_add(select_scope *scope, const select_taken *taken, trouble *trouble) {
+    if (taken->upper != NULL && !scope->has_upper) { /* what came before was known */
+        scope->has_upper = true;
+        if (!select_values_append(&scope->upper, &scope->values, trouble))
+            return false;
     }
-    tally->n_kept += n_kept;
-    tally->n_ties += selection->n_ties;
+    const float *upper = taken->upper != NULL ? taken->upper : taken->values;
+    return select_values_add(&scope->values, taken->values, taken->valid, taken->n, trouble) &&
+           (!scope->has_upper || select_values_add(&scope->upper, upper, taken->valid, taken->n, trouble));
 }
 
-static bool report(entrol_status status, trouble *trouble) {
-    return trouble_set(trouble, "the rule could not be applied: %s", entrol_status_string(status));
+void select_scope_clear(select_scope *scope) {
+    select_values_clear(&scope->values);
+    select_values_clear(&scope->upper);
+    scope->has_upper = false;
 }
 
-bool select_decide(uint8_t *keep, select_tally *tally, entrol_context *context, const select_settings *settings,
-                   const select_values *values, trouble *trouble) {
-    entrol_selection selection = {0};
-    entrol_status status =
-        entrol_select(context, keep, &selection, NULL, values->values, values->valid, values->n, &settings->rule, NULL);
-    if (status != ENTROL_OK)
-        return report(status, trouble);
-    add_scope(tally, selection.threshold_low, selection.threshold_high, selection.n_valid);
-    take_decisions(tally, keep, settings, values->valid, values->n, &selection);
-    return true;
+void select_scope_free(select_scope *scope) {
+    select_values_free(&scope->values);
+    select_values_free(&scope->upper);
 }
 
-/* --- Of values that may be spooled --- */
+/* --- Streams of blocks --- */
 
-/* What entrol_bounds_of_stream reads. */
-typedef struct block_stream {
-    const select_values *store;
-    void *memory;
-    uint64_t next;
-    trouble *trouble;
-} block_stream;
+static void *block_memory(const select_values *store, bool *ok) {
+    void *memory = store->n_spooled > 0 ? malloc(SELECT_BLOCK_BYTES) : NULL;
+    *ok = *ok && (memory != NULL || store->n_spooled == 0);
+    return memory;
+}
+
+bool select_stream_begin(select_stream *stream, const select_values *store, trouble *trouble) {
+    bool ok = true;
+    *stream = (select_stream){store, block_memory(store, &ok), 0, trouble};
+    return ok || trouble_set(trouble, "out of memory for a block of values");
+}
+
+void select_stream_end(select_stream *stream) {
+    free(stream->memory);
+    stream->memory = NULL;
+}
 
 static int read_block(void *user, const float **values, const uint8_t **valid, size_t *n) {
-    block_stream *stream = user;
+    select_stream *stream = user;
     if (!select_values_block(stream->store, stream->next++, stream->memory, values, valid, n, stream->trouble))
         return 1;
     if (*n == 0)
@@ -63,79 +63,201 @@ static int read_block(void *user, const float **values, const uint8_t **valid, s
     return 0;
 }
 
+entrol_stream select_stream_of(select_stream *stream) {
+    return (entrol_stream){read_block, stream};
+}
+
+/* --- Bounds --- */
+
+static void add_scope(select_tally *tally, const entrol_bounds *least, const entrol_bounds *greatest) {
+    if (least->n_valid == 0)
+        return;
+    tally->n_scopes++;
+    tally->n_valid += least->n_valid;
+    tally->low_least = fmin(tally->low_least, least->low);
+    tally->low_greatest = fmax(tally->low_greatest, greatest->low);
+    tally->high_least = fmin(tally->high_least, least->high);
+    tally->high_greatest = fmax(tally->high_greatest, greatest->high);
+}
+
+static bool find_bounds(entrol_bounds *bounds, entrol_context *context, const select_settings *settings,
+                        const select_values *store, const entrol_rule *rule, trouble *trouble) {
+    select_stream blocks;
+    if (!select_stream_begin(&blocks, store, trouble))
+        return false;
+    const entrol_stream stream = select_stream_of(&blocks);
+    const entrol_status status = entrol_bounds_of_stream(context, bounds, NULL, &stream, rule, &settings->quantiles);
+    select_stream_end(&blocks);
+    if (status == ENTROL_OK || status == ENTROL_ERROR_READ) /* of which the reader has said why */
+        return status == ENTROL_OK;
+    return trouble_set(trouble, "the rule could not be applied: %s", entrol_status_string(status));
+}
+
+static bool has_range(const select_settings *settings) {
+    return settings->weight != NULL && settings->weighting.kind != ENTROL_WEIGHTING_SIGMOID;
+}
+
 bool select_decision_begin(select_decision *decision, select_tally *tally, entrol_context *context,
-                           const select_settings *settings, const select_values *store, trouble *trouble) {
-    *decision = (select_decision){.settings = settings, .store = store, .tally = tally};
-    decision->memory = malloc(SELECT_BLOCK_BYTES);
-    decision->keep = malloc(SELECT_BLOCK);
-    if (decision->memory == NULL || decision->keep == NULL)
+                           const select_settings *settings, const select_scope *scope, const entrol_rule *rule,
+                           trouble *trouble) {
+    const uint64_t n = select_values_count(&scope->values);
+    const size_t n_block = n < SELECT_BLOCK ? (size_t)n + 1 : SELECT_BLOCK;
+    bool ok = true;
+    *decision = (select_decision){.settings = settings, .scope = scope, .tally = tally};
+    decision->memory[0] = block_memory(&scope->values, &ok);
+    decision->memory[1] = block_memory(&scope->upper, &ok);
+    decision->keep = malloc(n_block);
+    decision->undecided = calloc(n_block, 1);
+    if (!ok || decision->keep == NULL || decision->undecided == NULL)
         return trouble_set(trouble, "out of memory for the decision");
-    block_stream blocks = {store, decision->memory, 0, trouble};
-    const entrol_stream stream = {read_block, &blocks};
-    entrol_bounds *bounds = &decision->bounds;
-    entrol_status status = entrol_bounds_of_stream(context, bounds, NULL, &stream, &settings->rule, NULL);
-    if (status != ENTROL_OK) /* of ERROR_READ the reader has said why */
-        return status != ENTROL_ERROR_READ && report(status, trouble);
-    add_scope(tally, bounds->low, bounds->high, bounds->n_valid);
+    entrol_bounds *bounds = decision->bounds;
+    if (!find_bounds(&bounds[0], context, settings, &scope->values, rule, trouble))
+        return false;
+    bounds[1] = bounds[0];
+    if (scope->has_upper && !find_bounds(&bounds[1], context, settings, &scope->upper, rule, trouble))
+        return false;
+    if (has_range(settings) &&
+        !find_bounds(&decision->range, context, settings, &scope->values, &settings->weighting.range, trouble))
+        return false;
+    add_scope(tally, &bounds[0], &bounds[1]);
     return true;
+}
+
+/* --- Decisions --- */
+
+/* With --mask, what the rule names is turned round among what is valid. */
+static void take_decisions(select_decision *decision, const entrol_selection *selection) {
+    const bool is_mask = decision->settings->is_mask;
+    uint64_t n_kept = is_mask ? 0 : selection->n_kept;
+    for (size_t i = 0; is_mask && i < decision->n; i++) {
+        decision->keep[i] = decision->valid[i] != 0 && decision->keep[i] == 0;
+        n_kept += decision->keep[i];
+    }
+    decision->tally->n_kept += n_kept;
+    decision->tally->n_ties += selection->n_ties;
+}
+
+/* Kept wherever the value and the thresholds are between their bounds: 1; nowhere: 0; else 2. A count that ends at a
+ * value cannot say which of several stand there. */
+static int judge(const entrol_bounds bounds[2], double lower, double upper) {
+    const bool ends = !isnan(bounds[0].tie);
+    const bool keeps_nothing = isnan(bounds[0].low) || isnan(bounds[0].high);
+    if (keeps_nothing || upper < bounds[0].low || lower > bounds[1].high)
+        return 0;
+    if (ends)
+        return (bounds[1].low == -INFINITY || lower > bounds[1].low) &&
+                       (bounds[0].high == INFINITY || upper < bounds[0].high)
+                   ? 1
+                   : 2;
+    return lower >= bounds[1].low && upper <= bounds[0].high ? 1 : 2;
+}
+
+static void decide_between(select_decision *decision) {
+    const bool keeps_undecided = strcmp(decision->settings->undecided, "keep") == 0;
+    select_tally *tally = decision->tally;
+    for (size_t i = 0; i < decision->n; i++) {
+        const bool is_valid = decision->valid[i] != 0;
+        int verdict = is_valid ? judge(decision->bounds, (double)decision->values[i], (double)decision->upper[i]) : 0;
+        if (is_valid && verdict != 2 && decision->settings->is_mask)
+            verdict = !verdict;
+        decision->undecided[i] = verdict == 2;
+        decision->keep[i] = verdict == 1 || (verdict == 2 && keeps_undecided);
+        tally->n_undecided += verdict == 2;
+        tally->n_kept += decision->keep[i];
+    }
 }
 
 /* Decides on the next block; n is 0 after the last. */
 static bool load_block(select_decision *decision, trouble *trouble) {
-    const float *values;
+    const select_scope *scope = decision->scope;
     entrol_selection selection = {0};
-    if (!select_values_block(decision->store, decision->next_block++, decision->memory, &values, &decision->valid,
-                             &decision->n, trouble))
+    size_t n_upper;
+    if (!select_values_block(&scope->values, decision->next_block, decision->memory[0], &decision->values,
+                             &decision->valid, &decision->n, trouble))
         return false;
+    decision->upper = decision->values;
+    if (scope->has_upper && !select_values_block(&scope->upper, decision->next_block, decision->memory[1],
+                                                 &decision->upper, &decision->valid, &n_upper, trouble))
+        return false;
+    decision->next_block++;
     decision->at = 0;
     if (decision->n == 0)
         return true;
-    entrol_apply_bounds(&decision->bounds, decision->keep, &selection, values, decision->valid, decision->n);
-    take_decisions(decision->tally, decision->keep, decision->settings, decision->valid, decision->n, &selection);
-    return true;
-}
-
-static bool make_room(select_decision *decision, size_t n, trouble *trouble) {
-    if (n <= decision->told_capacity)
+    if (scope->has_upper) {
+        decide_between(decision);
         return true;
-    uint8_t *told = realloc(decision->told, n);
-    if (told != NULL)
-        decision->told = told;
-    uint8_t *valid = realloc(decision->told_valid, n);
-    if (valid != NULL)
-        decision->told_valid = valid;
-    if (told == NULL || valid == NULL)
-        return trouble_set(trouble, "out of memory for the decision on %zu values", n);
-    decision->told_capacity = n;
+    }
+    entrol_apply_bounds(&decision->bounds[0], decision->keep, &selection, decision->values, decision->valid,
+                        decision->n);
+    take_decisions(decision, &selection);
     return true;
 }
 
-bool select_decision_next(select_decision *decision, size_t n, const uint8_t **keep, const uint8_t **valid, bool *found,
-                          trouble *trouble) {
+static bool make_room(select_told *told, size_t n, trouble *trouble) {
+    if (told->n + n <= told->capacity)
+        return true;
+    const size_t capacity = told->n + n + told->capacity / 2 + 64;
+    uint8_t **bytes[] = {&told->keep, &told->valid, &told->undecided};
+    float **reals[] = {&told->values, &told->upper};
+    for (size_t i = 0; i < 3; i++) {
+        uint8_t *larger = realloc(*bytes[i], capacity);
+        if (larger == NULL)
+            return trouble_set(trouble, "out of memory for the decision on %zu values", n);
+        *bytes[i] = larger;
+    }
+    for (size_t i = 0; i < 2; i++) {
+        float *larger = realloc(*reals[i], capacity * sizeof(*larger));
+        if (larger == NULL)
+            return trouble_set(trouble, "out of memory for the decision on %zu values", n);
+        *reals[i] = larger;
+    }
+    told->capacity = capacity;
+    return true;
+}
+
+static void tell(select_told *told, const select_decision *decision, size_t n) {
+    const size_t at = decision->at;
+    memcpy(told->keep + told->n, decision->keep + at, n);
+    memcpy(told->valid + told->n, decision->valid + at, n);
+    memcpy(told->undecided + told->n, decision->undecided + at, n);
+    memcpy(told->values + told->n, decision->values + at, n * sizeof(*told->values));
+    memcpy(told->upper + told->n, decision->upper + at, n * sizeof(*told->upper));
+    told->n += n;
+}
+
+bool select_decision_next(select_decision *decision, size_t n, select_told *told, bool *found, trouble *trouble) {
     size_t done = 0;
-    if (!make_room(decision, n + 1, trouble))
+    if (!make_room(told, n + 1, trouble))
         return false;
+    told->bounds = decision->bounds;
+    told->range = &decision->range;
     while (done < n) {
         if (decision->at == decision->n && !load_block(decision, trouble))
             return false;
         const size_t left = decision->n - decision->at, part = left < n - done ? left : n - done;
         if (part == 0)
             break;
-        memcpy(decision->told + done, decision->keep + decision->at, part);
-        memcpy(decision->told_valid + done, decision->valid + decision->at, part);
+        tell(told, decision, part);
         decision->at += part;
         done += part;
     }
-    *keep = decision->told;
-    *valid = decision->told_valid;
     *found = done == n;
     return true;
 }
 
 void select_decision_end(select_decision *decision) {
-    free(decision->memory);
+    free(decision->memory[0]);
+    free(decision->memory[1]);
     free(decision->keep);
-    free(decision->told);
-    free(decision->told_valid);
+    free(decision->undecided);
     *decision = (select_decision){0};
+}
+
+void select_told_free(select_told *told) {
+    free(told->keep);
+    free(told->valid);
+    free(told->undecided);
+    free(told->values);
+    free(told->upper);
+    *told = (select_told){0};
 }

@@ -40,19 +40,35 @@ bool select_emit_document(select_emitter *emitter, const document *document, tro
     return write_line(emitter, trouble);
 }
 
-/* The line with a keep of its own; null where there was no value. */
-static bool emit_record(select_emitter *emitter, document *document, const uint8_t *keep, const uint8_t *valid,
+/* The column weight: 0 where a token is not kept. */
+static bool add_weights(document *document, const select_settings *settings, const select_told *told,
                         trouble *trouble) {
+    if (!document_add_column(document, COLUMN_WEIGHT, 1))
+        return trouble_set(trouble, "out of memory for the column weight");
+    column *column = &document->columns[COLUMN_WEIGHT];
+    for (size_t i = 0; i < document->n_tokens; i++)
+        column->reals[i] = told->keep[i] != 0 ? entrol_weight(&settings->weighting, told->range, told->values[i]) : 0;
+    return true;
+}
+
+/* The line with a keep of its own, null where there was no value, and its weights. */
+static bool emit_record(select_emitter *emitter, document *document, const select_told *told, trouble *trouble) {
+    const bool is_weighted = emitter->settings->weight != NULL;
     if (!document_add_column(document, COLUMN_KEEP, 1))
         return trouble_set(trouble, "out of memory for the column keep");
     column *column = &document->columns[COLUMN_KEEP];
     for (size_t i = 0; i < document->n_tokens; i++) {
-        column->integers[i] = keep[i];
-        column->valid[i] = valid[i];
+        column->integers[i] = told->keep[i];
+        column->valid[i] = told->valid[i];
     }
+    if (is_weighted && !add_weights(document, emitter->settings, told, trouble))
+        return false;
     if (emitter->container != NULL)
         return container_writer_add(emitter->container, document, trouble);
-    record_write_with_column(&emitter->line, document, COLUMN_KEEP);
+    if (is_weighted)
+        record_write_with_columns(&emitter->line, document, COLUMN_KEEP, COLUMN_WEIGHT);
+    else
+        record_write_with_column(&emitter->line, document, COLUMN_KEEP);
     return write_line(emitter, trouble);
 }
 
@@ -95,10 +111,14 @@ static bool emit_spans(select_emitter *emitter, const records *records, const do
     return write_line(emitter, trouble);
 }
 
-static bool emit_for_trainer(select_emitter *emitter, const records *records, const document *document,
-                             const uint8_t *keep, trouble *trouble) {
+static bool emit_for_trainer(select_emitter *emitter, const records *records, document *document,
+                             const select_told *told, trouble *trouble) {
     bool trains = false, for_trl = strcmp(emitter->settings->emit, "trl") == 0;
-    if (!emit_training_line(&emitter->line, &trains, records, document, keep, for_trl, trouble))
+    const bool is_weighted = emitter->settings->weight != NULL;
+    if (is_weighted && !add_weights(document, emitter->settings, told, trouble))
+        return false;
+    const float *weights = is_weighted ? document->columns[COLUMN_WEIGHT].reals : NULL;
+    if (!emit_training_line(&emitter->line, &trains, records, document, told->keep, weights, for_trl, trouble))
         return false;
     if (trains)
         return write_line(emitter, trouble);
@@ -106,16 +126,16 @@ static bool emit_for_trainer(select_emitter *emitter, const records *records, co
     return true;
 }
 
-bool select_emit(select_emitter *emitter, const records *records, document *document, const uint8_t *keep,
-                 const uint8_t *valid, trouble *trouble) {
+bool select_emit(select_emitter *emitter, const records *records, document *document, const select_told *told,
+                 trouble *trouble) {
     const char *emit = emitter->settings->emit;
     buffer_clear(&emitter->line);
     if (strcmp(emit, "spans") == 0)
-        return emit_spans(emitter, records, document, keep, trouble);
+        return emit_spans(emitter, records, document, told->keep, trouble);
     if (strcmp(emit, "labels") == 0 || strcmp(emit, "trl") == 0)
-        return emit_for_trainer(emitter, records, document, keep, trouble);
+        return emit_for_trainer(emitter, records, document, told, trouble);
     if (strcmp(emit, "records") == 0)
-        return emit_record(emitter, document, keep, valid, trouble);
-    bool any = document->n_tokens > 0 && memchr(keep, 1, document->n_tokens) != NULL;
+        return emit_record(emitter, document, told, trouble);
+    bool any = document->n_tokens > 0 && memchr(told->keep, 1, document->n_tokens) != NULL;
     return !any || select_emit_document(emitter, document, trouble);
 }

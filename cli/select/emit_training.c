@@ -127,8 +127,30 @@ static bool any_trained(const sequence *sequence) {
     return false;
 }
 
+/* The same of weights: what stands before the records has none. */
+static void append_weights(buffer *line, const sequence *sequence, const float *weights) {
+    const size_t n = sequence->document->n_tokens, n_runs = json_array_size(sequence->context);
+    const char *separator = "";
+    buffer_append_string(line, ", \"weights\": [");
+    for (size_t row = 0, run = 0; row <= n; row++) {
+        for (; run < n_runs; run++) {
+            const json_t *item = json_array_get(sequence->context, run);
+            if (json_integer_value(json_array_get(item, 0)) != (json_int_t)row)
+                break;
+            for (size_t i = 0; i < json_array_size(json_array_get(item, 1)); i++, separator = ", ")
+                buffer_append_format(line, "%s0", separator);
+        }
+        if (row == n)
+            break;
+        buffer_append_string(line, separator);
+        buffer_append_float(line, weights[row]);
+        separator = ", ";
+    }
+    buffer_append_string(line, "]");
+}
+
 bool emit_training_line(buffer *line, bool *trains, const records *records, const document *document,
-                        const uint8_t *keep, bool for_trl, trouble *trouble) {
+                        const uint8_t *keep, const float *weights, bool for_trl, trouble *trouble) {
     sequence sequence = {document, json_object_get(document->fields, "context_ids"), keep};
     if (!check_ids(records, document, trouble))
         return false;
@@ -144,6 +166,8 @@ bool emit_training_line(buffer *line, bool *trains, const records *records, cons
         append_array(line, "attention_mask", &sequence, as_one);
         append_array(line, "labels", &sequence, as_label);
     }
+    if (weights != NULL)
+        append_weights(line, &sequence, weights);
     buffer_append_string(line, "}\n");
     return true;
 }

@@ -22,12 +22,14 @@ typedef struct filter_run {
     bool *is_plain;
     entrol_context *context;
     scorer *scorer;
-    select_values values; /* one a document that was scored */
-    uint64_t *lines;      /* the line that document i stands in; 0: it is a file */
+    select_scope scope; /* one value a document that was scored */
+    size_t n_scored;
+    select_counts counts;
+    uint64_t *lines; /* the line that document i stands in; 0: it is a file */
     size_t lines_capacity;
     uint64_t *n_values; /* documents of input i */
     select_tally tally;
-    uint8_t *keep;
+    select_told told;
     output *output;
     progress progress;
     uint64_t n_tokens, n_skipped;
@@ -44,18 +46,22 @@ static int on_progress(void *user, size_t n_scored) {
 static bool add_value(filter_run *run, const document *scored, uint64_t line_number, trouble *trouble) {
     double value;
     bool exists;
-    if (!sample_statistic(&value, &exists, run->context, scored, run->settings->by, trouble))
+    float narrow;
+    uint8_t valid;
+    if (!sample_statistic(&value, &exists, run->context, scored, run->settings->by, NULL, trouble) ||
+        !select_value(&narrow, &valid, &run->counts, run->settings, value, exists, run->where.data, trouble))
         return false;
-    if (run->values.n == run->lines_capacity) {
+    if (run->n_scored == run->lines_capacity) {
         size_t capacity = run->lines_capacity + run->lines_capacity / 2 + 1024;
         uint64_t *larger = realloc(run->lines, capacity * sizeof(*larger));
         if (larger == NULL)
-            return trouble_set(trouble, "out of memory after %zu documents", run->values.n);
+            return trouble_set(trouble, "out of memory after %zu documents", run->n_scored);
         run->lines = larger;
         run->lines_capacity = capacity;
     }
-    run->lines[run->values.n] = line_number;
-    return select_values_add(&run->values, value, exists, run->where.data, trouble);
+    run->lines[run->n_scored++] = line_number;
+    const select_taken taken = {.values = &narrow, .valid = &valid, .n = 1};
+    return select_scope_add(&run->scope, &taken, trouble);
 }
 
 static bool score_text(filter_run *run, const text_document *text, trouble *trouble) {
@@ -82,7 +88,7 @@ static bool name_document(filter_run *run, int index, const text_document *text,
 
 static bool score_documents(filter_run *run, int index, texts *texts, trouble *trouble) {
     text_document text = {0};
-    size_t n_before = run->values.n;
+    size_t n_before = run->n_scored;
     bool ok = true;
     int more = 0;
     while (ok && (more = texts_next(texts, &text, trouble)) == 1) {
@@ -90,7 +96,7 @@ static bool score_documents(filter_run *run, int index, texts *texts, trouble *t
         ok = name_document(run, index, &text, trouble) && score_text(run, &text, trouble);
     }
     text_document_free(&text);
-    run->n_values[index] = run->values.n - n_before;
+    run->n_values[index] = run->n_scored - n_before;
     run->n_skipped += texts_n_bad(texts);
     return ok && more == 0;
 }
@@ -147,7 +153,7 @@ static bool copy_lines(filter_run *run, input *input, size_t next, size_t end, t
     while (next < end && (more = input_line(input, &line, &n_bytes, trouble)) != 0 && more != -1) {
         if (more == INPUT_LONG_LINE || input_line_number(input) != run->lines[next])
             continue; /* it had no document */
-        if (run->keep[next++] != 0 && !write_line(run, line, n_bytes, trouble))
+        if (run->told.keep[next++] != 0 && !write_line(run, line, n_bytes, trouble))
             return false;
     }
     return more == 1 ||
@@ -160,7 +166,7 @@ static bool write_input(filter_run *run, int index, size_t first, trouble *troub
     if (n == 0)
         return true;
     if (run->is_plain[index])
-        return run->keep[first] == 0 || write_line(run, path, strlen(path), trouble);
+        return run->told.keep[first] == 0 || write_line(run, path, strlen(path), trouble);
     input *input = select_inputs_read(run->inputs, index, trouble);
     bool ok = input != NULL && copy_lines(run, input, first, first + n, trouble);
     select_inputs_leave(run->inputs, index);
@@ -180,9 +186,9 @@ static bool write_kept(filter_run *run, trouble *trouble) {
 static select_outcome outcome_of(const filter_run *run) {
     return (select_outcome){
         .noun = run->is_plain[0] ? "files" : "lines",
-        .values = &run->values,
+        .counts = &run->counts,
         .tally = &run->tally,
-        .n_documents = run->values.n,
+        .n_documents = run->n_scored,
         .n_documents_kept = run->tally.n_kept,
     };
 }
@@ -241,10 +247,12 @@ static bool prepare(filter_run *run, trouble *trouble) {
 }
 
 static bool decide(filter_run *run, trouble *trouble) {
-    run->keep = malloc(run->values.n + 1);
-    if (run->keep == NULL)
-        return trouble_set(trouble, "out of memory for the decision on %zu documents", run->values.n);
-    return select_decide(run->keep, &run->tally, run->context, run->settings, &run->values, trouble);
+    select_decision decision;
+    bool found = true, ok = select_decision_begin(&decision, &run->tally, run->context, run->settings, &run->scope,
+                                                  &run->settings->rule, trouble);
+    ok = ok && select_decision_next(&decision, run->n_scored, &run->told, &found, trouble);
+    select_decision_end(&decision);
+    return ok;
 }
 
 static void print_summary(const filter_run *run) {
@@ -266,13 +274,13 @@ static void close_all(filter_run *run) {
         }
     output_abandon(run->output, false);
     scorer_close(run->scorer);
-    select_values_free(&run->values);
+    select_scope_free(&run->scope);
     buffer_free(&run->where);
     free(run->texts);
     free(run->is_plain);
     free(run->n_values);
     free(run->lines);
-    free(run->keep);
+    select_told_free(&run->told);
     entrol_context_destroy(run->context);
 }
 

@@ -1,5 +1,5 @@
-/* Selecting from files of records. Over a corpus, and among samples, the input is read twice: once for the values, and
- * once to write what they decide; document by document once is enough. */
+/* Selecting from files of records. Over a corpus, in groups and among samples, the input is read twice: once for the
+ * values, and once to write what they decide; document by document once is enough. */
 #include "select.h"
 
 #include "../formats/manifest.h"
@@ -17,15 +17,19 @@ typedef struct select_run {
     const select_settings *settings;
     select_inputs *inputs;
     entrol_context *context;
-    select_values values;
-    uint8_t *keep; /* of a document, where each is decided by itself */
-    size_t keep_capacity;
-    select_decision decision; /* over all of them */
+    select_gatherer gatherer;
+    select_taken taken;
+    select_scope *scopes; /* 1, or one a group */
+    select_decision *decisions;
+    size_t n_scopes, n_begun;
+    uint32_t *scope_of; /* a document's, where there are groups */
+    size_t scope_of_capacity;
+    select_told told;
     select_tally tally;
     select_emitter emitter;
     progress progress;
-    uint64_t n_decided; /* values whose documents have been written */
-    uint64_t n_documents, n_documents_kept;
+    uint64_t n_values, n_decided; /* gathered; whose documents have been written */
+    uint64_t n_documents, n_written, n_documents_kept;
 } select_run;
 
 /* What to do with each document; false for trouble. */
@@ -47,108 +51,202 @@ static bool each_document(select_run *run, visit visit, trouble *trouble) {
     return ok;
 }
 
-static bool decide(select_run *run, trouble *trouble) {
-    if (run->keep == NULL || run->keep_capacity < run->values.n) {
-        uint8_t *larger = realloc(run->keep, run->values.capacity + 1);
-        if (larger == NULL)
-            return trouble_set(trouble, "out of memory for the decision on %zu values", run->values.n);
-        run->keep = larger;
-        run->keep_capacity = run->values.capacity;
-    }
-    return select_decide(run->keep, &run->tally, run->context, run->settings, &run->values, trouble);
-}
-
 static bool changed(const records *records, trouble *trouble) {
     return trouble_set(trouble, "%s has changed while it was being read", records_name(records));
 }
 
-static bool write_document(select_run *run, records *records, document *document, const uint8_t *keep,
-                           const uint8_t *valid, trouble *trouble) {
-    const size_t n = document->n_tokens;
-    run->n_documents_kept += n > 0 && memchr(keep, 1, n) != NULL;
-    return select_emit(&run->emitter, records, document, keep, valid, trouble);
-}
+/* --- The first reading: values --- */
 
-/* The next n decisions; n documents, or one's tokens. */
-static bool next_decisions(select_run *run, const records *records, size_t n, const uint8_t **keep,
-                           const uint8_t **valid, trouble *trouble) {
-    bool found;
-    if (!select_decision_next(&run->decision, n, keep, valid, &found, trouble))
-        return false;
-    run->n_decided += n;
-    return found || changed(records, trouble);
-}
-
-/* --- Tokens, document by document --- */
-
-static bool select_document(select_run *run, records *records, document *document, trouble *trouble) {
-    run->n_documents++;
-    select_values_clear(&run->values);
-    if (!select_values_add_tokens(&run->values, run->settings, records, document, trouble) || !decide(run, trouble))
-        return false;
-    run->n_decided += document->n_tokens;
-    progress_update(&run->progress, run->n_decided);
-    return write_document(run, records, document, run->keep, run->values.valid, trouble);
-}
-
-/* --- Tokens, over the corpus --- */
-
-static bool gather_tokens(select_run *run, records *records, document *document, trouble *trouble) {
-    run->n_documents++;
-    progress_update(&run->progress, select_values_count(&run->values));
-    return select_values_add_tokens(&run->values, run->settings, records, document, trouble);
-}
-
-static bool write_tokens(select_run *run, records *records, document *document, trouble *trouble) {
-    const uint8_t *keep, *valid;
-    if (!next_decisions(run, records, document->n_tokens, &keep, &valid, trouble) ||
-        !write_document(run, records, document, keep, valid, trouble))
-        return false;
-    progress_update(&run->progress, run->n_decided);
+static bool add_scopes(select_run *run, size_t n, trouble *trouble) {
+    if (n <= run->n_scopes)
+        return true;
+    select_scope *larger = realloc(run->scopes, n * sizeof(*larger));
+    if (larger == NULL)
+        return trouble_set(trouble, "out of memory for %zu groups", n);
+    run->scopes = larger;
+    for (; run->n_scopes < n; run->n_scopes++)
+        larger[run->n_scopes] = select_scope_new(!run->settings->each_document);
     return true;
 }
 
-/* --- Samples --- */
+/* Which group the document is of, for the second reading. */
+static bool note_scope(select_run *run, trouble *trouble) {
+    if (run->settings->group == NULL)
+        return true;
+    if (run->n_documents == run->scope_of_capacity) {
+        const size_t capacity = run->scope_of_capacity * 2 + 1024;
+        uint32_t *larger = realloc(run->scope_of, capacity * sizeof(*larger));
+        if (larger == NULL)
+            return trouble_set(trouble, "out of memory after %" PRIu64 " documents", run->n_documents);
+        run->scope_of = larger;
+        run->scope_of_capacity = capacity;
+    }
+    run->scope_of[run->n_documents] = (uint32_t)run->taken.scope;
+    return true;
+}
 
-static bool gather_sample(select_run *run, records *records, document *document, trouble *trouble) {
+static bool gather(select_run *run, records *records, document *document, trouble *trouble) {
+    select_taken *taken = &run->taken;
+    progress_update(&run->progress, run->n_values);
+    if (!select_take(taken, &run->gatherer, records, document, trouble) || !note_scope(run, trouble) ||
+        !add_scopes(run, taken->scope + 1, trouble) || !select_scope_add(&run->scopes[taken->scope], taken, trouble))
+        return false;
     run->n_documents++;
-    progress_update(&run->progress, select_values_count(&run->values));
-    return select_values_add_sample(&run->values, run->context, run->settings, records, document, trouble);
+    run->n_values += taken->n;
+    return true;
+}
+
+/* --- The decisions --- */
+
+/* How many values of a scope are at least the cutoff, and how many count. */
+static bool count_sure(uint64_t *n_sure, uint64_t *n_valid, select_run *run, const select_scope *scope,
+                       trouble *trouble) {
+    select_tally tally = SELECT_TALLY_INIT;
+    select_decision decision;
+    select_told told = {0};
+    bool found = true, ok = select_decision_begin(&decision, &tally, run->context, run->settings, scope,
+                                                  &run->settings->rule, trouble);
+    for (uint64_t i = 0; ok && i < select_values_count(&scope->values); i++) {
+        told.n = 0;
+        ok = select_decision_next(&decision, 1, &told, &found, trouble);
+    }
+    *n_sure = tally.n_kept;
+    *n_valid = tally.n_valid;
+    select_told_free(&told);
+    select_decision_end(&decision);
+    return ok;
+}
+
+/* FlexMatch's rule for each class. */
+static bool find_thresholds(double *thresholds, select_run *run, trouble *trouble) {
+    uint64_t *n_sure = calloc(run->n_scopes + 1, sizeof(*n_sure)), n_all = 0;
+    bool ok = n_sure != NULL || trouble_set(trouble, "out of memory");
+    for (size_t i = 0; ok && i < run->n_scopes; i++) {
+        uint64_t n_valid = 0;
+        ok = count_sure(&n_sure[i], &n_valid, run, &run->scopes[i], trouble);
+        n_all += n_valid;
+    }
+    ok = ok && (entrol_flexmatch_thresholds(thresholds, n_sure, run->n_scopes, n_all, run->settings->flexmatch) ==
+                    ENTROL_OK ||
+                trouble_set(trouble, "flexmatch: its thresholds could not be found"));
+    free(n_sure);
+    return ok;
+}
+
+static bool begin_decisions(select_run *run, trouble *trouble) {
+    double *thresholds = calloc(run->n_scopes + 1, sizeof(*thresholds));
+    run->decisions = calloc(run->n_scopes + 1, sizeof(*run->decisions));
+    bool ok = (thresholds != NULL && run->decisions != NULL) || trouble_set(trouble, "out of memory");
+    ok = ok && (run->settings->flexmatch == 0 || find_thresholds(thresholds, run, trouble));
+    for (; ok && run->n_begun < run->n_scopes; run->n_begun++) {
+        entrol_rule rule = run->settings->rule;
+        if (run->settings->flexmatch > 0)
+            rule.low = thresholds[run->n_begun];
+        ok = select_decision_begin(&run->decisions[run->n_begun], &run->tally, run->context, run->settings,
+                                   &run->scopes[run->n_begun], &rule, trouble);
+    }
+    run->n_begun += !ok && run->n_begun < run->n_scopes && run->decisions != NULL; /* to be ended, too */
+    free(thresholds);
+    return ok;
+}
+
+static bool report_undecided(const select_run *run, const records *records, const document *document,
+                             trouble *trouble) {
+    const select_told *told = &run->told;
+    size_t i = 0;
+    while (told->undecided[i] == 0)
+        i++;
+    return trouble_set(trouble,
+                       "%s:%" PRIu64 " (%s), %s %zu: %s is between %g and %g nats, on both sides of a threshold; "
+                       "--undecided keep or drop goes on",
+                       records_name(records), document != NULL ? document->line_number : run->n_written,
+                       document != NULL ? document->id : "document", run->settings->of_samples ? "document" : "token",
+                       run->settings->of_samples ? (size_t)run->n_written : i, run->settings->by,
+                       (double)told->values[i], (double)told->upper[i]);
+}
+
+/* What was decided about the next document, which has n values; it is NULL where only its line was read. */
+static bool next_decisions(select_run *run, const records *records, const document *document, size_t n,
+                           trouble *trouble) {
+    const size_t scope =
+        run->settings->group != NULL && run->n_written < run->n_documents ? run->scope_of[run->n_written] : 0;
+    bool found = true;
+    run->told.n = 0;
+    if (scope >= run->n_begun || run->n_written == run->n_documents)
+        return changed(records, trouble);
+    if (!select_decision_next(&run->decisions[scope], n, &run->told, &found, trouble))
+        return false;
+    run->n_written++;
+    run->n_decided += n;
+    progress_update(&run->progress, run->n_decided);
+    if (!found)
+        return changed(records, trouble);
+    return strcmp(run->settings->undecided, "error") != 0 || n == 0 || memchr(run->told.undecided, 1, n) == NULL ||
+           report_undecided(run, records, document, trouble);
+}
+
+/* --- The second reading: what is written --- */
+
+static bool write_document(select_run *run, records *records, document *document, trouble *trouble) {
+    const size_t n = document->n_tokens;
+    run->n_documents_kept += n > 0 && memchr(run->told.keep, 1, n) != NULL;
+    return run->settings->explain ? select_explain(&run->emitter, records, document, &run->told, trouble)
+                                  : select_emit(&run->emitter, records, document, &run->told, trouble);
+}
+
+static bool write_tokens(select_run *run, records *records, document *document, trouble *trouble) {
+    return next_decisions(run, records, document, document->n_tokens, trouble) &&
+           write_document(run, records, document, trouble);
+}
+
+/* Tokens, document by document: each is a scope. */
+static bool select_document(select_run *run, records *records, document *document, trouble *trouble) {
+    if (run->n_scopes > 0)
+        select_scope_clear(&run->scopes[0]);
+    if (!gather(run, records, document, trouble))
+        return false;
+    bool ok = begin_decisions(run, trouble) && next_decisions(run, records, document, document->n_tokens, trouble) &&
+              write_document(run, records, document, trouble);
+    select_decision_end(&run->decisions[0]);
+    free(run->decisions);
+    run->decisions = NULL;
+    run->n_begun = 0;
+    return ok;
 }
 
 /* A kept document with every token kept: its columns are written in another form. */
-static bool write_sample_document(select_run *run, records *records, document *document, trouble *trouble) {
-    const uint8_t *keep, *valid;
-    if (!next_decisions(run, records, 1, &keep, &valid, trouble))
+static bool write_sample(select_run *run, records *records, document *document, trouble *trouble) {
+    const size_t n = document->n_tokens;
+    select_told all = {.n = n};
+    if (!next_decisions(run, records, document, 1, trouble))
         return false;
-    if (*keep == 0)
+    if (run->settings->explain)
+        return select_explain(&run->emitter, records, document, &run->told, trouble);
+    if (run->told.keep[0] == 0)
         return true;
-    uint8_t *all = malloc(document->n_tokens + 1);
-    if (all == NULL)
+    all.keep = all.valid = malloc(n + 1);
+    if (all.keep == NULL)
         return trouble_set(trouble, "out of memory");
-    memset(all, 1, document->n_tokens + 1);
-    bool ok = select_emit(&run->emitter, records, document, all, all, trouble);
-    free(all);
+    memset(all.keep, 1, n + 1);
+    bool ok = select_emit(&run->emitter, records, document, &all, trouble);
+    free(all.keep);
     return ok;
 }
 
 /* A kept document as it was, in a container. */
 static bool copy_document(select_run *run, records *records, document *document, trouble *trouble) {
-    const uint8_t *keep, *valid;
-    if (!next_decisions(run, records, 1, &keep, &valid, trouble))
-        return false;
-    return *keep == 0 || select_emit_document(&run->emitter, document, trouble);
+    return next_decisions(run, records, document, 1, trouble) &&
+           (run->told.keep[0] == 0 || select_emit_document(&run->emitter, document, trouble));
 }
 
 /* The same as a line, which needs no parsing. */
 static bool copy_lines(select_run *run, records *records, trouble *trouble) {
     const char *line;
-    const uint8_t *keep, *valid;
     size_t n_bytes;
     int more;
     while ((more = records_next_line(records, &line, &n_bytes, trouble)) == 1) {
-        if (!next_decisions(run, records, 1, &keep, &valid, trouble) ||
-            (*keep != 0 && !select_emit_line(&run->emitter, line, n_bytes, trouble)))
+        if (!next_decisions(run, records, NULL, 1, trouble) ||
+            (run->told.keep[0] != 0 && !select_emit_line(&run->emitter, line, n_bytes, trouble)))
             return false;
     }
     return more == 0;
@@ -167,34 +265,52 @@ static bool write_lines(select_run *run, trouble *trouble) {
 static bool write_samples(select_run *run, trouble *trouble) {
     const char *emit = run->settings->emit;
     bool as_they_are = strcmp(emit, "records") == 0 || strcmp(emit, "samples") == 0;
-    bool ok = !as_they_are                     ? each_document(run, write_sample_document, trouble)
-              : run->emitter.container != NULL ? each_document(run, copy_document, trouble)
-                                               : write_lines(run, trouble);
+    bool ok = !as_they_are || run->settings->explain ? each_document(run, write_sample, trouble)
+              : run->emitter.container != NULL       ? each_document(run, copy_document, trouble)
+                                                     : write_lines(run, trouble);
     run->n_documents_kept = run->tally.n_kept;
     return ok;
 }
 
 /* --- The run --- */
 
+static const char *noun_of(const select_settings *settings) {
+    return settings->of_samples ? "documents" : "tokens";
+}
+
+static bool preview(select_run *run, trouble *trouble) {
+    progress_end(&run->progress);
+    for (size_t i = 0; i < run->n_scopes; i++) {
+        const char *name = run->settings->group != NULL ? select_group_name(&run->gatherer, i) : NULL;
+        if (!select_preview(run->context, run->settings, &run->scopes[i], name, noun_of(run->settings), trouble))
+            return false;
+    }
+    return true;
+}
+
 static bool choose(select_run *run, trouble *trouble) {
-    bool of_samples = run->settings->of_samples;
-    if (run->settings->each_document && !of_samples)
-        return each_document(run, select_document, trouble);
-    run->values.spools = true;
-    if (!each_document(run, of_samples ? gather_sample : gather_tokens, trouble) ||
-        !select_decision_begin(&run->decision, &run->tally, run->context, run->settings, &run->values, trouble))
+    const select_settings *settings = run->settings;
+    if (settings->each_document)
+        return each_document(run, select_document, trouble) && select_gatherer_finish(&run->gatherer, trouble);
+    if (!add_scopes(run, settings->group == NULL, trouble) || !each_document(run, gather, trouble) ||
+        !select_gatherer_finish(&run->gatherer, trouble))
         return false;
-    progress_begin(&run->progress, run->progress.unit, select_values_count(&run->values));
-    if (!(of_samples ? write_samples(run, trouble) : each_document(run, write_tokens, trouble)))
+    if (settings->preview)
+        return preview(run, trouble);
+    if (!begin_decisions(run, trouble))
         return false;
-    return run->n_decided == select_values_count(&run->values) ||
-           trouble_set(trouble, "an input has changed while it was being read");
+    progress_begin(&run->progress, run->progress.unit, run->n_values);
+    if (!(settings->of_samples ? write_samples(run, trouble) : each_document(run, write_tokens, trouble)))
+        return false;
+    return run->n_decided == run->n_values || trouble_set(trouble, "an input has changed while it was being read");
 }
 
 static bool open_rest(select_run *run, trouble *trouble) {
     run->context = open_context(0, trouble);
-    if (run->context == NULL)
+    if (run->context == NULL || !select_gatherer_begin(&run->gatherer, run->context, run->settings, trouble))
         return false;
+    if (run->settings->preview)
+        return true;
     run->emitter.output = output_open(run->settings->output_path, trouble);
     if (run->emitter.output == NULL || !container_is_path(run->settings->output_path))
         return run->emitter.output != NULL;
@@ -204,8 +320,8 @@ static bool open_rest(select_run *run, trouble *trouble) {
 
 static select_outcome outcome_of(const select_run *run) {
     return (select_outcome){
-        .noun = run->settings->of_samples ? "documents" : "tokens",
-        .values = &run->values,
+        .noun = noun_of(run->settings),
+        .counts = &run->gatherer.counts,
         .tally = &run->tally,
         .n_documents = run->n_documents,
         .n_documents_kept = run->n_documents_kept,
@@ -228,6 +344,8 @@ static bool write_manifest(const select_run *run, int argc, char **argv, trouble
 
 static bool finish(select_run *run, int argc, char **argv, trouble *trouble) {
     output *output = run->emitter.output;
+    if (run->settings->preview)
+        return true;
     if (run->emitter.container != NULL && !container_writer_finish(run->emitter.container, output, trouble))
         return false;
     run->emitter.output = NULL;
@@ -237,9 +355,16 @@ static bool finish(select_run *run, int argc, char **argv, trouble *trouble) {
 }
 
 static void close_all(select_run *run) {
-    free(run->keep);
-    select_decision_end(&run->decision);
-    select_values_free(&run->values);
+    for (size_t i = 0; i < run->n_begun; i++)
+        select_decision_end(&run->decisions[i]);
+    for (size_t i = 0; i < run->n_scopes; i++)
+        select_scope_free(&run->scopes[i]);
+    free(run->decisions);
+    free(run->scopes);
+    free(run->scope_of);
+    select_told_free(&run->told);
+    select_taken_free(&run->taken);
+    select_gatherer_end(&run->gatherer);
     buffer_free(&run->emitter.line);
     container_writer_close(run->emitter.container);
     output_abandon(run->emitter.output, false);
@@ -250,11 +375,13 @@ int select_records(const select_settings *settings, select_inputs *inputs, int a
     select_run run = {
         .settings = settings, .inputs = inputs, .tally = SELECT_TALLY_INIT, .emitter = {.settings = settings}};
     trouble trouble = {""};
-    progress_begin(&run.progress, settings->of_samples ? "documents" : "tokens", 0);
+    progress_begin(&run.progress, noun_of(settings), 0);
     bool ok = open_rest(&run, &trouble) && choose(&run, &trouble) && finish(&run, argc, argv, &trouble);
     progress_end(&run.progress);
     int exit_code = EXIT_ERROR;
-    if (ok) {
+    if (ok && settings->preview) {
+        exit_code = EXIT_DONE;
+    } else if (ok) {
         select_outcome outcome = outcome_of(&run);
         select_summary_print(settings, &outcome);
         exit_code = run.tally.n_kept > 0 ? EXIT_DONE : EXIT_NOTHING_SELECTED;

@@ -44,12 +44,20 @@ static int compare_falling(const void *a, const void *b) {
     return (x < y) - (x > y);
 }
 
-/* The mean of the greatest: so many percent of the tokens, rounded up. Orders them. */
-static double mean_of_top(const tokens *tokens, double percent) {
-    size_t n = (size_t)ceil(percent / 100 * (double)tokens->n);
-    n = n < 1 ? 1 : n > tokens->n ? tokens->n : n;
+/* Orders the values, the greatest first; how many so many percent of them are, rounded up. */
+static size_t order_top(const tokens *tokens, double percent) {
+    const size_t n = (size_t)ceil(percent / 100 * (double)tokens->n);
     qsort(tokens->values, tokens->n, sizeof(*tokens->values), compare_falling);
-    return mean_of(tokens->values, n);
+    return n < 1 ? 1 : n > tokens->n ? tokens->n : n;
+}
+
+static double mean_of_top(const tokens *tokens, double percent) {
+    return mean_of(tokens->values, order_top(tokens, percent));
+}
+
+static double sum_of_top(const tokens *tokens, double percent) {
+    const size_t n = order_top(tokens, percent);
+    return mean_of(tokens->values, n) * (double)n;
 }
 
 /* The means of all windows of so many tokens that follow each other; of a shorter document its own. Only the sums of
@@ -91,7 +99,7 @@ static double exp_of_mean(const tokens *tokens, double unused) {
     return exp(mean(tokens, unused));
 }
 
-/* NAME or NAME:PARAMETER, after "entropy_" or "surprisal_". */
+/* NAME or NAME:PARAMETER, after the name of a value and "_". */
 typedef struct statistic_kind {
     const char *name;
     double (*compute)(const tokens *tokens, double parameter);
@@ -108,6 +116,7 @@ static const statistic_kind kinds[] = {
     {"max", percentile, 100, NAN, NAN},
     {"percentile", percentile, NAN, 0, 100},
     {"top", mean_of_top, 0.5, 0, 100},
+    {"top_sum", sum_of_top, 0.5, 0, 100},
     {"window_max", greatest_window, WINDOW, 1, 9e15},
     {"window_min", least_window, WINDOW, 1, 9e15},
     {"above", share_above, NAN, -HUGE_VAL, HUGE_VAL},
@@ -115,7 +124,7 @@ static const statistic_kind kinds[] = {
 enum { N_KINDS = sizeof(kinds) / sizeof(kinds[0]) };
 
 typedef struct statistic {
-    const char *column;
+    const char *of; /* for document_values */
     double (*compute)(const tokens *tokens, double parameter);
     double parameter;
 } statistic;
@@ -132,24 +141,32 @@ static bool parse_parameter(statistic *found, const statistic_kind *kind, const 
     return *end == '\0' && found->parameter >= kind->least && found->parameter <= kind->most;
 }
 
+/* A statistic of the values called `of`, if that is what the name begins with. */
+static bool find_of(statistic *found, const char *name, const char *of) {
+    const size_t length = strlen(of);
+    if (strncmp(name, of, length) != 0 || name[length] != '_')
+        return false;
+    for (size_t k = 0; k < N_KINDS; k++) {
+        const size_t n = strlen(kinds[k].name);
+        *found = (statistic){of, kinds[k].compute, 0};
+        if (strncmp(name + length + 1, kinds[k].name, n) == 0 &&
+            parse_parameter(found, &kinds[k], name + length + 1 + n))
+            return document_has_values_of(of);
+    }
+    return false;
+}
+
 static bool find(statistic *found, const char *name) {
-    static const char *const columns[] = {"entropy", "surprisal"};
     if (strcmp(name, "perplexity") == 0) {
         *found = (statistic){"surprisal", exp_of_mean, 0};
         return true;
     }
-    for (size_t c = 0; c < 2; c++) {
-        const size_t length = strlen(columns[c]);
-        if (strncmp(name, columns[c], length) != 0 || name[length] != '_')
-            continue;
-        for (size_t k = 0; k < N_KINDS; k++) {
-            const size_t n = strlen(kinds[k].name);
-            *found = (statistic){columns[c], kinds[k].compute, 0};
-            if (strncmp(name + length + 1, kinds[k].name, n) == 0 &&
-                parse_parameter(found, &kinds[k], name + length + 1 + n))
-                return true;
-        }
-    }
+    for (int id = 0; id < COLUMN_COUNT; id++)
+        if (find_of(found, name, record_columns[id].name))
+            return true;
+    for (size_t i = 0; document_derived_name(i) != NULL; i++)
+        if (find_of(found, name, document_derived_name(i)))
+            return true;
     return false;
 }
 
@@ -158,16 +175,20 @@ bool sample_statistic_exists(const char *name) {
     return find(&found, name);
 }
 
-column_id sample_statistic_column(const char *name) {
+const char *sample_statistic_of(const char *name) {
     statistic found;
-    return find(&found, name) && strcmp(found.column, "surprisal") == 0 ? COLUMN_LOGPROB : COLUMN_ENTROPY;
+    return find(&found, name) ? found.of : NULL;
 }
 
 void sample_statistic_names(buffer *names) {
-    buffer_append_string(names,
-                         "entropy_mean, entropy_median, entropy_p90, entropy_min, entropy_max, entropy_percentile:P, "
-                         "entropy_top:P, entropy_window_max:N, entropy_window_min:N, entropy_above:X, the same of "
-                         "surprisal, perplexity");
+    buffer_append_string(names, "entropy_mean, entropy_median, entropy_p90, entropy_min, entropy_max");
+    for (size_t k = 0; k < N_KINDS; k++)
+        if (!isnan(kinds[k].least))
+            buffer_append_format(names, ", entropy_%s:%s", kinds[k].name,
+                                 strncmp(kinds[k].name, "window", 6) == 0 ? "N"
+                                 : strcmp(kinds[k].name, "above") == 0    ? "X"
+                                                                          : "P");
+    buffer_append_string(names, ", the same of surprisal and the other columns, perplexity");
 }
 
 /* Leaves only the tokens that have a value; false where one of these is NaN. */
@@ -183,13 +204,13 @@ static bool gather(tokens *tokens, const uint8_t *valid, size_t n) {
 }
 
 bool sample_statistic(double *value, bool *exists, entrol_context *context, const document *document, const char *name,
-                      trouble *trouble) {
+                      const char *of, trouble *trouble) {
     statistic statistic;
     tokens tokens = {.context = context};
     uint8_t *valid = NULL;
     if (!find(&statistic, name))
         return trouble_set(trouble, "there is no statistic \"%s\"", name);
-    if (!document_values(document, statistic.column, &tokens.values, &valid, trouble))
+    if (!document_values(document, of != NULL ? of : statistic.of, &tokens.values, &valid, trouble))
         return false;
     const bool has_numbers = gather(&tokens, valid, document->n_tokens);
     *exists = tokens.n > 0 || !has_numbers;

@@ -19,26 +19,37 @@
 /* --- Settings: what the flags say --- */
 
 typedef struct select_settings {
-    const char *keep, *mask; /* the rule as written; one of them */
-    const char *by, *scope, *level, *emit, *unit, *output_path;
-    const char *purpose, *recipe; /* --for, --recipe: of a later version */
-    bool scope_given;
+    /* As given; NULL: the recipe's, else a default. */
+    const char *keep, *mask; /* the rule as written; one of them at most */
+    const char *by, *scope, *level, *emit, *method, *weight;
+    const char *purpose, *recipe; /* --for, --recipe */
+    const char *unit, *output_path, *unique, *undecided, *nan;
+    string_list references;
+    int64_t tie_seed; /* 0: of equal values the earlier */
+    bool preview, explain;
     /* What select_settings_check makes of them. */
+    const entrol_recipe *from; /* NULL: no recipe */
     entrol_rule rule;
+    double flexmatch; /* the cutoff of --keep flexmatch:CUTOFF; 0: another rule */
+    entrol_weighting weighting;
+    entrol_quantile_options quantiles;
     bool is_mask;       /* keep what the rule does not name */
     bool of_samples;    /* --level sample */
     bool each_document; /* --scope document */
+    const char *group;  /* --scope group:FIELD; NULL: another scope */
+    char by_mean[64];   /* where `by` is the mean of a column */
 } select_settings;
 
 #define SELECT_SETTINGS_INIT                                                                                           \
-    { .scope = "corpus", .level = "token", .emit = "records", .unit = "bits" }
+    { .unit = "bits", .undecided = "drop", .nan = "ignore" }
 
-/* The flags that say by what rule: --keep, --mask, --for, --recipe, --unit. --by is each command's own. */
-#define SELECT_RULE_OPTIONS 5
+/* The flags that say by what rule: --keep, --mask, --for, --recipe, --quantile, --nan, --tie-seed, --unit. --by is each
+ * command's own. */
+#define SELECT_RULE_OPTIONS 8
 void select_rule_options(option *rows, select_settings *settings);
 
-/* Parses the rule and checks that the flags go together. On false it has said why, with a caret under the first byte of
- * a rule that does not fit. */
+/* Looks up the recipe, parses the rule and checks that the flags go together. On false it has said why, with a caret
+ * under the first byte of a rule that does not fit. */
 bool select_settings_check(select_settings *settings);
 
 /* --- Inputs --- */
@@ -66,7 +77,7 @@ void select_inputs_end(select_inputs *inputs);
 /* Values of a block: what is in memory at once, where there are more they are spooled. */
 enum { SELECT_BLOCK = 1 << 20, SELECT_BLOCK_BYTES = SELECT_BLOCK * (int)(sizeof(float) + 1) };
 
-/* One value a token or a sample, in order: 5 bytes each. What is missing or NaN is not valid. */
+/* One value a token or a sample, in order: 5 bytes each. */
 typedef struct select_values {
     float *values; /* of the last block, or (without a spool) of all */
     uint8_t *valid;
@@ -74,79 +85,174 @@ typedef struct select_values {
     bool spools;        /* whole blocks go to an unlinked temporary file */
     int spool;          /* 0: none yet */
     uint64_t n_spooled; /* values there */
-    uint64_t n_missing, n_nan;
-    char first_nan[256]; /* where */
 } select_values;
 
-/* Adds the values of a document's tokens under settings->by. */
-bool select_values_add_tokens(select_values *store, const select_settings *settings, const records *records,
-                              const document *document, trouble *trouble);
-/* Adds the one value of a document. */
-bool select_values_add_sample(select_values *store, entrol_context *context, const select_settings *settings,
-                              const records *records, const document *document, trouble *trouble);
-/* Adds a value that is known; `where` is used if it is NaN. */
-bool select_values_add(select_values *store, double value, bool exists, const char *where, trouble *trouble);
+bool select_values_add(select_values *store, const float *values, const uint8_t *valid, size_t n, trouble *trouble);
+/* Adds all of another store. */
+bool select_values_append(select_values *store, const select_values *other, trouble *trouble);
 uint64_t select_values_count(const select_values *store);
-/* Block `index` of all values: *n of them, 0 after the last block. `memory` has room for a block. They stay until
- * something is added. */
+/* Block `index` of all values: *n of them, 0 after the last block. `memory` has room for a block, and may be NULL where
+ * nothing is spooled. They stay until something is added. */
 bool select_values_block(const select_values *store, uint64_t index, void *memory, const float **values,
                          const uint8_t **valid, size_t *n, trouble *trouble);
-void select_values_clear(select_values *store); /* n is 0; the counts and the memory stay */
+void select_values_clear(select_values *store); /* n is 0; the memory stays */
 void select_values_free(select_values *store);
 
 /* --- Sample statistics --- */
 
-/* Whether it is one: entropy_ or surprisal_ and mean, median, p90, min, max, percentile:P, top:P (the mean of the
- * greatest P percent), window_max:N, window_min:N or above:X; or perplexity. */
+/* Whether it is one: a column or derived value of tokens (entropy, surprisal, ...) and _mean, _median, _p90, _min,
+ * _max, _percentile:P, _top:P (the mean of the greatest P percent), _top_sum:P (their sum), _window_max:N,
+ * _window_min:N or _above:X; or perplexity. */
 bool sample_statistic_exists(const char *name);
-/* The column that a statistic is of: entropy, or logprob. */
-column_id sample_statistic_column(const char *name);
+/* What it is of, for document_values: "entropy". NULL: it is none. */
+const char *sample_statistic_of(const char *name);
 /* ", "-separated, for messages. */
 void sample_statistic_names(buffer *names);
 /* A statistic of a document's tokens, as score --level sample writes it: over the tokens that have a value, NaN if one
- * of these is NaN. *exists is false where no token has one. */
+ * of these is NaN. *exists is false where no token has one. `of`: another column than its own; NULL: its own. */
 bool sample_statistic(double *value, bool *exists, entrol_context *context, const document *document, const char *name,
-                      trouble *trouble);
+                      const char *of, trouble *trouble);
+
+/* --- What documents give --- */
+
+/* What was passed over, of all documents. */
+typedef struct select_counts {
+    uint64_t n_missing, n_nan, n_duplicates; /* values, values, documents */
+    char first_nan[256];                     /* where */
+} select_counts;
+
+/* The values of one document under settings->by: of its tokens, or one. */
+typedef struct select_taken {
+    float *values, *upper; /* upper NULL: they are known; else they lie between */
+    uint8_t *valid;        /* 0: missing, NaN, or of a duplicate */
+    size_t n, capacity;
+    size_t scope; /* of settings->group: a number from 0 in the order in which they come; else 0 */
+} select_taken;
+
+typedef struct select_reference select_reference;
+
+typedef struct select_gatherer {
+    const select_settings *settings;
+    entrol_context *context;
+    select_counts counts;
+    select_reference *reference; /* NULL: none */
+    json_t *seen;                /* --unique: hashes */
+    json_t *groups;              /* names: their numbers */
+} select_gatherer;
+
+bool select_gatherer_begin(select_gatherer *gatherer, entrol_context *context, const select_settings *settings,
+                           trouble *trouble);
+/* Of the next document. With --reference it gets the columns reference_logprob and reference_entropy on the way. */
+bool select_take(select_taken *taken, select_gatherer *gatherer, const records *records, document *document,
+                 trouble *trouble);
+/* After the last document: whether the reference ends, too. */
+bool select_gatherer_finish(select_gatherer *gatherer, trouble *trouble);
+void select_gatherer_end(select_gatherer *gatherer);
+void select_taken_free(select_taken *taken);
+/* --unique: whether an earlier document has the same field. */
+bool select_look_for_duplicate(bool *is_duplicate, select_gatherer *gatherer, const records *records,
+                               const document *document, trouble *trouble);
+/* --scope group:FIELD: the number of the document's group, in the order in which they come. */
+bool select_find_group(size_t *group, select_gatherer *gatherer, const records *records, const document *document,
+                       trouble *trouble);
+/* The name of a group; NULL for none. */
+const char *select_group_name(const select_gatherer *gatherer, size_t scope);
+/* One value as a store holds it: valid unless it is missing or NaN, which is counted (and an error with --nan error).
+ * `where` is used for that. */
+bool select_value(float *narrow, uint8_t *valid, select_counts *counts, const select_settings *settings, double value,
+                  bool exists, const char *where, trouble *trouble);
+
+/* The documents of --reference, one after the other. */
+select_reference *select_reference_open(const string_list *paths, trouble *trouble);
+/* The next one belongs to `document`: their ids must be the same and, where `aligned`, their tokens. */
+const document *select_reference_next(select_reference *reference, const records *records, const document *other,
+                                      bool aligned, trouble *trouble);
+bool select_reference_finish(select_reference *reference, trouble *trouble);
+/* Gives `document` the columns that it lacks of reference_logprob and reference_entropy. */
+bool select_add_reference(document *document, const struct document *other, trouble *trouble);
+void select_reference_close(select_reference *reference);
+
+/* What a document with class probabilities tells: the field "probs", an array of numbers that sum to 1, or one such
+ * array for each of several models. */
+typedef struct class_statistics {
+    double entropy, top_prob, margin; /* of the mean of the models' distributions */
+    double bald;                      /* its entropy less the mean of theirs; NaN for one model */
+    size_t class;                     /* its most probable, the first of equals */
+} class_statistics;
+
+/* *has is false where there is no such field. */
+bool class_statistics_read(class_statistics *statistics, bool *has, entrol_context *context, const records *records,
+                           const document *document, trouble *trouble);
+/* One of them by its name, "class" too; false for another name, and for what there is not. */
+bool class_statistic(double *value, const class_statistics *statistics, const char *name);
 
 /* --- The decision --- */
 
 /* What a rule came to, over all of its scopes. */
 typedef struct select_tally {
-    uint64_t n_scopes; /* 1, or the documents with a value */
-    uint64_t n_valid, n_kept, n_ties;
+    uint64_t n_scopes; /* 1, or the documents or groups with a value */
+    uint64_t n_valid, n_kept, n_ties, n_undecided;
     /* The least and the greatest of the thresholds of all scopes: value >= low and value <= high is what the rule
      * names. Infinite where open. */
     double low_least, low_greatest, high_least, high_greatest;
 } select_tally;
 
 #define SELECT_TALLY_INIT                                                                                              \
-    { 0, 0, 0, 0, HUGE_VAL, -HUGE_VAL, HUGE_VAL, -HUGE_VAL }
+    { 0, 0, 0, 0, 0, HUGE_VAL, -HUGE_VAL, HUGE_VAL, -HUGE_VAL }
 
-/* keep[i] = 1 for what is kept: what the rule names, or with --mask every other valid value. Not of spooled values. */
-bool select_decide(uint8_t *keep, select_tally *tally, entrol_context *context, const select_settings *settings,
-                   const select_values *values, trouble *trouble);
+/* Values that are compared with each other. */
+typedef struct select_scope {
+    select_values values;
+    select_values upper; /* as many, where has_upper: each value lies between */
+    bool has_upper;
+} select_scope;
 
-/* The same of values that may be spooled, told in their order. */
+select_scope select_scope_new(bool spools);
+bool select_scope_add(select_scope *scope, const select_taken *taken, trouble *trouble);
+void select_scope_clear(select_scope *scope);
+void select_scope_free(select_scope *scope);
+/* The values, or the upper ends, for entrol_bounds_of_stream and entrol_quantile_of_stream. */
+typedef struct select_stream {
+    const select_values *store;
+    void *memory;
+    uint64_t next;
+    trouble *trouble;
+} select_stream;
+bool select_stream_begin(select_stream *stream, const select_values *store, trouble *trouble);
+entrol_stream select_stream_of(select_stream *stream);
+void select_stream_end(select_stream *stream);
+
+/* What was decided about values that follow each other. */
+typedef struct select_told {
+    uint8_t *keep, *valid, *undecided;
+    float *values, *upper; /* upper: as values where they are known */
+    size_t n, capacity;
+    const entrol_bounds *bounds; /* that decided */
+    const entrol_bounds *range;  /* of the weighting */
+} select_told;
+
 typedef struct select_decision {
     const select_settings *settings;
-    const select_values *store;
-    select_tally *tally; /* n_kept and n_ties grow as decisions are told */
-    entrol_bounds bounds;
+    const select_scope *scope;
+    select_tally *tally;     /* n_kept and n_ties grow as decisions are told */
+    entrol_bounds bounds[2]; /* of the values, of their upper ends */
+    entrol_bounds range;     /* of the weighting */
     uint64_t next_block;
-    void *memory;  /* a block as it was spooled */
-    uint8_t *keep; /* its decisions */
+    void *memory[2]; /* blocks as they were spooled */
+    uint8_t *keep, *undecided;
+    const float *values, *upper;
     const uint8_t *valid;
-    size_t n, at;               /* in the block, and told */
-    uint8_t *told, *told_valid; /* what is told across blocks */
-    size_t told_capacity;
+    size_t n, at; /* in the block, and told */
 } select_decision;
 
+/* `rule`: settings->rule, but with --keep flexmatch. */
 bool select_decision_begin(select_decision *decision, select_tally *tally, entrol_context *context,
-                           const select_settings *settings, const select_values *store, trouble *trouble);
-/* The next n decisions, until the next call; *found is false where there are fewer. */
-bool select_decision_next(select_decision *decision, size_t n, const uint8_t **keep, const uint8_t **valid, bool *found,
-                          trouble *trouble);
+                           const select_settings *settings, const select_scope *scope, const entrol_rule *rule,
+                           trouble *trouble);
+/* Appends the next n decisions to `told`; *found is false where there are fewer. */
+bool select_decision_next(select_decision *decision, size_t n, select_told *told, bool *found, trouble *trouble);
 void select_decision_end(select_decision *decision);
+void select_told_free(select_told *told);
 
 /* --- What is written --- */
 
@@ -158,22 +264,34 @@ typedef struct select_emitter {
     uint64_t n_untrained; /* left out: labels and trl, with no token to train on */
 } select_emitter;
 
-/* Writes what --emit asks for. keep and valid are as long as the document's tokens. */
-bool select_emit(select_emitter *emitter, const records *records, document *document, const uint8_t *keep,
-                 const uint8_t *valid, trouble *trouble);
+/* Writes what --emit asks for. told is as long as the document's tokens. */
+bool select_emit(select_emitter *emitter, const records *records, document *document, const select_told *told,
+                 trouble *trouble);
 /* Writes the document as it is. */
 bool select_emit_document(select_emitter *emitter, const document *document, trouble *trouble);
 /* Writes a line as it stands; not into a container. */
 bool select_emit_line(select_emitter *emitter, const char *line, size_t n_bytes, trouble *trouble);
+/* --explain: a sentence for each token, or one for the document. */
+bool select_explain(select_emitter *emitter, const records *records, const document *document, const select_told *told,
+                    trouble *trouble);
+/* --preview: what shares of the values cost, for one scope; on standard output. `name` of a group, else NULL. */
+bool select_preview(entrol_context *context, const select_settings *settings, const select_scope *scope,
+                    const char *name, const char *noun, trouble *trouble);
 
 /* --- What is said --- */
 
 typedef struct select_outcome {
     const char *noun; /* "tokens", "documents", "lines", "files": what was chosen from */
-    const select_values *values;
+    const select_counts *counts;
     const select_tally *tally;
     uint64_t n_documents, n_documents_kept, n_untrained;
 } select_outcome;
+
+/* A value of settings->by in the unit of --unit, and that unit with a space before it ("" for what has none). */
+double select_in_unit(const select_settings *settings, double value);
+const char *select_unit(const select_settings *settings);
+/* The rule as it was written. */
+const char *select_rule_text(const select_settings *settings);
 
 void select_summary_print(const select_settings *settings, const select_outcome *outcome);
 /* Members of a manifest: the rule, the thresholds and where they came from, the counts. */

@@ -11,32 +11,44 @@
 
 static const double NATS_PER_BIT = 0.69314718055994530942; /* ln 2 */
 
-static bool is_among(const char *name, const char *const *names, size_t n) {
-    for (size_t i = 0; i < n; i++)
-        if (strcmp(name, names[i]) == 0)
+/* Values and statistics that are logarithms: a name that begins with one of theirs. */
+static bool is_in_nats(const char *by) {
+    static const char *const names[] = {
+        "entropy",     "surprisal",  "logprob", "renyi", "confidence", "mean_topk_logprob", "logsumexp",
+        "excess_loss", "reference_", "kl_",     "jsd",   "bald",       "mean_entropy"};
+    if (strstr(by, "_above") != NULL)
+        return false;
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if (strncmp(by, names[i], strlen(names[i])) == 0)
             return true;
     return false;
 }
 
-/* Columns and statistics that are logarithms. */
-static bool is_in_nats(const char *by) {
-    static const char *const names[] = {"entropy",       "entropy_lower",  "entropy_upper",     "surprisal",
-                                        "logprob",       "renyi",          "mean_topk_logprob", "logsumexp",
-                                        "entropy_mean",  "entropy_median", "entropy_p90",       "entropy_max",
-                                        "surprisal_mean"};
-    return is_among(by, names, sizeof(names) / sizeof(names[0]));
+static bool is_in_bits(const select_settings *settings) {
+    return is_in_nats(settings->by) && strcmp(settings->unit, "bits") == 0;
+}
+
+double select_in_unit(const select_settings *settings, double value) {
+    return is_in_bits(settings) ? value / NATS_PER_BIT : value;
+}
+
+const char *select_unit(const select_settings *settings) {
+    return !is_in_nats(settings->by) ? "" : is_in_bits(settings) ? " bits" : " nats";
+}
+
+const char *select_rule_text(const select_settings *settings) {
+    return settings->is_mask ? settings->mask : settings->keep;
 }
 
 /* One threshold, or from the least to the greatest of all documents', in the unit of --unit. */
 static void print_bound(const select_settings *settings, const char *words, double least, double greatest) {
-    bool has_unit = is_in_nats(settings->by), in_bits = has_unit && strcmp(settings->unit, "bits") == 0;
-    double scale = in_bits ? 1 / NATS_PER_BIT : 1;
-    const char *unit = !has_unit ? "" : in_bits ? " bits" : " nats";
+    const char *unit = select_unit(settings);
     if (least == greatest)
-        fprintf(stderr, "%s %.6g%s", words, least * scale, unit);
+        fprintf(stderr, "%s %.6g%s", words, select_in_unit(settings, least), unit);
     else
-        fprintf(stderr, "%s %.6g to %.6g%s", words, least * scale, greatest * scale, unit);
-    if (in_bits && least == greatest)
+        fprintf(stderr, "%s %.6g to %.6g%s", words, select_in_unit(settings, least), select_in_unit(settings, greatest),
+                unit);
+    if (is_in_bits(settings) && least == greatest)
         fprintf(stderr, " (%.6g nats)", least);
 }
 
@@ -51,29 +63,54 @@ static void print_thresholds(const select_settings *settings, const select_tally
         fprintf(stderr, ", ");
     if (has_high)
         print_bound(settings, "at most", tally->high_least, tally->high_greatest);
-    fprintf(stderr, "%s\n", tally->n_scopes > 1 ? ", document by document" : "");
+    fprintf(stderr, "%s\n",
+            tally->n_scopes <= 1      ? ""
+            : settings->group != NULL ? ", group by group"
+            : settings->each_document ? ", document by document"
+                                      : "");
 }
 
 static bool is_count(const select_settings *settings) {
-    return settings->rule.kind == ENTROL_RULE_LOW_COUNT || settings->rule.kind == ENTROL_RULE_HIGH_COUNT;
+    const entrol_rule_kind kind = settings->rule.kind;
+    return kind == ENTROL_RULE_LOW_COUNT || kind == ENTROL_RULE_HIGH_COUNT || kind == ENTROL_RULE_LOW_EXACT ||
+           kind == ENTROL_RULE_HIGH_EXACT;
 }
 
 static void print_rest(const select_settings *settings, const select_outcome *outcome) {
     const select_tally *tally = outcome->tally;
     if (tally->n_ties > tally->n_scopes) /* one is the threshold itself */
         fprintf(stderr, "%-12s%" PRIu64 " equal to a threshold%s\n", "ties", tally->n_ties,
-                is_count(settings) ? ", the earlier ones first" : "");
-    if (outcome->values->n_missing > 0)
-        fprintf(stderr, "%-12s%" PRIu64 " without a value, not kept\n", "missing", outcome->values->n_missing);
+                !is_count(settings)       ? ""
+                : settings->tie_seed != 0 ? ", drawn by --tie-seed"
+                                          : ", the earlier ones first");
+    if (tally->n_undecided > 0)
+        fprintf(stderr, "%-12s%" PRIu64 " (%.6g %%) have bounds on both sides of a threshold, %s\n", "undecided",
+                tally->n_undecided, 100 * (double)tally->n_undecided / (double)tally->n_valid,
+                strcmp(settings->undecided, "keep") == 0 ? "kept" : "not kept");
+    if (outcome->counts->n_missing > 0)
+        fprintf(stderr, "%-12s%" PRIu64 " without a value, not kept\n", "missing", outcome->counts->n_missing);
+    if (outcome->counts->n_duplicates > 0)
+        fprintf(stderr, "%-12s%" PRIu64 " documents have the %s of an earlier one, not kept\n", "duplicates",
+                outcome->counts->n_duplicates, settings->unique);
     if (outcome->n_untrained > 0)
         fprintf(stderr, "%-12s%" PRIu64 " of the documents: no token to learn\n", "left out", outcome->n_untrained);
-    if (outcome->values->n_nan > 0)
+    if (outcome->counts->n_nan > 0)
         message_warning("%s is NaN at %" PRIu64 " of the %s, which were not kept; the first: %s", settings->by,
-                        outcome->values->n_nan, outcome->noun, outcome->values->first_nan);
+                        outcome->counts->n_nan, outcome->noun, outcome->counts->first_nan);
+}
+
+static void print_recipe(const select_settings *settings) {
+    const entrol_recipe *recipe = settings->from;
+    if (recipe == NULL)
+        return;
+    const bool is_purpose = settings->purpose != NULL;
+    fprintf(stderr, "%-12s%s: --%s %s --by %s (%s)\n", is_purpose ? "purpose" : "recipe", recipe->name,
+            settings->is_mask ? "mask" : "keep", select_rule_text(settings), settings->by, recipe->source);
 }
 
 void select_summary_print(const select_settings *settings, const select_outcome *outcome) {
     const select_tally *tally = outcome->tally;
+    print_recipe(settings);
     double share = tally->n_valid > 0 ? 100 * (double)tally->n_kept / (double)tally->n_valid : 0;
     fprintf(stderr, "%-12s%" PRIu64 " with a value, %" PRIu64 " kept (%.6g %%)\n", outcome->noun, tally->n_valid,
             tally->n_kept, share);
@@ -94,13 +131,21 @@ static json_t *bound_json(double least, double greatest) {
 }
 
 static const char *threshold_origin(const select_settings *settings) {
+    static char text[64];
+    const entrol_quantile_method method = settings->quantiles.method;
+    if (settings->flexmatch > 0)
+        return "how often the model is sure of each class";
     switch (settings->rule.kind) {
     case ENTROL_RULE_LOW_SHARE:
     case ENTROL_RULE_HIGH_SHARE:
     case ENTROL_RULE_PERCENTILES:
-        return "quantiles of the values (linear interpolation)";
+        snprintf(text, sizeof(text), "quantiles of the values (%s%s)", entrol_quantile_method_name(method),
+                 method == ENTROL_QUANTILE_LINEAR ? " interpolation" : "");
+        return text;
     case ENTROL_RULE_LOW_COUNT:
     case ENTROL_RULE_HIGH_COUNT:
+    case ENTROL_RULE_LOW_EXACT:
+    case ENTROL_RULE_HIGH_EXACT:
         return "the last value within the count";
     case ENTROL_RULE_RANGE:
         return "the rule";
@@ -112,15 +157,27 @@ static json_t *count(uint64_t n) {
     return json_integer((json_int_t)n);
 }
 
+static void set_if(json_t *manifest, const char *name, const char *value) {
+    if (value != NULL)
+        json_object_set_new(manifest, name, json_string(value));
+}
+
 void select_summary_json(json_t *manifest, const select_settings *settings, const select_outcome *outcome) {
     const select_tally *tally = outcome->tally;
     json_t *threshold = json_object(), *counts = json_object();
-    json_object_set_new(manifest, settings->is_mask ? "mask" : "keep",
-                        json_string(settings->is_mask ? settings->mask : settings->keep));
+    json_object_set_new(manifest, settings->is_mask ? "mask" : "keep", json_string(select_rule_text(settings)));
+    if (settings->from != NULL)
+        json_object_set_new(manifest, settings->purpose != NULL ? "for" : "recipe", json_string(settings->from->name));
     json_object_set_new(manifest, "by", json_string(settings->by));
     json_object_set_new(manifest, "level", json_string(settings->level));
     json_object_set_new(manifest, "scope", json_string(settings->scope));
     json_object_set_new(manifest, "emit", json_string(settings->emit));
+    set_if(manifest, "weight", settings->weight);
+    set_if(manifest, "unique", settings->unique);
+    json_object_set_new(manifest, "quantile", json_string(entrol_quantile_method_name(settings->quantiles.method)));
+    json_object_set_new(manifest, "nan", json_string(settings->nan));
+    json_object_set_new(manifest, "undecided", json_string(settings->undecided));
+    json_object_set_new(manifest, "tie_seed", json_integer(settings->tie_seed));
     json_object_set_new(threshold, "low", bound_json(tally->low_least, tally->low_greatest));
     json_object_set_new(threshold, "high", bound_json(tally->high_least, tally->high_greatest));
     json_object_set_new(threshold, "from", json_string(threshold_origin(settings)));
@@ -130,8 +187,10 @@ void select_summary_json(json_t *manifest, const select_settings *settings, cons
     json_object_set_new(counts, "valid", count(tally->n_valid));
     json_object_set_new(counts, "kept", count(tally->n_kept));
     json_object_set_new(counts, "ties", count(tally->n_ties));
-    json_object_set_new(counts, "missing", count(outcome->values->n_missing));
-    json_object_set_new(counts, "nan", count(outcome->values->n_nan));
+    json_object_set_new(counts, "missing", count(outcome->counts->n_missing));
+    json_object_set_new(counts, "nan", count(outcome->counts->n_nan));
+    json_object_set_new(counts, "duplicates", count(outcome->counts->n_duplicates));
+    json_object_set_new(counts, "undecided", count(tally->n_undecided));
     json_object_set_new(counts, "untrained", count(outcome->n_untrained));
     json_object_set_new(manifest, "counts", counts);
 }

@@ -12,6 +12,8 @@ extern "C" {
  *   low:80%    high:20%    the share with the lowest or highest values: everything at or beyond the
  *                          linearly interpolated quantile, so equal values are kept or dropped together
  *   low:1000   high:1000   exactly that many (or all, if there are fewer); of equal values the earlier
+ *   low:=80%   high:=20%   exactly so many of n values: int(n * share + 0.9999), at least one, as the code of the 80/20
+ *                          paper (arXiv 2506.01939) has it; of equal values the earlier
  *   ..2.5  2.5..  1..2     values up to, from, or between the numbers, ends included (an end is rounded to f32 as
  *                          the values are, so that ..0.1 holds the value that prints as 0.1)
  *   p5..p95  ..p95  p5..   the same with percentiles for ends */
@@ -20,15 +22,19 @@ typedef enum entrol_rule_kind {
     ENTROL_RULE_HIGH_SHARE,
     ENTROL_RULE_LOW_COUNT,
     ENTROL_RULE_HIGH_COUNT,
-    ENTROL_RULE_RANGE,      /* low and high are values; an open end is -inf or +inf */
-    ENTROL_RULE_PERCENTILES /* low and high are shares in [0, 1] */
+    ENTROL_RULE_RANGE,       /* low and high are values; an open end is -inf or +inf */
+    ENTROL_RULE_PERCENTILES, /* low and high are shares in [0, 1] */
+    ENTROL_RULE_LOW_EXACT,   /* share */
+    ENTROL_RULE_HIGH_EXACT
 } entrol_rule_kind;
 
 typedef struct entrol_rule {
     entrol_rule_kind kind;
-    double share;     /* LOW_SHARE, HIGH_SHARE: in [0, 1] */
-    uint64_t count;   /* LOW_COUNT, HIGH_COUNT */
-    double low, high; /* RANGE, PERCENTILES */
+    double share;      /* LOW_SHARE, HIGH_SHARE, LOW_EXACT, HIGH_EXACT: in [0, 1] */
+    uint64_t count;    /* LOW_COUNT, HIGH_COUNT */
+    double low, high;  /* RANGE, PERCENTILES */
+    uint64_t tie_seed; /* where a count ends among equal values: 0 keeps the earlier ones, another number those that it
+                          draws, each as likely as the others. Not of the text */
 } entrol_rule;
 
 /* Reads a rule from text, the same in every locale. Error: ARGUMENT, and `n_read` (may be NULL) is then the offset of
@@ -58,12 +64,15 @@ ENTROL_API entrol_status entrol_select(entrol_context *context, uint8_t *keep, e
                                        size_t n_values, const entrol_rule *rule,
                                        const entrol_quantile_options *options);
 
-/* What a rule comes to for given values: those from low to high are kept, but of those equal to `tie` only the first
- * n_of_tie. */
+/* What a rule comes to for given values: those from low to high are kept, but of those equal to `tie` only n_of_tie:
+ * the next ones, or with a seed those that it draws of the n_ties that are still to come. */
 typedef struct entrol_bounds {
     double low, high;  /* -inf and inf where open; NaN: nothing is kept */
     double tie;        /* NaN: there is no such limit */
-    uint64_t n_of_tie; /* that are still to come, of this rank */
+    uint64_t n_of_tie; /* to be kept, of this rank's and those after it */
+    uint64_t n_ties;   /* likewise, kept or not */
+    uint64_t n_drawn;  /* decided before them */
+    uint64_t tie_seed; /* the rule's */
     uint64_t n_valid;  /* values that count, of all ranks */
 } entrol_bounds;
 
@@ -91,6 +100,53 @@ ENTROL_API entrol_status entrol_high_entropy_mask(entrol_context *context, uint8
                                                   entrol_diagnosis *diagnosis, const float *entropies,
                                                   const uint8_t *valid, size_t n_entropies, double threshold,
                                                   const entrol_quantile_options *options);
+
+/* How a token's weight in a loss follows from a value of it. */
+typedef enum entrol_weighting_kind {
+    ENTROL_WEIGHTING_SIGMOID = 0, /* 1 / (1 + e^-x) */
+    ENTROL_WEIGHTING_RISE,        /* 0 up to the range's low end, 1 from its high end, a straight line between them */
+    ENTROL_WEIGHTING_FALL         /* 1 less that */
+} entrol_weighting_kind;
+
+typedef struct entrol_weighting {
+    entrol_weighting_kind kind;
+    entrol_rule range; /* RISE, FALL: RANGE or PERCENTILES with two finite ends that differ */
+} entrol_weighting;
+
+/* "sigmoid", "rise:A..B" and "fall:A..B", the range as in a rule (p5..p95 too). Error: ARGUMENT; n_read as in
+ * entrol_rule_parse. */
+ENTROL_API entrol_status entrol_weighting_parse(entrol_weighting *weighting, size_t *n_read, const char *text);
+
+/* The weight of a value, from 0 to 1; 0 for NaN. `range` is what weighting->range comes to (entrol_bounds_of_stream);
+ * SIGMOID does not read it. */
+ENTROL_API float entrol_weight(const entrol_weighting *weighting, const entrol_bounds *range, float value);
+
+/* FlexMatch's threshold of each class (arXiv 2110.08263): cutoff b / (2 - b), b = n_sure / max n_sure, where those of
+ * n_samples of which no class is sure count as one more. `n_sure`: how many samples of each class have a probability of
+ * at least `cutoff`, in (0, 1]. Where none has, every threshold is `cutoff`. Error: ARGUMENT. */
+ENTROL_API entrol_status entrol_flexmatch_thresholds(double *thresholds, const uint64_t *n_sure, size_t n_classes,
+                                                     uint64_t n_samples, double cutoff);
+
+/* A published rule by its name, or what a purpose begins with (those whose name is their purpose). Strings that live as
+ * long as the program. */
+typedef struct entrol_recipe {
+    const char *name;
+    const char *purpose; /* self-training, active-learning, distillation, noise, defects, reinforcement */
+    const char *level;   /* "token", "sample" */
+    const char *by;      /* the column or statistic that the rule looks at */
+    const char *rule;    /* as entrol_rule_parse reads it, or "flexmatch:CUTOFF" */
+    int is_mask;         /* 1: what the rule names is left out */
+    const char *scope;   /* "corpus", "document", "group:FIELD" */
+    const char *emit;    /* what is mostly wanted of it: "records", "samples", "spans" */
+    const char *method;  /* of quantiles, as entrol_quantile_method_parse reads it */
+    const char *weight;  /* as entrol_weighting_parse reads it; NULL: 0 or 1 */
+    const char *says;    /* one sentence */
+    const char *source;  /* where it was published */
+} entrol_recipe;
+
+ENTROL_API size_t entrol_recipe_count(void);
+ENTROL_API const entrol_recipe *entrol_recipe_at(size_t index);       /* NULL beyond the last */
+ENTROL_API const entrol_recipe *entrol_recipe_find(const char *name); /* NULL for none */
 
 #ifdef __cplusplus
 }

@@ -128,15 +128,19 @@ static int take_count(uint64_t *count, const number *in, reader *reader) {
 /* What follows "low:" or "high:". */
 static int read_amount(entrol_rule *rule, reader *in, int is_high) {
     number number;
+    const int is_exact = skip(in, "=");
     if (!read_number(&number, in))
         return 0;
     if (*in->at == '%') {
-        rule->kind = is_high ? ENTROL_RULE_HIGH_SHARE : ENTROL_RULE_LOW_SHARE;
+        rule->kind = is_exact ? (is_high ? ENTROL_RULE_HIGH_EXACT : ENTROL_RULE_LOW_EXACT)
+                              : (is_high ? ENTROL_RULE_HIGH_SHARE : ENTROL_RULE_LOW_SHARE);
         if (!take_share(&rule->share, &number, in))
             return 0;
         in->at++;
         return 1;
     }
+    if (is_exact)
+        return 0;
     rule->kind = is_high ? ENTROL_RULE_HIGH_COUNT : ENTROL_RULE_LOW_COUNT;
     return number.is_whole && take_count(&rule->count, &number, in);
 }

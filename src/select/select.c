@@ -3,6 +3,7 @@
 
 #include "base/context.h"
 #include "base/order.h"
+#include "base/random.h"
 
 #include <math.h>
 #include <string.h>
@@ -41,6 +42,23 @@ static uint64_t least_of(uint64_t a, uint64_t b) {
     return a < b ? a : b;
 }
 
+static int is_count(const entrol_rule *rule) {
+    return rule->kind == ENTROL_RULE_LOW_COUNT || rule->kind == ENTROL_RULE_HIGH_COUNT ||
+           rule->kind == ENTROL_RULE_LOW_EXACT || rule->kind == ENTROL_RULE_HIGH_EXACT;
+}
+
+static int is_high_count(const entrol_rule *rule) {
+    return rule->kind == ENTROL_RULE_HIGH_COUNT || rule->kind == ENTROL_RULE_HIGH_EXACT;
+}
+
+/* How many a count keeps of n values. The 80/20 paper's code: max(1, int(n * share + 0.9999)), in doubles. */
+static uint64_t count_of(const entrol_rule *rule, uint64_t n) {
+    if (rule->kind == ENTROL_RULE_LOW_COUNT || rule->kind == ENTROL_RULE_HIGH_COUNT)
+        return least_of(rule->count, n);
+    const double count = (double)n * rule->share + 0.9999;
+    return count >= (double)n ? n : least_of(n, count < 1 ? 1 : (uint64_t)count);
+}
+
 /* What a call was given. */
 typedef struct request {
     const ent_source *source;
@@ -53,13 +71,13 @@ static void set_ranks(ent_ranked *ranked, size_t n_ranked, uint64_t n, const voi
     const request *request = user;
     const entrol_rule *rule = request->rule;
     const shares of = shares_of(rule);
-    const uint64_t count = least_of(rule->count, n);
+    const uint64_t count = count_of(rule, n);
     for (size_t j = 0; j < n_ranked; j++) {
         const double q = of.q[ranked[j].index];
         if (!isnan(q))
             ranked[j].k = ent_quantile_rank(n, q, request->options.method);
         else
-            ranked[j].k = rule->kind == ENTROL_RULE_HIGH_COUNT ? n - least_of(count, n) : count ? count - 1 : 0;
+            ranked[j].k = is_high_count(rule) ? n - count : count ? count - 1 : 0;
         if (ranked[j].k >= n) /* a count of 0 */
             ranked[j].k = n - 1;
     }
@@ -71,8 +89,8 @@ static size_t list_ranks(ent_ranked ranked[2], const entrol_rule *rule) {
     for (size_t i = 0; i < 2; i++)
         if (!isnan(of.q[i]))
             ranked[n++] = (ent_ranked){.index = i};
-    if (rule->kind == ENTROL_RULE_LOW_COUNT || rule->kind == ENTROL_RULE_HIGH_COUNT)
-        ranked[n++] = (ent_ranked){.index = rule->kind == ENTROL_RULE_LOW_COUNT};
+    if (is_count(rule))
+        ranked[n++] = (ent_ranked){.index = !is_high_count(rule)};
     return n;
 }
 
@@ -94,8 +112,19 @@ static void count_beyond(entrol_context *context, const ent_values *part, void *
     }
 }
 
-/* How many of this rank's ties are kept of `n`: those of lower ranks come first. */
-static entrol_status share_ties(entrol_context *context, uint64_t *n_of_tie, uint64_t n, uint64_t n_own) {
+/* The next of the tied values, kept or not: with a seed each subset of them is as likely as any other (Knuth, The Art
+ * of Computer Programming 2, 3.4.2, algorithm S). It depends on the seed and on how many ties came before. */
+static int take_tie(entrol_bounds *bounds) {
+    const uint64_t draw = bounds->tie_seed ? ent_random_below(bounds->tie_seed, bounds->n_drawn, bounds->n_ties) : 0;
+    const int kept = draw < bounds->n_of_tie;
+    bounds->n_drawn++;
+    bounds->n_ties -= bounds->n_ties > 0;
+    bounds->n_of_tie -= (uint64_t)kept;
+    return kept;
+}
+
+/* Takes the ties of lower ranks, which come first. */
+static entrol_status share_ties(entrol_context *context, entrol_bounds *bounds, uint64_t n_own) {
     const entrol_comm comm = ent_comm(context);
     uint64_t alone[2], *of_ranks = comm.size > 1 ? ent_allocate(context, (comm.size + 1) * sizeof *of_ranks) : alone;
     entrol_status status = ent_agree(context, of_ranks ? ENTROL_OK : ENTROL_ERROR_MEMORY);
@@ -104,9 +133,11 @@ static entrol_status share_ties(entrol_context *context, uint64_t *n_of_tie, uin
             of_ranks[i] = i == comm.rank ? n_own : 0;
         status = ent_add_up(context, status, of_ranks, comm.size);
     }
+    for (size_t i = 0; status == ENTROL_OK && i < comm.size; i++)
+        bounds->n_ties += of_ranks[i];
     for (size_t i = 0; status == ENTROL_OK && i < comm.rank; i++)
-        n -= least_of(n, of_ranks[i]);
-    *n_of_tie = least_of(n, n_own);
+        for (uint64_t j = 0; j < of_ranks[i]; j++)
+            take_tie(bounds);
     if (of_ranks != alone)
         ent_release(context, of_ranks);
     return status;
@@ -114,9 +145,9 @@ static entrol_status share_ties(entrol_context *context, uint64_t *n_of_tie, uin
 
 /* Exactly `count` values, or all of them: those beyond the k-th, and as many of its equals as are missing. */
 static entrol_status limit_count(entrol_context *context, entrol_bounds *out, const request *request) {
-    const int is_high = request->rule->kind == ENTROL_RULE_HIGH_COUNT;
+    const int is_high = is_high_count(request->rule);
     double *bound = is_high ? &out->low : &out->high;
-    const uint64_t n = least_of(request->rule->count, out->n_valid);
+    const uint64_t n = count_of(request->rule, out->n_valid);
     if (n == 0) {
         *bound = (double)NAN;
         return ENTROL_OK;
@@ -126,7 +157,9 @@ static entrol_status limit_count(entrol_context *context, entrol_bounds *out, co
     uint64_t n_beyond[2] = {own.n, 0};
     status = ent_add_up(context, status, n_beyond, 1);
     out->tie = *bound;
-    return status == ENTROL_OK ? share_ties(context, &out->n_of_tie, n - n_beyond[0], own.n_at) : status;
+    out->n_of_tie = n - n_beyond[0];
+    out->tie_seed = request->rule->tie_seed;
+    return status == ENTROL_OK ? share_ties(context, out, own.n_at) : status;
 }
 
 /* The bounds, from what was found of the ranks that they need. */
@@ -142,9 +175,7 @@ static entrol_status make_bounds(entrol_context *context, entrol_bounds *out, co
         *bound = isnan(q) ? (double)ranked[j].value
                           : ent_quantile_value(&ranked[j], out->n_valid, q, request->options.method);
     }
-    if (rule->kind == ENTROL_RULE_LOW_COUNT || rule->kind == ENTROL_RULE_HIGH_COUNT)
-        return limit_count(context, out, request);
-    return ENTROL_OK;
+    return is_count(rule) ? limit_count(context, out, request) : ENTROL_OK;
 }
 
 static entrol_status find_bounds(entrol_context *context, entrol_bounds *bounds, entrol_diagnosis *diagnosis,
@@ -158,8 +189,8 @@ static entrol_status find_bounds(entrol_context *context, entrol_bounds *bounds,
     const uint64_t n = census.n_valid - census.n_nan;
     if (status != ENTROL_OK)
         return status;
-    *bounds =
-        (entrol_bounds){(double)NAN, (double)NAN, (double)NAN, 0, policy == ENTROL_NAN_IGNORE ? n : census.n_valid};
+    *bounds = (entrol_bounds){.low = (double)NAN, .high = (double)NAN, .tie = (double)NAN};
+    bounds->n_valid = policy == ENTROL_NAN_IGNORE ? n : census.n_valid;
     if (diagnosis && census.n_nan && policy == ENTROL_NAN_ERROR)
         ent_diagnose_values(diagnosis, &census, policy);
     return n && (!census.n_nan || policy == ENTROL_NAN_IGNORE) ? make_bounds(context, bounds, request, ranked, n_ranked)
@@ -174,6 +205,8 @@ static int rule_is_sound(const entrol_rule *rule) {
     switch (rule->kind) {
     case ENTROL_RULE_LOW_SHARE:
     case ENTROL_RULE_HIGH_SHARE:
+    case ENTROL_RULE_LOW_EXACT:
+    case ENTROL_RULE_HIGH_EXACT:
         return is_share(rule->share);
     case ENTROL_RULE_LOW_COUNT:
     case ENTROL_RULE_HIGH_COUNT:
@@ -194,10 +227,8 @@ void entrol_apply_bounds(entrol_bounds *bounds, uint8_t *keep, entrol_selection 
     for (size_t i = 0; i < n_values; i++) {
         const double value = ent_values_has(&view, i) ? (double)values[i] : (double)NAN;
         int kept = value >= bounds->low && value <= bounds->high;
-        if (kept && value == bounds->tie) {
-            kept = bounds->n_of_tie > 0;
-            bounds->n_of_tie -= (uint64_t)kept;
-        }
+        if (kept && value == bounds->tie)
+            kept = take_tie(bounds);
         done.n_ties += (value == bounds->low && !low_is_open) || (value == bounds->high && !high_is_open);
         done.n_kept += (size_t)kept;
         if (keep)
@@ -223,7 +254,7 @@ static const char *bad_argument(const entrol_context *context, const ent_source 
 static uint64_t digest_of(const request *request) {
     const entrol_rule *rule = request->rule;
     const double numbers[3] = {rule->share, rule->low, rule->high};
-    const uint64_t others[4] = {(uint64_t)rule->kind, rule->count, (uint64_t)request->options.method,
+    const uint64_t others[5] = {(uint64_t)rule->kind, rule->count, rule->tie_seed, (uint64_t)request->options.method,
                                 (uint64_t)request->options.nan};
     return ent_digest(ent_digest(0, numbers, sizeof numbers), others, sizeof others);
 }

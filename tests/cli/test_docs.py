@@ -50,6 +50,14 @@ class Rules(unittest.TestCase):
                 want = ["true" if mark == "#" else "false" for mark in marks.split()]
                 self.assertEqual(done.stdout, line[:-2] + b', "keep": [%s]}\n' % ",".join(want).encode())
 
+    def test_the_table_of_recipes_is_the_registry(self):
+        """Every row is what --help says of the recipe, and no recipe is without a row."""
+        said = " ".join(subprocess.run([ENTROL, "select", "--help"], capture_output=True, text=True).stdout.split())
+        rows = re.findall(r"^\| [a-z-]* *\| `(.+?)` \| `(.+?)` \| (.+?) \| (.+?) \|$", read("rules.md"), re.MULTILINE)
+        for name, rule, says, source in rows:
+            self.assertIn(f"{name}: {rule}; {says} ({source})", said)
+        self.assertEqual(len(rows), len(re.findall(r" [a-z0-9-]+: (?:--level sample |--scope \S+ )*--by ", said)))
+
     def test_the_bad_rule_is_answered_so(self):
         text = re.search(r'^    (entrol: --keep "(.*?)".*\n(?:    .*\n)+)', read("rules.md"), re.MULTILINE)
         done = subprocess.run([ENTROL, "select", "--keep", text.group(2)], capture_output=True, text=True)

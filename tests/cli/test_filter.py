@@ -90,9 +90,10 @@ class WithoutAModel(Case):
                                                  self.write("t.jsonl", b'{"text":"a"}')))
 
     def test_flags(self):
-        self.assertIn("--keep RULE or --mask RULE", self.refused(self.write("a.txt", b"a text")))
+        self.assertIn("--keep RULE, --mask RULE", self.refused(self.write("a.txt", b"a text")))
         self.assertIn("^", self.refused("--keep=lowest", self.write("a.txt", b"a text")))
-        self.assertIn("later version", self.refused("--for=noise"))
+        self.assertIn("chooses tokens, not samples", self.refused("--for=noise", self.write("a.txt", b"a text")))
+        self.assertIn("--scope group:class", self.refused("--recipe=flexmatch", self.write("a.txt", b"a text")))
         # without llama.cpp in the build, that is what is said first
         self.assertRegex(self.refused("--keep=low:1", "-m", self.path("nowhere.gguf"), self.write("a.txt", b"a text")),
                          "nowhere.gguf|built without llama.cpp")

@@ -567,28 +567,8 @@ class Flags(Files):
         self.assertIn("empty", self.refused("--keep="))
 
     def test_keep_or_mask(self):
-        self.assertIn("--keep RULE or --mask RULE", self.refused())
+        self.assertIn("--keep RULE, --mask RULE", self.refused())
         self.assertIn("exclude each other", self.refused("--keep=low:1", "--mask=low:1"))
-
-    def test_purposes_and_recipes_come_later(self):
-        for purpose in ("self-training", "active-learning", "distillation", "noise", "defects", "reinforcement"):
-            message = self.refused("--for", purpose)
-            self.assertIn("later version", message)
-            self.assertRegex(message, r"--(keep|mask) ")
-        for recipe in ("fixmatch", "robustft", "8020", "se-kd"):
-            self.assertRegex(self.refused("--recipe", recipe), r"later version.*--keep ")
-        self.assertIn("no rule", self.refused("--recipe", "rho1"))
-        self.assertIn("did you mean noise", self.refused("--for", "nois"))
-
-    def test_the_rules_that_stand_in_are_rules(self):
-        """What the messages and the examples of --help advise can be typed."""
-        advice = [self.refused("--for", p) for p in ("self-training", "active-learning", "distillation", "noise",
-                                                     "defects", "reinforcement")] + [run("select", "--help").stdout.decode()]
-        path = self.write("in.jsonl", [{"token_id": [1, 2], "byte_start": [0, 1], "byte_end": [1, 2],
-                                        "logprob": [-1.0, -2.0], "entropy": [1.0, 2.0]}])
-        for text in advice:
-            for flag, rule in re.findall(r"(--keep|--mask) ((?:low|high):[0-9]+%?)", text):
-                self.select(flag, rule, path)
 
     def test_units(self):
         path = self.write("in.jsonl", [{"entropy": [1.0, 2.0, 4.0], "rank": [1, 2, 3]}])
@@ -625,7 +605,7 @@ class Manifest(Files):
                          {"by": "entropy", "level": "token", "scope": "corpus", "emit": "records", "unit": "nat"})
         self.assertEqual(manifest["threshold"], {"low": 4.0, "high": None, "from": "the last value within the count"})
         self.assertEqual(manifest["counts"], {"documents": 2, "documents_kept": 1, "valid": 5, "kept": 3, "ties": 1,
-                                              "missing": 1, "nan": 1, "untrained": 0})
+                                              "missing": 1, "nan": 1, "duplicates": 0, "undecided": 0, "untrained": 0})
         self.assertEqual(manifest["inputs"], [{"path": path, "sha256": digest, "manifest": {"model_sha256": "abc"}}])
 
     def test_command_is_whole(self):

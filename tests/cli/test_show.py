@@ -305,7 +305,9 @@ class Ends(unittest.TestCase):
             self.assertIn("expected a whole number from 1 to", show(self.text, option, "0")[2])
 
     def test_a_missing_column_is_named_with_its_file(self):
-        hints = {"keep": "; entrol select writes it", "weight": "", "entropy_lower": "", "entropy_upper": "",
+        hints = {"keep": "; entrol select writes it", "weight": "; entrol select writes it",
+                 "entropy_lower": "; entrol score writes it of recorded log-probabilities",
+                 "entropy_upper": "; entrol score writes it of recorded log-probabilities",
                  "renyi": "; entrol score --columns renyi writes it"}
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "a.jsonl")

@@ -1,0 +1,90 @@
+/* --preview: what each share of the values costs, before anything is written. */
+#include "select.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Shares of the curve, in percent. */
+static const double shares[] = {1, 2, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95, 98, 99};
+enum { N_SHARES = sizeof(shares) / sizeof(shares[0]), WIDTH = 40 };
+
+static bool find_quantiles(double quantiles[2 * N_SHARES], entrol_context *context, const select_settings *settings,
+                           const select_values *values, trouble *trouble) {
+    double q[2 * N_SHARES];
+    select_stream blocks;
+    for (size_t i = 0; i < N_SHARES; i++) {
+        q[i] = shares[i] / 100;
+        q[N_SHARES + i] = (100 - shares[i]) / 100;
+    }
+    if (!select_stream_begin(&blocks, values, trouble))
+        return false;
+    const entrol_stream stream = select_stream_of(&blocks);
+    const entrol_status status =
+        entrol_quantile_of_stream(context, quantiles, NULL, &stream, q, 2 * N_SHARES, &settings->quantiles);
+    select_stream_end(&blocks);
+    return status == ENTROL_OK || trouble_set(trouble, "no quantiles: %s", entrol_status_string(status));
+}
+
+/* A bar as long as the value, from the least to the greatest of the curve. */
+static void print_bar(double value, double least, double greatest) {
+    const double place = greatest > least ? (value - least) / (greatest - least) : 0;
+    const int n = isfinite(place) ? (int)lround(place * WIDTH) : 0;
+    printf("  %.*s\n", n < 0 ? 0 : n > WIDTH ? WIDTH : n, "########################################");
+}
+
+static void print_curve(const select_settings *settings, const double quantiles[2 * N_SHARES], uint64_t n_valid) {
+    const char *unit = select_unit(settings);
+    printf("%8s  %16s  %16s  %14s\n", "share", "low: at most", "high: at least", "about");
+    for (size_t i = 0; i < N_SHARES; i++) {
+        printf("%6g %%  %16.6g  %16.6g  %14.0f", shares[i], select_in_unit(settings, quantiles[i]),
+               select_in_unit(settings, quantiles[N_SHARES + i]), shares[i] / 100 * (double)n_valid);
+        print_bar(quantiles[i], quantiles[0], quantiles[N_SHARES - 1]);
+    }
+    printf("values are of %s%s%s\n", settings->by, *unit ? ", in" : "", unit);
+}
+
+/* What the rule itself comes to. */
+static bool print_rule(entrol_context *context, const select_settings *settings, const select_scope *scope,
+                       const char *name, const char *noun, trouble *trouble) {
+    select_tally tally = SELECT_TALLY_INIT;
+    select_decision decision;
+    select_told told = {0};
+    const uint64_t n = select_values_count(&scope->values);
+    bool found = true;
+    bool ok = select_decision_begin(&decision, &tally, context, settings, scope, &settings->rule, trouble);
+    for (uint64_t done = 0; ok && done < n; done += told.n) {
+        told.n = 0;
+        ok = select_decision_next(&decision, n - done < SELECT_BLOCK ? (size_t)(n - done) : SELECT_BLOCK, &told, &found,
+                                  trouble);
+    }
+    if (ok)
+        printf("%s%s--%s %s keeps %" PRIu64 " of %" PRIu64 " %s (%.6g %%)", name != NULL ? name : "",
+               name != NULL ? ": " : "", settings->is_mask ? "mask" : "keep", select_rule_text(settings), tally.n_kept,
+               tally.n_valid, noun, tally.n_valid > 0 ? 100 * (double)tally.n_kept / (double)tally.n_valid : 0);
+    if (ok && tally.n_undecided > 0)
+        printf(", %" PRIu64 " undecided", tally.n_undecided);
+    if (ok)
+        putchar('\n');
+    select_told_free(&told);
+    select_decision_end(&decision);
+    return ok;
+}
+
+bool select_preview(entrol_context *context, const select_settings *settings, const select_scope *scope,
+                    const char *name, const char *noun, trouble *trouble) {
+    double quantiles[2 * N_SHARES];
+    uint64_t n_valid = 0;
+    if (name != NULL)
+        return print_rule(context, settings, scope, name, noun, trouble);
+    if (!find_quantiles(quantiles, context, settings, &scope->values, trouble))
+        return false;
+    for (size_t i = 0; i < scope->values.n; i++)
+        n_valid += scope->values.valid[i];
+    n_valid += scope->values.n_spooled; /* about */
+    print_curve(settings, quantiles, n_valid);
+    if (scope->has_upper)
+        printf("of each value only bounds are known: these are the lower ones\n");
+    return print_rule(context, settings, scope, NULL, noun, trouble);
+}

@@ -141,6 +141,8 @@ static bool check_flags(score_run *run, trouble *trouble) {
 static bool check_inputs(score_run *run, trouble *trouble) {
     if (!score_inputs_look(run, trouble))
         return false;
+    if (run->companion != NULL && !run->companion->check_inputs(run->companion->user, run, trouble))
+        return false;
     if (run->targets != NULL && (run->n_logits != 1 || run->n_inputs != 1))
         return trouble_set(trouble, "--targets goes with one logits file");
     if (run->settings.compat != NULL && (run->n_inputs != 1 || run->n_logits > 0))
@@ -180,9 +182,10 @@ static bool begin_output(score_run *run, trouble *trouble) {
     if (run->output == NULL || run->journal_path == NULL)
         return run->output != NULL;
     run->journal = score_journal_begin(run->journal_path, run->settings_json, trouble);
-    if (run->journal == NULL || run->settings.n_pack == 1)
+    bool can_resume = run->settings.n_pack == 1 && run->companion == NULL;
+    if (run->journal == NULL || can_resume)
         return run->journal != NULL;
-    score_journal_close(run->journal, true); /* nothing is resumed with --pack: no journal, nor an earlier run's */
+    score_journal_close(run->journal, true); /* nothing is resumed: no journal, nor an earlier run's */
     run->journal = NULL;
     return true;
 }
@@ -271,7 +274,7 @@ static void print_warnings(const score_run *run) {
 }
 
 static void print_summary(const score_run *run) {
-    score_summary_print(&run->summary, run->context, run->unit);
+    score_summary_print(&run->summary, run->context, run->unit, run->companion);
     bool is_compat = run->settings.compat != NULL && run->perplexity.n_chunks > 0; /* else --sample chose nothing */
     if (is_compat && isnan(run->perplexity.error))
         fprintf(stderr, "Unexpected negative standard deviation of log(prob)\n");
@@ -343,7 +346,7 @@ static void close_run(score_run *run) {
 }
 
 /* Standard input where no file is named, as filters do. */
-static bool take_inputs(score_run *run, const operands *operands, trouble *trouble) {
+static bool take_inputs(score_run *run, const operands *operands, const char *command, trouble *trouble) {
     static char dash[] = "-";
     static char *standard_input[] = {dash};
     run->inputs = operands->items;
@@ -351,30 +354,35 @@ static bool take_inputs(score_run *run, const operands *operands, trouble *troub
     if (run->n_inputs > 0)
         return true;
     if (isatty(STDIN_FILENO))
-        return trouble_set(trouble, "score: nothing to score: name a file, or - for standard input");
+        return trouble_set(trouble, "%s: nothing to %s: name a file, or - for standard input", command, command);
     run->inputs = standard_input;
     run->n_inputs = 1;
     return true;
+}
+
+int score_run_command(score_run *run, const operands *operands, int argc, char **argv) {
+    trouble trouble = {""};
+    int exit_code = EXIT_ERROR;
+    if (!take_inputs(run, operands, argv[0], &trouble) || !check_flags(run, &trouble) || !check_inputs(run, &trouble) ||
+        (run->context = open_context((size_t)run->settings.n_threads, &trouble)) == NULL) {
+        message_trouble(&trouble);
+    } else {
+        score_stop_install();
+        exit_code = score(run, argc, argv);
+    }
+    close_run(run);
+    return exit_code;
 }
 
 static int run_score(const command *command, int argc, char **argv) {
     score_run run = {.settings = SCORE_SETTINGS_INIT, .level = "token", .unit = "bits"};
     option options[N_OPTIONS];
     operands operands;
-    trouble trouble = {""};
     int exit_code = EXIT_DONE;
     fill_options(options, &run);
     if (!options_parse(command, options, N_OPTIONS, argc, argv, &operands, &exit_code))
         return exit_code;
-    if (!take_inputs(&run, &operands, &trouble) || !check_flags(&run, &trouble) || !check_inputs(&run, &trouble) ||
-        (run.context = open_context((size_t)run.settings.n_threads, &trouble)) == NULL) {
-        exit_code = message_trouble(&trouble);
-    } else {
-        score_stop_install();
-        exit_code = score(&run, argc, argv);
-    }
-    close_run(&run);
-    return exit_code;
+    return score_run_command(&run, &operands, argc, argv);
 }
 
 const command command_score = {

@@ -19,6 +19,7 @@ static const command *const commands[] = {
     &command_score,
     &command_select,
     &command_filter,
+    &command_compare,
     &command_show,
     &command_report,
     &command_entropy,

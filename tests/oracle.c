@@ -277,6 +277,41 @@ void oracle_compare(oracle_pair *pair, const double *p, const double *q, const u
     free(log_q);
 }
 
+/* A column of probabilities p[m] = e^log_p[m], of which the greatest is e^top, and its terms of the three sums. */
+static void mix_column(oracle_mixture *mixture, const long double *log_p, size_t n_rows) {
+    long double top = log_p[0], above = 0;
+    for (size_t m = 1; m < n_rows; m++)
+        top = fmaxl(top, log_p[m]);
+    if (top == (long double)-INFINITY)
+        return;
+    for (size_t m = 0; m < n_rows; m++) /* mean / greatest - 1, which keeps its digits near 0 */
+        above += expm1l(log_p[m] - top) / (long double)n_rows;
+    const long double log_mean = top + log1pl(above), mean = expl(log_mean);
+    mixture->mean_entropy -= mean > 0 ? mean * log_mean : 0;
+    for (size_t m = 0; m < n_rows; m++) {
+        const long double p = expl(log_p[m]);
+        mixture->information += divergence(log_p[m], log_mean) / (long double)n_rows;
+        mixture->textbook_information += p > 0 ? p * log_p[m] / (long double)n_rows : 0;
+    }
+}
+
+void oracle_mix(oracle_mixture *mixture, const double *const *rows, size_t n_rows, const unsigned char *allowed,
+                size_t n, double temperature) {
+    long double **log_p = calloc(n_rows, sizeof *log_p), column[64];
+    *mixture = (oracle_mixture){.information = 0};
+    for (size_t m = 0; m < n_rows; m++)
+        log_p[m] = log_probabilities(rows[m], allowed, n, temperature);
+    for (size_t i = 0; i < n; i++) {
+        for (size_t m = 0; m < n_rows; m++)
+            column[m] = log_p[m][i];
+        mix_column(mixture, column, n_rows);
+    }
+    mixture->textbook_information += mixture->mean_entropy;
+    for (size_t m = 0; m < n_rows; m++)
+        free(log_p[m]);
+    free(log_p);
+}
+
 void oracle_differentiate_pair(oracle_gradient *gradient, const double *p, const double *q,
                                const unsigned char *allowed, size_t n, double temperature, const double by[2]) {
     long double *log_p = log_probabilities(p, allowed, n, temperature);
@@ -318,81 +353,4 @@ size_t oracle_top(int64_t *columns, const double *logits, const unsigned char *a
         columns[n_found] = (int64_t)best;
     }
     return n_found;
-}
-
-/* Sign, exponent and fraction of the two half formats: IEEE binary16 (5, 10) and bfloat16 (8, 7). */
-static double decode_half(uint16_t bits, int fraction_bits, int bias) {
-    const int exponent_mask = (1 << (15 - fraction_bits)) - 1;
-    const int exponent = (bits >> fraction_bits) & exponent_mask, fraction = bits & ((1 << fraction_bits) - 1);
-    const double sign = bits & 0x8000 ? -1 : 1;
-    if (exponent == exponent_mask)
-        return fraction ? NAN : sign * INFINITY;
-    if (exponent == 0)
-        return sign * ldexp(fraction, 1 - bias - fraction_bits);
-    return sign * ldexp(fraction + (1 << fraction_bits), exponent - bias - fraction_bits);
-}
-
-double oracle_decode(entrol_dtype dtype, const void *data, size_t index) {
-    const char *place = (const char *)data + index * entrol_dtype_size(dtype);
-    double f64;
-    float f32;
-    uint16_t half;
-    switch (dtype) {
-    case ENTROL_F64:
-        memcpy(&f64, place, sizeof f64);
-        return f64;
-    case ENTROL_F32:
-        memcpy(&f32, place, sizeof f32);
-        return (double)f32;
-    case ENTROL_F16:
-        memcpy(&half, place, sizeof half);
-        return decode_half(half, 10, 15);
-    default:
-        memcpy(&half, place, sizeof half);
-        return decode_half(half, 7, 127);
-    }
-}
-
-/* The half whose value is nearest, ties to the even pattern, found by bisection over the non-negative patterns. */
-static uint16_t encode_half(double value, int fraction_bits, int bias) {
-    const uint16_t sign = signbit(value) ? 0x8000 : 0;
-    const uint16_t infinity = (uint16_t)(0x7fff - ((1 << fraction_bits) - 1));
-    const double size = fabs(value);
-    if (isnan(value))
-        return (uint16_t)(infinity + 1);
-    if (isinf(value))
-        return sign | infinity;
-    uint16_t low = 0, high = infinity; /* value of low <= size; infinity stands for the next power of two */
-    while (high - low > 1) {
-        const uint16_t middle = (uint16_t)((low + high) / 2);
-        if (decode_half(middle, fraction_bits, bias) <= size)
-            low = middle;
-        else
-            high = middle;
-    }
-    const double below = decode_half(low, fraction_bits, bias);
-    const double above = high == infinity ? ldexp(1, bias + 1) : decode_half(high, fraction_bits, bias);
-    const int up = size - below > above - size || (size - below == above - size && (low & 1));
-    return sign | (up ? high : low);
-}
-
-void oracle_encode(entrol_dtype dtype, void *data, size_t index, double value) {
-    char *place = (char *)data + index * entrol_dtype_size(dtype);
-    const float f32 = (float)value;
-    uint16_t half;
-    switch (dtype) {
-    case ENTROL_F64:
-        memcpy(place, &value, sizeof value);
-        return;
-    case ENTROL_F32:
-        memcpy(place, &f32, sizeof f32);
-        return;
-    case ENTROL_F16:
-        half = encode_half(value, 10, 15);
-        break;
-    default:
-        half = encode_half(value, 7, 127);
-        break;
-    }
-    memcpy(place, &half, sizeof half);
 }

@@ -52,6 +52,14 @@ typedef struct oracle_pair {
 void oracle_compare(oracle_pair *pair, const double *p, const double *q, const unsigned char *allowed, size_t n,
                     double temperature);
 
+/* n_rows rows of the same columns that oracle_measure finds no trouble in: the mean of KL(p_m || mean of all p), as a
+ * sum of terms that are not negative; the same as H(mean) - mean H(p_m); and H(mean). */
+typedef struct oracle_mixture {
+    long double information, textbook_information, mean_entropy;
+} oracle_mixture;
+void oracle_mix(oracle_mixture *mixture, const double *const *rows, size_t n_rows, const unsigned char *allowed,
+                size_t n, double temperature);
+
 /* The gradient by p's logits of by[0] KL(p||q) + by[1] KL(q||p); of its two parts the greatest |element|. 0 where p's
  * column may not happen. */
 void oracle_differentiate_pair(oracle_gradient *gradient, const double *p, const double *q,

@@ -137,6 +137,6 @@ entrol_status entrol_llama_score_compat(entrol_llama *llama, entrol_context *con
     if (status == ENTROL_OK && result != NULL) {
         *result = estimate(&job, n_chunks);
     }
-    ent_llama_give_seconds(options, llama);
+    ent_llama_give_seconds(options, llama->seconds);
     return status;
 }

@@ -33,10 +33,10 @@ bool ent_llama_take_options(entrol_llama_score_options *taken, const entrol_llam
     return given == NULL || ent_llama_take(taken, given, sizeof *taken);
 }
 
-void ent_llama_give_seconds(entrol_llama_score_options *given, const entrol_llama *llama) {
+void ent_llama_give_seconds(entrol_llama_score_options *given, double seconds) {
     const size_t end = offsetof(entrol_llama_score_options, seconds_in_model) + sizeof given->seconds_in_model;
     if (given != NULL && given->size >= end) {
-        given->seconds_in_model = llama->seconds;
+        given->seconds_in_model = seconds;
     }
 }
 

@@ -115,6 +115,27 @@ entrol_status entrol_llama_score(entrol_llama *llama, entrol_context *context, c
                                  entrol_diagnosis *diagnosis, const int32_t *tokens, size_t n_tokens, size_t first,
                                  entrol_llama_score_options *options);
 
+/* Is given rows [first_row, first_row + logits->n_rows) of a document's record under several models: logits[i] are
+ * those of model i, there until it returns; targets are the tokens that came. Where a row of model i is in trouble it
+ * sets is_bad[i] (0 before) to 1, so that nothing of it is left for the next window. Anything but OK stops. */
+typedef entrol_status (*entrol_llama_rows)(void *user, size_t first_row, const entrol_matrix *logits,
+                                           const int64_t *targets, int *is_bad);
+
+#define ENTROL_LLAMA_MAX_TOGETHER 16
+
+/* Reads one document with several models in lockstep: the same tokens in the same windows, those of entrol_llama_score
+ * for the least context and the least batch of any. So their logits can be compared row by row, and exist for one batch
+ * at a time. The first row of a document is not given where there is no BOS to predict it. The models have as many
+ * tokens and the same BOS, else ARGUMENT, as for n_llamas from 1 to ENTROL_LLAMA_MAX_TOGETHER; options->measure is not
+ * used. Whether equal ids are equal tokens, entrol_llama_token_text tells. */
+entrol_status entrol_llama_score_together(entrol_llama *const *llamas, size_t n_llamas, entrol_diagnosis *diagnosis,
+                                          const int32_t *tokens, size_t n_tokens, size_t first, entrol_llama_rows rows,
+                                          void *user, entrol_llama_score_options *options);
+
+/* A token as it stands in the model's vocabulary ("\xe2\x96\x81the", "<0x0A>"), which lives as long as the model; NULL
+ * for a number that is no token. */
+const char *entrol_llama_token_text(const entrol_llama *llama, int32_t token);
+
 /* One of several documents that are scored together: what entrol_llama_score takes of it. */
 typedef struct entrol_llama_document {
     const entrol_record *record;

@@ -45,7 +45,7 @@ bool ent_llama_take(void *out, const void *in, size_t known_size);
 bool ent_llama_take_options(entrol_llama_score_options *taken, const entrol_llama_score_options *given);
 
 /* Writes this call's seconds into the caller's options, where they have that member. */
-void ent_llama_give_seconds(entrol_llama_score_options *given, const entrol_llama *llama);
+void ent_llama_give_seconds(entrol_llama_score_options *given, double seconds);
 
 /* Empties the model's memory between windows. */
 void ent_llama_clear(entrol_llama *llama);

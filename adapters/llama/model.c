@@ -268,6 +268,11 @@ size_t entrol_llama_n_ubatch(const entrol_llama *llama) {
     return llama->n_ubatch;
 }
 
+const char *entrol_llama_token_text(const entrol_llama *llama, int32_t token) {
+    const bool exists = token >= 0 && (size_t)token < llama->n_vocab;
+    return exists ? llama_vocab_get_text(llama->vocab, token) : NULL;
+}
+
 int entrol_llama_wants_bos(const entrol_llama *llama) {
     return llama->bos >= 0;
 }

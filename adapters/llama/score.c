@@ -1,4 +1,5 @@
-/* Scoring documents: one by one in windows, a micro-batch of logits at a time, or several short ones in one decode. */
+/* Scoring documents: one by one in windows, a micro-batch of logits at a time, by one model or by several in lockstep;
+ * or several short ones in one decode. */
 #include "internal.h"
 #include "windows.h"
 
@@ -7,7 +8,11 @@
 
 /* One call's arguments. */
 typedef struct scoring {
-    entrol_llama *llama;
+    entrol_llama *llama;             /* the first of the models */
+    entrol_llama *const *llamas;     /* all of them, which agree on the tokens and the BOS */
+    size_t n_llamas, n_ctx, n_batch; /* the last two are the least of any */
+    entrol_llama_rows rows;          /* gets their logits; NULL: those of one are measured into the record */
+    void *rows_user;
     entrol_context *context;
     const entrol_record *record;
     entrol_diagnosis *diagnosis;
@@ -54,26 +59,44 @@ static aim aim_at(const scoring *job, const ent_window *window, size_t from, siz
     return (aim){first, to + shift > first ? to + shift : first};
 }
 
-/* Appends the window's positions [from, to) to the batch. */
-static void fill(const scoring *job, const ent_window *window, size_t from, size_t to, size_t sequence) {
-    const size_t n_bos = job->llama->bos >= 0 ? 1 : 0;
+/* Appends the window's positions [from, to) to a model's batch. */
+static void fill(const scoring *job, entrol_llama *llama, const ent_window *window, size_t from, size_t to,
+                 size_t sequence) {
+    const size_t n_bos = llama->bos >= 0 ? 1 : 0;
     for (size_t position = from; position < to; position++) {
         const size_t predicted = window->begin + position + 1 - n_bos;
-        const int32_t token = position < n_bos ? job->llama->bos : job->tokens[predicted - 1];
-        ent_llama_push(job->llama, token, position, sequence, predicted >= window->first_scored);
+        const int32_t token = position < n_bos ? llama->bos : job->tokens[predicted - 1];
+        ent_llama_push(llama, token, position, sequence, predicted >= window->first_scored);
     }
 }
 
-/* Measures the rows that the batch gave for these tokens. */
-static entrol_status reduce(const scoring *job, aim aim, const float *logits) {
+/* Gives the models' rows to the caller. */
+static entrol_status give_rows(const scoring *job, size_t first_row, const float *const *logits, size_t n_rows) {
+    entrol_matrix matrices[ENTROL_LLAMA_MAX_TOGETHER];
+    int is_bad[ENTROL_LLAMA_MAX_TOGETHER] = {0};
+    const size_t n_vocab = job->llama->n_vocab;
+    for (size_t i = 0; i < job->n_llamas; i++) {
+        matrices[i] = (entrol_matrix){logits[i], ENTROL_F32, n_rows, n_vocab, (ptrdiff_t)n_vocab};
+    }
+    const entrol_status status = job->rows(job->rows_user, first_row, matrices, job->llama->targets, is_bad);
+    for (size_t i = 0; i < job->n_llamas; i++) {
+        job->llamas[i]->memory_tainted |= is_bad[i] != 0;
+    }
+    return status;
+}
+
+/* Measures, or gives away, the rows that the batch gave for these tokens under each model. */
+static entrol_status reduce(const scoring *job, aim aim, const float *const *logits) {
+    const size_t first_row = aim.begin - job->first, n_rows = aim.end - aim.begin;
     for (size_t token = aim.begin; token < aim.end; token++) {
         job->llama->targets[token - aim.begin] = job->tokens[token];
     }
-    if (aim.begin == aim.end) {
+    if (n_rows == 0) {
         return ENTROL_OK;
     }
-    return ent_llama_reduce(job->llama, job->context, job->record, aim.begin - job->first, job->diagnosis, logits,
-                            aim.end - aim.begin);
+    return job->rows != NULL
+               ? give_rows(job, first_row, logits, n_rows)
+               : ent_llama_reduce(job->llama, job->context, job->record, first_row, job->diagnosis, logits[0], n_rows);
 }
 
 static entrol_status report(scoring *job, size_t n_rows) {
@@ -84,16 +107,27 @@ static entrol_status report(scoring *job, size_t n_rows) {
     return ENTROL_OK;
 }
 
+/* The window's positions [from, to) through every model. */
+static entrol_status decode(const scoring *job, const float **logits, const ent_window *window, size_t from,
+                            size_t to) {
+    entrol_status status = ENTROL_OK;
+    for (size_t i = 0; i < job->n_llamas && status == ENTROL_OK; i++) {
+        fill(job, job->llamas[i], window, from, to, 0);
+        status = ent_llama_decode(job->llamas[i], &logits[i]);
+    }
+    return status;
+}
+
 static entrol_status score_window(scoring *job, const ent_window *window) {
-    entrol_llama *llama = job->llama;
-    const size_t n_positions = window->end - 1 - window->begin + (llama->bos >= 0 ? 1 : 0);
-    ent_llama_clear(llama);
-    for (size_t from = 0; from < n_positions; from += llama->n_batch) {
-        const size_t to = from + llama->n_batch < n_positions ? from + llama->n_batch : n_positions;
+    const size_t n_positions = window->end - 1 - window->begin + (job->llama->bos >= 0 ? 1 : 0);
+    for (size_t i = 0; i < job->n_llamas; i++) {
+        ent_llama_clear(job->llamas[i]);
+    }
+    for (size_t from = 0; from < n_positions; from += job->n_batch) {
+        const size_t to = from + job->n_batch < n_positions ? from + job->n_batch : n_positions;
         const aim aim = aim_at(job, window, from, to);
-        const float *logits;
-        fill(job, window, from, to, 0);
-        entrol_status status = ent_llama_decode(llama, &logits);
+        const float *logits[ENTROL_LLAMA_MAX_TOGETHER];
+        entrol_status status = decode(job, logits, window, from, to);
         if (status == ENTROL_OK) {
             status = reduce(job, aim, logits);
         }
@@ -108,14 +142,13 @@ static entrol_status score_window(scoring *job, const ent_window *window) {
 }
 
 static ent_window_plan plan_of(const scoring *job, size_t n_tokens) {
-    const entrol_llama *llama = job->llama;
-    const size_t min_context = job->options.min_context == 0 ? llama->n_ctx / 2 : job->options.min_context;
-    return (ent_window_plan){n_tokens, job->first, llama->n_ctx, min_context, llama->bos >= 0};
+    const size_t min_context = job->options.min_context == 0 ? job->n_ctx / 2 : job->options.min_context;
+    return (ent_window_plan){n_tokens, job->first, job->n_ctx, min_context, job->llama->bos >= 0};
 }
 
 static entrol_status score_windows(scoring *job, size_t n_tokens) {
     const ent_window_plan plan = plan_of(job, n_tokens);
-    if (!plan.has_bos && job->first == 0 && n_tokens > 0) {
+    if (!plan.has_bos && job->first == 0 && n_tokens > 0 && job->record != NULL) {
         no_distribution(job->record);
     }
     ent_window window;
@@ -128,51 +161,103 @@ static entrol_status score_windows(scoring *job, size_t n_tokens) {
     return ENTROL_OK;
 }
 
-static entrol_status check(const scoring *job, size_t n_tokens) {
-    if (job->llama == NULL || job->context == NULL || job->record == NULL) {
-        return ent_llama_bad(job->diagnosis, job->llama == NULL     ? "llama"
-                                             : job->context == NULL ? "context"
-                                                                    : "record");
+/* Takes the models, and the least context and batch of any; false where they cannot go together. */
+static bool take_models(scoring *job, entrol_llama *const *llamas, size_t n_llamas) {
+    if (llamas == NULL || n_llamas < 1 || n_llamas > ENTROL_LLAMA_MAX_TOGETHER) {
+        return false;
     }
-    if (job->llama->context == NULL) {
+    for (size_t i = 0; i < n_llamas; i++) {
+        const entrol_llama *llama = llamas[i];
+        if (llama == NULL || llama->n_vocab != llamas[0]->n_vocab || llama->bos != llamas[0]->bos) {
+            return false;
+        }
+        job->n_ctx = i == 0 || llama->n_ctx < job->n_ctx ? llama->n_ctx : job->n_ctx;
+        job->n_batch = i == 0 || llama->n_batch < job->n_batch ? llama->n_batch : job->n_batch;
+    }
+    job->llama = llamas[0];
+    job->llamas = llamas;
+    job->n_llamas = n_llamas;
+    return true;
+}
+
+static bool have_weights(const scoring *job) {
+    for (size_t i = 0; i < job->n_llamas; i++) {
+        if (job->llamas[i]->context == NULL) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static entrol_status check(const scoring *job, size_t n_tokens) {
+    if (job->rows == NULL && (job->context == NULL || job->record == NULL)) {
+        return ent_llama_bad(job->diagnosis, job->context == NULL ? "context" : "record");
+    }
+    if (!have_weights(job)) {
         return ENTROL_ERROR_UNSUPPORTED;
     }
     if (job->first > n_tokens) {
         return ent_llama_bad(job->diagnosis, "first");
     }
-    if (job->options.min_context > job->llama->n_ctx - 2) {
+    if (job->options.min_context > job->n_ctx - 2) {
         return ent_llama_bad(job->diagnosis, "min_context");
     }
-    if (job->record->n_top > ENTROL_MAX_TOP) {
+    if (job->record != NULL && job->record->n_top > ENTROL_MAX_TOP) {
         return ent_llama_bad(job->diagnosis, "n_top");
     }
     return ent_llama_check_tokens(job->llama, job->diagnosis, job->tokens, n_tokens);
 }
 
-static entrol_status begin(scoring *job, size_t n_tokens, const entrol_llama_score_options *options) {
+static entrol_status begin(scoring *job, entrol_llama *const *llamas, size_t n_llamas, size_t n_tokens,
+                           const entrol_llama_score_options *options) {
     if (job->diagnosis != NULL) {
         *job->diagnosis = (entrol_diagnosis){0};
     }
     if (!ent_llama_take_options(&job->options, options)) {
         return ent_llama_bad(job->diagnosis, "options");
     }
+    if (!take_models(job, llamas, n_llamas)) {
+        return ent_llama_bad(job->diagnosis, n_llamas == 1 && job->rows == NULL ? "llama" : "llamas");
+    }
     return check(job, n_tokens);
+}
+
+/* The seconds in all models together. */
+static void give_seconds(entrol_llama_score_options *options, const scoring *job) {
+    double seconds = 0;
+    for (size_t i = 0; i < job->n_llamas; i++) {
+        seconds += job->llamas[i]->seconds;
+    }
+    ent_llama_give_seconds(options, seconds);
+}
+
+static entrol_status score(scoring *job, entrol_llama *const *llamas, size_t n_llamas, size_t n_tokens,
+                           entrol_llama_score_options *options) {
+    entrol_status status = begin(job, llamas, n_llamas, n_tokens, options);
+    if (status != ENTROL_OK) {
+        return status;
+    }
+    for (size_t i = 0; i < n_llamas; i++) {
+        llamas[i]->seconds = 0;
+        llamas[i]->measure = job->options.measure;
+    }
+    status = score_windows(job, n_tokens);
+    give_seconds(options, job);
+    return status;
 }
 
 entrol_status entrol_llama_score(entrol_llama *llama, entrol_context *context, const entrol_record *record,
                                  entrol_diagnosis *diagnosis, const int32_t *tokens, size_t n_tokens, size_t first,
                                  entrol_llama_score_options *options) {
-    scoring job = {
-        .llama = llama, .context = context, .record = record, .diagnosis = diagnosis, .tokens = tokens, .first = first};
-    entrol_status status = begin(&job, n_tokens, options);
-    if (status != ENTROL_OK) {
-        return status;
-    }
-    llama->seconds = 0;
-    llama->measure = job.options.measure;
-    status = score_windows(&job, n_tokens);
-    ent_llama_give_seconds(options, llama);
-    return status;
+    scoring job = {.context = context, .record = record, .diagnosis = diagnosis, .tokens = tokens, .first = first};
+    return score(&job, &llama, 1, n_tokens, options);
+}
+
+entrol_status entrol_llama_score_together(entrol_llama *const *llamas, size_t n_llamas, entrol_diagnosis *diagnosis,
+                                          const int32_t *tokens, size_t n_tokens, size_t first, entrol_llama_rows rows,
+                                          void *user, entrol_llama_score_options *options) {
+    scoring job = {.rows = rows, .rows_user = user, .diagnosis = diagnosis, .tokens = tokens, .first = first};
+    return rows == NULL ? ent_llama_bad(diagnosis, "rows") : score(&job, llamas, n_llamas, n_tokens, options);
 }
 
 /* --- Several documents in one decode --- */
@@ -181,22 +266,23 @@ size_t entrol_llama_n_positions(const entrol_llama *llama, size_t n_tokens) {
     return n_tokens == 0 ? 0 : n_tokens - 1 + (llama->bos >= 0 ? 1 : 0);
 }
 
-static scoring scoring_of(entrol_llama *llama, entrol_context *context, const entrol_llama_document *document) {
-    return (scoring){.llama = llama,
-                     .context = context,
-                     .record = document->record,
-                     .diagnosis = document->diagnosis,
-                     .tokens = document->tokens,
-                     .first = document->first};
+/* A document's part of the whole. */
+static scoring scoring_of(const scoring *total, const entrol_llama_document *document) {
+    scoring job = *total;
+    job.record = document->record;
+    job.diagnosis = document->diagnosis;
+    job.tokens = document->tokens;
+    job.first = document->first;
+    return job;
 }
 
 /* Every document must be one window, and all of them one batch. */
-static entrol_status check_packed(entrol_llama *llama, entrol_context *context, const entrol_llama_document *documents,
+static entrol_status check_packed(const scoring *total, entrol_llama *llama, const entrol_llama_document *documents,
                                   size_t n_documents, const entrol_llama_score_options *options) {
     size_t n_positions = 0;
     for (size_t i = 0; i < n_documents; i++) {
-        scoring job = scoring_of(llama, context, &documents[i]);
-        const entrol_status status = begin(&job, documents[i].n_tokens, options);
+        scoring job = scoring_of(total, &documents[i]);
+        const entrol_status status = begin(&job, &llama, 1, documents[i].n_tokens, options);
         if (status != ENTROL_OK) {
             return status;
         }
@@ -220,11 +306,11 @@ static entrol_status reduce_all(scoring *total, const entrol_llama_document *doc
     const float *logits;
     entrol_status status = ent_llama_decode(total->llama, &logits);
     for (size_t i = 0; status == ENTROL_OK && i < n_documents; i++) {
-        scoring job = scoring_of(total->llama, total->context, &documents[i]);
+        const scoring job = scoring_of(total, &documents[i]);
         ent_window window;
         if (only_window(&window, &job, documents[i].n_tokens)) {
             const aim aim = {window.first_scored, window.end};
-            status = reduce(&job, aim, logits);
+            status = reduce(&job, aim, &logits);
             logits += (aim.end - aim.begin) * total->llama->n_vocab;
             total->n_scored += aim.end - aim.begin;
         }
@@ -236,13 +322,13 @@ static entrol_status score_packed(scoring *total, const entrol_llama_document *d
     entrol_llama *llama = total->llama;
     ent_llama_clear(llama);
     for (size_t i = 0; i < n_documents; i++) {
-        const scoring job = scoring_of(llama, total->context, &documents[i]);
+        const scoring job = scoring_of(total, &documents[i]);
         ent_window window;
         if (llama->bos < 0 && job.first == 0 && documents[i].n_tokens > 0) {
             no_distribution(job.record);
         }
         if (only_window(&window, &job, documents[i].n_tokens)) {
-            fill(&job, &window, 0, entrol_llama_n_positions(llama, documents[i].n_tokens), i);
+            fill(&job, llama, &window, 0, entrol_llama_n_positions(llama, documents[i].n_tokens), i);
         }
     }
     return llama->batch.n_tokens == 0 ? ENTROL_OK : reduce_all(total, documents, n_documents);
@@ -251,18 +337,19 @@ static entrol_status score_packed(scoring *total, const entrol_llama_document *d
 entrol_status entrol_llama_score_packed(entrol_llama *llama, entrol_context *context,
                                         const entrol_llama_document *documents, size_t n_documents,
                                         entrol_llama_score_options *options) {
+    scoring total = {.context = context};
     if (documents == NULL && n_documents > 0) {
         return ENTROL_ERROR_ARGUMENT;
     }
-    entrol_status status = check_packed(llama, context, documents, n_documents, options);
+    entrol_status status = check_packed(&total, llama, documents, n_documents, options);
     if (status != ENTROL_OK || n_documents == 0) {
         return status;
     }
-    scoring total = {.llama = llama, .context = context};
-    ent_llama_take_options(&total.options, options); /* checked with each document */
+    take_models(&total, &llama, 1); /* checked with each document, as the options are */
+    ent_llama_take_options(&total.options, options);
     llama->seconds = 0;
     llama->measure = total.options.measure;
     status = score_packed(&total, documents, n_documents);
-    ent_llama_give_seconds(options, llama);
+    ent_llama_give_seconds(options, llama->seconds);
     return status;
 }

@@ -31,6 +31,12 @@ const column_info record_columns[COLUMN_COUNT] = {
     [COLUMN_REFERENCE_LOGPROB] = {"reference_logprob", COLUMN_REAL, false, false,
                                   "ln of its probability under a reference model"},
     [COLUMN_REFERENCE_ENTROPY] = {"reference_entropy", COLUMN_REAL, false, false, "the reference model's entropy"},
+    [COLUMN_KL_PQ] = {"kl_pq", COLUMN_REAL, false, false, "KL(model||reference)"},
+    [COLUMN_KL_QP] = {"kl_qp", COLUMN_REAL, false, false, "KL(reference||model)"},
+    [COLUMN_JSD] = {"jsd", COLUMN_REAL, false, false, "the Jensen-Shannon divergence of the two"},
+    [COLUMN_AGREE] = {"agree", COLUMN_FLAG, false, false, "whether both have the same most probable token"},
+    [COLUMN_MEAN_ENTROPY] = {"mean_entropy", COLUMN_REAL, false, false, "the entropy of the mean of all models"},
+    [COLUMN_BALD] = {"bald", COLUMN_REAL, false, false, "mean_entropy less the mean of their entropies"},
     [COLUMN_KEEP] = {"keep", COLUMN_FLAG, false, false, "whether a rule kept the token"},
     [COLUMN_WEIGHT] = {"weight", COLUMN_REAL, false, false, "the token's weight in a loss"},
 };
@@ -44,6 +50,18 @@ column_id record_find_column(const char *name, size_t n_bytes) {
 
 bool record_can_score(column_id id) {
     return id != COLUMN_ENTROPY_LOWER && id != COLUMN_ENTROPY_UPPER && id < COLUMN_REFERENCE_LOGPROB;
+}
+
+bool record_can_compare(column_id id) {
+    return id >= COLUMN_REFERENCE_LOGPROB && id <= COLUMN_BALD;
+}
+
+bool record_is_measured(const json_t *fields) {
+    for (int id = 0; id < COLUMN_COUNT; id++)
+        if (record_columns[id].type == COLUMN_REAL && id != COLUMN_WEIGHT &&
+            json_is_array(json_object_get(fields, record_columns[id].name)))
+            return true;
+    return json_is_number(json_object_get(fields, "n_tokens")) && json_object_get(fields, "entropy_mean");
 }
 
 void column_free(column *column, size_t n_tokens) {
@@ -165,7 +183,14 @@ static const char *maker_of(column_id id) {
         return "; entrol select writes it";
     case COLUMN_REFERENCE_LOGPROB:
     case COLUMN_REFERENCE_ENTROPY:
-        return "; entrol select --reference takes it from the records of another model";
+        return "; entrol compare writes it, and entrol select --reference takes it from the records of another model";
+    case COLUMN_KL_PQ:
+    case COLUMN_KL_QP:
+    case COLUMN_JSD:
+    case COLUMN_AGREE:
+    case COLUMN_MEAN_ENTROPY:
+    case COLUMN_BALD:
+        return "; entrol compare writes it";
     case COLUMN_ENTROPY_LOWER:
     case COLUMN_ENTROPY_UPPER:
         return "; entrol score writes it of recorded log-probabilities";

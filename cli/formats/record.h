@@ -49,6 +49,12 @@ typedef enum column_id {
     COLUMN_TOP_LOGPROB,
     COLUMN_REFERENCE_LOGPROB,
     COLUMN_REFERENCE_ENTROPY,
+    COLUMN_KL_PQ,
+    COLUMN_KL_QP,
+    COLUMN_JSD,
+    COLUMN_AGREE,
+    COLUMN_MEAN_ENTROPY,
+    COLUMN_BALD,
     COLUMN_KEEP,
     COLUMN_WEIGHT,
     COLUMN_COUNT
@@ -60,6 +66,11 @@ extern const column_info record_columns[COLUMN_COUNT];
 column_id record_find_column(const char *name, size_t n_bytes);
 /* Whether score --columns writes it: bounds come from recorded log-probabilities, marks from select. */
 bool record_can_score(column_id id);
+/* Whether compare --columns writes it besides: what becomes of a row and its references. */
+bool record_can_compare(column_id id);
+
+/* Whether a line's fields hold what was measured: a column of score or compare, or their statistics of documents. */
+bool record_is_measured(const json_t *fields);
 
 /* One column of one document. Exactly one of the arrays is set, n_tokens * width long. */
 typedef struct column {

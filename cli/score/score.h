@@ -3,6 +3,7 @@
 #define CLI_SCORE_SCORE_H
 
 #include "../buffer.h"
+#include "../formats/logits.h"
 #include "../formats/record.h"
 #include "../formats/texts.h"
 #include "../message.h"
@@ -32,6 +33,7 @@ typedef struct score_settings {
     bool wanted[COLUMN_COUNT]; /* columns to write */
     bool named[COLUMN_COUNT];  /* of these, the ones the user named: an error where they cannot be had */
     bool sample_level;         /* statistics per document instead of columns */
+    size_t n_references;       /* compare: how many models or files stand beside the one that is scored */
     text_options texts;
     bool verbose;
 } score_settings;
@@ -84,9 +86,46 @@ void score_columns_gather(document *document, const size_t *rows, size_t n_rows)
 /* Removes the columns that are not wanted. */
 void score_columns_drop(document *document, const score_settings *settings, bool all);
 
-/* --- The scorer: texts under a model --- */
+/* --- A companion: what `entrol compare` sets beside the rows that are scored --- */
 
+struct score_run;
+struct scored_text;
 typedef struct scorer scorer;
+typedef struct scorer_job scorer_job;
+
+/* Rows [first, first + logits.n_rows) of a document that a logits file is, and where they stand in the file. */
+typedef struct score_block {
+    const char *where;
+    document *result;
+    size_t first;
+    size_t array, row; /* which array, and of all its rows the first of these */
+    entrol_matrix logits;
+    const int64_t *targets; /* NULL: none */
+} score_block;
+
+/* Called where a run comes to these things; score has none of it. What fails fills the trouble. */
+typedef struct score_companion {
+    void *user;
+    /* The inputs have been looked at: whether they go with it. And one text, which `where` names. */
+    bool (*check_inputs)(void *user, const struct score_run *run, trouble *trouble);
+    bool (*check_text)(void *user, const char *where, const text_document *text, trouble *trouble);
+    /* The model has been opened; then documents are measured under it and what stands beside it. */
+    bool (*open_models)(void *user, scorer *scorer, trouble *trouble);
+    bool (*score_text)(void *user, scorer *scorer, scorer_job *job, const struct scored_text *text,
+                       const score_columns *columns, trouble *trouble);
+    /* The same of a logits file; `record` is that of the block's rows. */
+    bool (*open_logits)(void *user, const char *where, const logits_file *file, trouble *trouble);
+    bool (*measure_block)(void *user, const entrol_record *record, entrol_diagnosis *diagnosis,
+                          const score_block *block, trouble *trouble);
+    /* A document has all its columns: counts it; or gives it statistics as fields (--level sample). */
+    void (*count)(void *user, const document *document);
+    bool (*sample_fields)(void *user, document *document, trouble *trouble);
+    /* The end: lines of the summary, and what belongs in the manifest. */
+    void (*print)(void *user, const char *unit);
+    bool (*describe)(void *user, json_t *manifest, trouble *trouble);
+} score_companion;
+
+/* --- The scorer: texts under a model --- */
 
 typedef struct scorer_about {
     const char *description, *llama_version;
@@ -100,6 +139,8 @@ typedef int (*scorer_progress)(void *user, size_t n_scored);
 /* Loads the model. `vocabulary_only` for counting tokens. NULL for trouble, also where this build has no llama.cpp. */
 scorer *scorer_open(const score_settings *settings, entrol_context *context, bool vocabulary_only, trouble *trouble);
 void scorer_close(scorer *scorer);
+/* Documents are measured with it from now on, which must outlive the scorer. */
+bool scorer_set_companion(scorer *scorer, const score_companion *companion, trouble *trouble);
 void scorer_on_progress(scorer *scorer, scorer_progress progress, void *user);
 scorer_about scorer_describe(const scorer *scorer);
 size_t scorer_n_tokens(const scorer *scorer);         /* to score in the documents at hand */
@@ -107,14 +148,14 @@ double scorer_seconds_in_model(const scorer *scorer); /* so far */
 
 /* A document to score. `result` (document_free it) gets every column that score_columns_begin adds, byte offsets, and
  * the fields: the line's own, "id" (own or default_id), and "text", exactly what was scored. */
-typedef struct scorer_job {
+struct scorer_job {
     const text_document *text;
     const char *default_id; /* also names it in messages */
     document result;
     entrol_diagnosis diagnosis;
     bool is_scored; /* false: it cannot be, for the reason in `trouble`, but others may (--skip-bad) */
     trouble trouble;
-} scorer_job;
+};
 
 /* Scores documents. With n_pack of 2 and more, those that follow each other share decodes as far as they fit. */
 bool scorer_documents(scorer *scorer, scorer_job *jobs, size_t n_jobs, trouble *trouble);
@@ -166,9 +207,16 @@ void score_totals_merge(score_totals *totals, const score_totals *other);
 bool score_summary_add(score_summary *summary, const score_totals *totals, const float *entropies, size_t n_entropies);
 /* The finite entropies of a document, malloc'd. */
 bool score_entropies(const document *document, float **entropies, size_t *n_entropies);
+/* Adds that of a document's rows from first_row on to that of the document. */
+void score_merge_diagnosis(entrol_diagnosis *all, const entrol_diagnosis *block, size_t first_row);
+/* "where, row 3, column 7: a NaN" of the first row in trouble. */
+void score_describe_bad_row(char *text, size_t size, const char *where, const char *row_word,
+                            const entrol_diagnosis *diagnosis);
 void score_summary_bad_row(score_summary *summary, const char *where, const char *row_word,
                            const entrol_diagnosis *diagnosis);
-void score_summary_print(const score_summary *summary, entrol_context *context, const char *unit);
+/* With a companion, its lines stand in the place of entropy and perplexity. */
+void score_summary_print(const score_summary *summary, entrol_context *context, const char *unit,
+                         const score_companion *companion);
 void score_summary_free(score_summary *summary);
 
 /* --level sample: n_tokens, entropy_mean, ... as fields of the document, in place of its columns. */

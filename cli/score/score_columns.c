@@ -28,12 +28,14 @@ static float **record_pointer(entrol_record *record, size_t offset) {
     return (float **)(void *)((char *)record + offset);
 }
 
+static bool needs_targets(column_id id) {
+    return id == COLUMN_TOKEN_ID || id == COLUMN_LOGPROB || id == COLUMN_RANK || id == COLUMN_REFERENCE_LOGPROB;
+}
+
 static bool column_available(column_id id, score_source source) {
-    switch (id) {
-    case COLUMN_TOKEN_ID:
-    case COLUMN_LOGPROB:
-    case COLUMN_RANK:
+    if (needs_targets(id))
         return source.has_targets;
+    switch (id) {
     case COLUMN_TOKEN:
     case COLUMN_BYTE_START:
     case COLUMN_BYTE_END:
@@ -46,8 +48,9 @@ static bool column_available(column_id id, score_source source) {
 
 /* Totals need these whether they are written or not. */
 static bool column_needed(column_id id, const score_settings *settings) {
-    return settings->wanted[id] || id == COLUMN_ENTROPY || id == COLUMN_LOGPROB || id == COLUMN_BYTE_START ||
-           id == COLUMN_BYTE_END;
+    bool is_compared = settings->n_references > 0 && record_can_compare(id) && id < COLUMN_MEAN_ENTROPY;
+    return settings->wanted[id] || is_compared || id == COLUMN_ENTROPY || id == COLUMN_LOGPROB ||
+           id == COLUMN_BYTE_START || id == COLUMN_BYTE_END;
 }
 
 static bool is_derived_from_top(column_id id) {
@@ -61,9 +64,7 @@ static bool add_columns(document *document, const score_settings *settings, scor
         if (!column_available(id, source)) {
             if (settings->named[id])
                 return trouble_set(trouble, "%s: --columns %s: logits %s", where, record_columns[id].name,
-                                   id == COLUMN_TOKEN_ID || id == COLUMN_LOGPROB || id == COLUMN_RANK
-                                       ? "need --targets FILE for it"
-                                       : "have no text");
+                                   needs_targets(id) ? "need --targets FILE for it" : "have no text");
             continue;
         }
         bool derived = is_derived_from_top(id) && settings->n_top == 0;

@@ -10,6 +10,7 @@ struct scorer {
     const score_settings *settings;
     entrol_context *context;
     entrol_llama *llama;
+    const score_companion *companion; /* NULL: none */
     scorer_progress progress;
     void *progress_user;
     size_t n_tokens; /* to score in the documents at hand */

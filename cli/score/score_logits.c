@@ -19,14 +19,14 @@ typedef struct logits_job {
     score_run *run;
     const char *path;
     const logits_array *array;
+    size_t array_index;     /* of the file's */
     const int64_t *targets; /* of the whole array, or NULL */
-    size_t n_documents_in_file;
-    size_t index; /* of the document in its array */
+    size_t index;           /* of the document in its array */
     buffer id;
 } logits_job;
 
 /* Gives back the pages of rows that are done, and asks for those of the next block. */
-static void advise(const unsigned char *from, size_t n_bytes, int advice) {
+void score_logits_advise(const void *from, size_t n_bytes, int advice) {
     uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), start = (uintptr_t)from, end = start + n_bytes;
     uintptr_t first = advice == MADV_DONTNEED ? (start + page - 1) / page * page : start / page * page;
     uintptr_t last = advice == MADV_DONTNEED ? end / page * page : end;
@@ -43,35 +43,38 @@ static size_t block_rows(const logits_array *array) {
     return row_bytes == 0 || row_bytes > BLOCK_BYTES ? 1 : BLOCK_BYTES / row_bytes;
 }
 
-static void merge_diagnosis(entrol_diagnosis *all, const entrol_diagnosis *block, size_t first_row) {
-    size_t n_bad = all->n_bad + block->n_bad;
-    if (all->n_bad == 0 && block->n_bad > 0) {
-        *all = *block;
-        all->first_row += first_row;
-    }
-    all->n_bad = n_bad;
+/* By themselves, or with what stands beside them. */
+static bool measure_rows(const score_run *run, const entrol_record *record, entrol_diagnosis *diagnosis,
+                         const score_block *block, trouble *trouble) {
+    if (run->companion != NULL)
+        return run->companion->measure_block(run->companion->user, record, diagnosis, block, trouble);
+    entrol_measure_options options = ENTROL_MEASURE_OPTIONS_INIT;
+    options.temperature = run->settings.temperature;
+    options.renyi_order = run->settings.renyi_order;
+    entrol_status status =
+        entrol_measure_rows(run->context, record, diagnosis, &block->logits, block->targets, &options);
+    const char *argument = diagnosis->argument;
+    return status == ENTROL_OK || trouble_set(trouble, "%s: %s%s%s", block->where, entrol_status_string(status),
+                                              argument != NULL ? ": " : "", argument != NULL ? argument : "");
 }
 
-/* One block of the document's rows. `data` is the document's. */
-static bool measure_block(logits_job *job, const score_columns *columns, entrol_diagnosis *diagnosis, size_t first,
-                          size_t n_rows, trouble *trouble) {
+/* One block of the document's rows. */
+static bool measure_block(logits_job *job, document *result, const score_columns *columns, entrol_diagnosis *diagnosis,
+                          size_t first, size_t n_rows, trouble *trouble) {
     const logits_array *array = job->array;
     size_t row_bytes = array->n_columns * entrol_dtype_size(array->dtype);
     size_t row = job->index * array->n_rows + first;
     const unsigned char *data = (const unsigned char *)array->data + row * row_bytes;
-    entrol_matrix matrix = {data, array->dtype, n_rows, array->n_columns, (ptrdiff_t)array->n_columns};
-    entrol_measure_options options = ENTROL_MEASURE_OPTIONS_INIT;
-    options.temperature = job->run->settings.temperature;
-    options.renyi_order = job->run->settings.renyi_order;
+    score_block block = {
+        .where = job->id.data, .result = result, .first = first, .array = job->array_index, .row = row};
+    block.logits = (entrol_matrix){data, array->dtype, n_rows, array->n_columns, (ptrdiff_t)array->n_columns};
+    block.targets = job->targets != NULL ? job->targets + row : NULL;
     entrol_record record = score_columns_from(columns, first);
-    entrol_diagnosis block = {0};
-    entrol_status status = entrol_measure_rows(job->run->context, &record, &block, &matrix,
-                                               job->targets != NULL ? job->targets + row : NULL, &options);
-    if (status != ENTROL_OK)
-        return trouble_set(trouble, "%s: %s%s%s", job->id.data, entrol_status_string(status),
-                           block.argument != NULL ? ": " : "", block.argument != NULL ? block.argument : "");
-    merge_diagnosis(diagnosis, &block, first);
-    advise(data, n_rows * row_bytes, MADV_DONTNEED);
+    entrol_diagnosis of_block = {0};
+    if (!measure_rows(job->run, &record, &of_block, &block, trouble))
+        return false;
+    score_merge_diagnosis(diagnosis, &of_block, first);
+    score_logits_advise(data, n_rows * row_bytes, MADV_DONTNEED);
     return true;
 }
 
@@ -83,7 +86,7 @@ static bool measure(logits_job *job, document *result, entrol_diagnosis *diagnos
                                   job->id.data, trouble);
     for (size_t first = 0; ok && first < n_rows; first += step) {
         size_t n = n_rows - first < step ? n_rows - first : step;
-        ok = measure_block(job, &columns, diagnosis, first, n, trouble);
+        ok = measure_block(job, result, &columns, diagnosis, first, n, trouble);
         progress_update(&job->run->progress, done_before + first + n);
         if (ok && score_stop_signal() != 0)
             ok = trouble_set(trouble, "interrupted");
@@ -185,10 +188,13 @@ bool score_logits_input(score_run *run, int index, trouble *trouble) {
               (logits_n_arrays(file) > 0 ||
                trouble_set(trouble, "%s: there is no array of floating-point numbers in it", score_input_name(path)));
     expect_rows(run, file);
+    if (ok && run->companion != NULL)
+        ok = run->companion->open_logits(run->companion->user, score_input_name(path), file, trouble);
     logits_job job = {.run = run, .path = path, .targets = targets};
     for (size_t i = 0; ok && i < logits_n_arrays(file); i++) {
+        job.array_index = i;
         job.array = logits_array_at(file, i);
-        advise(job.array->data, array_bytes(job.array), MADV_SEQUENTIAL);
+        score_logits_advise(job.array->data, array_bytes(job.array), MADV_SEQUENTIAL);
         ok = score_array(&job, trouble);
     }
     buffer_free(&job.id);

@@ -136,7 +136,8 @@ bool score_run_write_manifest(const score_run *run, int argc, char **argv, troub
     if (run->scorer != NULL)
         score_run_set_scorer(manifest, run->scorer);
     json_object_set_new(manifest, "counts", counts_json(&run->summary));
-    bool ok = manifest_write(manifest, run->output_path, trouble);
+    bool ok = run->companion == NULL || run->companion->describe(run->companion->user, manifest, trouble);
+    ok = ok && manifest_write(manifest, run->output_path, trouble);
     json_decref(manifest);
     return ok;
 }

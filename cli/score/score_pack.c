@@ -16,6 +16,8 @@ typedef struct passage {
 /* Scores one document, in as many windows as it needs. */
 static bool score_alone(scorer *scorer, scorer_job *job, const passage *passage, trouble *trouble) {
     const scored_text *text = &passage->text;
+    if (scorer->companion != NULL)
+        return scorer->companion->score_text(scorer->companion->user, scorer, job, text, &passage->columns, trouble);
     entrol_measure_options measure = scorer_measure_options(scorer);
     entrol_llama_score_options options = scorer_options(scorer, &measure);
     entrol_status status = entrol_llama_score(scorer->llama, scorer->context, &passage->columns.record, &job->diagnosis,

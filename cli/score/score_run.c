@@ -53,6 +53,10 @@ scorer *score_run_scorer(score_run *run, trouble *trouble) {
         return run->scorer;
     double start = monotonic_seconds();
     run->scorer = scorer_open(&run->settings, run->context, false, trouble);
+    if (run->scorer != NULL && run->companion != NULL && !scorer_set_companion(run->scorer, run->companion, trouble)) {
+        scorer_close(run->scorer);
+        run->scorer = NULL;
+    }
     run->seconds_loading += monotonic_seconds() - start;
     return run->scorer;
 }
@@ -64,7 +68,9 @@ static bool flush(score_run *run, trouble *trouble) {
 
 bool score_run_shape(const score_run *run, document *document, const score_totals *totals, trouble *trouble) {
     bool sample = run->settings.sample_level;
-    if (sample && !score_sample_fields(run->context, document, totals, trouble))
+    const score_companion *companion = run->companion;
+    if (sample && !(companion != NULL ? companion->sample_fields(companion->user, document, trouble)
+                                      : score_sample_fields(run->context, document, totals, trouble)))
         return false;
     score_columns_drop(document, &run->settings, sample);
     return true;
@@ -88,6 +94,8 @@ bool score_run_emit(score_run *run, document *document, uint64_t hash, const ent
     float *entropies = NULL; /* taken before the columns go */
     size_t n_entropies = 0;
     score_totals totals = score_totals_of(document, bad);
+    if (run->companion != NULL)
+        run->companion->count(run->companion->user, document);
     bool ok = score_entropies(document, &entropies, &n_entropies) || trouble_set(trouble, "out of memory");
     ok = ok && write_document(run, document, &totals, trouble);
     ok = ok &&

@@ -28,6 +28,7 @@ typedef enum score_end {
 } score_end;
 
 typedef struct score_run {
+    const score_companion *companion; /* of compare; NULL: none */
     /* The flags. */
     score_settings settings;
     const char *columns, *level, *output_path, *targets, *sample, *unit;
@@ -83,6 +84,12 @@ bool score_texts_input(score_run *run, int index, trouble *trouble);
 bool score_texts_flush(score_run *run, trouble *trouble);
 void score_texts_free(score_run *run);
 bool score_logits_input(score_run *run, int index, trouble *trouble);
+/* What madvise says of mapped logits: MADV_DONTNEED gives back the pages of rows that are done. */
+void score_logits_advise(const void *from, size_t n_bytes, int advice);
+
+/* The whole of a run whose flags have been read: checks them and the inputs, scores, writes, says how it went. Frees
+ * what the run holds. argv[0] is the command's name; returns the exit code. */
+int score_run_command(score_run *run, const operands *operands, int argc, char **argv);
 
 /* --sample: whether the next document is in the share. It depends on --seed and the document's number only. */
 bool score_run_chooses(score_run *run);

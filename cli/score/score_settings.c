@@ -136,18 +136,28 @@ static bool needs_top(column_id id) {
            id == COLUMN_TOP_LOGPROB;
 }
 
-static void want_all(score_settings *settings) {
-    for (int id = 0; id < COLUMN_COUNT; id++)
-        settings->wanted[id] = record_can_score((column_id)id) && (settings->n_top > 0 || !needs_top((column_id)id));
+static bool can_write(const score_settings *settings, column_id id) {
+    return record_can_score(id) || (settings->n_references > 0 && record_can_compare(id));
 }
 
-static bool unknown_column(const char *name, size_t n_bytes, trouble *trouble) {
+/* Of two models, the entropy of their mean follows from the rest. */
+static bool is_default(const score_settings *settings, column_id id) {
+    size_t n_enough = id >= COLUMN_MEAN_ENTROPY ? 2 : 1;
+    return record_columns[id].by_default || (record_can_compare(id) && settings->n_references >= n_enough);
+}
+
+static void want_all(score_settings *settings) {
+    for (int id = 0; id < COLUMN_COUNT; id++)
+        settings->wanted[id] = can_write(settings, (column_id)id) && (settings->n_top > 0 || !needs_top((column_id)id));
+}
+
+static bool unknown_column(const score_settings *settings, const char *name, size_t n_bytes, trouble *trouble) {
     buffer known = {0};
     for (int id = 0; id < COLUMN_COUNT; id++)
-        if (record_can_score((column_id)id))
+        if (can_write(settings, (column_id)id))
             buffer_append_format(&known, "%s%s", known.size ? ", " : "", record_columns[id].name);
-    trouble_set(trouble, "--columns: \"%.*s\" is not a column that score can write; it is one of %s", (int)n_bytes,
-                name, known.failed ? "those in --help" : known.data);
+    trouble_set(trouble, "--columns: \"%.*s\" is not a column that %s can write; it is one of %s", (int)n_bytes, name,
+                settings->n_references > 0 ? "compare" : "score", known.failed ? "those in --help" : known.data);
     buffer_free(&known);
     return false;
 }
@@ -156,8 +166,8 @@ static bool want_named(score_settings *settings, const char *list, trouble *trou
     for (const char *name = list;;) {
         size_t n_bytes = strcspn(name, ",");
         column_id id = record_find_column(name, n_bytes);
-        if (id == COLUMN_COUNT || !record_can_score(id))
-            return unknown_column(name, n_bytes, trouble);
+        if (id == COLUMN_COUNT || !can_write(settings, id))
+            return unknown_column(settings, name, n_bytes, trouble);
         if (needs_top(id) && settings->n_top == 0)
             return trouble_set(trouble, "--columns: %s needs --top N, the number of most probable tokens to look at",
                                record_columns[id].name);
@@ -171,7 +181,7 @@ static bool want_named(score_settings *settings, const char *list, trouble *trou
 bool score_settings_columns(score_settings *settings, const char *list, bool renyi_given, trouble *trouble) {
     if (list == NULL)
         for (int id = 0; id < COLUMN_COUNT; id++)
-            settings->wanted[id] = record_columns[id].by_default;
+            settings->wanted[id] = is_default(settings, (column_id)id);
     else if (strcmp(list, "all") == 0)
         want_all(settings);
     else if (!want_named(settings, list, trouble))

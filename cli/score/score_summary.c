@@ -67,17 +67,29 @@ bool score_summary_add(score_summary *summary, const score_totals *totals, const
     return true;
 }
 
-void score_summary_bad_row(score_summary *summary, const char *where, const char *row_word,
-                           const entrol_diagnosis *diagnosis) {
-    if (diagnosis->n_bad == 0 || summary->first_bad[0] != '\0')
-        return;
+void score_merge_diagnosis(entrol_diagnosis *all, const entrol_diagnosis *block, size_t first_row) {
+    size_t n_bad = all->n_bad + block->n_bad;
+    if (all->n_bad == 0 && block->n_bad > 0) {
+        *all = *block;
+        all->first_row += first_row;
+    }
+    all->n_bad = n_bad;
+}
+
+void score_describe_bad_row(char *text, size_t size, const char *where, const char *row_word,
+                            const entrol_diagnosis *diagnosis) {
     const char *reason = entrol_reason_string(diagnosis->reason);
     if (diagnosis->reason == ENTROL_REASON_EMPTY_SUPPORT || diagnosis->reason == ENTROL_REASON_TARGET)
-        snprintf(summary->first_bad, sizeof(summary->first_bad), "%s, %s %zu: %s", where, row_word,
-                 diagnosis->first_row, reason);
+        snprintf(text, size, "%s, %s %zu: %s", where, row_word, diagnosis->first_row, reason);
     else
-        snprintf(summary->first_bad, sizeof(summary->first_bad), "%s, %s %zu, column %zu: %s", where, row_word,
-                 diagnosis->first_row, diagnosis->first_column, reason);
+        snprintf(text, size, "%s, %s %zu, column %zu: %s", where, row_word, diagnosis->first_row,
+                 diagnosis->first_column, reason);
+}
+
+void score_summary_bad_row(score_summary *summary, const char *where, const char *row_word,
+                           const entrol_diagnosis *diagnosis) {
+    if (diagnosis->n_bad > 0 && summary->first_bad[0] == '\0')
+        score_describe_bad_row(summary->first_bad, sizeof(summary->first_bad), where, row_word, diagnosis);
 }
 
 static void print_entropy(const score_summary *summary, entrol_context *context, const char *unit) {
@@ -114,7 +126,8 @@ static void print_bad(const score_summary *summary) {
             first[0] != '\0' ? first : "in a document scored before the interruption");
 }
 
-void score_summary_print(const score_summary *summary, entrol_context *context, const char *unit) {
+void score_summary_print(const score_summary *summary, entrol_context *context, const char *unit,
+                         const score_companion *companion) {
     fprintf(stderr, "documents   %" PRIu64, summary->n_documents);
     if (summary->n_resumed > 0)
         fprintf(stderr, "  (%" PRIu64 " of them were done before)", summary->n_resumed);
@@ -122,8 +135,12 @@ void score_summary_print(const score_summary *summary, entrol_context *context, 
     if (summary->seconds > 0 && summary->n_tokens_now > 0)
         fprintf(stderr, "  (%.1f tokens/s)", (double)summary->n_tokens_now / summary->seconds);
     fputc('\n', stderr);
-    print_entropy(summary, context, unit);
-    print_surprisal(summary);
+    if (companion != NULL) {
+        companion->print(companion->user, unit);
+    } else {
+        print_entropy(summary, context, unit);
+        print_surprisal(summary);
+    }
     if (summary->totals.n_bad > 0)
         print_bad(summary);
     if (summary->n_skipped > 0)

@@ -92,6 +92,11 @@ void scorer_close(scorer *scorer) {
     free(scorer);
 }
 
+bool scorer_set_companion(scorer *scorer, const score_companion *companion, trouble *trouble) {
+    scorer->companion = companion;
+    return companion->open_models(companion->user, scorer, trouble);
+}
+
 void scorer_on_progress(scorer *scorer, scorer_progress progress, void *user) {
     scorer->progress = progress;
     scorer->progress_user = user;
@@ -317,6 +322,11 @@ int scorer_compat(scorer *scorer, document *result, scorer_perplexity *perplexit
 
 #else /* without llama.cpp: texts cannot be scored, logits can */
 
+static int no_llama(trouble *trouble) {
+    trouble_set(trouble, "this entrol was built without llama.cpp");
+    return -1;
+}
+
 scorer *scorer_open(const score_settings *settings, entrol_context *context, bool vocabulary_only, trouble *trouble) {
     (void)settings, (void)context, (void)vocabulary_only;
     trouble_set(trouble,
@@ -326,6 +336,11 @@ scorer *scorer_open(const score_settings *settings, entrol_context *context, boo
 
 void scorer_close(scorer *scorer) {
     (void)scorer;
+}
+
+bool scorer_set_companion(scorer *scorer, const score_companion *companion, trouble *trouble) {
+    (void)scorer, (void)companion;
+    return no_llama(trouble) == 1;
 }
 
 void scorer_on_progress(scorer *scorer, scorer_progress progress, void *user) {
@@ -345,11 +360,6 @@ size_t scorer_n_tokens(const scorer *scorer) {
 double scorer_seconds_in_model(const scorer *scorer) {
     (void)scorer;
     return 0;
-}
-
-static int no_llama(trouble *trouble) {
-    trouble_set(trouble, "this entrol was built without llama.cpp");
-    return -1;
 }
 
 bool scorer_documents(scorer *scorer, scorer_job *jobs, size_t n_jobs, trouble *trouble) {

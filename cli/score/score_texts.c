@@ -141,8 +141,10 @@ static bool one_document(score_run *run, const char *path, text_document *text, 
     buffer_append_string(&id, score_input_name(path));
     if (text->line_number > 0)
         buffer_append_format(&id, ":%" PRIu64, text->line_number);
-    bool is_named = !id.failed || trouble_set(trouble, "out of memory");
-    int has = is_named ? score_run_has(run, hash, id.data, trouble) : -1;
+    bool is_fine = !id.failed || trouble_set(trouble, "out of memory");
+    if (is_fine && run->companion != NULL)
+        is_fine = run->companion->check_text(run->companion->user, id.data, text, trouble);
+    int has = is_fine ? score_run_has(run, hash, id.data, trouble) : -1;
     if (has == 1)
         run->input_bytes_had += n_bytes;
     bool ok = has == 0 ? wait_or_score(run, text, &id, hash, trouble) : has == 1;

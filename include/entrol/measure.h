@@ -153,6 +153,24 @@ ENTROL_API entrol_status entrol_compare_rows(entrol_context *context, const entr
                                              entrol_diagnosis *diagnosis, const entrol_matrix *p,
                                              const entrol_matrix *q, const entrol_measure_options *options);
 
+#define ENTROL_MAX_MIXTURE 16
+
+/* What the rows of several matrices of logits, all of as many rows and columns, say together: of the distributions p_m
+ * of each row (n_matrices of them, from 1 to ENTROL_MAX_MIXTURE) the entropy of their mean, and the mutual information
+ * of the outcome and which of them it is drawn from, H(mean) - mean H(p_m) = the mean of KL(p_m || mean), in [0, ln
+ * n_matrices]: for an ensemble of models, BALD (arXiv 1112.5745); of two rows, their Jensen-Shannon divergence.
+ *
+ * Outputs have n_rows elements each, or are NULL (not wanted). Each matrix has its own dtype and stride; temperature
+ * and mask are those of all; of the options nothing else is used. A row that is in trouble in any matrix gets NaN; the
+ * diagnosis names the first of them, an earlier matrix's trouble before a later one's. Accuracy against exact
+ * arithmetic, for V up to 2^24: within 2e-6 * max(1, value), and the mutual information also within 1e-5 of itself, or
+ * 1e-18, however small it is; of equal rows of one dtype it is exactly 0. Two passes, as entrol_compare_rows. The
+ * result of a row depends on that row alone, and its bits not on the threads. Never allocates. Errors: ARGUMENT,
+ * OVERFLOW. */
+ENTROL_API entrol_status entrol_mixture_rows(entrol_context *context, float *mean_entropy, float *mutual_information,
+                                             entrol_diagnosis *diagnosis, const entrol_matrix *matrices,
+                                             size_t n_matrices, const entrol_measure_options *options);
+
 /* The gradient record: per row, the derivatives of a loss by what was measured of the row. Any array may be NULL: 0. */
 typedef struct entrol_gradient {
     size_t size;                    /* sizeof(entrol_gradient) */

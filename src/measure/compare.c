@@ -11,16 +11,12 @@
 
 #include <math.h>
 
-/* Logits of both rows between measuring and comparing: what stays in a core's second-level cache. */
-#define BLOCK_BYTES ((size_t)256 << 10)
 enum { PAIRS_A_BLOCK = 128 };
 
 typedef struct call {
     ent_rows p, q;
     entrol_comparison comparison;
-    size_t rows_per_task, rows_per_block;
     entrol_context *context; /* whose threads share each row; NULL: this thread alone */
-    ent_trouble trouble;
 } call;
 
 /* --- One row --- */
@@ -117,10 +113,6 @@ static void write_everywhere(const entrol_comparison *comparison, size_t row, do
         comparison->pairs[row] = (entrol_pair){value, value, value, value};
 }
 
-static double entropy_of(const entrol_state *state, double scale) {
-    return ent_state_log_sum(state) - scale * state->t / ent_state_sum(state);
-}
-
 /* A divergence without what the error of delta has added to it. */
 static double divergence(double sum, double error, double greatest) {
     const double value = sum - error;
@@ -143,7 +135,7 @@ static void write_row(const call *call, size_t row, const entrol_state *p, const
     write_one(comparison->kl_pq, row, sums.only_p ? infinity : divergence(sums.kl_pq, error, infinity));
     write_one(comparison->kl_qp, row, sums.only_q ? infinity : divergence(sums.kl_qp, error, infinity));
     write_one(comparison->jsd, row, jsd);
-    write_one(comparison->mean_entropy, row, jsd + (entropy_of(p, scale) + entropy_of(q, scale)) / 2);
+    write_one(comparison->mean_entropy, row, jsd + (ent_state_entropy(p, scale) + ent_state_entropy(q, scale)) / 2);
     if (comparison->pairs)
         comparison->pairs[row] = (entrol_pair){q->m, shared.pair.q_sum, shift + eta / scale,
                                                sums.only_p ? infinity : shared.pair.pivot + sums.mean};
@@ -151,7 +143,8 @@ static void write_row(const call *call, size_t row, const entrol_state *p, const
 
 /* --- Rows --- */
 
-static void compare_block(const call *call, size_t begin, size_t end, entrol_diagnosis *found) {
+static void compare_block(const void *argument, size_t begin, size_t end, entrol_diagnosis *found) {
+    const call *call = argument;
     entrol_state p[PAIRS_A_BLOCK], q[PAIRS_A_BLOCK];
     entrol_diagnosis ignored = {0}; /* a row is in trouble once, also where both its rows are */
     ent_rows_measure(&call->p, begin, end, p, NULL, &ignored, call->context);
@@ -170,16 +163,6 @@ static void compare_block(const call *call, size_t begin, size_t end, entrol_dia
         if (call->comparison.q_states)
             call->comparison.q_states[row] = q[i];
     }
-}
-
-static void run_task(void *argument, size_t index) {
-    call *call = argument;
-    const size_t n_rows = call->p.logits->n_rows, first = index * call->rows_per_task;
-    const size_t last = n_rows - first < call->rows_per_task ? n_rows : first + call->rows_per_task;
-    entrol_diagnosis found = {0};
-    for (size_t begin = first; begin < last; begin += call->rows_per_block)
-        compare_block(call, begin, last - begin < call->rows_per_block ? last : begin + call->rows_per_block, &found);
-    ent_trouble_join(&call->trouble, &found);
 }
 
 /* --- Arguments --- */
@@ -209,12 +192,6 @@ static entrol_status prepare(call *call, entrol_context *context, const entrol_c
     return status != ENTROL_OK ? status : ent_rows_prepare(&call->q, context, diagnosis, &nothing, q, NULL, options);
 }
 
-static size_t rows_per_block(const entrol_matrix *p, const entrol_matrix *q) {
-    const size_t n = BLOCK_BYTES / ((p->n_columns + 1) * (entrol_dtype_size(p->dtype) + entrol_dtype_size(q->dtype)));
-    const size_t most = n < PAIRS_A_BLOCK ? n : PAIRS_A_BLOCK;
-    return most ? most : 1;
-}
-
 entrol_status entrol_compare_rows(entrol_context *context, const entrol_comparison *comparison,
                                   entrol_diagnosis *diagnosis, const entrol_matrix *p, const entrol_matrix *q,
                                   const entrol_measure_options *options) {
@@ -222,11 +199,8 @@ entrol_status entrol_compare_rows(entrol_context *context, const entrol_comparis
     const entrol_status status = prepare(&call, context, comparison, diagnosis, p, q, options);
     if (status != ENTROL_OK || p->n_rows == 0)
         return status;
-    call.rows_per_block = rows_per_block(p, q);
     call.context = ent_rows_are_shared(p, context) ? context : NULL;
-    call.rows_per_task = call.context ? p->n_rows : ent_rows_per_task(p); /* one task, in this thread */
-    ent_trouble_begin(&call.trouble);
-    ent_parallel_for(context, (p->n_rows - 1) / call.rows_per_task + 1, run_task, &call);
-    ent_trouble_end(&call.trouble, diagnosis);
+    const size_t row_bytes = p->n_columns * (entrol_dtype_size(p->dtype) + entrol_dtype_size(q->dtype));
+    ent_blocks_run(context, p, ent_rows_per_block(row_bytes, PAIRS_A_BLOCK), compare_block, &call, diagnosis);
     return ENTROL_OK;
 }

@@ -19,24 +19,35 @@ static double max_f64(const ent_chunk *chunk) {
     return max;
 }
 
-void ent_chunk_load(ent_chunk *chunk, const ent_rows *rows, size_t row, size_t first_column) {
-    const entrol_dtype dtype = rows->logits->dtype;
-    const size_t n_left = rows->logits->n_columns - first_column;
+static const char *source_at(const ent_rows *rows, size_t row, size_t column) {
+    return ent_rows_at(rows, row) + column * entrol_dtype_size(rows->logits->dtype);
+}
+
+static const uint8_t *mask_at(const ent_rows *rows, size_t row, size_t column) {
     const uint8_t *mask = ent_rows_mask(rows, row);
+    return mask ? mask + column / 8 : NULL;
+}
+
+const float *ent_rows_floats(float *memory, const ent_rows *rows, size_t row, size_t first_column, size_t n) {
+    const entrol_dtype dtype = rows->logits->dtype;
+    const char *source = source_at(rows, row, first_column);
+    const uint8_t *mask = mask_at(rows, row, first_column);
+    if (dtype == ENTROL_F64)
+        return NULL;
+    if (dtype == ENTROL_F32 && !mask && (uintptr_t)source % sizeof(float) == 0)
+        return (const float *)(const void *)source;
+    rows->kernels->widen[dtype](memory, source, n, mask);
+    return memory;
+}
+
+void ent_chunk_load(ent_chunk *chunk, const ent_rows *rows, size_t row, size_t first_column) {
+    const size_t n_left = rows->logits->n_columns - first_column;
     chunk->first_column = first_column;
     chunk->n = n_left < ENT_CHUNK ? n_left : ENT_CHUNK;
-    chunk->source = ent_rows_at(rows, row) + first_column * entrol_dtype_size(dtype);
-    chunk->mask = mask ? mask + first_column / 8 : NULL;
+    chunk->source = source_at(rows, row, first_column);
+    chunk->mask = mask_at(rows, row, first_column);
     chunk->origin = 0;
-    chunk->z = NULL;
-    if (dtype == ENTROL_F64)
-        return;
-    if (dtype == ENTROL_F32 && !mask && (uintptr_t)chunk->source % sizeof(float) == 0) {
-        chunk->z = (const float *)(const void *)chunk->source;
-        return;
-    }
-    rows->kernels->widen[dtype](chunk->memory, chunk->source, chunk->n, chunk->mask);
-    chunk->z = chunk->memory;
+    chunk->z = ent_rows_floats(chunk->memory, rows, row, first_column, chunk->n);
 }
 
 /* The sum of e^(order d), for Renyi entropy, is the sum s at another scale. */

@@ -17,7 +17,7 @@ static totals totals_of(const ent_rows *rows, const entrol_state *state) {
     totals totals;
     totals.sum = ent_state_sum(state);
     totals.log_sum = ent_state_log_sum(state);
-    totals.entropy = totals.log_sum - rows->scale * state->t / totals.sum;
+    totals.entropy = ent_state_entropy(state, rows->scale);
     totals.sum_p_squared = (state->n_top + state->q) / (totals.sum * totals.sum);
     return totals;
 }

@@ -8,6 +8,8 @@
 
 /* Logits a task: enough that handing it out costs nothing, little enough that threads end together. */
 #define TASK_BYTES ((size_t)512 << 10)
+/* Logits between measuring and going over them again: what stays in a core's second-level cache. */
+#define BLOCK_BYTES ((size_t)256 << 10)
 
 typedef struct call {
     ent_rows rows;
@@ -232,4 +234,39 @@ entrol_status entrol_measure_rows(entrol_context *context, const entrol_record *
     ent_parallel_for(context, (logits->n_rows - 1) / call.rows_per_task + 1, measure_task, &call);
     ent_trouble_end(&call.trouble, diagnosis);
     return ENTROL_OK;
+}
+
+/* --- Blocks --- */
+
+size_t ent_rows_per_block(size_t row_bytes, size_t n_most) {
+    const size_t n = BLOCK_BYTES / (row_bytes + 1), most = n < n_most ? n : n_most;
+    return most ? most : 1;
+}
+
+typedef struct blocks_call {
+    size_t n_rows, rows_per_task, rows_per_block;
+    ent_block_work work;
+    const void *call;
+    ent_trouble trouble;
+} blocks_call;
+
+static void work_on_blocks(void *argument, size_t index) {
+    blocks_call *blocks = argument;
+    const size_t first = index * blocks->rows_per_task, n_left = blocks->n_rows - first;
+    const size_t end = n_left < blocks->rows_per_task ? blocks->n_rows : first + blocks->rows_per_task;
+    entrol_diagnosis found = {0};
+    for (size_t begin = first; begin < end; begin += blocks->rows_per_block)
+        blocks->work(blocks->call, begin, end - begin < blocks->rows_per_block ? end : begin + blocks->rows_per_block,
+                     &found);
+    ent_trouble_join(&blocks->trouble, &found);
+}
+
+void ent_blocks_run(entrol_context *context, const entrol_matrix *logits, size_t rows_per_block, ent_block_work work,
+                    const void *call, entrol_diagnosis *diagnosis) {
+    blocks_call blocks = {.n_rows = logits->n_rows, .rows_per_block = rows_per_block, .work = work, .call = call};
+    const int is_shared = ent_rows_are_shared(logits, context); /* one task, in this thread */
+    blocks.rows_per_task = is_shared ? logits->n_rows : ent_rows_per_task(logits);
+    ent_trouble_begin(&blocks.trouble);
+    ent_parallel_for(context, (logits->n_rows - 1) / blocks.rows_per_task + 1, work_on_blocks, &blocks);
+    ent_trouble_end(&blocks.trouble, diagnosis);
 }

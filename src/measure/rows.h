@@ -81,6 +81,18 @@ void ent_trouble_join(ent_trouble *trouble, const entrol_diagnosis *of_task);
 /* Fills the diagnosis; NULL: not wanted. */
 void ent_trouble_end(ent_trouble *trouble, entrol_diagnosis *diagnosis);
 
+/* Rows that are measured and worked on again, a block at a time, so that those that the second-level cache holds are
+ * read from memory once: whose matrices have row_bytes a row together, in blocks of at most n_most. */
+size_t ent_rows_per_block(size_t row_bytes, size_t n_most);
+
+/* What is done to rows [begin, end); adds those in trouble to what the task found. */
+typedef void (*ent_block_work)(const void *call, size_t begin, size_t end, entrol_diagnosis *found);
+
+/* Does it to all rows of `logits` (and what goes with them), block by block, by the context's threads: each takes rows
+ * of its own or (ent_rows_are_shared) works on the caller's. */
+void ent_blocks_run(entrol_context *context, const entrol_matrix *logits, size_t rows_per_block, ent_block_work work,
+                    const void *call, entrol_diagnosis *diagnosis);
+
 /* Measures rows [begin, end) and writes their outputs, and (not NULL) the states and supports of these rows. With
  * a context, its threads share each row. */
 void ent_rows_measure(const ent_rows *rows, size_t begin, size_t end, entrol_state *states, entrol_support *supports,
@@ -99,6 +111,10 @@ double ent_rows_logit(const ent_rows *rows, size_t row, size_t column);
 
 /* 1 if the row has a target that is one of its columns. */
 int ent_rows_has_target(const ent_rows *rows, size_t row);
+
+/* n columns of a row as floats, -inf where masked: where they are, or in `memory`, which has room for n. first_column
+ * is a multiple of 8. NULL: f64. */
+const float *ent_rows_floats(float *memory, const ent_rows *rows, size_t row, size_t first_column, size_t n);
 
 /* A chunk of a row in the first-level cache, as the kernels read it: z = logit - origin. */
 typedef struct ent_chunk {

@@ -65,6 +65,10 @@ double ent_state_log_sum(const entrol_state *state) {
     return log1p(state->n_top - 1 + state->s);
 }
 
+double ent_state_entropy(const entrol_state *state, double scale) {
+    return ent_state_log_sum(state) - scale * state->t / ent_state_sum(state);
+}
+
 double ent_state_varentropy(const entrol_state *state, double scale) {
     const double sum = ent_state_sum(state), mean = state->s > 0 ? state->t / state->s : 0;
     const double m2 = state->m2 + mean * mean * state->n_top * (state->s / sum);

@@ -26,6 +26,7 @@ entrol_reason ent_state_trouble(const entrol_state *state, int wants_target);
 double ent_state_sum(const entrol_state *state);
 /* Its logarithm; exact to the rest's digits where one column is nearly certain. */
 double ent_state_log_sum(const entrol_state *state);
+double ent_state_entropy(const entrol_state *state, double scale);
 /* Varentropy: the rest's squares about its own mean, and Chan's term for the top, which stands at 0. */
 double ent_state_varentropy(const entrol_state *state, double scale);
 

@@ -44,9 +44,13 @@ static const char *const pieces[] = {
     "\xc3\xa9",
     "\xe4\xb8\xad",
 };
-enum { N_PIECES = sizeof pieces / sizeof *pieces, N_SPECIAL = 3, N_VOCAB = 259 + N_PIECES + N_SPECIAL };
+enum { N_PIECES = sizeof pieces / sizeof *pieces, N_SPECIAL = 3, MOST_TOKENS = 259 + N_PIECES + N_SPECIAL + 1 };
 static const char *const specials[N_SPECIAL] = {"<|end|>", "<|endoftext|>",
                                                 "<tool>"}; /* control, control, user-defined */
+
+static int n_tokens_of(const tiny_model *model) {
+    return model->more_tokens ? MOST_TOKENS : MOST_TOKENS - 1;
+}
 
 static char *paths[64];
 static size_t n_paths;
@@ -71,30 +75,38 @@ static float next_weight(uint32_t *state) {
     return ((float)(*state >> 8) / 16777216.0f - 0.5f) * 0.8f;
 }
 
+/* Where weights come from: their own numbers, and others that change them. */
+typedef struct source {
+    uint32_t state, of_noise;
+    float noise;
+} source;
+
 static void add_tensor(struct gguf_context *file, struct ggml_context *memory, const char *name, int64_t columns,
-                       int64_t rows, uint32_t *state) {
+                       int64_t rows, source *source) {
     struct ggml_tensor *tensor = rows == 0 ? ggml_new_tensor_1d(memory, GGML_TYPE_F32, columns)
                                            : ggml_new_tensor_2d(memory, GGML_TYPE_F32, columns, rows);
     ggml_set_name(tensor, name);
     float *values = ggml_get_data_f32(tensor);
     for (int64_t i = 0; i < ggml_nelements(tensor); i++) {
-        values[i] = rows == 0 ? 1.0f : next_weight(state);
+        values[i] =
+            rows == 0 ? 1.0f : next_weight(&source->state) + source->noise * next_weight(&source->of_noise) / 0.4f;
     }
     gguf_add_tensor(file, tensor);
 }
 
 static void add_vocabulary(struct gguf_context *file, const tiny_model *model) {
     static char bytes[256][8];
-    const char *tokens[N_VOCAB] = {"<unk>", "<s>", "</s>"};
-    float scores[N_VOCAB] = {0};
-    int32_t types[N_VOCAB] = {2, 3, 3}; /* unknown, control, control */
+    const char *tokens[MOST_TOKENS] = {"<unk>", "<s>", "</s>"};
+    float scores[MOST_TOKENS] = {0};
+    int32_t types[MOST_TOKENS] = {2, 3, 3}; /* unknown, control, control */
+    const size_t n_tokens = (size_t)n_tokens_of(model);
     for (int i = 0; i < 256; i++) {
         snprintf(bytes[i], sizeof bytes[i], "<0x%02X>", (unsigned)i);
         tokens[3 + i] = bytes[i];
         types[3 + i] = model->is_embedding ? 1 : 6; /* WordPiece has no bytes */
     }
     for (int i = 0; i < N_PIECES; i++) {
-        tokens[259 + i] = pieces[i];
+        tokens[259 + i] = model->other_token && strcmp(pieces[i], "and") == 0 ? "und" : pieces[i];
         types[259 + i] = 1;
         scores[259 + i] = (float)strlen(pieces[i]); /* longer merges win */
     }
@@ -102,10 +114,12 @@ static void add_vocabulary(struct gguf_context *file, const tiny_model *model) {
         tokens[259 + N_PIECES + i] = specials[i];
         types[259 + N_PIECES + i] = i < 2 ? 3 : 4;
     }
+    tokens[MOST_TOKENS - 1] = "<pad>";
+    types[MOST_TOKENS - 1] = 5; /* unused */
     gguf_set_val_str(file, "tokenizer.ggml.model", model->is_embedding ? "bert" : "llama");
-    gguf_set_arr_str(file, "tokenizer.ggml.tokens", tokens, N_VOCAB);
-    gguf_set_arr_data(file, "tokenizer.ggml.scores", GGUF_TYPE_FLOAT32, scores, N_VOCAB);
-    gguf_set_arr_data(file, "tokenizer.ggml.token_type", GGUF_TYPE_INT32, types, N_VOCAB);
+    gguf_set_arr_str(file, "tokenizer.ggml.tokens", tokens, n_tokens);
+    gguf_set_arr_data(file, "tokenizer.ggml.scores", GGUF_TYPE_FLOAT32, scores, n_tokens);
+    gguf_set_arr_data(file, "tokenizer.ggml.token_type", GGUF_TYPE_INT32, types, n_tokens);
     gguf_set_val_u32(file, "tokenizer.ggml.unknown_token_id", 0);
     gguf_set_val_u32(file, "tokenizer.ggml.bos_token_id", 1);
     gguf_set_val_u32(file, "tokenizer.ggml.eos_token_id", 2);
@@ -145,19 +159,19 @@ static void add_settings(struct gguf_context *file, const tiny_model *model) {
 
 typedef struct shape {
     const char *name;
-    int64_t columns, rows; /* rows 0: a vector */
+    int64_t columns, rows; /* rows 0: a vector, -1: as many as tokens */
 } shape;
 
 static const shape llama_tensors[] = {
-    {"token_embd.weight", WIDTH, N_VOCAB},  {"output_norm.weight", WIDTH, 0},
-    {"output.weight", WIDTH, N_VOCAB},      {"blk.0.attn_norm.weight", WIDTH, 0},
+    {"token_embd.weight", WIDTH, -1},       {"output_norm.weight", WIDTH, 0},
+    {"output.weight", WIDTH, -1},           {"blk.0.attn_norm.weight", WIDTH, 0},
     {"blk.0.attn_q.weight", WIDTH, WIDTH},  {"blk.0.attn_k.weight", WIDTH, WIDTH},
     {"blk.0.attn_v.weight", WIDTH, WIDTH},  {"blk.0.attn_output.weight", WIDTH, WIDTH},
     {"blk.0.ffn_norm.weight", WIDTH, 0},    {"blk.0.ffn_gate.weight", WIDTH, HIDDEN},
     {"blk.0.ffn_up.weight", WIDTH, HIDDEN}, {"blk.0.ffn_down.weight", HIDDEN, WIDTH},
 };
 static const shape bert_tensors[] = {
-    {"token_embd.weight", WIDTH, N_VOCAB},
+    {"token_embd.weight", WIDTH, -1},
     {"token_types.weight", WIDTH, 2},
     {"position_embd.weight", WIDTH, CONTEXT},
     {"token_embd_norm.weight", WIDTH, 0},
@@ -206,9 +220,11 @@ const char *tiny_model_write(const tiny_model *model) {
     const shape *tensors = model->is_embedding ? bert_tensors : llama_tensors;
     const size_t n_tensors =
         model->is_embedding ? sizeof bert_tensors / sizeof *bert_tensors : sizeof llama_tensors / sizeof *llama_tensors;
-    uint32_t state = 1;
+    const uint32_t seed = model->seed != 0 ? model->seed : 1;
+    source source = {seed, seed + 1, model->noise};
     for (size_t i = 0; i < n_tensors; i++) {
-        add_tensor(file, memory, tensors[i].name, tensors[i].columns, tensors[i].rows, &state);
+        const int64_t rows = tensors[i].rows == -1 ? n_tokens_of(model) : tensors[i].rows;
+        add_tensor(file, memory, tensors[i].name, tensors[i].columns, rows, &source);
     }
     if (model->has_nan_token) {
         float *embeddings = ggml_get_data_f32(ggml_get_tensor(memory, "token_embd.weight"));

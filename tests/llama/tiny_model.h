@@ -3,6 +3,7 @@
 #define TINY_MODEL_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 typedef struct tiny_model {
     const char *name;          /* general.name; "phi-3" makes llama.cpp strip whitespace after special tokens */
@@ -11,6 +12,10 @@ typedef struct tiny_model {
     bool space_prefix;
     bool is_embedding;  /* a BERT instead of a Llama */
     bool has_nan_token; /* the embedding of TINY_NAN_TOKEN is NaN */
+    uint32_t seed;      /* of the weights; 0 stands for 1 */
+    float noise;        /* weights differ by up to this from those of the same model without it */
+    bool other_token;   /* a piece of the vocabulary is another one, "und" for "and" */
+    bool more_tokens;   /* and one token more, <pad> */
 } tiny_model;
 
 /* Writes the model to a new file in the temporary folder. The path lives until the program ends, when the file is

@@ -5,7 +5,8 @@ import sys
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "cli"))
-from scoring import ENTROL, MODEL, ScoreCase, levels, np, reals, textbook
+from scoring import ENTROL, MODEL, ScoreCase, levels, np, reals, records, run, textbook
+from test_compare import textbook_of
 
 TEXT = os.path.join(os.path.dirname(__file__), "..", "..", "examples", "alice.txt")
 DUMP = os.path.join(os.environ.get("BUILD", "build"), "llama_dump_logits")
@@ -43,6 +44,26 @@ class RealLogits(ScoreCase):
         [record] = self.score(self.logits, "--targets", self.targets, "--columns", STATISTICS)
         for name in STATISTICS.split(","):
             self.assertEqual(scored[name][:N_ROWS], record[name], name)
+
+    def test_two_files_equal_numpy(self):
+        logits, targets = np.load(self.logits)[:16], np.load(self.targets)[:16]
+        noise = np.random.default_rng(1).normal(0, 0.3, logits.shape[1]).astype(np.float32)
+        others = [logits / np.float32(1.3), logits + noise]
+        flags = [flag for i, other in enumerate(others) for flag in ("--reference", self.npy(f"{i}.npy", other))]
+        done = run("compare", self.npy("first.npy", logits), *flags, "--targets", self.npy("ids.npy", targets))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        [record] = records(done.stdout)
+        for name, expected in textbook_of(logits, others, targets).items():
+            self.near(reals(record[name]), expected)
+
+    def test_the_model_with_itself(self):
+        text = self.write("text.txt", open(TEXT, encoding="utf-8").read()[:400])
+        done = run("compare", "-m", MODEL, "--reference", MODEL, "-t", 1, "-c", N_ROWS, text)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        [record] = records(done.stdout)
+        for name in "kl_pq", "kl_qp", "jsd":
+            self.assertEqual(set(record[name]), {0}, name)
+        self.assertEqual((set(record["agree"]), record["reference_entropy"]), ({True}, record["entropy"]))
 
     def test_the_model_knows_a_famous_line(self):
         text = "It was the best of times, it was the worst of times.\n"

@@ -17,6 +17,7 @@
  *   vf_store_halves                 the lower halves of the patterns, whose upper ones are 0; to any alignment
  *   vf_units, vf_add_units          ENT_W sums of 64 bits; adds the patterns of x + magic in double
  *   vf_stream                       vf_store past the caches, to ENT_W floats' alignment; vf_stream_end after the last
+ *   vd, vd_set, vd_fma, vd_max      the same of ENT_W / 2 doubles, none of them NaN
  */
 
 #define ENT_ALL_LANES ((1u << ENT_W) - 1)
@@ -704,6 +705,7 @@ static void narrow_bf16_body(void *out, const float *x, size_t n) {
     narrow_loop(out, x, n, narrow_bf16);
 }
 
+#include "measure/kernels/body_mixture.h"
 #include "measure/kernels/body_pairs.h"
 
 static void fill_body(ent_kernels *kernels) {
@@ -724,6 +726,7 @@ static void fill_body(ent_kernels *kernels) {
     kernels->soft_cap = soft_cap_body;
     kernels->pair_sums = pair_sums_body;
     kernels->pair_gradient = pair_gradient_body;
+    kernels->mixture_sums = mixture_sums_body;
     kernels->narrow[ENTROL_F16] = narrow_f16_body;
     kernels->narrow[ENTROL_BF16] = narrow_bf16_body;
     kernels->widen[ENTROL_F32] = widen_f32_body;

@@ -14,9 +14,11 @@
  * A mass is within 5e-7 + 1.5e-7 |d| of e^d, and has the same bits at every level: what is in a support is decided by
  * it. A soft cap is within 5e-7 of itself. Of two rows, with f = 3e-6 + 1.5e-7 (|d_p| + |d_q|), a sum
  * is within the sum over its columns of f |term|, and of f (p + q + |p delta| or |q delta|) more where |delta| > 1, for
- * the delta of the difference and the shift as they are given. Columns with d <
- * -87 count as 0, and some up to -86.98. A NaN column makes t NaN. n is from 0 to ENT_CHUNK. What `widen` reads may
- * have any alignment. */
+ * the delta of the difference and the shift as they are given. Of mixtures (tests/test_mixture.c), with l = ln p as the
+ * task gives it, `information` is within the sum over its columns of 1e-7 of the term and of 4e-16 p |ln(p / mean)| (2
+ * + |l|) of every row; a gain within that of 1e-9 of the greatest p less the least, and of 4e-16 of the greatest times
+ * 2 + |l|. In all but mixtures, columns with d < -87 count as 0, and some up to -86.98. A NaN column makes t NaN. n is
+ * from 0 to ENT_CHUNK. What `widen` reads may have any alignment. */
 #ifndef ENT_MEASURE_KERNELS_H
 #define ENT_MEASURE_KERNELS_H
 
@@ -180,6 +182,26 @@ typedef struct ent_pair_sums {
     int only_p, only_q; /* 1 if a column is above -inf only in that row */
 } ent_pair_sums;
 
+/* Rows of logits of the same columns, as probabilities: ln p = scale (z - m) - log_sum. Where a column's ln p are no
+ * more than ENT_CLOSE apart, its term is summed in the form that keeps the digits of close rows. */
+enum { ENT_MIXTURE_ROWS = 16 }; /* ENTROL_MAX_MIXTURE */
+#define ENT_CLOSE (1.0 / 16)
+#define ENT_LEAST_LOG (-1000.0) /* a lesser ln p counts as this: e^-1000 is 0 in double */
+typedef struct ent_mixture_task {
+    size_t n, n_rows;                                      /* n_rows is from 1 to ENT_MIXTURE_ROWS */
+    const float *z[ENT_MIXTURE_ROWS];                      /* no NaN and no +inf, as in wide; or NULL each */
+    const double *wide[ENT_MIXTURE_ROWS];                  /* of f64 */
+    double m[ENT_MIXTURE_ROWS], log_sum[ENT_MIXTURE_ROWS]; /* finite */
+    double scale;
+} ent_mixture_task;
+
+/* With the mean of the rows' probabilities of a column. A probability below e^-700 may count as that. */
+typedef struct ent_mixture_sums {
+    double information;            /* sum of p ln(p / mean) over columns and rows, divided by n_rows; no column's is
+                                      negative, nor loses its digits where the rows are close */
+    double gain[ENT_MIXTURE_ROWS]; /* of each row the sum of p - mean */
+} ent_mixture_sums;
+
 typedef struct ent_kernels {
     entrol_cpu cpu;
     /* The greatest of n numbers, NaNs left out; -inf for none. */
@@ -213,6 +235,7 @@ typedef struct ent_kernels {
     /* out = by_pq p scale u + by_qp (p - q), the terms of mean and gain; exactly 0 where p's column is at -inf. out is
      * neither row. */
     void (*pair_gradient)(float *out, const ent_pair_task *task);
+    void (*mixture_sums)(ent_mixture_sums *sums, const ent_mixture_task *task);
     /* z = cap tanh(z / cap), in place; the cap is finite and above 0. */
     void (*soft_cap)(float *z, size_t n, float cap);
     /* out = z as f32, -inf where the mask's bit is 0 (NULL: no mask). By entrol_dtype; there is none for f64. */

@@ -242,6 +242,40 @@ static void pair_gradient_ref(float *out, const ent_pair_task *task) {
     }
 }
 
+/* ln p of a row's column, as far down as the kernels tell apart. */
+static double log_probability_ref(const ent_mixture_task *task, size_t row, size_t i) {
+    const double z = task->wide[row] ? task->wide[row][i] : (double)task->z[row][i];
+    return fmax(task->scale * (z - task->m[row]) - task->log_sum[row], ENT_LEAST_LOG);
+}
+
+/* One column, by the greatest of its probabilities: w = p / that, and the sum of w ln(w / mean), which is that of
+ * w (y + e^-y - 1), y = ln(w / mean), where the rows are close. */
+static void mixture_column_ref(ent_mixture_sums *sums, const ent_mixture_task *task, size_t i) {
+    double log_p[ENT_MIXTURE_ROWS], top = ENT_LEAST_LOG, least = 0, sum = 0, near = 0, far = 0;
+    for (size_t row = 0; row < task->n_rows; row++) {
+        log_p[row] = log_probability_ref(task, row, i);
+        top = fmax(top, log_p[row]);
+    }
+    for (size_t row = 0; row < task->n_rows; row++) {
+        sum += exp(log_p[row] - top);
+        least = fmin(least, log_p[row] - top);
+    }
+    const double mean = sum / (double)task->n_rows, log_mean = log(mean), each = exp(top);
+    for (size_t row = 0; row < task->n_rows; row++) {
+        const double w = exp(log_p[row] - top), y = log_p[row] - top - log_mean;
+        near += w * y * y * (0.5 - y * (1.0 / 6 - y * (1.0 / 24 - y * (1.0 / 120 - y / 720))));
+        far += w * y;
+        sums->gain[row] += each * (w - mean);
+    }
+    sums->information += each * (least >= -ENT_CLOSE ? near : far) / (double)task->n_rows;
+}
+
+static void mixture_sums_ref(ent_mixture_sums *sums, const ent_mixture_task *task) {
+    *sums = (ent_mixture_sums){.information = 0};
+    for (size_t i = 0; i < task->n; i++)
+        mixture_column_ref(sums, task, i);
+}
+
 static void soft_cap_ref(float *z, size_t n, float cap) {
     for (size_t i = 0; i < n; i++)
         z[i] = cap * tanhf(z[i] / cap);
@@ -308,6 +342,7 @@ void ent_kernels_ref(ent_kernels *kernels) {
         .soft_cap = soft_cap_ref,
         .pair_sums = pair_sums_ref,
         .pair_gradient = pair_gradient_ref,
+        .mixture_sums = mixture_sums_ref,
         .narrow = {[ENTROL_F32] = narrow_f32_ref, [ENTROL_F16] = narrow_f16_ref, [ENTROL_BF16] = narrow_bf16_ref},
         .widen = {[ENTROL_F32] = widen_f32_ref, [ENTROL_F16] = widen_f16_ref, [ENTROL_BF16] = widen_bf16_ref}};
 }

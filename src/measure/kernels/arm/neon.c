@@ -135,6 +135,20 @@ static inline void vf_stream(float *out, vf x) {
 static inline void vf_stream_end(void) {
 }
 
+typedef float64x2_t vd;
+
+static inline vd vd_set(double x) {
+    return vdupq_n_f64(x);
+}
+
+static inline vd vd_fma(vd a, vd b, vd c) {
+    return vfmaq_f64(c, a, b);
+}
+
+static inline vd vd_max(vd a, vd b) {
+    return vmaxq_f64(a, b);
+}
+
 /* The line of two vectors of f32. */
 static inline __attribute__((always_inline)) void ent_prefetch(uintptr_t address) {
     __builtin_prefetch((const void *)address);

@@ -149,6 +149,20 @@ static inline void vf_stream_end(void) {
     _mm_sfence();
 }
 
+typedef __m256d vd;
+
+static inline vd vd_set(double x) {
+    return _mm256_set1_pd(x);
+}
+
+static inline vd vd_fma(vd a, vd b, vd c) {
+    return _mm256_fmadd_pd(a, b, c);
+}
+
+static inline vd vd_max(vd a, vd b) {
+    return _mm256_max_pd(a, b);
+}
+
 /* The line of two vectors of f32. */
 static inline __attribute__((always_inline)) void ent_prefetch(uintptr_t address) {
     _mm_prefetch((const char *)address, _MM_HINT_T0);

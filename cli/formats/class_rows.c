@@ -1,14 +1,15 @@
 /* Rows of a matrix as documents. What the numbers mean is looked at where they are used. */
 #include "class_rows.h"
 #include "record_parts.h"
-#include "../json_text.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 struct class_rows {
     tensor_file *file;
-    size_t n_rows, n_models, n_classes, next; /* n_models 0: the array has no such dimension */
+    size_t n_rows, n_all_models, n_classes, next;
+    bool has_models; /* the array has that dimension */
+    double *values;  /* of a row, and of each class the sum over its models */
 };
 
 static bool take_shape(class_rows *rows, const tensor *tensor, trouble *trouble) {
@@ -21,9 +22,11 @@ static bool take_shape(class_rows *rows, const tensor *tensor, trouble *trouble)
                            "(samples, models, classes), found %s of shape %s",
                            rows->file->name, tensor->type_name, shape);
     rows->n_rows = tensor->shape[0];
-    rows->n_models = tensor->n_dimensions == 3 ? tensor->shape[1] : 0;
+    rows->has_models = tensor->n_dimensions == 3;
+    rows->n_all_models = rows->has_models ? tensor->shape[1] : 1;
     rows->n_classes = tensor->shape[tensor->n_dimensions - 1];
-    return true;
+    rows->values = malloc((rows->n_all_models + 1) * rows->n_classes * sizeof *rows->values); /* the array is larger */
+    return rows->values || trouble_set(trouble, "%s: out of memory", rows->file->name);
 }
 
 class_rows *class_rows_open(tensor_file *file, trouble *trouble) {
@@ -44,6 +47,7 @@ void class_rows_close(class_rows *rows) {
     if (!rows)
         return;
     tensors_close(rows->file);
+    free(rows->values);
     free(rows);
 }
 
@@ -51,26 +55,16 @@ void class_rows_rewind(class_rows *rows) {
     rows->next = 0;
 }
 
-/* n_classes numbers from element `first` on; adds them to the totals. */
-static json_t *read_row(const class_rows *rows, size_t first, double *totals) {
-    json_t *list = json_array();
-    for (size_t i = 0; i < rows->n_classes; i++) {
-        const double value = tensor_real(&rows->file->tensors[0], first + i);
-        totals[i] += value;
-        json_array_append_new(list, json_of_real(value));
+/* The numbers of the next row, and of each class their sum over the models. */
+static void read_row(class_rows *rows) {
+    const size_t n = rows->n_all_models * rows->n_classes, first = rows->next * n;
+    double *totals = rows->values + n;
+    for (size_t i = 0; i < rows->n_classes; i++)
+        totals[i] = 0;
+    for (size_t i = 0; i < n; i++) {
+        rows->values[i] = tensor_real(&rows->file->tensors[0], first + i);
+        totals[i % rows->n_classes] += rows->values[i];
     }
-    return list;
-}
-
-static json_t *read_probs(const class_rows *rows, double *totals) {
-    const size_t n_models = rows->n_models ? rows->n_models : 1;
-    const size_t first = rows->next * n_models * rows->n_classes;
-    if (rows->n_models == 0)
-        return read_row(rows, first, totals);
-    json_t *list = json_array();
-    for (size_t m = 0; m < n_models; m++)
-        json_array_append_new(list, read_row(rows, first + m * rows->n_classes, totals));
-    return list;
 }
 
 static size_t index_of_greatest(const double *values, size_t n) {
@@ -81,31 +75,39 @@ static size_t index_of_greatest(const double *values, size_t n) {
     return best;
 }
 
+/* What the line is besides its probabilities. */
+static json_t *make_fields(const class_rows *rows) {
+    const double *totals = rows->values + rows->n_all_models * rows->n_classes;
+    const char *slash = strrchr(rows->file->name, '/'), *name = slash ? slash + 1 : rows->file->name;
+    buffer id = {0};
+    buffer_append_utf8(&id, name, strlen(name));
+    buffer_append_format(&id, ":%zu", rows->next);
+    json_t *fields = json_object();
+    json_object_set_new(fields, "id", id.failed ? NULL : json_string(id.data));
+    json_object_set_new(fields, "row", json_integer((json_int_t)rows->next));
+    buffer_free(&id);
+    if (json_object_set_new(fields, "class", json_integer((json_int_t)index_of_greatest(totals, rows->n_classes))) ==
+            0 &&
+        json_object_size(fields) == 3)
+        return fields;
+    json_decref(fields);
+    return NULL;
+}
+
 int class_rows_next(class_rows *rows, document *document, trouble *trouble) {
     document_free(document);
     if (rows->next == rows->n_rows)
         return 0;
-    double *totals = calloc(rows->n_classes, sizeof *totals);
-    json_t *fields = json_object();
-    buffer id = {0};
-    const char *slash = strrchr(rows->file->name, '/');
-    buffer_append_utf8(&id, slash ? slash + 1 : rows->file->name, strlen(slash ? slash + 1 : rows->file->name));
-    buffer_append_format(&id, ":%zu", rows->next);
-    bool ok = totals && fields && !id.failed;
-    if (ok) {
-        json_t *probs = read_probs(rows, totals);
-        json_object_set_new(fields, "id", json_string(id.data));
-        json_object_set_new(fields, "row", json_integer((json_int_t)rows->next));
-        json_object_set_new(fields, "class", json_integer((json_int_t)index_of_greatest(totals, rows->n_classes)));
-        ok = json_object_set_new(fields, "probs", probs) == 0;
-    }
-    buffer_free(&id);
-    free(totals);
-    if (!ok) {
-        json_decref(fields);
+    read_row(rows);
+    json_t *fields = make_fields(rows);
+    if (!fields) {
         trouble_set(trouble, "%s: out of memory", rows->file->name);
         return -1;
     }
     document->line_number = ++rows->next;
+    document->probs = rows->values;
+    document->n_models = rows->n_all_models;
+    document->n_classes = rows->n_classes;
+    document->has_models = rows->has_models;
     return record_take_fields(rows->file->name, document, fields, trouble) ? 1 : -1;
 }

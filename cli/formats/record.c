@@ -116,7 +116,7 @@ static bool has_any_column(const document *document) {
 const char *document_lacks_columns(const document *document) {
     if (has_any_column(document))
         return "";
-    if (json_object_get(document->fields, "probs"))
+    if (document->probs || json_object_get(document->fields, "probs"))
         return "; the line holds class probabilities: entrol select --level sample is for these";
     if (json_is_number(json_object_get(document->fields, "n_tokens")))
         return "; the line has no columns: these are statistics of documents (entrol score --level sample)";

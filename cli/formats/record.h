@@ -94,6 +94,11 @@ typedef struct document {
     const char *line; /* the line as it stands in the file, until the next read; NULL: it comes from no line */
     size_t line_size;
     uint64_t line_number; /* of a document that comes from no line: its number in the file, from 1 */
+    /* Class probabilities of an .npy file (class_rows.h), n_models rows of n_classes: the member "probs" of its line,
+     * which the fields do not have. NULL: none. Not owned. */
+    const double *probs;
+    size_t n_models, n_classes;
+    bool has_models; /* probs is an array of arrays */
 } document;
 
 /* Reads the next line (records.h reads any container): 1, 0 at the end, -1 for trouble that names file, line and
@@ -121,6 +126,9 @@ bool document_has(const document *document, const char *by);
 
 /* Any of these, read as reals; NaN where missing. Values and valid are malloc'd, n_tokens long. */
 bool document_values(const document *document, const char *by, float **values, uint8_t **valid, trouble *trouble);
+
+/* Gives the fields what stands beside them: the member "probs". False when memory is out. */
+bool document_fill_fields(document *document);
 
 /* Whether a member of the fields is written as it is: not if it is a column, or stands in the way of one. */
 bool record_keeps_field(const document *document, const char *key, const json_t *value);

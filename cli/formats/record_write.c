@@ -58,6 +58,36 @@ bool record_keeps_field(const document *document, const char *key, const json_t 
     return id == COLUMN_COUNT || (!json_is_array(value) && !document->columns[id].is_present);
 }
 
+static json_t *list_of_reals(const double *values, size_t n) {
+    json_t *list = json_array();
+    for (size_t i = 0; i < n; i++)
+        json_array_append_new(list, json_of_real(values[i]));
+    return list;
+}
+
+static json_t *probs_json(const document *document) {
+    if (!document->has_models)
+        return list_of_reals(document->probs, document->n_classes);
+    json_t *list = json_array();
+    for (size_t m = 0; m < document->n_models; m++)
+        json_array_append_new(list, list_of_reals(document->probs + m * document->n_classes, document->n_classes));
+    return list;
+}
+
+bool document_fill_fields(document *document) {
+    return !document->probs || json_object_set_new(document->fields, "probs", probs_json(document)) == 0;
+}
+
+static void append_probs(buffer *buffer, const document *document, const char **separator) {
+    json_t *probs = probs_json(document);
+    append_name(buffer, separator, "probs");
+    if (probs)
+        json_append(buffer, probs);
+    else
+        buffer->failed = true;
+    json_decref(probs);
+}
+
 void record_write(buffer *buffer, const document *document) {
     const char *separator = "{", *key;
     json_t *value;
@@ -67,6 +97,8 @@ void record_write(buffer *buffer, const document *document) {
         append_name(buffer, &separator, key);
         json_append(buffer, value);
     }
+    if (document->probs)
+        append_probs(buffer, document, &separator);
     for (int id = 0; id < COLUMN_COUNT; id++)
         if (document->columns[id].is_present) {
             append_name(buffer, &separator, record_columns[id].name);

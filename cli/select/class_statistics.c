@@ -9,11 +9,13 @@
 /* As printed, or as a float of a softmax sums up. */
 static const double TOLERANCE = 1e-3;
 
+enum { MOST_MODELS = 1024 };
+
 static bool report(const records *records, const document *document, trouble *trouble, const char *found) {
     return trouble_set(trouble,
                        "%s:%" PRIu64 " (%s): probs: expected probabilities of at least two classes that sum to 1 "
-                       "(within %g), or an array of them for each of several models; found %s",
-                       records_name(records), document->line_number, document->id, TOLERANCE, found);
+                       "(within %g), or an array of them for each of several models, at most %d; found %s",
+                       records_name(records), document->line_number, document->id, TOLERANCE, MOST_MODELS, found);
 }
 
 /* One distribution into a row of the matrix. */
@@ -58,12 +60,10 @@ static void find_top(class_statistics *statistics, const double *mean, size_t n_
 
 static bool measure(class_statistics *statistics, entrol_context *context, const double *values, size_t n_models,
                     size_t n_classes) {
-    enum { MOST_MODELS = 1024 };
     double entropy[MOST_MODELS + 1], sum = 0;
     const entrol_matrix matrix = {values, ENTROL_F64, n_models + 1, n_classes, (ptrdiff_t)n_classes};
     entrol_diagnosis diagnosis;
-    if (n_models > MOST_MODELS ||
-        entrol_entropy_of_distributions(context, entropy, &diagnosis, &matrix, ENTROL_PROBABILITIES, TOLERANCE) !=
+    if (entrol_entropy_of_distributions(context, entropy, &diagnosis, &matrix, ENTROL_PROBABILITIES, TOLERANCE) !=
             ENTROL_OK ||
         diagnosis.n_bad > 0)
         return false;
@@ -75,26 +75,37 @@ static bool measure(class_statistics *statistics, entrol_context *context, const
     return true;
 }
 
+/* Of an .npy file: the numbers are there. */
+static bool read_rows(double *values, const document *document) {
+    const size_t n = document->n_models * document->n_classes;
+    double *mean = values + n;
+    memcpy(values, document->probs, n * sizeof(*values));
+    memset(mean, 0, document->n_classes * sizeof(*mean));
+    for (size_t i = 0; i < n; i++)
+        mean[i % document->n_classes] += values[i] / (double)document->n_models;
+    return true;
+}
+
 bool class_statistics_read(class_statistics *statistics, bool *has, entrol_context *context, const records *records,
                            const document *document, trouble *trouble) {
     const json_t *probs = json_object_get(document->fields, "probs"), *first = json_array_get(probs, 0);
-    const bool is_nested = json_is_array(first);
-    const size_t n_models = is_nested ? json_array_size(probs) : 1;
-    const size_t n_classes = json_array_size(is_nested ? first : probs);
-    *has = probs != NULL;
+    const bool is_nested = json_is_array(first), has_rows = document->probs != NULL;
+    const size_t n_models = has_rows ? document->n_models : is_nested ? json_array_size(probs) : 1;
+    const size_t n_classes = has_rows ? document->n_classes : json_array_size(is_nested ? first : probs);
+    *has = has_rows || probs != NULL;
     if (!*has)
         return true;
-    if (n_classes < 2)
-        return report(records, document, trouble, "something else");
+    if (n_classes < 2 || n_models > MOST_MODELS)
+        return report(records, document, trouble, n_classes < 2 ? "something else" : "more models");
     double *values = malloc((n_models + 1) * n_classes * sizeof(*values));
     if (values == NULL)
         return trouble_set(trouble, "out of memory");
-    const bool ok = fill(values, n_models, n_classes, probs, is_nested)
-                        ? measure(statistics, context, values, n_models, n_classes) ||
-                              report(records, document, trouble, "other numbers")
-                        : report(records, document, trouble, "something else among them");
+    const char *what = !(has_rows ? read_rows(values, document) : fill(values, n_models, n_classes, probs, is_nested))
+                           ? "something else among them"
+                       : !measure(statistics, context, values, n_models, n_classes) ? "other numbers"
+                                                                                    : NULL;
     free(values);
-    return ok;
+    return what == NULL || report(records, document, trouble, what);
 }
 
 bool class_statistic(double *value, const class_statistics *statistics, const char *name) {

@@ -31,9 +31,10 @@ static bool write_line(select_emitter *emitter, trouble *trouble) {
     return output_write(emitter->output, emitter->line.data, emitter->line.size, trouble);
 }
 
-bool select_emit_document(select_emitter *emitter, const document *document, trouble *trouble) {
+bool select_emit_document(select_emitter *emitter, document *document, trouble *trouble) {
     if (emitter->container != NULL)
-        return container_writer_add(emitter->container, document, trouble);
+        return (document_fill_fields(document) || trouble_set(trouble, "out of memory")) &&
+               container_writer_add(emitter->container, document, trouble);
     if (document->line != NULL)
         return select_emit_line(emitter, document->line, document->line_size, trouble);
     record_write(&emitter->line, document);

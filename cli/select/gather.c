@@ -35,7 +35,8 @@ static void list_fields(buffer *names, const document *document) {
 static void append_hint(buffer *text, const select_settings *settings, const document *document) {
     static const char *const divergences[] = {"kl_pq", "kl_qp", "jsd", "bald", "mean_entropy", "agree"};
     const char *by = settings->by;
-    if (json_object_get(document->fields, "probs") != NULL && strncmp(by, "bald", 4) == 0) {
+    if ((document->probs != NULL || json_object_get(document->fields, "probs") != NULL) &&
+        strncmp(by, "bald", 4) == 0) {
         buffer_append_string(text, "; it needs the probs of several models, an array of arrays");
         return;
     }

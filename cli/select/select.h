@@ -275,7 +275,7 @@ typedef struct select_emitter {
 bool select_emit(select_emitter *emitter, const records *records, document *document, const select_told *told,
                  trouble *trouble);
 /* Writes the document as it is. */
-bool select_emit_document(select_emitter *emitter, const document *document, trouble *trouble);
+bool select_emit_document(select_emitter *emitter, document *document, trouble *trouble);
 /* Writes a line as it stands; not into a container. */
 bool select_emit_line(select_emitter *emitter, const char *line, size_t n_bytes, trouble *trouble);
 /* --explain: a sentence for each token, or one for the document. */

@@ -1,6 +1,7 @@
 /* `entrol filter`: score and select on samples in one step. */
 #include "commands.h"
 #include "message.h"
+#include "ranks.h"
 #include "score/score_run.h"
 #include "select/filter.h"
 
@@ -96,12 +97,16 @@ static bool can_measure(score_settings *scoring, const char *by) {
 
 static int filter(const select_settings *settings, score_settings *scoring, select_inputs *inputs, int argc,
                   char **argv) {
-    trouble trouble;
+    trouble trouble = {""};
     bool are_records = false;
-    if (!look_at_inputs(&are_records, inputs, &trouble))
-        return message_trouble(&trouble);
+    if (!ranks_agree(look_at_inputs(&are_records, inputs, &trouble), &trouble))
+        return ranks_report(&trouble);
     if (are_records)
         return select_records(settings, inputs, argc, argv);
+    if (ranks_size() > 1)
+        return message_error("filter scores texts in one process, and %zu were started together; of records it can "
+                             "select with all of them",
+                             ranks_size());
     if (container_is_path(settings->output_path))
         return message_error("-o %s: the kept lines of text are no token records; give the file another name",
                              settings->output_path);
@@ -154,4 +159,5 @@ const command command_filter = {
         "  entrol filter data.jsonl --by perplexity --mask high:1%\n"
         "  entrol filter *.txt --keep low:10                          the ten texts the model is surest of\n",
     .run = run,
+    .for_ranks = true,
 };

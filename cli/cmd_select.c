@@ -107,7 +107,8 @@ const command command_select = {
         "Reads token records, as entrol score writes them (JSON Lines or .safetensors; - is standard input), and keeps "
         "tokens by their entropy or another column; with --level sample whole documents, also lines or .npy rows of "
         "class probabilities (the field probs). A token without a value is null in keep and is never kept. Exit 1 if "
-        "nothing was kept. The closing summary says how much was kept, the thresholds and the ties.",
+        "nothing was kept. The closing summary says how much was kept, the thresholds and the ties. The processes that "
+        "mpirun starts share the files between them and write together what one would write.",
     .examples = "  entrol select a.jsonl --keep low:80%                       keep the sure four fifths\n"
                 "  entrol select a.jsonl --mask high:20% --emit labels        -100 where the model is unsure\n"
                 "  entrol select a.jsonl --by surprisal --keep high:100 --emit spans\n"
@@ -115,6 +116,8 @@ const command command_select = {
                 "  entrol select a.jsonl --for active-learning --scope group:source --keep high:10\n"
                 "  entrol select probs.npy --recipe fixmatch -o pseudo.jsonl\n"
                 "  entrol select a.jsonl --reference b.jsonl --recipe rho1 --emit labels\n"
-                "  entrol select a.jsonl --keep high:20% --preview\n",
+                "  entrol select a.jsonl --keep high:20% --preview\n"
+                "  mpirun -n 4 entrol select *.jsonl --keep low:80% -o kept.jsonl\n",
     .run = run,
+    .for_ranks = true,
 };

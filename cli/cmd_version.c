@@ -2,6 +2,7 @@
 #include "commands.h"
 #include "message.h"
 #include "open_context.h"
+#include "ranks.h"
 
 #include <entrol/entrol.h>
 
@@ -39,6 +40,7 @@ static int run(const command *command, int argc, char **argv) {
 #else
     printf("llama.cpp: not in this build\n");
 #endif
+    printf("MPI: %s\n", ranks_library() != NULL ? ranks_library() : "not in this build");
     entrol_context_destroy(context);
     return EXIT_DONE;
 }
@@ -48,8 +50,10 @@ const command command_version = {
     .summary = "this build, its kernels and threads",
     .usage = "",
     .description = "Prints the version, the instruction-set level in use and those this machine can run, the number of "
-                   "threads, and the version of llama.cpp if it is built in. ENTROL_CPU (scalar, avx2, avx512, neon) "
+                   "threads, and the versions of llama.cpp and MPI where they are built in. ENTROL_CPU (scalar, avx2, "
+                   "avx512, neon) "
                    "and ENTROL_THREADS change what is used.",
     .examples = "  ENTROL_CPU=scalar entrol version   what the portable kernels would be\n",
     .run = run,
+    .for_ranks = true,
 };

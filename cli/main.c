@@ -2,6 +2,7 @@
 #include "commands.h"
 #include "help.h"
 #include "message.h"
+#include "ranks.h"
 #include "suggest.h"
 
 #include <entrol/base.h>
@@ -70,6 +71,15 @@ static int run_help(int argc, char **argv) {
     return command->run(command, 2, arguments);
 }
 
+/* Under an MPI launcher, only what several processes can do together. */
+static int run_among_ranks(const command *command, int argc, char **argv) {
+    if (ranks_size() == 1 || command->for_ranks)
+        return command->run(command, argc, argv);
+    return message_error("%s is done by one process, and %zu were started together; select is what they share "
+                         "(ENTROL_MPI=off: each does all of it)",
+                         command->name, ranks_size());
+}
+
 static int run_command(int argc, char **argv) {
     if (argc < 2) {
         message_error("expected a command; \"entrol --help\" lists them");
@@ -85,7 +95,7 @@ static int run_command(int argc, char **argv) {
         return EXIT_DONE;
     }
     const command *command = find_command(name);
-    return command ? command->run(command, argc - 1, argv + 1) : report_unknown(name);
+    return command ? run_among_ranks(command, argc - 1, argv + 1) : report_unknown(name);
 }
 
 /* A standard stream that is closed would be the next file that is opened. In its place comes one that cannot be used,
@@ -100,10 +110,10 @@ int main(int argc, char **argv) {
     hold_standard_streams();
     /* A reader that goes away is an error of write() like any other, so that no .part file is left behind. */
     signal(SIGPIPE, SIG_IGN);
-    int exit_code = run_command(argc, argv);
+    int exit_code = ranks_begin(argc, argv) ? run_command(argc, argv) : EXIT_ERROR;
     errno = 0;
     if ((fflush(stdout) != 0 || ferror(stdout)) && exit_code != EXIT_ERROR)
-        return message_error("cannot write standard output: %s",
-                             errno == EPIPE ? "its reader has closed it" : strerror(errno ? errno : EIO));
-    return exit_code;
+        exit_code = message_error("cannot write standard output: %s",
+                                  errno == EPIPE ? "its reader has closed it" : strerror(errno ? errno : EIO));
+    return ranks_end(exit_code);
 }

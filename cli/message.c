@@ -46,8 +46,16 @@ bool trouble_set(trouble *trouble, const char *format, ...) {
     return false;
 }
 
+static bool is_silent;
+
+void message_silence(bool silent) {
+    is_silent = silent;
+}
+
 /* One write, so that lines of several processes do not mix. */
 static void print_line(const char *prefix, const char *text) {
+    if (is_silent)
+        return;
     progress_hide();
     fprintf(stderr, "entrol: %s%s\n", prefix, text);
 }
@@ -69,6 +77,11 @@ int message_error(const char *format, ...) {
 int message_trouble(const trouble *trouble) {
     print_line("", trouble->text);
     return EXIT_ERROR;
+}
+
+void message_point(const char *text, size_t at) {
+    if (!is_silent)
+        fprintf(stderr, "    %s\n    %*s^\n", text, (int)at, "");
 }
 
 void message_note(const char *format, ...) {

@@ -30,5 +30,10 @@ int message_trouble(const trouble *trouble);
 /* "entrol: TEXT": how it went, where nothing is wrong. */
 void message_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void message_warning(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* Under an error, the printable text that it is about, and a caret under its byte `at`. */
+void message_point(const char *text, size_t at);
+
+/* From now on nothing of these is said, or all of it again: of several processes one speaks. */
+void message_silence(bool silent);
 
 #endif

@@ -15,8 +15,13 @@ static bool is_cpu_understood(void) {
 }
 
 entrol_context *open_context(size_t n_threads, trouble *trouble) {
+    return open_context_over(NULL, n_threads, trouble);
+}
+
+entrol_context *open_context_over(const entrol_comm *comm, size_t n_threads, trouble *trouble) {
     entrol_context_options options = ENTROL_CONTEXT_OPTIONS_INIT;
     options.n_threads = n_threads;
+    options.comm = comm;
     entrol_context *context;
     entrol_status status = entrol_context_create(&context, &options);
     if (status == ENTROL_OK)

@@ -45,6 +45,7 @@ typedef struct command {
     const char *description;                                          /* a paragraph */
     const char *examples;                                             /* lines of "  entrol ...   what it does\n" */
     int (*run)(const struct command *command, int argc, char **argv); /* argv[0] is the command's name */
+    bool for_ranks; /* the processes of an mpirun may be given it together (ranks.h) */
 } command;
 
 typedef struct operands {

@@ -3,6 +3,7 @@
 #include "output.h"
 #include "buffer.h"
 #include "open_files.h"
+#include "temporary.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -167,6 +168,20 @@ output *output_open(const char *path, trouble *trouble) {
     if (made)
         made->fd = STDOUT_FILENO;
     return made;
+}
+
+output *output_open_temporary(int *fd, trouble *trouble) {
+    output *made = output_new("a temporary file (TMPDIR says where)", trouble);
+    if (!made)
+        return NULL;
+    made->buffer = malloc(BUFFER_SIZE);
+    if (!made->buffer)
+        trouble_set(trouble, "out of memory");
+    *fd = made->fd = made->buffer ? temporary_open(trouble) : -1;
+    if (made->fd >= 0)
+        return made;
+    output_free(made);
+    return NULL;
 }
 
 output *output_resume(const char *path, uint64_t n_bytes, trouble *trouble) {

@@ -20,6 +20,8 @@ char *output_real_path(const char *path);
 /* Refuses a PATH that is one of the inputs (the same file), a directory, or in no writable directory, and one whose
  * PATH.part has a state beside it: what an interrupted run has done. */
 output *output_open(const char *path, trouble *trouble);
+/* Writes an unlinked temporary file, whose descriptor is *fd until the output is gone. */
+output *output_open_temporary(int *fd, trouble *trouble);
 /* Opens PATH.part to go on after its first n_bytes, dropping the rest. */
 output *output_resume(const char *path, uint64_t n_bytes, trouble *trouble);
 

@@ -46,3 +46,20 @@ bool temporary_write(int fd, const void *bytes, size_t n_bytes, trouble *trouble
     }
     return true;
 }
+
+ssize_t temporary_read(int fd, void *bytes, size_t n_bytes, uint64_t place, trouble *trouble) {
+    size_t n = 0;
+    while (n < n_bytes) {
+        const ssize_t n_read = pread(fd, (char *)bytes + n, n_bytes - n, (off_t)(place + n));
+        if (n_read < 0 && errno == EINTR)
+            continue;
+        if (n_read < 0) {
+            trouble_set(trouble, "a temporary file cannot be read: %s", strerror(errno));
+            return -1;
+        }
+        if (n_read == 0)
+            break;
+        n += (size_t)n_read;
+    }
+    return (ssize_t)n;
+}

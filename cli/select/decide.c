@@ -13,12 +13,16 @@ select_scope select_scope_new(bool spools) {
     return (select_scope){.values.spools = spools, .upper.spools = spools};
 }
 
+bool select_scope_add_upper(select_scope *scope, trouble *trouble) {
+    if (scope->has_upper)
+        return true;
+    scope->has_upper = true;
+    return select_values_append(&scope->upper, &scope->values, trouble);
+}
+
 bool select_scope_add(select_scope *scope, const select_taken *taken, trouble *trouble) {
-    if (taken->upper != NULL && !scope->has_upper) { /* what came before was known */
-        scope->has_upper = true;
-        if (!select_values_append(&scope->upper, &scope->values, trouble))
-            return false;
-    }
+    if (taken->upper != NULL && !select_scope_add_upper(scope, trouble)) /* what came before was known */
+        return false;
     const float *upper = taken->upper != NULL ? taken->upper : taken->values;
     return select_values_add(&scope->values, taken->values, taken->valid, taken->n, trouble) &&
            (!scope->has_upper || select_values_add(&scope->upper, upper, taken->valid, taken->n, trouble));
@@ -43,19 +47,28 @@ static void *block_memory(const select_values *store, bool *ok) {
     return memory;
 }
 
-bool select_stream_begin(select_stream *stream, const select_values *store, trouble *trouble) {
+void select_stream_begin(select_stream *stream, const select_values *store, trouble *trouble) {
     bool ok = true;
     *stream = (select_stream){store, block_memory(store, &ok), 0, trouble};
-    return ok || trouble_set(trouble, "out of memory for a block of values");
 }
 
-void select_stream_end(select_stream *stream) {
+/* The reader has said why it could not read, another rank says why it failed. */
+bool select_stream_end(select_stream *stream, entrol_status status) {
     free(stream->memory);
     stream->memory = NULL;
+    if (status == ENTROL_ERROR_COMMUNICATION)
+        stream->trouble->text[0] = '\0';
+    else if (status != ENTROL_OK && status != ENTROL_ERROR_READ)
+        trouble_set(stream->trouble, "the rule could not be applied: %s", entrol_status_string(status));
+    return status == ENTROL_OK;
 }
 
 static int read_block(void *user, const float **values, const uint8_t **valid, size_t *n) {
     select_stream *stream = user;
+    if (stream->memory == NULL && stream->store->n_spooled > 0) {
+        trouble_set(stream->trouble, "out of memory for a block of values");
+        return 1;
+    }
     if (!select_values_block(stream->store, stream->next++, stream->memory, values, valid, n, stream->trouble))
         return 1;
     if (*n == 0)
@@ -83,33 +96,34 @@ static void add_scope(select_tally *tally, const entrol_bounds *least, const ent
 static bool find_bounds(entrol_bounds *bounds, entrol_context *context, const select_settings *settings,
                         const select_values *store, const entrol_rule *rule, trouble *trouble) {
     select_stream blocks;
-    if (!select_stream_begin(&blocks, store, trouble))
-        return false;
+    select_stream_begin(&blocks, store, trouble);
     const entrol_stream stream = select_stream_of(&blocks);
-    const entrol_status status = entrol_bounds_of_stream(context, bounds, NULL, &stream, rule, &settings->quantiles);
-    select_stream_end(&blocks);
-    if (status == ENTROL_OK || status == ENTROL_ERROR_READ) /* of which the reader has said why */
-        return status == ENTROL_OK;
-    return trouble_set(trouble, "the rule could not be applied: %s", entrol_status_string(status));
+    return select_stream_end(&blocks,
+                             entrol_bounds_of_stream(context, bounds, NULL, &stream, rule, &settings->quantiles));
 }
 
 static bool has_range(const select_settings *settings) {
     return settings->weight != NULL && settings->weighting.kind != ENTROL_WEIGHTING_SIGMOID;
 }
 
-bool select_decision_begin(select_decision *decision, select_tally *tally, entrol_context *context,
-                           const select_settings *settings, const select_scope *scope, const entrol_rule *rule,
-                           trouble *trouble) {
+static bool allocate(select_decision *decision, trouble *trouble) {
+    const select_scope *scope = decision->scope;
     const uint64_t n = select_values_count(&scope->values);
     const size_t n_block = n < SELECT_BLOCK ? (size_t)n + 1 : SELECT_BLOCK;
     bool ok = true;
-    *decision = (select_decision){.settings = settings, .scope = scope, .tally = tally};
     decision->memory[0] = block_memory(&scope->values, &ok);
     decision->memory[1] = block_memory(&scope->upper, &ok);
     decision->keep = malloc(n_block);
     decision->undecided = calloc(n_block, 1);
-    if (!ok || decision->keep == NULL || decision->undecided == NULL)
-        return trouble_set(trouble, "out of memory for the decision");
+    ok = ok && decision->keep != NULL && decision->undecided != NULL;
+    return ok || trouble_set(trouble, "out of memory for the decision");
+}
+
+/* First what ranks do together, in which the calls agree on their success; then what may fail on one of them. */
+bool select_decision_begin(select_decision *decision, select_tally *tally, entrol_context *context,
+                           const select_settings *settings, const select_scope *scope, const entrol_rule *rule,
+                           trouble *trouble) {
+    *decision = (select_decision){.settings = settings, .scope = scope, .tally = tally};
     entrol_bounds *bounds = decision->bounds;
     if (!find_bounds(&bounds[0], context, settings, &scope->values, rule, trouble))
         return false;
@@ -120,7 +134,7 @@ bool select_decision_begin(select_decision *decision, select_tally *tally, entro
         !find_bounds(&decision->range, context, settings, &scope->values, &settings->weighting.range, trouble))
         return false;
     add_scope(tally, &bounds[0], &bounds[1]);
-    return true;
+    return allocate(decision, trouble);
 }
 
 /* --- Decisions --- */

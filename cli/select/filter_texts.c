@@ -186,8 +186,8 @@ static bool write_kept(filter_run *run, trouble *trouble) {
 static select_outcome outcome_of(const filter_run *run) {
     return (select_outcome){
         .noun = run->is_plain[0] ? "files" : "lines",
-        .counts = &run->counts,
-        .tally = &run->tally,
+        .counts = run->counts,
+        .tally = run->tally,
         .n_documents = run->n_scored,
         .n_documents_kept = run->tally.n_kept,
     };
@@ -203,7 +203,8 @@ static bool write_manifest(const filter_run *run, int argc, char **argv, trouble
                          .context = run->context,
                          .journal_path = (char *)run->settings->output_path};
     json_t *settings = score_run_settings(&scoring, trouble);
-    json_t *inputs = settings != NULL ? select_inputs_json(run->inputs, trouble) : NULL;
+    json_t *inputs =
+        settings != NULL && select_inputs_hash(run->inputs, trouble) ? select_inputs_json(run->inputs, trouble) : NULL;
     if (inputs == NULL) {
         json_decref(settings);
         return false;

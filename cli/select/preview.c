@@ -1,6 +1,8 @@
 /* --preview: what each share of the values costs, before anything is written. */
 #include "select.h"
 
+#include "../ranks.h"
+
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -18,13 +20,10 @@ static bool find_quantiles(double quantiles[2 * N_SHARES], entrol_context *conte
         q[i] = shares[i] / 100;
         q[N_SHARES + i] = (100 - shares[i]) / 100;
     }
-    if (!select_stream_begin(&blocks, values, trouble))
-        return false;
+    select_stream_begin(&blocks, values, trouble);
     const entrol_stream stream = select_stream_of(&blocks);
-    const entrol_status status =
-        entrol_quantile_of_stream(context, quantiles, NULL, &stream, q, 2 * N_SHARES, &settings->quantiles);
-    select_stream_end(&blocks);
-    return status == ENTROL_OK || trouble_set(trouble, "no quantiles: %s", entrol_status_string(status));
+    return select_stream_end(
+        &blocks, entrol_quantile_of_stream(context, quantiles, NULL, &stream, q, 2 * N_SHARES, &settings->quantiles));
 }
 
 /* A bar as long as the value, from the least to the greatest of the curve. */
@@ -46,45 +45,45 @@ static void print_curve(const select_settings *settings, const double quantiles[
 }
 
 /* What the rule itself comes to. */
-static bool print_rule(entrol_context *context, const select_settings *settings, const select_scope *scope,
-                       const char *name, const char *noun, trouble *trouble) {
-    select_tally tally = SELECT_TALLY_INIT;
+static bool apply_rule(select_outcome *outcome, entrol_context *context, const select_settings *settings,
+                       const select_scope *scope, trouble *trouble) {
     select_decision decision;
     select_told told = {0};
     const uint64_t n = select_values_count(&scope->values);
     bool found = true;
-    bool ok = select_decision_begin(&decision, &tally, context, settings, scope, &settings->rule, trouble);
+    bool ok = select_decision_begin(&decision, &outcome->tally, context, settings, scope, &settings->rule, trouble);
     for (uint64_t done = 0; ok && done < n; done += told.n) {
         told.n = 0;
         ok = select_decision_next(&decision, n - done < SELECT_BLOCK ? (size_t)(n - done) : SELECT_BLOCK, &told, &found,
                                   trouble);
     }
-    if (ok)
-        printf("%s%s--%s %s keeps %" PRIu64 " of %" PRIu64 " %s (%.6g %%)", name != NULL ? name : "",
-               name != NULL ? ": " : "", settings->is_mask ? "mask" : "keep", select_rule_text(settings), tally.n_kept,
-               tally.n_valid, noun, tally.n_valid > 0 ? 100 * (double)tally.n_kept / (double)tally.n_valid : 0);
-    if (ok && tally.n_undecided > 0)
-        printf(", %" PRIu64 " undecided", tally.n_undecided);
-    if (ok)
-        putchar('\n');
     select_told_free(&told);
     select_decision_end(&decision);
-    return ok;
+    return ranks_agree(ok, trouble) && select_share_outcome(outcome, settings, trouble);
+}
+
+static void print_rule(const select_outcome *outcome, const select_settings *settings, const char *name) {
+    const select_tally *tally = &outcome->tally;
+    printf("%s%s--%s %s keeps %" PRIu64 " of %" PRIu64 " %s (%.6g %%)", name != NULL ? name : "",
+           name != NULL ? ": " : "", settings->is_mask ? "mask" : "keep", select_rule_text(settings), tally->n_kept,
+           tally->n_valid, outcome->noun,
+           tally->n_valid > 0 ? 100 * (double)tally->n_kept / (double)tally->n_valid : 0);
+    if (tally->n_undecided > 0)
+        printf(", %" PRIu64 " undecided", tally->n_undecided);
+    putchar('\n');
 }
 
 bool select_preview(entrol_context *context, const select_settings *settings, const select_scope *scope,
                     const char *name, const char *noun, trouble *trouble) {
     double quantiles[2 * N_SHARES];
-    uint64_t n_valid = 0;
-    if (name != NULL)
-        return print_rule(context, settings, scope, name, noun, trouble);
-    if (!find_quantiles(quantiles, context, settings, &scope->values, trouble))
+    select_outcome outcome = {.noun = noun, .tally = SELECT_TALLY_INIT};
+    if (!apply_rule(&outcome, context, settings, scope, trouble) ||
+        (name == NULL && !find_quantiles(quantiles, context, settings, &scope->values, trouble)))
         return false;
-    for (size_t i = 0; i < scope->values.n; i++)
-        n_valid += scope->values.valid[i];
-    n_valid += scope->values.n_spooled; /* about */
-    print_curve(settings, quantiles, n_valid);
-    if (scope->has_upper)
+    if (name == NULL)
+        print_curve(settings, quantiles, outcome.tally.n_valid);
+    if (name == NULL && scope->has_upper)
         printf("of each value only bounds are known: these are the lower ones\n");
-    return print_rule(context, settings, scope, NULL, noun, trouble);
+    print_rule(&outcome, settings, name);
+    return true;
 }

@@ -5,6 +5,7 @@
 #include "../formats/manifest.h"
 #include "../open_context.h"
 #include "../progress.h"
+#include "../ranks.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -16,17 +17,16 @@
 typedef struct select_run {
     const select_settings *settings;
     select_inputs *inputs;
-    entrol_context *context;
+    entrol_context *context, *deciding; /* this rank's, and one over those that decide together */
     select_gatherer gatherer;
     select_taken taken;
-    select_scope *scopes; /* 1, or one a group */
-    select_decision *decisions;
-    size_t n_scopes, n_begun;
-    uint32_t *scope_of; /* a document's, where there are groups */
-    size_t scope_of_capacity;
+    select_scopes scopes;
     select_told told;
     select_tally tally;
     select_emitter emitter;
+    output *output; /* the emitter's; of several ranks rank 0's, for what all have emitted into temporary files */
+    int emitted;    /* this rank's */
+    select_outcome outcome;
     progress progress;
     uint64_t n_values, n_decided; /* gathered; whose documents have been written */
     uint64_t n_documents, n_written, n_documents_kept;
@@ -38,7 +38,7 @@ typedef bool (*visit)(select_run *run, records *records, document *document, tro
 static bool each_document(select_run *run, visit visit, trouble *trouble) {
     document document = {0};
     bool ok = true;
-    for (int i = 0; ok && i < run->inputs->n; i++) {
+    for (int i = run->inputs->first; ok && i < run->inputs->end; i++) {
         int more = 0;
         records *records = select_inputs_records(run->inputs, i, trouble);
         ok = records != NULL;
@@ -57,39 +57,11 @@ static bool changed(const records *records, trouble *trouble) {
 
 /* --- The first reading: values --- */
 
-static bool add_scopes(select_run *run, size_t n, trouble *trouble) {
-    if (n <= run->n_scopes)
-        return true;
-    select_scope *larger = realloc(run->scopes, n * sizeof(*larger));
-    if (larger == NULL)
-        return trouble_set(trouble, "out of memory for %zu groups", n);
-    run->scopes = larger;
-    for (; run->n_scopes < n; run->n_scopes++)
-        larger[run->n_scopes] = select_scope_new(!run->settings->each_document);
-    return true;
-}
-
-/* Which group the document is of, for the second reading. */
-static bool note_scope(select_run *run, trouble *trouble) {
-    if (run->settings->group == NULL)
-        return true;
-    if (run->n_documents == run->scope_of_capacity) {
-        const size_t capacity = run->scope_of_capacity * 2 + 1024;
-        uint32_t *larger = realloc(run->scope_of, capacity * sizeof(*larger));
-        if (larger == NULL)
-            return trouble_set(trouble, "out of memory after %" PRIu64 " documents", run->n_documents);
-        run->scope_of = larger;
-        run->scope_of_capacity = capacity;
-    }
-    run->scope_of[run->n_documents] = (uint32_t)run->taken.scope;
-    return true;
-}
-
 static bool gather(select_run *run, records *records, document *document, trouble *trouble) {
     select_taken *taken = &run->taken;
     progress_update(&run->progress, run->n_values);
-    if (!select_take(taken, &run->gatherer, records, document, trouble) || !note_scope(run, trouble) ||
-        !add_scopes(run, taken->scope + 1, trouble) || !select_scope_add(&run->scopes[taken->scope], taken, trouble))
+    if (!select_take(taken, &run->gatherer, records, document, trouble) ||
+        !select_scopes_take(&run->scopes, run->n_documents, taken, run->settings, trouble))
         return false;
     run->n_documents++;
     run->n_values += taken->n;
@@ -97,58 +69,6 @@ static bool gather(select_run *run, records *records, document *document, troubl
 }
 
 /* --- The decisions --- */
-
-/* How many values of a scope are at least the cutoff, and how many count. */
-static bool count_sure(uint64_t *n_sure, uint64_t *n_valid, select_run *run, const select_scope *scope,
-                       trouble *trouble) {
-    select_tally tally = SELECT_TALLY_INIT;
-    select_decision decision;
-    select_told told = {0};
-    bool found = true, ok = select_decision_begin(&decision, &tally, run->context, run->settings, scope,
-                                                  &run->settings->rule, trouble);
-    for (uint64_t i = 0; ok && i < select_values_count(&scope->values); i++) {
-        told.n = 0;
-        ok = select_decision_next(&decision, 1, &told, &found, trouble);
-    }
-    *n_sure = tally.n_kept;
-    *n_valid = tally.n_valid;
-    select_told_free(&told);
-    select_decision_end(&decision);
-    return ok;
-}
-
-/* FlexMatch's rule for each class. */
-static bool find_thresholds(double *thresholds, select_run *run, trouble *trouble) {
-    uint64_t *n_sure = calloc(run->n_scopes + 1, sizeof(*n_sure)), n_all = 0;
-    bool ok = n_sure != NULL || trouble_set(trouble, "out of memory");
-    for (size_t i = 0; ok && i < run->n_scopes; i++) {
-        uint64_t n_valid = 0;
-        ok = count_sure(&n_sure[i], &n_valid, run, &run->scopes[i], trouble);
-        n_all += n_valid;
-    }
-    ok = ok && (entrol_flexmatch_thresholds(thresholds, n_sure, run->n_scopes, n_all, run->settings->flexmatch) ==
-                    ENTROL_OK ||
-                trouble_set(trouble, "flexmatch: its thresholds could not be found"));
-    free(n_sure);
-    return ok;
-}
-
-static bool begin_decisions(select_run *run, trouble *trouble) {
-    double *thresholds = calloc(run->n_scopes + 1, sizeof(*thresholds));
-    run->decisions = calloc(run->n_scopes + 1, sizeof(*run->decisions));
-    bool ok = (thresholds != NULL && run->decisions != NULL) || trouble_set(trouble, "out of memory");
-    ok = ok && (run->settings->flexmatch == 0 || find_thresholds(thresholds, run, trouble));
-    for (; ok && run->n_begun < run->n_scopes; run->n_begun++) {
-        entrol_rule rule = run->settings->rule;
-        if (run->settings->flexmatch > 0)
-            rule.low = thresholds[run->n_begun];
-        ok = select_decision_begin(&run->decisions[run->n_begun], &run->tally, run->context, run->settings,
-                                   &run->scopes[run->n_begun], &rule, trouble);
-    }
-    run->n_begun += !ok && run->n_begun < run->n_scopes && run->decisions != NULL; /* to be ended, too */
-    free(thresholds);
-    return ok;
-}
 
 static bool report_undecided(const select_run *run, const records *records, const document *document,
                              trouble *trouble) {
@@ -168,13 +88,13 @@ static bool report_undecided(const select_run *run, const records *records, cons
 /* What was decided about the next document, which has n values; it is NULL where only its line was read. */
 static bool next_decisions(select_run *run, const records *records, const document *document, size_t n,
                            trouble *trouble) {
-    const size_t scope =
-        run->settings->group != NULL && run->n_written < run->n_documents ? run->scope_of[run->n_written] : 0;
+    select_decision *decision =
+        run->n_written < run->n_documents ? select_scopes_decision(&run->scopes, run->n_written) : NULL;
     bool found = true;
     run->told.n = 0;
-    if (scope >= run->n_begun || run->n_written == run->n_documents)
+    if (decision == NULL)
         return changed(records, trouble);
-    if (!select_decision_next(&run->decisions[scope], n, &run->told, &found, trouble))
+    if (!select_decision_next(decision, n, &run->told, &found, trouble))
         return false;
     run->n_written++;
     run->n_decided += n;
@@ -201,17 +121,10 @@ static bool write_tokens(select_run *run, records *records, document *document, 
 
 /* Tokens, document by document: each is a scope. */
 static bool select_document(select_run *run, records *records, document *document, trouble *trouble) {
-    if (run->n_scopes > 0)
-        select_scope_clear(&run->scopes[0]);
-    if (!gather(run, records, document, trouble))
-        return false;
-    bool ok = begin_decisions(run, trouble) && next_decisions(run, records, document, document->n_tokens, trouble) &&
-              write_document(run, records, document, trouble);
-    select_decision_end(&run->decisions[0]);
-    free(run->decisions);
-    run->decisions = NULL;
-    run->n_begun = 0;
-    return ok;
+    select_scopes_clear(&run->scopes);
+    return gather(run, records, document, trouble) &&
+           select_scopes_decide(&run->scopes, &run->tally, run->context, run->settings, trouble) &&
+           write_tokens(run, records, document, trouble);
 }
 
 /* A kept document with every token kept: its columns are written in another form. */
@@ -254,7 +167,7 @@ static bool copy_lines(select_run *run, records *records, trouble *trouble) {
 
 static bool write_lines(select_run *run, trouble *trouble) {
     bool ok = true;
-    for (int i = 0; ok && i < run->inputs->n; i++) {
+    for (int i = run->inputs->first; ok && i < run->inputs->end; i++) {
         records *records = select_inputs_records(run->inputs, i, trouble);
         ok = records != NULL && copy_lines(run, records, trouble);
         select_inputs_leave(run->inputs, i);
@@ -280,53 +193,95 @@ static const char *noun_of(const select_settings *settings) {
 
 static bool preview(select_run *run, trouble *trouble) {
     progress_end(&run->progress);
-    for (size_t i = 0; i < run->n_scopes; i++) {
+    for (size_t i = 0; i < run->scopes.n; i++) {
         const char *name = run->settings->group != NULL ? select_group_name(&run->gatherer, i) : NULL;
-        if (!select_preview(run->context, run->settings, &run->scopes[i], name, noun_of(run->settings), trouble))
+        if (!select_preview(run->deciding, run->settings, &run->scopes.items[i], name, noun_of(run->settings), trouble))
             return false;
     }
     return true;
+}
+
+static bool gather_all(select_run *run, trouble *trouble) {
+    return select_scopes_add(&run->scopes, run->settings->group == NULL, run->settings, trouble) &&
+           each_document(run, gather, trouble) && select_gatherer_finish(&run->gatherer, trouble);
+}
+
+static bool decide_all(select_run *run, trouble *trouble) {
+    const uint64_t n_bytes = ranks_n_bytes();
+    const bool ok = select_scopes_decide(&run->scopes, &run->tally, run->deciding, run->settings, trouble);
+    run->outcome.n_exchanged = ranks_n_bytes() - n_bytes;
+    return ok;
 }
 
 static bool choose(select_run *run, trouble *trouble) {
     const select_settings *settings = run->settings;
     if (settings->each_document)
         return each_document(run, select_document, trouble) && select_gatherer_finish(&run->gatherer, trouble);
-    if (!add_scopes(run, settings->group == NULL, trouble) || !each_document(run, gather, trouble) ||
-        !select_gatherer_finish(&run->gatherer, trouble))
+    if (!ranks_agree(gather_all(run, trouble), trouble) ||
+        (ranks_size() > 1 && !select_share_scope(&run->scopes.items[0], trouble)))
         return false;
     if (settings->preview)
         return preview(run, trouble);
-    if (!begin_decisions(run, trouble))
+    if (!decide_all(run, trouble))
         return false;
-    progress_begin(&run->progress, run->progress.unit, run->n_values);
+    if (ranks_rank() == 0)
+        progress_begin(&run->progress, run->progress.unit, run->n_values);
     if (!(settings->of_samples ? write_samples(run, trouble) : each_document(run, write_tokens, trouble)))
         return false;
     return run->n_decided == run->n_values || trouble_set(trouble, "an input has changed while it was being read");
 }
 
-static bool open_rest(select_run *run, trouble *trouble) {
-    run->context = open_context(0, trouble);
-    if (run->context == NULL || !select_gatherer_begin(&run->gatherer, run->context, run->settings, trouble))
+static bool open_output(select_run *run, trouble *trouble) {
+    const char *path = run->settings->output_path;
+    if (ranks_rank() == 0 && (run->output = output_open(path, trouble)) == NULL)
         return false;
-    if (run->settings->preview)
-        return true;
-    run->emitter.output = output_open(run->settings->output_path, trouble);
-    if (run->emitter.output == NULL || !container_is_path(run->settings->output_path))
+    run->emitter.output = ranks_size() > 1 ? output_open_temporary(&run->emitted, trouble) : run->output;
+    if (run->emitter.output == NULL || !container_is_path(path))
         return run->emitter.output != NULL;
     run->emitter.container = container_writer_open(trouble);
     return run->emitter.container != NULL;
 }
 
-static select_outcome outcome_of(const select_run *run) {
-    return (select_outcome){
-        .noun = noun_of(run->settings),
-        .counts = &run->gatherer.counts,
-        .tally = &run->tally,
-        .n_documents = run->n_documents,
-        .n_documents_kept = run->n_documents_kept,
-        .n_untrained = run->emitter.n_untrained,
-    };
+static bool open_rest(select_run *run, trouble *trouble) {
+    const entrol_comm *comm = ranks_comm();
+    run->context = run->deciding = open_context(0, trouble);
+    if (run->context != NULL && comm != NULL)
+        run->deciding = open_context_over(comm, 0, trouble);
+    if (run->deciding == NULL || !select_gatherer_begin(&run->gatherer, run->context, run->settings, trouble))
+        return false;
+    return run->settings->preview || open_output(run, trouble);
+}
+
+/* --- The end --- */
+
+static bool share_outcome(select_run *run, trouble *trouble) {
+    select_outcome *outcome = &run->outcome;
+    outcome->noun = noun_of(run->settings);
+    outcome->counts = run->gatherer.counts;
+    outcome->tally = run->tally;
+    outcome->n_documents = run->n_documents;
+    outcome->n_documents_kept = run->n_documents_kept;
+    outcome->n_untrained = run->emitter.n_untrained;
+    outcome->n_ranks = ranks_size();
+    return select_share_outcome(outcome, run->settings, trouble);
+}
+
+/* Puts together what the ranks have emitted. */
+static bool collect(select_run *run, trouble *trouble) {
+    return ranks_size() == 1 || (ranks_agree(output_flush(run->emitter.output, trouble), trouble) &&
+                                 ranks_agree(ranks_collect(run->output, run->emitted, trouble), trouble));
+}
+
+static bool commit(select_run *run, trouble *trouble) {
+    output *output = run->output;
+    if (output == NULL) /* rank 0 has it */
+        return true;
+    if (run->emitter.container != NULL && !container_writer_finish(run->emitter.container, output, trouble))
+        return false;
+    if (run->emitter.output == output)
+        run->emitter.output = NULL;
+    run->output = NULL;
+    return output_commit(output, false, trouble);
 }
 
 static bool write_manifest(const select_run *run, int argc, char **argv, trouble *trouble) {
@@ -334,8 +289,7 @@ static bool write_manifest(const select_run *run, int argc, char **argv, trouble
     if (inputs == NULL)
         return false;
     json_t *manifest = manifest_new(argc, argv);
-    select_outcome outcome = outcome_of(run);
-    select_summary_json(manifest, run->settings, &outcome);
+    select_summary_json(manifest, run->settings, &run->outcome);
     json_object_set_new(manifest, "inputs", inputs);
     bool ok = manifest_write(manifest, run->settings->output_path, trouble);
     json_decref(manifest);
@@ -343,68 +297,50 @@ static bool write_manifest(const select_run *run, int argc, char **argv, trouble
 }
 
 static bool finish(select_run *run, int argc, char **argv, trouble *trouble) {
-    output *output = run->emitter.output;
     if (run->settings->preview)
         return true;
-    if (run->emitter.container != NULL && !container_writer_finish(run->emitter.container, output, trouble))
+    if (!share_outcome(run, trouble) || !collect(run, trouble) || !ranks_agree(commit(run, trouble), trouble))
         return false;
-    run->emitter.output = NULL;
-    if (!output_commit(output, false, trouble))
-        return false;
-    return run->settings->output_path == NULL || write_manifest(run, argc, argv, trouble);
+    if (run->settings->output_path == NULL)
+        return true;
+    return select_inputs_hash(run->inputs, trouble) &&
+           ranks_agree(ranks_rank() > 0 || write_manifest(run, argc, argv, trouble), trouble);
 }
 
 static void close_all(select_run *run) {
-    for (size_t i = 0; i < run->n_begun; i++)
-        select_decision_end(&run->decisions[i]);
-    for (size_t i = 0; i < run->n_scopes; i++)
-        select_scope_free(&run->scopes[i]);
-    free(run->decisions);
-    free(run->scopes);
-    free(run->scope_of);
+    select_scopes_free(&run->scopes);
     select_told_free(&run->told);
     select_taken_free(&run->taken);
     select_gatherer_end(&run->gatherer);
     buffer_free(&run->emitter.line);
     container_writer_close(run->emitter.container);
-    output_abandon(run->emitter.output, false);
+    if (run->emitter.output != run->output)
+        output_abandon(run->emitter.output, false);
+    output_abandon(run->output, false);
+    if (run->deciding != run->context)
+        entrol_context_destroy(run->deciding);
     entrol_context_destroy(run->context);
 }
 
-int select_records(const select_settings *settings, select_inputs *inputs, int argc, char **argv) {
-    select_run run = {
-        .settings = settings, .inputs = inputs, .tally = SELECT_TALLY_INIT, .emitter = {.settings = settings}};
-    trouble trouble = {""};
-    progress_begin(&run.progress, noun_of(settings), 0);
-    bool ok = open_rest(&run, &trouble) && choose(&run, &trouble) && finish(&run, argc, argv, &trouble);
-    progress_end(&run.progress);
-    int exit_code = EXIT_ERROR;
-    if (ok && settings->preview) {
-        exit_code = EXIT_DONE;
-    } else if (ok) {
-        select_outcome outcome = outcome_of(&run);
-        select_summary_print(settings, &outcome);
-        exit_code = run.tally.n_kept > 0 ? EXIT_DONE : EXIT_NOTHING_SELECTED;
-    } else {
-        message_trouble(&trouble);
-    }
-    close_all(&run);
-    return exit_code;
+static int exit_code_of(const select_run *run) {
+    if (run->settings->preview)
+        return EXIT_DONE;
+    if (ranks_rank() == 0)
+        select_summary_print(run->settings, &run->outcome);
+    return run->outcome.tally.n_kept > 0 ? EXIT_DONE : EXIT_NOTHING_SELECTED;
 }
 
-bool select_take_inputs(select_inputs *inputs, const operands *operands, const char *command) {
-    static char dash[] = "-";
-    static char *standard_input[] = {dash};
-    trouble trouble;
-    bool none = operands->n_items == 0;
-    *inputs = (select_inputs){0};
-    if (none && isatty(STDIN_FILENO)) {
-        message_error("%s: name a file, or - for standard input", command);
-        return false;
-    }
-    if (select_inputs_begin(inputs, none ? standard_input : operands->items, none ? 1 : operands->n_items, &trouble))
-        return true;
-    message_trouble(&trouble);
-    select_inputs_end(inputs);
-    return false;
+int select_records(const select_settings *settings, select_inputs *inputs, int argc, char **argv) {
+    select_settings own = *settings; /* the references are this rank's */
+    select_run run = {.settings = &own, .inputs = inputs, .tally = SELECT_TALLY_INIT, .emitter = {.settings = &own}};
+    trouble trouble = {""};
+    run.progress.unit = noun_of(settings);
+    if (ranks_rank() == 0)
+        progress_begin(&run.progress, run.progress.unit, 0);
+    bool ok = select_share(&own, inputs, &trouble) && ranks_agree(open_rest(&run, &trouble), &trouble) &&
+              ranks_agree(choose(&run, &trouble), &trouble) && finish(&run, argc, argv, &trouble);
+    progress_end(&run.progress);
+    const int exit_code = ok ? exit_code_of(&run) : ranks_report(&trouble);
+    close_all(&run);
+    return exit_code;
 }

@@ -57,17 +57,25 @@ bool select_settings_check(select_settings *settings);
 typedef struct select_inputs {
     char **paths;
     int n;
-    input **open;      /* NULL: not open now */
-    records **records; /* over these; NULL: not begun */
-    bool *is_stream;   /* no plain file: kept open, spooled */
+    int first, end;        /* those that this rank reads: all, but where select_share gave it a part */
+    input **open;          /* NULL: not open now */
+    records **records;     /* over these; NULL: not begun */
+    bool *is_stream;       /* no plain file: kept open, spooled */
+    uint64_t *n_bytes;     /* of plain files */
+    uint64_t (*hashes)[8]; /* the 64 hex digits of a plain file's SHA-256; NULL: not asked for yet */
 } select_inputs;
 
 /* Looks at every path. select_inputs_end follows, also on failure. */
 bool select_inputs_begin(select_inputs *inputs, char **paths, int n, trouble *trouble);
+/* The operands of a command, or standard input where there are none; all ranks together. On false it has said what is
+ * wrong. */
+bool select_take_inputs(select_inputs *inputs, const operands *operands, const char *command);
 /* Input `index` at its start, any number of times; NULL for trouble. */
 input *select_inputs_read(select_inputs *inputs, int index, trouble *trouble);
 /* Its documents from the first one on, any number of times. */
 records *select_inputs_records(select_inputs *inputs, int index, trouble *trouble);
+/* Fills `hashes`; all ranks together. */
+bool select_inputs_hash(select_inputs *inputs, trouble *trouble);
 /* It is not needed until it is read again. */
 void select_inputs_leave(select_inputs *inputs, int index);
 void select_inputs_end(select_inputs *inputs);
@@ -193,6 +201,11 @@ bool class_statistics_read(class_statistics *statistics, bool *has, entrol_conte
 /* One of them by its name, "class" too; false for another name, and for what there is not. */
 bool class_statistic(double *value, const class_statistics *statistics, const char *name);
 
+/* --- Several ranks: ranks.h --- */
+
+/* Together: what this rank does of the work: inputs that follow each other, of about as many bytes as the others', and
+ * in `own` their references. False where the flags ask for what ranks cannot do together. */
+bool select_share(select_settings *own, select_inputs *inputs, trouble *trouble);
 /* --- The decision --- */
 
 /* What a rule came to, over all of its scopes. */
@@ -216,18 +229,24 @@ typedef struct select_scope {
 
 select_scope select_scope_new(bool spools);
 bool select_scope_add(select_scope *scope, const select_taken *taken, trouble *trouble);
+/* Gives all of its values upper ends: themselves, where nothing else is known. */
+bool select_scope_add_upper(select_scope *scope, trouble *trouble);
+/* Together: upper ends for the values of all ranks, or of none. */
+bool select_share_scope(select_scope *scope, trouble *trouble);
 void select_scope_clear(select_scope *scope);
 void select_scope_free(select_scope *scope);
-/* The values, or the upper ends, for entrol_bounds_of_stream and entrol_quantile_of_stream. */
+/* The values, or the upper ends, for entrol_bounds_of_stream and entrol_quantile_of_stream. Where there is no memory
+ * for it, it cannot be read, so that the call fails on all ranks. */
 typedef struct select_stream {
     const select_values *store;
     void *memory;
     uint64_t next;
     trouble *trouble;
 } select_stream;
-bool select_stream_begin(select_stream *stream, const select_values *store, trouble *trouble);
+void select_stream_begin(select_stream *stream, const select_values *store, trouble *trouble);
 entrol_stream select_stream_of(select_stream *stream);
-void select_stream_end(select_stream *stream);
+/* Whether the call over it went well; where not, the trouble says why, or is empty where only another rank knows. */
+bool select_stream_end(select_stream *stream, entrol_status status);
 
 /* What was decided about values that follow each other. */
 typedef struct select_told {
@@ -252,7 +271,8 @@ typedef struct select_decision {
     size_t n, at; /* in the block, and told */
 } select_decision;
 
-/* `rule`: settings->rule, but with --keep flexmatch. */
+/* `rule`: settings->rule, but with --keep flexmatch. With a context over several ranks they make the call together,
+ * each with a scope of its own values; either all of these have upper ends or none. */
 bool select_decision_begin(select_decision *decision, select_tally *tally, entrol_context *context,
                            const select_settings *settings, const select_scope *scope, const entrol_rule *rule,
                            trouble *trouble);
@@ -260,6 +280,29 @@ bool select_decision_begin(select_decision *decision, select_tally *tally, entro
 bool select_decision_next(select_decision *decision, size_t n, select_told *told, bool *found, trouble *trouble);
 void select_decision_end(select_decision *decision);
 void select_told_free(select_told *told);
+
+/* All scopes of a run, and what is decided about each. */
+typedef struct select_scopes {
+    select_scope *items;
+    select_decision *decisions;
+    size_t n, n_begun; /* scopes, decisions */
+    uint32_t *of;      /* the scope of a document, where there are groups */
+    size_t of_capacity;
+} select_scopes;
+
+/* Scopes up to number n - 1, with no values yet. */
+bool select_scopes_add(select_scopes *scopes, size_t n, const select_settings *settings, trouble *trouble);
+/* The values of document number `document`, into the scope that they are of. */
+bool select_scopes_take(select_scopes *scopes, uint64_t document, const select_taken *taken,
+                        const select_settings *settings, trouble *trouble);
+/* Begins a decision for each scope, FlexMatch's with the threshold of its class. */
+bool select_scopes_decide(select_scopes *scopes, select_tally *tally, entrol_context *context,
+                          const select_settings *settings, trouble *trouble);
+/* The decision on a document of the second reading; NULL if there was none of that number. */
+select_decision *select_scopes_decision(select_scopes *scopes, uint64_t document);
+/* Ends the decisions; the scopes are empty, for the next document. */
+void select_scopes_clear(select_scopes *scopes);
+void select_scopes_free(select_scopes *scopes);
 
 /* --- What is written --- */
 
@@ -289,10 +332,15 @@ bool select_preview(entrol_context *context, const select_settings *settings, co
 
 typedef struct select_outcome {
     const char *noun; /* "tokens", "documents", "lines", "files": what was chosen from */
-    const select_counts *counts;
-    const select_tally *tally;
+    select_counts counts;
+    select_tally tally;
     uint64_t n_documents, n_documents_kept, n_untrained;
+    size_t n_ranks;       /* more than 1: those of several processes */
+    uint64_t n_exchanged; /* bytes of counts that each of them gave for the decision */
 } select_outcome;
+
+/* Together: makes the outcome of this rank that of all. */
+bool select_share_outcome(select_outcome *outcome, const select_settings *settings, trouble *trouble);
 
 /* A value of settings->by in the unit of --unit, and that unit with a space before it ("" for what has none). */
 double select_in_unit(const select_settings *settings, double value);
@@ -303,15 +351,13 @@ const char *select_rule_text(const select_settings *settings);
 void select_summary_print(const select_settings *settings, const select_outcome *outcome);
 /* Members of a manifest: the rule, the thresholds and where they came from, the counts. */
 void select_summary_json(json_t *manifest, const select_settings *settings, const select_outcome *outcome);
-/* [{"path", "sha256", "manifest"}]: the files, and the manifest beside each if there is one. NULL for trouble. */
+/* [{"path", "sha256", "manifest"}]: the files, hashed, and the manifest beside each if there is one. NULL for trouble.
+ */
 json_t *select_inputs_json(const select_inputs *inputs, trouble *trouble);
 
 /* --- The whole --- */
 
 /* Selects from files of records: exit code of the command. argv goes into the manifest. */
 int select_records(const select_settings *settings, select_inputs *inputs, int argc, char **argv);
-
-/* The operands, or standard input where there are none. On false it has said what is wrong. */
-bool select_take_inputs(select_inputs *inputs, const operands *operands, const char *command);
 
 #endif

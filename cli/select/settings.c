@@ -165,7 +165,7 @@ static const char *hint_for(const char *text, size_t n_read) {
 static bool report_at(const char *flag, const char *text, size_t n_read, const char *expected, const char *hint) {
     message_error("%s \"%s\": expected %s%s", flag, text, expected, hint);
     if (is_printable(text))
-        fprintf(stderr, "    %s\n    %*s^\n", text, (int)n_read, "");
+        message_point(text, n_read);
     return false;
 }
 

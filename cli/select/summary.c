@@ -94,7 +94,7 @@ static bool is_count(const select_settings *settings) {
 }
 
 static void print_rest(const select_settings *settings, const select_outcome *outcome) {
-    const select_tally *tally = outcome->tally;
+    const select_tally *tally = &outcome->tally;
     if (tally->n_ties > tally->n_scopes) /* one is the threshold itself */
         fprintf(stderr, "%-12s%" PRIu64 " equal to a threshold%s\n", "ties", tally->n_ties,
                 !is_count(settings)       ? ""
@@ -104,16 +104,19 @@ static void print_rest(const select_settings *settings, const select_outcome *ou
         fprintf(stderr, "%-12s%" PRIu64 " (%.6g %%) have bounds on both sides of a threshold, %s\n", "undecided",
                 tally->n_undecided, 100 * (double)tally->n_undecided / (double)tally->n_valid,
                 strcmp(settings->undecided, "keep") == 0 ? "kept" : "not kept");
-    if (outcome->counts->n_missing > 0)
-        fprintf(stderr, "%-12s%" PRIu64 " without a value, not kept\n", "missing", outcome->counts->n_missing);
-    if (outcome->counts->n_duplicates > 0)
+    if (outcome->counts.n_missing > 0)
+        fprintf(stderr, "%-12s%" PRIu64 " without a value, not kept\n", "missing", outcome->counts.n_missing);
+    if (outcome->counts.n_duplicates > 0)
         fprintf(stderr, "%-12s%" PRIu64 " documents have the %s of an earlier one, not kept\n", "duplicates",
-                outcome->counts->n_duplicates, settings->unique);
+                outcome->counts.n_duplicates, settings->unique);
     if (outcome->n_untrained > 0)
         fprintf(stderr, "%-12s%" PRIu64 " of the documents: no token to learn\n", "left out", outcome->n_untrained);
-    if (outcome->counts->n_nan > 0)
+    if (outcome->n_ranks > 1)
+        fprintf(stderr, "%-12s%" PRIu64 " bytes of counts by each of %zu processes, and no values\n", "exchanged",
+                outcome->n_exchanged, outcome->n_ranks);
+    if (outcome->counts.n_nan > 0)
         message_warning("%s is NaN at %" PRIu64 " of the %s, which were not kept; the first: %s", settings->by,
-                        outcome->counts->n_nan, outcome->noun, outcome->counts->first_nan);
+                        outcome->counts.n_nan, outcome->noun, outcome->counts.first_nan);
 }
 
 /* All that the recipe has come to, as it would be typed. */
@@ -135,7 +138,7 @@ static void print_recipe(const select_settings *settings) {
 }
 
 void select_summary_print(const select_settings *settings, const select_outcome *outcome) {
-    const select_tally *tally = outcome->tally;
+    const select_tally *tally = &outcome->tally;
     print_recipe(settings);
     double share = tally->n_valid > 0 ? 100 * (double)tally->n_kept / (double)tally->n_valid : 0;
     fprintf(stderr, "%-12s%" PRIu64 " with a value, %" PRIu64 " kept (%.6g %%)\n", outcome->noun, tally->n_valid,
@@ -194,7 +197,7 @@ static void set_if(json_t *manifest, const char *name, const char *value) {
 }
 
 void select_summary_json(json_t *manifest, const select_settings *settings, const select_outcome *outcome) {
-    const select_tally *tally = outcome->tally;
+    const select_tally *tally = &outcome->tally;
     json_t *threshold = json_object(), *counts = json_object();
     json_object_set_new(manifest, settings->is_mask ? "mask" : "keep", json_string(select_rule_text(settings)));
     if (settings->from != NULL)
@@ -220,24 +223,26 @@ void select_summary_json(json_t *manifest, const select_settings *settings, cons
     json_object_set_new(counts, "valid", count(tally->n_valid));
     json_object_set_new(counts, "kept", count(tally->n_kept));
     json_object_set_new(counts, "ties", count(tally->n_ties));
-    json_object_set_new(counts, "missing", count(outcome->counts->n_missing));
-    json_object_set_new(counts, "nan", count(outcome->counts->n_nan));
-    json_object_set_new(counts, "duplicates", count(outcome->counts->n_duplicates));
+    json_object_set_new(counts, "missing", count(outcome->counts.n_missing));
+    json_object_set_new(counts, "nan", count(outcome->counts.n_nan));
+    json_object_set_new(counts, "duplicates", count(outcome->counts.n_duplicates));
     json_object_set_new(counts, "undecided", count(tally->n_undecided));
     json_object_set_new(counts, "untrained", count(outcome->n_untrained));
     json_object_set_new(manifest, "counts", counts);
+    if (outcome->n_ranks > 1) {
+        json_object_set_new(manifest, "ranks", count(outcome->n_ranks));
+        json_object_set_new(manifest, "bytes_exchanged", count(outcome->n_exchanged));
+    }
 }
 
 static bool add_input(json_t *list, const select_inputs *inputs, int index, trouble *trouble) {
     const char *path = inputs->paths[index];
     bool is_stream = inputs->is_stream[index]; /* is gone */
-    char hex[65] = "";
     trouble->text[0] = '\0';
-    if (!is_stream && !manifest_hash_file(hex, path, trouble))
-        return false;
     json_t *item = json_object(), *beside = is_stream ? NULL : manifest_read(path, trouble);
     json_object_set_new(item, "path", json_string_of(path));
-    json_object_set_new(item, "sha256", is_stream ? json_null() : json_string(hex));
+    json_object_set_new(item, "sha256",
+                        is_stream ? json_null() : json_stringn((const char *)inputs->hashes[index], 64));
     json_object_set_new(item, "manifest", beside != NULL ? beside : json_null());
     json_array_append_new(list, item);
     return trouble->text[0] == '\0';

@@ -3,7 +3,6 @@
 
 #include "../temporary.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -38,17 +37,9 @@ uint64_t select_values_count(const select_values *store) {
 }
 
 static bool read_block(const select_values *store, uint64_t index, char *memory, trouble *trouble) {
-    for (size_t n = 0; n < SELECT_BLOCK_BYTES;) {
-        const off_t place = (off_t)(index * SELECT_BLOCK_BYTES + n);
-        const ssize_t n_read = pread(store->spool, memory + n, SELECT_BLOCK_BYTES - n, place);
-        if (n_read < 0 && errno == EINTR)
-            continue;
-        if (n_read <= 0)
-            return trouble_set(trouble, "a temporary file cannot be read: %s",
-                               n_read ? strerror(errno) : "it ends early");
-        n += (size_t)n_read;
-    }
-    return true;
+    const ssize_t n = temporary_read(store->spool, memory, SELECT_BLOCK_BYTES, index * SELECT_BLOCK_BYTES, trouble);
+    return n == SELECT_BLOCK_BYTES ||
+           (n >= 0 && trouble_set(trouble, "a temporary file cannot be read: it ends early"));
 }
 
 bool select_values_block(const select_values *store, uint64_t index, void *memory, const float **values,
@@ -88,6 +79,8 @@ static bool make_room(select_values *store, size_t n_more) {
 }
 
 bool select_values_add(select_values *store, const float *values, const uint8_t *valid, size_t n, trouble *trouble) {
+    if (n == 0) /* there may be no memory yet */
+        return true;
     if (!make_room(store, n))
         return trouble_set(trouble, "out of memory after %" PRIu64 " values", select_values_count(store));
     memcpy(store->values + store->n, values, n * sizeof(*values));

@@ -242,9 +242,9 @@ typedef struct entrol_stream {
  *
  * Exact and deterministic. With a context that has a comm, the quantiles of all ranks' values together, which may be
  * none: every rank makes the call, with the same q and options (COMMUNICATION where they differ), and an index in the
- * diagnosis counts the values of lower ranks first. Ranks tell each other counts, 16 KB at a time, as many for a
- * thousand values as for a billion. A rank that calls without a context leaves the others waiting. Where no value
- * counts, every quantile is NaN, with EMPTY_SUPPORT.
+ * diagnosis counts the values of lower ranks first. Ranks tell each other counts, 16 KB at a time and 164 KB for each
+ * q, as many for a thousand values as for a billion. A rank that calls without a context leaves the others waiting.
+ * Where no value counts, every quantile is NaN, with EMPTY_SUPPORT.
  *
  * From 131,072 values on mostly one pass, in at most 70 MB from the context's allocator; for fewer, without that
  * memory, or for values that no sample of 32,768 represents, up to six more for each q. Errors: ARGUMENT,

@@ -1,7 +1,11 @@
 /* Ranks among many values. A sorted sample says between which two values a wanted rank must lie; one pass counts what
  * is below them and at them and keeps what is between, and the rest is a selection among that little (the idea of Floyd
  * and Rivest's SELECT, CACM 1975). Where that fails, as it can be made to, counting the values' leading bits finds the
- * rank in three passes. Counts are all that ranks tell each other, so what they exchange does not grow with the values.
+ * rank in three passes.
+ *
+ * Counts are all that the ranks of a comm tell each other, and always as many: they take a sample also of a few values,
+ * and count where one process would know better, so that what they exchange depends neither on the number of values nor
+ * on the values.
  *
  * Counting: a float's bits are mapped to an integer that sorts as the float does; three passes count its leading 11,
  * next 11 and last 10 bits, each only among the values that share the leading bits found so far. */
@@ -160,14 +164,19 @@ static entrol_status find_by_counting(entrol_context *context, float *value, uin
     return ENTROL_OK;
 }
 
+static int is_shared(entrol_context *context) {
+    return ent_comm(context).size > 1;
+}
+
 static entrol_status rank_by_counting(entrol_context *context, ent_ranked *ranked, const ent_source *source,
                                       uint64_t n) {
     uint64_t n_after;
     const entrol_status status = find_by_counting(context, &ranked->value, &n_after, source, ranked->k);
+    const uint64_t next = ranked->k + 1 < n ? ranked->k + 1 : ranked->k;
     ranked->next = ranked->value;
-    if (status != ENTROL_OK || n_after || ranked->k + 1 >= n)
+    if (status != ENTROL_OK || ((n_after || next == ranked->k) && !is_shared(context)))
         return status;
-    return find_by_counting(context, &ranked->next, NULL, source, ranked->k + 1);
+    return find_by_counting(context, &ranked->next, NULL, source, next);
 }
 
 /* --- A sample --- */
@@ -352,13 +361,14 @@ static entrol_status set_bracket(entrol_context *context, bracket *bracket, uint
     const double share = (double)ranked->k / (double)n, size = (double)n_sampled;
     const double margin = 4 * sqrt(size * share * (1 - share)) + 3;
     const double low = floor(share * size - margin), high = ceil(share * size + margin);
+    const int has_low = low >= 0, has_high = high < size, counts_both = is_shared(context);
     entrol_status status = ENTROL_OK;
-    bracket->low = -INFINITY;
-    bracket->high = INFINITY;
-    if (low >= 0)
-        status = find_by_counting(context, &bracket->low, NULL, &source, (uint64_t)low);
-    if (status == ENTROL_OK && high < size)
-        status = find_by_counting(context, &bracket->high, NULL, &source, (uint64_t)high);
+    if (has_low || counts_both)
+        status = find_by_counting(context, &bracket->low, NULL, &source, has_low ? (uint64_t)low : 0);
+    if (status == ENTROL_OK && (has_high || counts_both))
+        status = find_by_counting(context, &bracket->high, NULL, &source, has_high ? (uint64_t)high : 0);
+    bracket->low = has_low ? bracket->low : -INFINITY;
+    bracket->high = has_high ? bracket->high : INFINITY;
     *n_inside = (uint64_t)(3 * (margin + 1) / size * (double)n) + FEW_VALUES;
     return status;
 }
@@ -402,37 +412,38 @@ static entrol_status gather_counts(entrol_context *context, found *found, const 
     return status;
 }
 
-static entrol_status find_among(entrol_context *context, ent_ranked *ranked, const ent_source *source);
+static void no_ranks(ent_ranked *ranked, size_t n_ranked, uint64_t n, const void *user) {
+    (void)ranked;
+    (void)n_ranked;
+    (void)n;
+    (void)user;
+}
+
+static entrol_status find_inside(entrol_context *context, ent_ranked *ranked, const bracket *bracket, uint64_t n) {
+    const ent_source source = {.memory = {bracket->inside, NULL, (size_t)atomic_load(&bracket->n_inside)}};
+    ent_census census;
+    if (is_shared(context))
+        return rank_by_counting(context, ranked, &source, n);
+    return ent_find_ranks(context, &census, ranked, 1, &source, no_ranks, NULL);
+}
 
 /* Finds the ranks k and k + 1 (or the last) by what their bracket found; *is_found is 0 where it does not hold them. */
 static entrol_status find_in_bracket(entrol_context *context, ent_ranked *ranked, int *is_found, const bracket *bracket,
                                      const found *found, uint64_t n) {
     const uint64_t first_inside = found->n_below + found->n_at_low, first_high = first_inside + found->n_inside;
-    const uint64_t last = ranked->k + 1 < n ? ranked->k + 1 : ranked->k;
-    const uint64_t ranks[2] = {ranked->k, last};
-    float values[2] = {0, 0};
+    const uint64_t k = ranked->k, last = k + 1 < n ? k + 1 : k;
+    const int begins_inside = k >= first_inside && k < first_high;
+    const int has_inside = begins_inside || (last >= first_inside && last < first_high);
+    ent_ranked inside = {.k = begins_inside ? k - first_inside : 0};
     entrol_status status = ENTROL_OK;
-    *is_found = ranked->k >= found->n_below && last < first_high + found->n_at_high;
-    for (int i = 0; i < 2 && *is_found && status == ENTROL_OK; i++) {
-        if (ranks[i] < first_inside) {
-            values[i] = bracket->low;
-        } else if (ranks[i] >= first_high) {
-            values[i] = bracket->high;
-        } else if (!found->is_complete) {
-            *is_found = 0;
-        } else {
-            const ent_source source = {.memory = {bracket->inside, NULL, (size_t)atomic_load(&bracket->n_inside)}};
-            ent_ranked inside = {.k = ranks[i] - first_inside};
-            status = find_among(context, &inside, &source);
-            values[i] = inside.value;
-            if (i == 0 && last < first_high) {
-                values[1] = last == ranked->k ? inside.value : inside.next;
-                break;
-            }
-        }
-    }
-    ranked->value = values[0] + 0.0f; /* no -0 */
-    ranked->next = values[1] + 0.0f;
+    *is_found = k >= found->n_below && last < first_high + found->n_at_high && (found->is_complete || !has_inside);
+    if (*is_found && (has_inside || is_shared(context)))
+        status = find_inside(context, &inside, bracket, found->n_inside);
+    const float after = begins_inside && last > k ? inside.next : inside.value;
+    ranked->value = k < first_inside ? bracket->low : begins_inside ? inside.value : bracket->high;
+    ranked->next = last < first_inside ? bracket->low : last < first_high ? after : bracket->high;
+    ranked->value += 0.0f; /* no -0 */
+    ranked->next += 0.0f;
     return status;
 }
 
@@ -468,18 +479,6 @@ static entrol_status sift(search *search, bracket *brackets, size_t n_brackets, 
     return counts[1] ? find_first_nan(search->context, &search->census.first_nan, n_nan > 0, call.seen,
                                       atomic_load(&call.first_nan))
                      : ENTROL_OK;
-}
-
-static void no_ranks(ent_ranked *ranked, size_t n_ranked, uint64_t n, const void *user) {
-    (void)ranked;
-    (void)n_ranked;
-    (void)n;
-    (void)user;
-}
-
-static entrol_status find_among(entrol_context *context, ent_ranked *ranked, const ent_source *source) {
-    ent_census census;
-    return ent_find_ranks(context, &census, ranked, 1, source, no_ranks, NULL);
 }
 
 /* At most MOST_BRACKETS ranks, in one pass and what little remains. */
@@ -545,8 +544,9 @@ static entrol_status take_sample(search *search, uint64_t *n_guess) {
     }
     uint64_t counts[2] = {memory->n, 0};
     status = ent_add_up(search->context, ENTROL_OK, counts, 1);
-    sample->every = counts[0] / SAMPLE_SIZE;
-    if (status != ENTROL_OK || counts[0] < FEW_VALUES)
+    if (counts[0] > SAMPLE_SIZE)
+        sample->every = counts[0] / SAMPLE_SIZE;
+    if (status != ENTROL_OK || (counts[0] < FEW_VALUES && !is_shared(search->context)))
         return status;
     sample->next = place_in(0, sample->every);
     sample->values = ent_allocate(search->context, n_bytes);
@@ -564,7 +564,8 @@ entrol_status ent_find_ranks(entrol_context *context, ent_census *census, ent_ra
     search search = {.context = context, .source = source, .sample = {.every = 1}};
     uint64_t n_guess = 0;
     entrol_status status = take_sample(&search, &n_guess);
-    if (status == ENTROL_OK && (n_guess < FEW_VALUES || search.n_sampled == 0 || n_ranked == 0)) {
+    const uint64_t n_least = is_shared(context) ? 1 : FEW_VALUES;
+    if (status == ENTROL_OK && (n_guess < n_least || search.n_sampled == 0 || n_ranked == 0)) {
         if (!source->stream)
             status = sift(&search, NULL, 0, 0);
         if (status == ENTROL_OK)

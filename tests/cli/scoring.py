@@ -23,7 +23,7 @@ def run(*arguments, stdin=b"", environment=None, **more):
 
 
 def have_llama():
-    return b"not in this build" not in run("version").stdout
+    return b"llama.cpp: not in this build" not in run("version").stdout
 
 
 def records(output):

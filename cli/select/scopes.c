@@ -1,0 +1,126 @@
+/* The scopes of a run, of which each is decided by itself: one for the corpus, one a group, or one that is each
+ * document's in turn. */
+#include "select.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+
+/* --- Values --- */
+
+bool select_scopes_add(select_scopes *scopes, size_t n, const select_settings *settings, trouble *trouble) {
+    if (n <= scopes->n)
+        return true;
+    select_scope *items = realloc(scopes->items, n * sizeof(*items));
+    if (items != NULL)
+        scopes->items = items;
+    select_decision *decisions = realloc(scopes->decisions, n * sizeof(*decisions));
+    if (decisions != NULL)
+        scopes->decisions = decisions;
+    if (items == NULL || decisions == NULL)
+        return trouble_set(trouble, "out of memory for %zu groups", n);
+    for (; scopes->n < n; scopes->n++)
+        items[scopes->n] = select_scope_new(!settings->each_document);
+    return true;
+}
+
+/* Which group the document is of, for the second reading. */
+static bool note_scope(select_scopes *scopes, uint64_t document, size_t scope, trouble *trouble) {
+    if (document == scopes->of_capacity) {
+        const size_t capacity = scopes->of_capacity * 2 + 1024;
+        uint32_t *larger = realloc(scopes->of, capacity * sizeof(*larger));
+        if (larger == NULL)
+            return trouble_set(trouble, "out of memory after %" PRIu64 " documents", document);
+        scopes->of = larger;
+        scopes->of_capacity = capacity;
+    }
+    scopes->of[document] = (uint32_t)scope;
+    return true;
+}
+
+bool select_scopes_take(select_scopes *scopes, uint64_t document, const select_taken *taken,
+                        const select_settings *settings, trouble *trouble) {
+    return (settings->group == NULL || note_scope(scopes, document, taken->scope, trouble)) &&
+           select_scopes_add(scopes, taken->scope + 1, settings, trouble) &&
+           select_scope_add(&scopes->items[taken->scope], taken, trouble);
+}
+
+/* --- Decisions --- */
+
+/* How many values of a scope are at least the cutoff, and how many count. */
+static bool count_sure(uint64_t *n_sure, uint64_t *n_valid, entrol_context *context, const select_settings *settings,
+                       const select_scope *scope, trouble *trouble) {
+    select_tally tally = SELECT_TALLY_INIT;
+    select_decision decision;
+    select_told told = {0};
+    bool found = true,
+         ok = select_decision_begin(&decision, &tally, context, settings, scope, &settings->rule, trouble);
+    for (uint64_t i = 0; ok && i < select_values_count(&scope->values); i++) {
+        told.n = 0;
+        ok = select_decision_next(&decision, 1, &told, &found, trouble);
+    }
+    *n_sure = tally.n_kept;
+    *n_valid = tally.n_valid;
+    select_told_free(&told);
+    select_decision_end(&decision);
+    return ok;
+}
+
+/* FlexMatch's, of each class. */
+static bool find_thresholds(double *thresholds, const select_scopes *scopes, entrol_context *context,
+                            const select_settings *settings, trouble *trouble) {
+    uint64_t *n_sure = calloc(scopes->n + 1, sizeof(*n_sure)), n_all = 0;
+    bool ok = n_sure != NULL || trouble_set(trouble, "out of memory");
+    for (size_t i = 0; ok && i < scopes->n; i++) {
+        uint64_t n_valid = 0;
+        ok = count_sure(&n_sure[i], &n_valid, context, settings, &scopes->items[i], trouble);
+        n_all += n_valid;
+    }
+    ok = ok && (entrol_flexmatch_thresholds(thresholds, n_sure, scopes->n, n_all, settings->flexmatch) == ENTROL_OK ||
+                trouble_set(trouble, "flexmatch: its thresholds could not be found"));
+    free(n_sure);
+    return ok;
+}
+
+bool select_scopes_decide(select_scopes *scopes, select_tally *tally, entrol_context *context,
+                          const select_settings *settings, trouble *trouble) {
+    double *thresholds = settings->flexmatch > 0 ? calloc(scopes->n + 1, sizeof(*thresholds)) : NULL;
+    bool ok = settings->flexmatch == 0 || thresholds != NULL || trouble_set(trouble, "out of memory");
+    ok = ok && (thresholds == NULL || find_thresholds(thresholds, scopes, context, settings, trouble));
+    while (ok && scopes->n_begun < scopes->n) {
+        const size_t i = scopes->n_begun++; /* to be ended also where it fails */
+        entrol_rule rule = settings->rule;
+        if (thresholds != NULL)
+            rule.low = thresholds[i];
+        ok = select_decision_begin(&scopes->decisions[i], tally, context, settings, &scopes->items[i], &rule, trouble);
+    }
+    free(thresholds);
+    return ok;
+}
+
+select_decision *select_scopes_decision(select_scopes *scopes, uint64_t document) {
+    const size_t scope = scopes->of != NULL ? scopes->of[document] : 0;
+    return scope < scopes->n_begun ? &scopes->decisions[scope] : NULL;
+}
+
+static void end_decisions(select_scopes *scopes) {
+    for (size_t i = 0; i < scopes->n_begun; i++)
+        select_decision_end(&scopes->decisions[i]);
+    scopes->n_begun = 0;
+}
+
+void select_scopes_clear(select_scopes *scopes) {
+    end_decisions(scopes);
+    for (size_t i = 0; i < scopes->n; i++)
+        select_scope_clear(&scopes->items[i]);
+}
+
+void select_scopes_free(select_scopes *scopes) {
+    end_decisions(scopes);
+    for (size_t i = 0; i < scopes->n; i++)
+        select_scope_free(&scopes->items[i]);
+    free(scopes->items);
+    free(scopes->decisions);
+    free(scopes->of);
+    *scopes = (select_scopes){0};
+}

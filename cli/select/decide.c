@@ -102,14 +102,73 @@ static bool find_bounds(entrol_bounds *bounds, entrol_context *context, const se
                              entrol_bounds_of_stream(context, bounds, NULL, &stream, rule, &settings->quantiles));
 }
 
-static bool has_range(const select_settings *settings) {
-    return settings->weight != NULL && settings->weighting.kind != ENTROL_WEIGHTING_SIGMOID;
+/* The ends of a weighting: numbers, or the quantiles that they stand for. */
+static bool find_range(double ends[2], entrol_context *context, const select_settings *settings,
+                       const select_values *store, trouble *trouble) {
+    const entrol_rule *range = &settings->weighting.range;
+    const double given[2] = {range->low, range->high};
+    select_stream blocks;
+    memcpy(ends, given, sizeof(given));
+    if (settings->weight == NULL || settings->weighting.kind == ENTROL_WEIGHTING_SIGMOID ||
+        range->kind != ENTROL_RULE_PERCENTILES)
+        return true;
+    select_stream_begin(&blocks, store, trouble);
+    const entrol_stream stream = select_stream_of(&blocks);
+    return select_stream_end(&blocks,
+                             entrol_quantile_of_stream(context, ends, NULL, &stream, given, 2, &settings->quantiles));
+}
+
+/* How many of n values a one-sided rule keeps at least, whatever the values are: with a share those of the ranks beyond
+ * the quantile's, of which rounding may take one. */
+static uint64_t least_kept(const entrol_rule *rule, uint64_t n) {
+    const double last = (double)(n - 1), count = (double)n * rule->share + 0.9999;
+    const double margin = 1e-9 * (1 + last);
+    switch (rule->kind) {
+    case ENTROL_RULE_LOW_COUNT:
+    case ENTROL_RULE_HIGH_COUNT:
+        return rule->count < n ? rule->count : n;
+    case ENTROL_RULE_LOW_EXACT:
+    case ENTROL_RULE_HIGH_EXACT:
+        return count < 2 ? 1 : count < (double)n ? (uint64_t)count : n;
+    case ENTROL_RULE_LOW_SHARE:
+        return rule->share == 1 ? n : (uint64_t)fmax(0, floor(rule->share * last - margin)) + 1;
+    case ENTROL_RULE_HIGH_SHARE:
+        return rule->share == 1 ? n : n - (uint64_t)fmin(last, ceil((1 - rule->share) * last + margin));
+    default:
+        return 0;
+    }
+}
+
+static bool is_high(const entrol_rule *rule) {
+    return rule->kind == ENTROL_RULE_HIGH_COUNT || rule->kind == ENTROL_RULE_HIGH_EXACT ||
+           rule->kind == ENTROL_RULE_HIGH_SHARE;
+}
+
+/* Beyond what end a value is kept whatever the others are: the best that the first does that may be too many. */
+static bool find_sure(select_decision *decision, entrol_context *context, const entrol_rule *rule, trouble *trouble) {
+    const bool high = is_high(rule);
+    const uint64_t n = decision->bounds[0].n_valid, least = n > 0 ? least_kept(rule, n) : 0;
+    const entrol_rule next = {.kind = high ? ENTROL_RULE_HIGH_COUNT : ENTROL_RULE_LOW_COUNT, .count = least + 1};
+    entrol_bounds bounds;
+    decision->keeps_all = least > 0 && least >= n;
+    decision->sure_above = HUGE_VAL;
+    decision->sure_below = -HUGE_VAL;
+    if (least == 0 || least >= n)
+        return true;
+    if (!find_bounds(&bounds, context, decision->settings, high ? &decision->scope->upper : &decision->scope->values,
+                     &next, trouble))
+        return false;
+    if (high)
+        decision->sure_above = bounds.low;
+    else
+        decision->sure_below = bounds.high;
+    return true;
 }
 
 static bool allocate(select_decision *decision, trouble *trouble) {
     const select_scope *scope = decision->scope;
     const uint64_t n = select_values_count(&scope->values);
-    const size_t n_block = n < SELECT_BLOCK ? (size_t)n + 1 : SELECT_BLOCK;
+    const size_t n_block = scope->values.n_spooled > 0 ? SELECT_BLOCK : (size_t)n + 1; /* all in one, where none is */
     bool ok = true;
     decision->memory[0] = block_memory(&scope->values, &ok);
     decision->memory[1] = block_memory(&scope->upper, &ok);
@@ -128,10 +187,10 @@ bool select_decision_begin(select_decision *decision, select_tally *tally, entro
     if (!find_bounds(&bounds[0], context, settings, &scope->values, rule, trouble))
         return false;
     bounds[1] = bounds[0];
-    if (scope->has_upper && !find_bounds(&bounds[1], context, settings, &scope->upper, rule, trouble))
+    if (scope->has_upper && (!find_bounds(&bounds[1], context, settings, &scope->upper, rule, trouble) ||
+                             !find_sure(decision, context, rule, trouble)))
         return false;
-    if (has_range(settings) &&
-        !find_bounds(&decision->range, context, settings, &scope->values, &settings->weighting.range, trouble))
+    if (!find_range(decision->range, context, settings, &scope->values, trouble))
         return false;
     add_scope(tally, &bounds[0], &bounds[1]);
     return allocate(decision, trouble);
@@ -151,19 +210,18 @@ static void take_decisions(select_decision *decision, const entrol_selection *se
     decision->tally->n_ties += selection->n_ties;
 }
 
-/* Kept wherever the value and the thresholds are between their bounds: 1; nowhere: 0; else 2. A count that ends at a
- * value cannot say which of several stand there. */
-static int judge(const entrol_bounds bounds[2], double lower, double upper) {
-    const bool ends = !isnan(bounds[0].tie);
-    const bool keeps_nothing = isnan(bounds[0].low) || isnan(bounds[0].high);
-    if (keeps_nothing || upper < bounds[0].low || lower > bounds[1].high)
+/* Kept wherever the values are between their bounds: 1; nowhere: 0; else 2. A count that ends at a value cannot say
+ * which of several stand there. */
+static int judge(const select_decision *decision, double lower, double upper) {
+    const entrol_bounds *bounds = decision->bounds;
+    const bool keeps_nothing = isnan(bounds[0].low) || isnan(bounds[0].high), is_count = !isnan(bounds[0].tie);
+    if (keeps_nothing)
         return 0;
-    if (ends)
-        return (bounds[1].low == -INFINITY || lower > bounds[1].low) &&
-                       (bounds[0].high == INFINITY || upper < bounds[0].high)
-                   ? 1
-                   : 2;
-    return lower >= bounds[1].low && upper <= bounds[0].high ? 1 : 2;
+    if (decision->keeps_all || lower > decision->sure_above || upper < decision->sure_below)
+        return 1;
+    if (upper < bounds[0].low || lower > bounds[1].high)
+        return 0;
+    return !is_count && lower >= bounds[1].low && upper <= bounds[0].high ? 1 : 2;
 }
 
 static void decide_between(select_decision *decision) {
@@ -171,7 +229,7 @@ static void decide_between(select_decision *decision) {
     select_tally *tally = decision->tally;
     for (size_t i = 0; i < decision->n; i++) {
         const bool is_valid = decision->valid[i] != 0;
-        int verdict = is_valid ? judge(decision->bounds, (double)decision->values[i], (double)decision->upper[i]) : 0;
+        int verdict = is_valid ? judge(decision, (double)decision->values[i], (double)decision->upper[i]) : 0;
         if (is_valid && verdict != 2 && decision->settings->is_mask)
             verdict = !verdict;
         decision->undecided[i] = verdict == 2;
@@ -244,7 +302,7 @@ bool select_decision_next(select_decision *decision, size_t n, select_told *told
     if (!make_room(told, n + 1, trouble))
         return false;
     told->bounds = decision->bounds;
-    told->range = &decision->range;
+    told->range = decision->range;
     while (done < n) {
         if (decision->at == decision->n && !load_block(decision, trouble))
             return false;
@@ -274,4 +332,26 @@ void select_told_free(select_told *told) {
     free(told->values);
     free(told->upper);
     *told = (select_told){0};
+}
+
+bool select_count_from(uint64_t *n_from, uint64_t *n_valid, const select_scope *scope, double least, trouble *trouble) {
+    select_stream blocks;
+    entrol_bounds bounds = {.low = (double)(float)least, .high = HUGE_VAL, .tie = (double)NAN};
+    entrol_selection selection = {0};
+    const float *values;
+    const uint8_t *valid;
+    size_t n = 1;
+    bool ok = true;
+    *n_valid = 0;
+    select_stream_begin(&blocks, &scope->values, trouble);
+    const entrol_stream stream = select_stream_of(&blocks);
+    while (ok && n > 0) {
+        ok = stream.read(stream.user, &values, &valid, &n) == 0;
+        for (size_t i = 0; ok && i < n; i++)
+            *n_valid += valid[i] != 0;
+        if (ok)
+            entrol_apply_bounds(&bounds, NULL, &selection, values, valid, n);
+    }
+    *n_from = selection.n_kept;
+    return select_stream_end(&blocks, ok ? ENTROL_OK : ENTROL_ERROR_READ);
 }

@@ -37,6 +37,7 @@ bool select_emit_document(select_emitter *emitter, document *document, trouble *
                container_writer_add(emitter->container, document, trouble);
     if (document->line != NULL)
         return select_emit_line(emitter, document->line, document->line_size, trouble);
+    buffer_clear(&emitter->line);
     record_write(&emitter->line, document);
     return write_line(emitter, trouble);
 }
@@ -48,9 +49,9 @@ static bool add_weights(document *document, const select_settings *settings, con
         return trouble_set(trouble, "out of memory for the column weight");
     column *column = &document->columns[COLUMN_WEIGHT];
     for (size_t i = 0; i < document->n_tokens; i++)
-        column->reals[i] = told->keep[i] != 0 ? entrol_weight(&settings->weighting, told->range->low, told->range->high,
-                                                              told->values[i])
-                                              : 0;
+        column->reals[i] = told->keep[i] != 0
+                               ? entrol_weight(&settings->weighting, told->range[0], told->range[1], told->values[i])
+                               : 0;
     return true;
 }
 

@@ -46,12 +46,12 @@ static void print_curve(const select_settings *settings, const double quantiles[
 
 /* What the rule itself comes to. */
 static bool apply_rule(select_outcome *outcome, entrol_context *context, const select_settings *settings,
-                       const select_scope *scope, trouble *trouble) {
+                       const select_scope *scope, const entrol_rule *rule, trouble *trouble) {
     select_decision decision;
     select_told told = {0};
     const uint64_t n = select_values_count(&scope->values);
     bool found = true;
-    bool ok = select_decision_begin(&decision, &outcome->tally, context, settings, scope, &settings->rule, trouble);
+    bool ok = select_decision_begin(&decision, &outcome->tally, context, settings, scope, rule, trouble);
     for (uint64_t done = 0; ok && done < n; done += told.n) {
         told.n = 0;
         ok = select_decision_next(&decision, n - done < SELECT_BLOCK ? (size_t)(n - done) : SELECT_BLOCK, &told, &found,
@@ -64,26 +64,29 @@ static bool apply_rule(select_outcome *outcome, entrol_context *context, const s
 
 static void print_rule(const select_outcome *outcome, const select_settings *settings, const char *name) {
     const select_tally *tally = &outcome->tally;
-    printf("%s%s--%s %s keeps %" PRIu64 " of %" PRIu64 " %s (%.6g %%)", name != NULL ? name : "",
-           name != NULL ? ": " : "", settings->is_mask ? "mask" : "keep", select_rule_text(settings), tally->n_kept,
-           tally->n_valid, outcome->noun,
-           tally->n_valid > 0 ? 100 * (double)tally->n_kept / (double)tally->n_valid : 0);
+    for (; name != NULL && *name != '\0'; name++) /* nothing in it moves the cursor */
+        putchar((unsigned char)*name < ' ' || *name == 127 ? '?' : *name);
+    printf("%s--%s %s keeps %" PRIu64 " of %" PRIu64 " %s (%.6g %%)", name != NULL ? ": " : "",
+           settings->is_mask ? "mask" : "keep", select_rule_text(settings), tally->n_kept, tally->n_valid,
+           outcome->noun, tally->n_valid > 0 ? 100 * (double)tally->n_kept / (double)tally->n_valid : 0);
     if (tally->n_undecided > 0)
         printf(", %" PRIu64 " undecided", tally->n_undecided);
     putchar('\n');
 }
 
-bool select_preview(entrol_context *context, const select_settings *settings, const select_scope *scope,
-                    const char *name, const char *noun, trouble *trouble) {
+bool select_preview(uint64_t *n_kept, entrol_context *context, const select_settings *settings,
+                    const select_scope *scope, const entrol_rule *rule, const char *name, const char *noun,
+                    trouble *trouble) {
     double quantiles[2 * N_SHARES];
     select_outcome outcome = {.noun = noun, .tally = SELECT_TALLY_INIT};
-    if (!apply_rule(&outcome, context, settings, scope, trouble) ||
+    if (!apply_rule(&outcome, context, settings, scope, rule, trouble) ||
         (name == NULL && !find_quantiles(quantiles, context, settings, &scope->values, trouble)))
         return false;
-    if (name == NULL)
+    if (name == NULL && outcome.tally.n_valid > 0)
         print_curve(settings, quantiles, outcome.tally.n_valid);
     if (name == NULL && scope->has_upper)
         printf("of each value only bounds are known: these are the lower ones\n");
     print_rule(&outcome, settings, name);
+    *n_kept += outcome.tally.n_kept;
     return true;
 }

@@ -1,9 +1,13 @@
 /* --reference: records of the same documents under another model, read beside them. */
 #include "select.h"
 
+#include "../formats/manifest.h"
+#include "../json_text.h"
+
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 struct select_reference {
     const string_list *paths;
@@ -114,4 +118,25 @@ void select_lend_reference(document *document, const struct document *other, col
 void select_return_reference(document *document, const column own[2]) {
     for (size_t i = 0; i < 2; i++)
         document->columns[given[i]] = own[i];
+}
+
+static json_t *reference_json(const char *path, trouble *trouble) {
+    struct stat status;
+    char hex[65];
+    const bool is_file = stat(path, &status) == 0 && S_ISREG(status.st_mode);
+    if (is_file && !manifest_hash_file(hex, path, trouble))
+        return NULL;
+    json_t *item = json_object(), *beside = is_file ? manifest_read(path, trouble) : NULL;
+    json_object_set_new(item, "path", json_string_of(path));
+    json_object_set_new(item, "sha256", is_file ? json_string(hex) : json_null());
+    json_object_set_new(item, "manifest", beside != NULL ? beside : json_null());
+    return item;
+}
+
+json_t *select_references_json(const string_list *paths, trouble *trouble) {
+    trouble->text[0] = '\0';
+    json_t *list = paths->n_items > 0 ? json_array() : NULL;
+    for (size_t i = 0; i < paths->n_items && trouble->text[0] == '\0'; i++)
+        json_array_append_new(list, reference_json(paths->items[i], trouble));
+    return list;
 }

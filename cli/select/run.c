@@ -6,6 +6,7 @@
 #include "../open_context.h"
 #include "../progress.h"
 #include "../ranks.h"
+#include "../score/score.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -16,6 +17,7 @@
 
 typedef struct select_run {
     const select_settings *settings;
+    const string_list *references; /* of all ranks */
     select_inputs *inputs;
     entrol_context *context, *deciding; /* this rank's, and one over those that decide together */
     select_gatherer gatherer;
@@ -28,6 +30,7 @@ typedef struct select_run {
     int emitted;    /* this rank's */
     select_outcome outcome;
     progress progress;
+    bool has_other_inputs;        /* than lines */
     uint64_t n_values, n_decided; /* gathered; whose documents have been written */
     uint64_t n_documents, n_written, n_documents_kept;
 } select_run;
@@ -60,6 +63,7 @@ static bool changed(const records *records, trouble *trouble) {
 static bool gather(select_run *run, records *records, document *document, trouble *trouble) {
     select_taken *taken = &run->taken;
     progress_update(&run->progress, run->n_values);
+    run->has_other_inputs = run->has_other_inputs || document->line == NULL;
     if (!select_take(taken, &run->gatherer, records, document, trouble) ||
         !select_scopes_take(&run->scopes, run->n_documents, taken, run->settings, trouble))
         return false;
@@ -73,19 +77,21 @@ static bool gather(select_run *run, records *records, document *document, troubl
 static bool report_undecided(const select_run *run, const records *records, const document *document,
                              trouble *trouble) {
     const select_told *told = &run->told;
+    char token[32] = "";
     size_t i = 0;
     while (told->undecided[i] == 0)
         i++;
+    if (!run->settings->of_samples)
+        snprintf(token, sizeof(token), ", token %zu", i);
     return trouble_set(trouble,
-                       "%s:%" PRIu64 " (%s), %s %zu: %s is between %g and %g nats, on both sides of a threshold; "
-                       "--undecided keep or drop goes on",
-                       records_name(records), document != NULL ? document->line_number : run->n_written,
-                       document != NULL ? document->id : "document", run->settings->of_samples ? "document" : "token",
-                       run->settings->of_samples ? (size_t)run->n_written : i, run->settings->by,
+                       "%s:%" PRIu64 " (%s)%s: %s is between %g and %g nats, on both sides of a threshold; --undecided "
+                       "keep or drop goes on",
+                       records_name(records), document->line_number, document->id, token, run->settings->by,
                        (double)told->values[i], (double)told->upper[i]);
 }
 
-/* What was decided about the next document, which has n values; it is NULL where only its line was read. */
+/* What was decided about the next document, which has n values; it is NULL where only its line was read, and nothing
+ * can be undecided. */
 static bool next_decisions(select_run *run, const records *records, const document *document, size_t n,
                            trouble *trouble) {
     select_decision *decision =
@@ -121,7 +127,10 @@ static bool write_tokens(select_run *run, records *records, document *document, 
 
 /* Tokens, document by document: each is a scope. */
 static bool select_document(select_run *run, records *records, document *document, trouble *trouble) {
+    const uint64_t number = document->line_number;
     select_scopes_clear(&run->scopes);
+    run->scopes.salt =
+        score_hash(score_hash(SCORE_HASH_START, document->id, strlen(document->id)), &number, sizeof(number));
     return gather(run, records, document, trouble) &&
            select_scopes_decide(&run->scopes, &run->tally, run->context, run->settings, trouble) &&
            write_tokens(run, records, document, trouble);
@@ -175,12 +184,17 @@ static bool write_lines(select_run *run, trouble *trouble) {
     return ok;
 }
 
+/* Whether all inputs are lines, which can be copied as they are; an undecided document has to be named. */
+static bool can_copy_lines(const select_run *run) {
+    return run->emitter.container == NULL && !run->has_other_inputs && strcmp(run->settings->undecided, "error") != 0;
+}
+
 static bool write_samples(select_run *run, trouble *trouble) {
     const char *emit = run->settings->emit;
     bool as_they_are = strcmp(emit, "records") == 0 || strcmp(emit, "samples") == 0;
     bool ok = !as_they_are || run->settings->explain ? each_document(run, write_sample, trouble)
-              : run->emitter.container != NULL       ? each_document(run, copy_document, trouble)
-                                                     : write_lines(run, trouble);
+              : can_copy_lines(run)                  ? write_lines(run, trouble)
+                                                     : each_document(run, copy_document, trouble);
     run->n_documents_kept = run->tally.n_kept;
     return ok;
 }
@@ -192,13 +206,15 @@ static const char *noun_of(const select_settings *settings) {
 }
 
 static bool preview(select_run *run, trouble *trouble) {
+    select_scopes *scopes = &run->scopes;
     progress_end(&run->progress);
-    for (size_t i = 0; i < run->scopes.n; i++) {
+    bool ok = select_scopes_make_rules(scopes, run->settings, trouble);
+    for (size_t i = 0; ok && i < scopes->n; i++) {
         const char *name = run->settings->group != NULL ? select_group_name(&run->gatherer, i) : NULL;
-        if (!select_preview(run->deciding, run->settings, &run->scopes.items[i], name, noun_of(run->settings), trouble))
-            return false;
+        ok = select_preview(&run->outcome.tally.n_kept, run->deciding, run->settings, &scopes->items[i],
+                            &scopes->rules[i], name, noun_of(run->settings), trouble);
     }
-    return true;
+    return ok;
 }
 
 static bool gather_all(select_run *run, trouble *trouble) {
@@ -291,7 +307,10 @@ static bool write_manifest(const select_run *run, int argc, char **argv, trouble
     json_t *manifest = manifest_new(argc, argv);
     select_summary_json(manifest, run->settings, &run->outcome);
     json_object_set_new(manifest, "inputs", inputs);
-    bool ok = manifest_write(manifest, run->settings->output_path, trouble);
+    json_t *references = select_references_json(run->references, trouble);
+    if (references != NULL)
+        json_object_set_new(manifest, "references", references);
+    bool ok = trouble->text[0] == '\0' && manifest_write(manifest, run->settings->output_path, trouble);
     json_decref(manifest);
     return ok;
 }
@@ -323,16 +342,18 @@ static void close_all(select_run *run) {
 }
 
 static int exit_code_of(const select_run *run) {
-    if (run->settings->preview)
-        return EXIT_DONE;
-    if (ranks_rank() == 0)
+    if (ranks_rank() == 0 && !run->settings->preview)
         select_summary_print(run->settings, &run->outcome);
     return run->outcome.tally.n_kept > 0 ? EXIT_DONE : EXIT_NOTHING_SELECTED;
 }
 
 int select_records(const select_settings *settings, select_inputs *inputs, int argc, char **argv) {
     select_settings own = *settings; /* the references are this rank's */
-    select_run run = {.settings = &own, .inputs = inputs, .tally = SELECT_TALLY_INIT, .emitter = {.settings = &own}};
+    select_run run = {.references = &settings->references,
+                      .settings = &own,
+                      .inputs = inputs,
+                      .tally = SELECT_TALLY_INIT,
+                      .emitter = {.settings = &own}};
     trouble trouble = {""};
     run.progress.unit = noun_of(settings);
     if (ranks_rank() == 0)

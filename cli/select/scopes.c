@@ -2,6 +2,8 @@
  * document's in turn. */
 #include "select.h"
 
+#include "../score/score.h"
+
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
@@ -47,54 +49,53 @@ bool select_scopes_take(select_scopes *scopes, uint64_t document, const select_t
 
 /* --- Decisions --- */
 
-/* How many values of a scope are at least the cutoff, and how many count. */
-static bool count_sure(uint64_t *n_sure, uint64_t *n_valid, entrol_context *context, const select_settings *settings,
-                       const select_scope *scope, trouble *trouble) {
-    select_tally tally = SELECT_TALLY_INIT;
-    select_decision decision;
-    select_told told = {0};
-    bool found = true,
-         ok = select_decision_begin(&decision, &tally, context, settings, scope, &settings->rule, trouble);
-    for (uint64_t i = 0; ok && i < select_values_count(&scope->values); i++) {
-        told.n = 0;
-        ok = select_decision_next(&decision, 1, &told, &found, trouble);
-    }
-    *n_sure = tally.n_kept;
-    *n_valid = tally.n_valid;
-    select_told_free(&told);
-    select_decision_end(&decision);
-    return ok;
-}
-
-/* FlexMatch's, of each class. */
-static bool find_thresholds(double *thresholds, const select_scopes *scopes, entrol_context *context,
-                            const select_settings *settings, trouble *trouble) {
+/* FlexMatch's rule for each class, from how often the model is sure of it. */
+static bool find_thresholds(select_scopes *scopes, const select_settings *settings, trouble *trouble) {
+    double *thresholds = calloc(scopes->n + 1, sizeof(*thresholds));
     uint64_t *n_sure = calloc(scopes->n + 1, sizeof(*n_sure)), n_all = 0;
-    bool ok = n_sure != NULL || trouble_set(trouble, "out of memory");
+    bool ok = (n_sure != NULL && thresholds != NULL) || trouble_set(trouble, "out of memory");
     for (size_t i = 0; ok && i < scopes->n; i++) {
         uint64_t n_valid = 0;
-        ok = count_sure(&n_sure[i], &n_valid, context, settings, &scopes->items[i], trouble);
+        ok = select_count_from(&n_sure[i], &n_valid, &scopes->items[i], settings->flexmatch, trouble);
         n_all += n_valid;
     }
     ok = ok && (entrol_flexmatch_thresholds(thresholds, n_sure, scopes->n, n_all, settings->flexmatch) == ENTROL_OK ||
                 trouble_set(trouble, "flexmatch: its thresholds could not be found"));
+    for (size_t i = 0; ok && i < scopes->n; i++)
+        scopes->rules[i].low = thresholds[i];
     free(n_sure);
+    free(thresholds);
     return ok;
+}
+
+/* Each scope draws for itself. */
+static uint64_t seed_of(const select_scopes *scopes, size_t scope, uint64_t seed) {
+    const uint64_t which[2] = {scopes->salt, scope};
+    if (seed == 0 || (scope == 0 && scopes->salt == 0))
+        return seed;
+    return score_hash(score_hash(SCORE_HASH_START, &seed, sizeof(seed)), which, sizeof(which)) | 1;
+}
+
+bool select_scopes_make_rules(select_scopes *scopes, const select_settings *settings, trouble *trouble) {
+    entrol_rule *rules = realloc(scopes->rules, (scopes->n + 1) * sizeof(*rules));
+    if (rules == NULL)
+        return trouble_set(trouble, "out of memory for %zu groups", scopes->n);
+    scopes->rules = rules;
+    for (size_t i = 0; i < scopes->n; i++) {
+        rules[i] = settings->rule;
+        rules[i].tie_seed = seed_of(scopes, i, settings->rule.tie_seed);
+    }
+    return settings->flexmatch == 0 || find_thresholds(scopes, settings, trouble);
 }
 
 bool select_scopes_decide(select_scopes *scopes, select_tally *tally, entrol_context *context,
                           const select_settings *settings, trouble *trouble) {
-    double *thresholds = settings->flexmatch > 0 ? calloc(scopes->n + 1, sizeof(*thresholds)) : NULL;
-    bool ok = settings->flexmatch == 0 || thresholds != NULL || trouble_set(trouble, "out of memory");
-    ok = ok && (thresholds == NULL || find_thresholds(thresholds, scopes, context, settings, trouble));
+    bool ok = select_scopes_make_rules(scopes, settings, trouble);
     while (ok && scopes->n_begun < scopes->n) {
         const size_t i = scopes->n_begun++; /* to be ended also where it fails */
-        entrol_rule rule = settings->rule;
-        if (thresholds != NULL)
-            rule.low = thresholds[i];
-        ok = select_decision_begin(&scopes->decisions[i], tally, context, settings, &scopes->items[i], &rule, trouble);
+        ok = select_decision_begin(&scopes->decisions[i], tally, context, settings, &scopes->items[i],
+                                   &scopes->rules[i], trouble);
     }
-    free(thresholds);
     return ok;
 }
 
@@ -122,5 +123,6 @@ void select_scopes_free(select_scopes *scopes) {
     free(scopes->items);
     free(scopes->decisions);
     free(scopes->of);
+    free(scopes->rules);
     *scopes = (select_scopes){0};
 }

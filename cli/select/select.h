@@ -180,6 +180,8 @@ select_reference *select_reference_open(const string_list *paths, trouble *troub
 const document *select_reference_next(select_reference *reference, const records *records, const document *other,
                                       bool aligned, trouble *trouble);
 bool select_reference_finish(select_reference *reference, trouble *trouble);
+/* [{"path", "sha256", "manifest"}], as of the inputs; NULL where there is none. */
+json_t *select_references_json(const string_list *paths, trouble *trouble);
 /* Gives `document` the reference's reference_logprob and reference_entropy in place of its own, until they are
  * returned.
  */
@@ -254,7 +256,7 @@ typedef struct select_told {
     float *values, *upper; /* upper: as values where they are known */
     size_t n, capacity;
     const entrol_bounds *bounds; /* that decided */
-    const entrol_bounds *range;  /* of the weighting */
+    const double *range;         /* of the weighting: its ends */
 } select_told;
 
 typedef struct select_decision {
@@ -262,7 +264,11 @@ typedef struct select_decision {
     const select_scope *scope;
     select_tally *tally;     /* n_kept and n_ties grow as decisions are told */
     entrol_bounds bounds[2]; /* of the values, of their upper ends */
-    entrol_bounds range;     /* of the weighting */
+    double range[2];         /* of the weighting: its ends */
+    /* Where values have bounds: whether all are kept, and what a value is kept above, or below, whatever the others
+     * are. */
+    bool keeps_all;
+    double sure_above, sure_below;
     uint64_t next_block;
     void *memory[2]; /* blocks as they were spooled */
     uint8_t *keep, *undecided;
@@ -279,6 +285,8 @@ bool select_decision_begin(select_decision *decision, select_tally *tally, entro
 /* Appends the next n decisions to `told`; *found is false where there are fewer. */
 bool select_decision_next(select_decision *decision, size_t n, select_told *told, bool *found, trouble *trouble);
 void select_decision_end(select_decision *decision);
+/* How many values of a scope are at least so much, and how many count. */
+bool select_count_from(uint64_t *n_from, uint64_t *n_valid, const select_scope *scope, double least, trouble *trouble);
 void select_told_free(select_told *told);
 
 /* All scopes of a run, and what is decided about each. */
@@ -288,6 +296,8 @@ typedef struct select_scopes {
     size_t n, n_begun; /* scopes, decisions */
     uint32_t *of;      /* the scope of a document, where there are groups */
     size_t of_capacity;
+    entrol_rule *rules; /* of each scope */
+    uint64_t salt;      /* mixed into the seed of ties: 0, or the document's */
 } select_scopes;
 
 /* Scopes up to number n - 1, with no values yet. */
@@ -295,6 +305,8 @@ bool select_scopes_add(select_scopes *scopes, size_t n, const select_settings *s
 /* The values of document number `document`, into the scope that they are of. */
 bool select_scopes_take(select_scopes *scopes, uint64_t document, const select_taken *taken,
                         const select_settings *settings, trouble *trouble);
+/* The rule of each scope: the settings', with a seed of its own, and FlexMatch's threshold. */
+bool select_scopes_make_rules(select_scopes *scopes, const select_settings *settings, trouble *trouble);
 /* Begins a decision for each scope, FlexMatch's with the threshold of its class. */
 bool select_scopes_decide(select_scopes *scopes, select_tally *tally, entrol_context *context,
                           const select_settings *settings, trouble *trouble);
@@ -324,9 +336,11 @@ bool select_emit_line(select_emitter *emitter, const char *line, size_t n_bytes,
 /* --explain: a sentence for each token, or one for the document. */
 bool select_explain(select_emitter *emitter, const records *records, const document *document, const select_told *told,
                     trouble *trouble);
-/* --preview: what shares of the values cost, for one scope; on standard output. `name` of a group, else NULL. */
-bool select_preview(entrol_context *context, const select_settings *settings, const select_scope *scope,
-                    const char *name, const char *noun, trouble *trouble);
+/* --preview: what shares of the values cost, for one scope and its rule; on standard output. `name` of a group, else
+ * NULL. Adds to n_kept. */
+bool select_preview(uint64_t *n_kept, entrol_context *context, const select_settings *settings,
+                    const select_scope *scope, const entrol_rule *rule, const char *name, const char *noun,
+                    trouble *trouble);
 
 /* --- What is said --- */
 

@@ -5,6 +5,7 @@ import json
 import math
 import os
 import random
+import re
 import struct
 import unittest
 
@@ -174,6 +175,7 @@ class Recipes(Files):
             with open(out, "rb") as file:
                 self.assertEqual(file.read(), first)
             self.assertEqual(manifest["inputs"][0]["sha256"], hashlib.sha256(open(self.path_of, "rb").read()).hexdigest())
+            self.assertEqual([r["path"] for r in manifest.get("references", [])], [self.reference] * (number == 0))
             self.assertEqual(manifest.get("recipe", manifest.get("for")), {0: "todi", 1: "noise", 2: "gltr"}.get(number))
 
 
@@ -261,6 +263,13 @@ class ClassProbabilities(Files):
                     if as_float(max(p)) >= as_float(0.95 * beta[top[i]] / (2 - beta[top[i]]))]
         fixmatch = [i for i, p in enumerate(self.rows) if as_float(max(p)) >= as_float(0.95)]
         self.assertNotEqual(expected, fixmatch)
+        mask = run("select", "--recipe=flexmatch", "--mask=flexmatch:0.95", self.lines)
+        self.assertEqual([json.loads(line)["id"] for line in mask.stdout.splitlines()],
+                         [i for i in range(60) if i not in expected])
+        shown = self.select("--recipe=flexmatch", "--preview", self.lines).stdout.decode()
+        self.assertEqual(sum(int(n) for n in re.findall(r"keeps (\d+) of", shown)), len(expected))
+        labelled = self.write("labelled.jsonl", [{"id": i, "class": i % 4, "probs": p} for i, p in enumerate(self.rows)])
+        self.assertEqual([d["id"] for d in self.kept("--recipe=flexmatch", labelled)], expected)
         self.assertEqual([d["id"] for d in self.kept("--recipe=flexmatch", self.lines)], expected)
         self.assertEqual([d["row"] for d in self.kept("--recipe=flexmatch", self.matrix)], expected)
         self.assertIn("--scope group:class", self.refused("--keep=flexmatch:0.95", "--level=sample", self.lines))
@@ -355,6 +364,19 @@ class Groups(Files):
         self.assertIn(b"duplicates  2 documents have the text of an earlier one", result.stderr)
         self.assertIn('no field "url"', self.refused("--level=sample", "--keep=high:3", "--unique=url", path))
 
+    def test_each_group_draws_for_itself(self):
+        path = self.write("in.jsonl", [{"g": i // 5, "i": i % 5, "entropy": [1.0] * 5} for i in range(1000)])
+        for flags in (["--level=sample", "--scope=group:g"], ["--scope=document", "--emit=spans"]):
+            places = [0] * 5
+            if "--emit=spans" in flags:
+                for keep in self.keeps("--scope=document", "--keep=high:1", "--tie-seed=3", path):
+                    places[keep.index(True)] += 1
+            else:
+                for line in self.select(*flags, "--keep=high:1", "--tie-seed=3", path).stdout.splitlines():
+                    places[json.loads(line)["i"]] += 1
+            n = sum(places)
+            self.assertLess(sum((p - n / 5) ** 2 / (n / 5) for p in places), 18.5, places)  # 1 in 1,000, 4 degrees
+
     def test_drawn_ties(self):
         path = self.write("in.jsonl", [{"entropy": [1.0] * 50 + [2.0]}])
         seen = set()
@@ -376,13 +398,17 @@ class Weights(Files):
                                              "context_ids": [[0, [9, 8]]]}])
 
     def weights(self, *arguments):
-        return json.loads(self.select(*arguments, self.file).stdout)["weight"]
+        return [as_float(w) for w in json.loads(self.select(*arguments, self.file).stdout)["weight"]]
 
     def test_ramps(self):
         self.assertEqual(self.weights("--weight=rise:1..2"), [0, 0, 0.5, 1, 1, 0])
         self.assertEqual(self.weights("--weight=fall:1..2"), [1, 1, 0.5, 0, 0, 0])
         self.assertEqual(self.weights("--weight=fall:p25..p75"), [1, 1, 0.5, 0, 0, 0])
         self.assertEqual(self.weights("--weight=fall:1..2", "--mask=..0.5"), [0, 1, 0.5, 0, 0, 0])
+
+    def test_percentiles_to_the_ends(self):
+        self.assertEqual(self.weights("--weight=rise:p0..p100"), [0, as_float(1 / 3), 0.5, as_float(2 / 3), 1, 0])
+        self.assertEqual(self.weights("--weight=rise:p50..p100"), [0, 0, 0, as_float(1 / 3), 1, 0])
 
     def test_sigmoid(self):
         for weight, value in zip(self.weights("--weight=sigmoid"), self.values):
@@ -469,6 +495,17 @@ class Bounds(Files):
         self.assertEqual(self.keeps("--keep=low:30%", exact), self.keeps("--keep=low:30%", plain))
         self.assertEqual(len(self.keeps("--keep=low:30%", mixed)), 9)
 
+    def test_what_is_certain_is_decided(self):
+        """Whatever the others are: one of one, all of fewer than the count, the greatest of a share."""
+        one = self.write("one.jsonl", [{"entropy_lower": [1.0], "entropy_upper": [9.0]}])
+        for rule in ("high:100", "low:100%", "high:1", "high:20%", "low:0%", "high:=1%"):
+            self.assertEqual(self.keeps(f"--keep={rule}", "--undecided=error", one), [[True]], rule)
+        self.assertEqual(len(self.select("--for=active-learning", "--undecided=error", one).stdout.splitlines()), 1)
+        path = self.write("some.jsonl", [{"entropy_lower": [1.0, 2.0, 6.0, 5.0, 0.0], "entropy_upper": [3.0, 4.0, 7.0, 8.0, 0.5]}])
+        self.assertEqual(self.keeps("--keep=high:2", path), [[False, False, True, True, False]])
+        self.assertEqual(self.keeps("--keep=low:=20%", path), [[False, False, False, False, True]])
+        self.assertNotIn(b"undecided", self.select("--keep=high:2", path).stderr)
+
     def test_undecided_as_an_error(self):
         message = self.refused("--keep=high:20%", "--undecided=error", self.file)
         self.assertRegex(message, r"bounds.jsonl:\d+ \(\d+\), token \d+: entropy is between .* nats")
@@ -527,6 +564,11 @@ class Explained(Files):
         self.assertEqual(result.stderr, b"")
         self.assertIn("not with -o", self.refused("--keep=low:1", "--preview", "-o", self.path("out.jsonl"), path))
         self.assertIn("not with --explain", self.refused("--keep=low:1", "--preview", "--explain", path))
+
+    def test_preview_of_nothing(self):
+        path = self.write("g.jsonl", [{"entropy": [None]}])
+        self.assertEqual(self.select("--keep=high:1", "--preview", path, code=1).stdout,
+                         b"--keep high:1 keeps 0 of 0 tokens (0 %)\n")
 
     def test_preview_of_groups(self):
         path = self.write("g.jsonl", [{"s": "a", "entropy": [1.0, 2.0]}, {"s": "b", "entropy": [3.0, 4.0, 5.0]}])
@@ -594,6 +636,15 @@ class Statistics(Files):
         self.select("--keep=high:1", "--scope=document", "-o", out, path)
         with open(out + ".manifest.json", encoding="utf-8") as file:
             self.assertEqual(json.load(file)["threshold"]["low"], [2.0, None])
+
+
+class LongDocuments(Files):
+    def test_more_tokens_than_a_block_holds(self):
+        n = 1300000
+        path = self.write("long.jsonl", [b'{"entropy": [' + b",".join([b"1.5", b"2.5"] * (n // 2)) + b"]}"])
+        for scope in ("document", "corpus"):
+            keep = self.keeps("--keep=high:50%", "--scope", scope, path)[0]
+            self.assertEqual((len(keep), sum(keep), keep[:2], keep[-2:]), (n, n // 2, [False, True], [False, True]))
 
 
 class Quantiles(Files):

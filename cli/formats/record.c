@@ -43,6 +43,21 @@ bool record_can_score(column_id id) {
     return id != COLUMN_ENTROPY_LOWER && id != COLUMN_ENTROPY_UPPER && id != COLUMN_KEEP && id != COLUMN_WEIGHT;
 }
 
+bool record_can_score_recorded(column_id id) {
+    switch (id) {
+    case COLUMN_ENTROPY:
+    case COLUMN_VARENTROPY:
+    case COLUMN_SUM_P_SQUARED:
+    case COLUMN_RENYI:
+    case COLUMN_LOGSUMEXP:
+    case COLUMN_KEEP:
+    case COLUMN_WEIGHT:
+        return false;
+    default:
+        return true;
+    }
+}
+
 void column_free(column *column, size_t n_tokens) {
     for (size_t i = 0; column->strings && i < n_tokens * column->width; i++)
         free(column->strings[i]);
@@ -85,6 +100,24 @@ bool document_add_column(document *document, column_id id, size_t width) {
     return false;
 }
 
+void document_set_real(document *document, column_id id, size_t slot, double value) {
+    column *column = &document->columns[id];
+    if (!column->is_present)
+        return;
+    column->valid[slot] = 1;
+    if (isnan(value))
+        column->valid[slot] = 0;
+    column->reals[slot] = (float)value;
+}
+
+void document_set_integer(document *document, column_id id, size_t slot, int64_t value, bool exists) {
+    column *column = &document->columns[id];
+    if (!column->is_present)
+        return;
+    column->valid[slot] = exists ? 1 : 0;
+    column->integers[slot] = exists ? value : 0;
+}
+
 const char *document_lacks_columns(const document *document) {
     for (int id = 0; id < COLUMN_COUNT; id++)
         if (document->columns[id].is_present)
@@ -100,6 +133,11 @@ static bool report_missing(const document *document, const char *by, column_id i
     if (id < COLUMN_COUNT && document->fields && json_object_get(document->fields, record_columns[id].name))
         return trouble_set(trouble, "%s:%llu (%s): \"%s\" is no array with one value a token", document->name, line,
                            document->id, record_columns[id].name);
+    if (id == COLUMN_ENTROPY && document->columns[COLUMN_ENTROPY_LOWER].is_present)
+        return trouble_set(trouble,
+                           "%s:%llu (%s): no column \"entropy\": of recorded log-probabilities only its bounds are "
+                           "known, entropy_lower and entropy_upper",
+                           document->name, line, document->id);
     if (id < COLUMN_COUNT && record_can_score(id))
         return trouble_set(trouble, "%s:%llu (%s): no column \"%s\"%s%s%s", document->name, line, document->id,
                            record_columns[id].name, *lack ? lack : "; entrol score --columns ",

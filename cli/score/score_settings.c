@@ -111,6 +111,15 @@ void score_model_options(option *rows, score_settings *settings) {
     memcpy(rows, table, sizeof(table));
 }
 
+/* What follows from the most probable tokens; recorded log-probabilities are these. */
+static bool is_of_top(column_id id) {
+    return id == COLUMN_TAIL_MASS || id == COLUMN_MEAN_TOPK_LOGPROB;
+}
+
+static bool is_top(column_id id) {
+    return id == COLUMN_TOP_ID || id == COLUMN_TOP_TOKEN || id == COLUMN_TOP_LOGPROB;
+}
+
 /* The first flag that says what --compat decides itself, or NULL. */
 static const char *against_compat(const score_settings *settings) {
     return settings->n_pack > 1            ? "--pack"
@@ -131,20 +140,47 @@ bool score_settings_check(score_settings *settings, trouble *trouble) {
     return true;
 }
 
-static bool needs_top(column_id id) {
-    return id == COLUMN_TAIL_MASS || id == COLUMN_MEAN_TOPK_LOGPROB || id == COLUMN_TOP_ID || id == COLUMN_TOP_TOKEN ||
-           id == COLUMN_TOP_LOGPROB;
+bool score_settings_check_inputs(const score_settings *settings, bool has_recorded, bool has_kld, bool has_others,
+                                 trouble *trouble) {
+    if ((has_recorded || has_kld) && settings->temperature != 1)
+        return trouble_set(trouble, "--temperature %g: recorded log-probabilities cannot be taken to another one",
+                           settings->temperature);
+    if (!has_recorded && settings->n_vocabulary > 0)
+        return trouble_set(trouble, "--vocab-size is for recorded log-probabilities; a model and a file of logits have "
+                                    "their own");
+    for (int id = 0; id < COLUMN_COUNT && has_others && settings->n_top == 0; id++)
+        if (settings->named[id] && is_of_top((column_id)id))
+            return trouble_set(trouble, "--columns: %s needs --top N, the number of most probable tokens to look at",
+                               record_columns[id].name);
+    return true;
+}
+
+/* Of recorded log-probabilities everything is written that they tell, but for texts of tokens. */
+static void want_default(score_settings *settings) {
+    for (int i = 0; i < COLUMN_COUNT; i++) {
+        column_id id = (column_id)i;
+        settings->wanted[id] = record_columns[id].by_default;
+        settings->wanted_recorded[id] = record_can_score_recorded(id) && !is_top(id) && id != COLUMN_TOKEN;
+    }
 }
 
 static void want_all(score_settings *settings) {
-    for (int id = 0; id < COLUMN_COUNT; id++)
-        settings->wanted[id] = record_can_score((column_id)id) && (settings->n_top > 0 || !needs_top((column_id)id));
+    for (int i = 0; i < COLUMN_COUNT; i++) {
+        column_id id = (column_id)i;
+        bool has_top = settings->n_top > 0;
+        settings->wanted[id] = record_can_score(id) && (has_top || !(is_top(id) || is_of_top(id)));
+        settings->wanted_recorded[id] = record_can_score_recorded(id) && (has_top || !is_top(id));
+    }
+}
+
+static bool can_score(column_id id) {
+    return record_can_score(id) || record_can_score_recorded(id);
 }
 
 static bool unknown_column(const char *name, size_t n_bytes, trouble *trouble) {
     buffer known = {0};
     for (int id = 0; id < COLUMN_COUNT; id++)
-        if (record_can_score((column_id)id))
+        if (can_score((column_id)id))
             buffer_append_format(&known, "%s%s", known.size ? ", " : "", record_columns[id].name);
     trouble_set(trouble, "--columns: \"%.*s\" is not a column that score can write; it is one of %s", (int)n_bytes,
                 name, known.failed ? "those in --help" : known.data);
@@ -156,12 +192,12 @@ static bool want_named(score_settings *settings, const char *list, trouble *trou
     for (const char *name = list;;) {
         size_t n_bytes = strcspn(name, ",");
         column_id id = record_find_column(name, n_bytes);
-        if (id == COLUMN_COUNT || !record_can_score(id))
+        if (id == COLUMN_COUNT || !can_score(id))
             return unknown_column(name, n_bytes, trouble);
-        if (needs_top(id) && settings->n_top == 0)
+        if (is_top(id) && settings->n_top == 0)
             return trouble_set(trouble, "--columns: %s needs --top N, the number of most probable tokens to look at",
                                record_columns[id].name);
-        settings->wanted[id] = settings->named[id] = true;
+        settings->wanted[id] = settings->wanted_recorded[id] = settings->named[id] = true;
         if (name[n_bytes] == '\0')
             return true;
         name += n_bytes + 1;
@@ -170,15 +206,14 @@ static bool want_named(score_settings *settings, const char *list, trouble *trou
 
 bool score_settings_columns(score_settings *settings, const char *list, bool renyi_given, trouble *trouble) {
     if (list == NULL)
-        for (int id = 0; id < COLUMN_COUNT; id++)
-            settings->wanted[id] = record_columns[id].by_default;
+        want_default(settings);
     else if (strcmp(list, "all") == 0)
         want_all(settings);
     else if (!want_named(settings, list, trouble))
         return false;
-    if (settings->n_top > 0)
-        settings->wanted[COLUMN_TOP_ID] = settings->wanted[COLUMN_TOP_TOKEN] = settings->wanted[COLUMN_TOP_LOGPROB] =
-            true;
+    for (int id = 0; id < COLUMN_COUNT && settings->n_top > 0; id++)
+        if (is_top((column_id)id))
+            settings->wanted[id] = settings->wanted_recorded[id] = true;
     if (renyi_given)
         settings->wanted[COLUMN_RENYI] = true;
     return true;

@@ -30,12 +30,23 @@ static const json_t *unwrap(const json_t *line) {
     return json_object_get(line, "custom_id") && json_is_object(body) ? body : line;
 }
 
+/* A request of a batch that came to nothing. */
+static bool read_failed(logprobs_reader *reader, const json_t *object) {
+    const json_t *error = json_object_get(object, "error");
+    const char *said = json_string_value(json_object_get(error, "message"));
+    return logprobs_report_line(reader, "the request failed%s%.300s", said ? ": " : "", said ? said : "");
+}
+
+static const logprobs_format failed = {"failed requests", NULL, read_failed};
+
 const logprobs_format *logprobs_recognise(const json_t *line) {
     const json_t *object = unwrap(line);
     for (size_t i = 0; i < N_FORMATS; i++)
         if (formats[i].recognise(object))
             return &formats[i];
-    return NULL;
+    bool is_of_batch =
+        json_object_get(line, "custom_id") && (json_object_get(line, "response") || json_object_get(line, "error"));
+    return is_of_batch ? &failed : NULL;
 }
 
 const char *logprobs_format_name(const logprobs_format *format) {

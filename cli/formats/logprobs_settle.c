@@ -47,7 +47,9 @@ static bool check_duplicates(const logprobs_reader *reader, const logprobs_entry
             continue;
         ok = twice->id >= 0
                  ? logprobs_report(reader, "the token %lld is twice among the most probable ones", (long long)twice->id)
-                 : logprobs_report(reader, "the token \"%.*s\" is twice among the most probable ones",
+                 : logprobs_report(reader,
+                                   "the token \"%.*s\" is twice among the most probable ones (tokens of the "
+                                   "same text need numbers: vLLM's --return-tokens-as-token-ids)",
                                    (int)(twice->n_bytes < 40 ? twice->n_bytes : 40), twice->text);
     }
     free(keyed);
@@ -148,7 +150,8 @@ typedef struct digits {
     int decimals;
     bool fit_f16, fit_bf16;
     bool are_all_zero;
-    size_t n_tokens; /* that have a log-probability */
+    size_t n_tokens, n_zero; /* that have a log-probability, and one of 0 */
+    bool has_other;          /* a list has another one for the token that came than the token has */
 } digits;
 
 /* A coarse rounding that all numbers show is taken for one only where there are so many of them: a few may be written
@@ -199,11 +202,18 @@ static void set_errors(logprobs *response, const digits *digits) {
 }
 
 static bool check_numbers(const logprobs_reader *reader, const digits *digits) {
-    if (digits->n_tokens < 2 || !digits->are_all_zero)
+    bool is_measured = digits->n_zero < digits->n_tokens || !(digits->are_all_zero || digits->has_other);
+    if (digits->n_tokens < 2 || is_measured)
         return true;
     return logprobs_report_line(reader,
                                 "every log-probability is 0: the server did not measure them (as with speculative "
                                 "decoding); record them without it");
+}
+
+static bool differs_from_list(const logprobs_choice *choice, const logprobs_token *token) {
+    const logprobs_entry *top = logprobs_top_of(choice, token);
+    size_t at = find_chosen(token, top);
+    return at < token->n_top && fabs(top[at].logprob - token->chosen.logprob) > 0.01;
 }
 
 static bool settle_choice(logprobs_reader *reader, logprobs_choice *choice, digits *digits) {
@@ -218,6 +228,8 @@ static bool settle_choice(logprobs_reader *reader, logprobs_choice *choice, digi
         reader->token = i;
         choice->has_text = choice->has_text && token->chosen.text != NULL;
         digits->n_tokens += isfinite(token->chosen.logprob) ? 1 : 0;
+        digits->n_zero += token->chosen.logprob == 0 ? 1 : 0;
+        digits->has_other = digits->has_other || differs_from_list(choice, token);
         add_number(digits, token->chosen.logprob);
         if (!settle_token(reader, choice, token, ks[token->list == LOGPROBS_TEXT_AND_CHOSEN]))
             return false;

@@ -6,10 +6,11 @@ import math
 import os
 import shutil
 import subprocess
+import sys
 import unittest
 
 import recorded
-from scoring import ScoreCase, np, records, run
+from scoring import ENTROL, ScoreCase, np, records, run
 
 VOCABULARY = 400
 PIECES = [f" w{i}".encode() for i in range(VOCABULARY)]
@@ -469,6 +470,13 @@ class Numbers(RecordedCase):
         place = {"chosen": (20, b"a", 0.0), "top": [(20, b"a", 0.0), (21, b"b", -math.inf)], "rank": 1}
         for format, (write, _) in recorded.FORMATS.items():
             message = self.refused(self.lines(write([place] * 3)), says=(":1: every log-probability is 0", "speculative"))
+        # The tokens' own are 0, where their lists say something else.
+        real = recorded.openai_chat([{"chosen": (20, b"a", -0.5), "top": [(20, b"a", -0.5), (21, b"b", -2.0)], "rank": 1}] * 3)
+        for token in real["choices"][0]["logprobs"]["content"]:
+            token["logprob"] = 0.0
+        self.refused(self.lines(real), says=("every log-probability is 0",))
+        sure = {"chosen": (20, b"a", 0.0), "top": [(20, b"a", 0.0), (21, b"b", -20.0)], "rank": 1}
+        self.assertEqual(len(self.read(recorded.tgi([sure] * 3))[0]["logprob"]), 3)  # tokens that are certain
         fine, = self.read(recorded.openai_chat([place]))  # one certain token is possible
         self.assertEqual(fine["entropy_lower"], [0])
         self.assertLess(fine["entropy_upper"][0], 1e-3)
@@ -540,6 +548,15 @@ class Numbers(RecordedCase):
         lower, upper, _ = bounds_of({"chosen": (20, b"a", -0.5), "top": [(20, b"a", -0.5), (21, b"b", -1.5)]}, VOCABULARY)
         self.assertAlmostEqual(record["entropy_lower"][0], lower, delta=1e-4)
         self.assertAlmostEqual(record["entropy_upper"][0], upper, delta=1e-4)
+
+    def test_failed_requests(self):
+        good = recorded.openai_batch([{"chosen": (20, b"a", -0.5), "top": [(20, b"a", -0.5)], "rank": 1}])
+        path = self.lines(good, {"custom_id": "x", "response": {"status_code": 429, "body": {"error": {"message": "slow down"}}}},
+                          {"custom_id": "y", "response": None, "error": {"message": "expired"}})
+        self.refused(path, says=("log.jsonl:2: the request failed: slow down",))
+        done = run("score", path, "--skip-bad")
+        self.assertEqual((done.returncode, len(records(done.stdout))), (0, 1))
+        self.assertIn(b"skipped     2 bad lines", done.stderr)
 
     def test_bad_members(self):
         good = {"chosen": (20, b"a", -1.0), "top": [(20, b"a", -1.0), (21, b"b", -2.0)], "rank": 1}
@@ -630,6 +647,21 @@ class Runs(RecordedCase):
             self.assertIn(b'"start"', kept[0])
         done = run("inspect", flat)
         self.assertIn(b"entropy_upper", done.stdout)
+
+
+class Experiment(unittest.TestCase):
+    @unittest.skipUnless(os.environ.get("ENTROL_MODEL"), "needs ENTROL_MODEL")
+    def test_the_interval_holds_the_entropy(self):
+        """bench/intervals.py in short: every format gives bounds that hold the entropy of every token of a model."""
+        root = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
+        done = subprocess.run([sys.executable, f"{root}/bench/intervals.py", ENTROL, os.environ["ENTROL_MODEL"], "--tokens", "300",
+                               f"{root}/examples/alice.txt"], capture_output=True, timeout=300)
+        self.assertEqual(done.returncode, 0, done.stderr.decode())
+        rows = [line.split(" | ") for line in done.stdout.decode().splitlines() if line.startswith("| ")][1:]
+        self.assertEqual([row[0].strip("| ") for row in rows], list(recorded.FORMATS))
+        for row in rows:
+            self.assertEqual(row[2], f"{row[1]} (100 %)", row[0])
+            self.assertGreater(int(row[1]), 100)
 
 
 if __name__ == "__main__":

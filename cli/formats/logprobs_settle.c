@@ -73,20 +73,30 @@ static size_t find_chosen(const logprobs_token *token, const logprobs_entry *top
 
 /* --- Which of a list are the most probable ones --- */
 
+/* In an object of texts, one stands for all tokens with this text: where it is U+FFFD, others may be missing. */
+static bool lacks_some(const logprobs_token *token, const logprobs_entry *top) {
+    for (size_t i = 0; token->list == LOGPROBS_TEXT_AND_CHOSEN && i < token->n_top; i++)
+        if (top[i].is_damaged)
+            return true;
+    return false;
+}
+
 /* k of the lists of k or k + 1 in a choice: as many as there are where the chosen one is not the least, and so is one
- * of the k. 0: no place tells. */
+ * of the k. Else the lists tell, if some are longer than others. 0: nothing tells. */
 static size_t find_k(const logprobs_choice *choice, logprobs_list list) {
-    size_t least = SIZE_MAX, greatest = 0;
+    size_t least = SIZE_MAX, greatest = 0, k = 0;
     for (size_t i = 0; i < choice->n_tokens; i++) {
         const logprobs_token *token = &choice->tokens[i];
-        if (token->list != list || token->n_top == 0)
+        const logprobs_entry *top = logprobs_top_of(choice, token);
+        size_t n = token->n_top;
+        if (token->list != list || n == 0 || lacks_some(token, top))
             continue;
-        if (find_chosen(token, logprobs_top_of(choice, token)) + 1 < token->n_top)
-            return token->n_top;
-        least = token->n_top < least ? token->n_top : least;
-        greatest = token->n_top > greatest ? token->n_top : greatest;
+        if (find_chosen(token, top) + 1 < n && n > k)
+            k = n;
+        least = n < least ? n : least;
+        greatest = n > greatest ? n : greatest;
     }
-    return least < greatest ? least : 0;
+    return k > 0 ? k : least < greatest ? least : 0;
 }
 
 /* Whether the least of a list may be there only because it came. `is_known`: the least is the chosen one. */
@@ -105,14 +115,6 @@ static bool least_may_be_extra(const logprobs_token *token, const logprobs_entry
     default:
         return n != k;
     }
-}
-
-/* In an object of texts, one stands for all tokens with this text: where it is U+FFFD, others may be missing. */
-static bool lacks_some(const logprobs_token *token, const logprobs_entry *top) {
-    for (size_t i = 0; token->list == LOGPROBS_TEXT_AND_CHOSEN && i < token->n_top; i++)
-        if (top[i].is_damaged)
-            return true;
-    return false;
 }
 
 static int64_t rank_in(const logprobs_entry *top, size_t at) {

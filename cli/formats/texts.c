@@ -385,11 +385,13 @@ int texts_next(texts *texts, text_document *document, trouble *trouble) {
     return texts->first.status;
 }
 
-bool texts_start_recorded(texts *texts) {
+bool texts_look(texts *texts, bool *is_recorded) {
+    *is_recorded = false;
     if (!texts->is_json_lines || !takes_recorded(texts))
-        return false;
+        return true;
     if (!texts->first.is_there)
         texts->first.status = next(texts, &texts->first.document, &texts->first.trouble);
     texts->first.is_there = true;
-    return texts->first.document.recorded != NULL;
+    *is_recorded = texts->first.document.recorded != NULL;
+    return texts->first.status >= 0;
 }

@@ -39,9 +39,9 @@ void texts_close(texts *texts);
 /* Frees what the document held before. 1, 0 at the end, -1 for trouble naming file and line. Text is valid UTF-8
  * without NUL. */
 int texts_next(texts *texts, text_document *document, trouble *trouble);
-/* Whether the first document is recorded log-probabilities. Reads it, which texts_next then gives, with whatever
- * trouble it was. */
-bool texts_start_recorded(texts *texts);
+/* Where there may be recorded log-probabilities, reads the first document, which texts_next then gives, and says
+ * whether it is one. False where it is trouble, which texts_next gives, too. */
+bool texts_look(texts *texts, bool *is_recorded);
 uint64_t texts_n_bad(const texts *texts); /* lines skipped so far */
 /* Whether the last trouble was with a line that skip_bad would pass over, or a whole plain text. */
 bool texts_is_at_bad_line(const texts *texts);

@@ -63,7 +63,7 @@ static bool look_for_recorded(score_run *run, score_look *looked, trouble *troub
     looked->stream = NULL;
     if (looked->texts == NULL)
         return false;
-    looked->is_recorded = texts_start_recorded(looked->texts);
+    looked->is_unreadable = !texts_look(looked->texts, &looked->is_recorded);
     return true;
 }
 
@@ -148,14 +148,17 @@ bool score_inputs_check(score_run *run, trouble *trouble) {
                            run->n_kld > 0 ? "; this one has its tokens" : "");
     if (run->settings.compat != NULL && (run->n_inputs != 1 || run->n_logits > 0))
         return trouble_set(trouble, "--compat llama-perplexity scores one text file");
-    int n_known = 0;
-    for (int i = 0; i < run->n_inputs; i++)
+    int n_known = 0, n_unreadable = 0;
+    for (int i = 0; i < run->n_inputs; i++) {
         n_known += run->looked[i].is_known;
-    bool has_texts = run->n_logits + run->n_recorded < n_known, has_unknown = n_known < run->n_inputs;
+        n_unreadable += run->looked[i].is_unreadable;
+    }
+    bool has_texts = run->n_logits + run->n_recorded + n_unreadable < n_known;
+    bool has_unknown = n_known < run->n_inputs || n_unreadable > 0;
     if (!score_settings_check_inputs(&run->settings, run->n_recorded > 0 || has_unknown, run->n_kld > 0,
                                      run->n_recorded + run->n_kld < n_known, trouble))
         return false;
-    struct trouble ignored; /* a named pipe may hold texts, and need no model all the same */
+    struct trouble ignored; /* what has not been read yet may hold texts, and need no model all the same */
     if (has_texts)
         return score_settings_model(&run->settings, trouble);
     if (!has_unknown || !score_settings_model(&run->settings, &ignored))

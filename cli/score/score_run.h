@@ -20,6 +20,7 @@ typedef struct score_look {
     bool is_known;          /* false until its turn comes, for one of several named pipes */
     bool is_logits, is_kld; /* the second: logits as llama-perplexity writes them */
     bool is_recorded, is_passed_over;
+    bool is_unreadable; /* its first line, which is said when it is read again */
 } score_look;
 
 /* Why a run ended before its end, where that decides what to do about it. */

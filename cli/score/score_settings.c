@@ -234,8 +234,8 @@ static void default_model_path(buffer *path) {
 bool score_settings_model(score_settings *settings, trouble *trouble) {
 #ifndef ENTROL_HAVE_LLAMA
     return trouble_set(trouble,
-                       "this entrol was built without llama.cpp (ENTROL_LLAMA=OFF): it scores logits files, not "
-                       "texts");
+                       "this entrol was built without llama.cpp (ENTROL_LLAMA=OFF): it scores logits and recorded "
+                       "log-probabilities, not texts");
 #endif
     struct stat status;
     if (settings->model != NULL) {

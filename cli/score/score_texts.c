@@ -115,7 +115,9 @@ static bool wait_or_score(score_run *run, text_document *text, buffer *id, uint6
 }
 
 /* Takes the text where it is to be scored. */
-static bool one_document(score_run *run, const char *path, text_document *text, trouble *trouble) {
+static bool one_document(score_run *run, int index, text_document *text, trouble *trouble) {
+    const char *path = run->inputs[index];
+    bool is_recorded = run->looked[index].is_recorded;
     uint64_t hash;
     size_t n_bytes;
     if (!hash_source(&hash, &n_bytes, text, trouble))
@@ -125,11 +127,13 @@ static bool one_document(score_run *run, const char *path, text_document *text, 
         return score_texts_flush(run, trouble) && score_recorded_line(run, path, text, hash, trouble);
     if (!score_run_chooses(run))
         return true;
-    if (run->settings.model == NULL)
+    if (run->settings.model == NULL && is_recorded)
         return trouble_set(trouble,
                            "%s:%" PRIu64 ": expected recorded log-probabilities, as in the lines before, found a text: "
                            "score texts from files of their own",
                            score_input_name(path), text->line_number);
+    if (run->settings.model == NULL && !score_settings_model(&run->settings, trouble))
+        return false;
     buffer id = {0};
     buffer_append_string(&id, score_input_name(path));
     if (text->line_number > 0)
@@ -156,7 +160,7 @@ bool score_texts_input(score_run *run, int index, trouble *trouble) {
         more = texts_next(texts, &text, trouble);
         if (more != 1)
             break;
-        ok = one_document(run, path, &text, trouble);
+        ok = one_document(run, index, &text, trouble);
         text_document_free(&text);
     }
     run->summary.n_skipped += texts_n_bad(texts);

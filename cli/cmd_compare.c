@@ -81,10 +81,10 @@ static bool check_inputs(void *user, const score_run *run, trouble *trouble) {
     if (!check_records(run, trouble))
         return false;
     if (comparison->kind == COMPARE_LOGITS)
-        return (run->n_logits == 1 && run->n_inputs == 1) ||
+        return (run->n_logits == 1 && run->n_inputs == 1 && run->n_kld == 0) ||
                trouble_set(trouble, "--reference %s holds logits: one file of logits goes with it", reference);
     for (int i = 0; i < run->n_inputs; i++)
-        if (run->looked[i].is_logits)
+        if (run->looked[i].is_logits || run->looked[i].is_kld)
             return trouble_set(trouble, "%s holds logits, and %s is a model: a model goes with texts",
                                score_input_name(run->inputs[i]), reference);
     return true;

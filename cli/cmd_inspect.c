@@ -1,5 +1,7 @@
 /* `entrol inspect`: what a file is, told by its content and not by its name. */
 #include "commands.h"
+#include "formats/kld.h"
+#include "formats/logprobs.h"
 #include "formats/record.h"
 #include "formats/tensor.h"
 #include "inspect.h"
@@ -8,7 +10,16 @@
 
 #include <string.h>
 
-typedef enum kind { KIND_TEXTS, KIND_OBJECTS, KIND_RECORDS, KIND_TENSORS, KIND_GGUF, KIND_MANIFEST } kind;
+typedef enum kind {
+    KIND_TEXTS,
+    KIND_OBJECTS,
+    KIND_RECORDS,
+    KIND_RECORDED,
+    KIND_TENSORS,
+    KIND_KLD,
+    KIND_GGUF,
+    KIND_MANIFEST
+} kind;
 
 /* An object with the members that every manifest has, over several lines, which a JSON Lines file cannot be. */
 static bool looks_like_manifest(const char *bytes, size_t n) {
@@ -31,7 +42,29 @@ static kind kind_of_line(const json_t *fields) {
             return KIND_RECORDS;
     if (json_is_number(json_object_get(fields, "n_tokens")) && json_object_get(fields, "entropy_mean"))
         return KIND_RECORDS;
+    if (fields && logprobs_recognise(fields))
+        return KIND_RECORDED;
     return !fields || has_any(fields, texts, sizeof texts / sizeof *texts) ? KIND_TEXTS : KIND_OBJECTS;
+}
+
+/* One object over several lines, or an array of them. */
+static bool looks_like_document(const char *bytes, size_t n) {
+    while (n > 0 && strchr(" \t\r\n", *bytes)) {
+        bytes++;
+        n--;
+    }
+    const char *end = n > 0 ? memchr(bytes, '\n', n) : NULL;
+    return n > 0 && (*bytes == '[' || (*bytes == '{' && end && logprobs_goes_on(bytes, (size_t)(end - bytes))));
+}
+
+static bool detect_document(kind *kind, input *input, trouble *trouble) {
+    struct trouble ignored;
+    bool is_other;
+    json_t *responses = logprobs_read_document(input, "", 0, &is_other, &ignored);
+    if (responses)
+        *kind = KIND_RECORDED;
+    json_decref(responses);
+    return input_rewind(input, trouble);
 }
 
 /* By the first line. */
@@ -56,6 +89,10 @@ static bool detect(kind *kind, input *input, trouble *trouble) {
         *kind = KIND_TENSORS;
     else if (looks_like_manifest(bytes, n))
         *kind = KIND_MANIFEST;
+    else if (kld_detect((const unsigned char *)bytes, n))
+        *kind = KIND_KLD;
+    else if (looks_like_document(bytes, n))
+        return detect_document(kind, input, trouble);
     else if (n > 0 && bytes[0] == '{')
         return detect_lines(kind, input, trouble);
     return true;
@@ -82,6 +119,10 @@ static bool inspect(buffer *text, const char *path, trouble *trouble) {
     buffer_append_format(text, "%s\n", name);
     if (kind == KIND_TEXTS)
         return inspect_texts(text, input, trouble);
+    if (kind == KIND_RECORDED)
+        return inspect_recorded(text, input, trouble);
+    if (kind == KIND_KLD)
+        return inspect_kld(text, input, trouble);
     bool ok = kind == KIND_OBJECTS    ? inspect_objects(text, input, trouble)
               : kind == KIND_RECORDS  ? inspect_lines(text, input, trouble)
               : kind == KIND_TENSORS  ? inspect_tensors(text, input, trouble)
@@ -123,13 +164,13 @@ static int run(const command *command, int argc, char **argv) {
 
 const command command_inspect = {
     .name = "inspect",
-    .summary = "what a file is: records, texts, arrays, a model, a manifest",
+    .summary = "what a file is: records, texts, logs, arrays, a model, a manifest",
     .usage = "FILE...",
     .description =
         "Says what each file is, by its content, and reads it to the end, so that a broken one is found: token "
-        "records (documents, tokens, the range of each column), texts, other JSON Lines, .npy and .safetensors arrays, "
-        "GGUF "
-        "models (their metadata), manifests. - is standard input; .gz and .zst are read directly.",
+        "records (documents, tokens, the range of each column), texts, recorded log-probabilities (by which server), "
+        "other JSON Lines, .npy and .safetensors arrays, llama-perplexity's log-probabilities, GGUF models (their "
+        "metadata), manifests. - is standard input; .gz and .zst are read directly.",
     .examples = "  entrol inspect records.jsonl       the columns of a result\n"
                 "  entrol inspect model.gguf          a model's metadata\n",
     .run = run,

@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define N_OPTIONS (SCORE_MODEL_OPTIONS + 13)
+#define N_OPTIONS (SCORE_MODEL_OPTIONS + 14)
 
 static void fill_options(option *rows, score_run *run) {
     const option table[N_OPTIONS - SCORE_MODEL_OPTIONS] = {
@@ -28,7 +28,9 @@ static void fill_options(option *rows, score_run *run) {
          .type = OPTION_STRING,
          .value = &run->columns,
          .metavar = "LIST|all",
-         .help = "The columns to write. Default: token_id,byte_start,byte_end,logprob,entropy,rank, where they exist."},
+         .help =
+             "The columns to write. Default: token_id,byte_start,byte_end,logprob,entropy,rank, where they exist; of "
+             "recorded log-probabilities all that they tell, but token."},
         {.name = "top",
          .type = OPTION_INTEGER,
          .value = &run->settings.n_top,
@@ -56,6 +58,14 @@ static void fill_options(option *rows, score_run *run) {
          .value = &run->targets,
          .metavar = "FILE[:TENSOR]",
          .help = "Logits: the column that came at each row, an integer array. Adds logprob and rank."},
+        {.name = "vocab-size",
+         .type = OPTION_INTEGER,
+         .value = &run->settings.n_vocabulary,
+         .metavar = "N",
+         .help = "Recorded log-probabilities: how many tokens the model's vocabulary has. Without it entropy_upper is "
+                 "infinite.",
+         .minimum = 1,
+         .maximum = INT32_MAX},
         {.name = "sample",
          .type = OPTION_STRING,
          .value = &run->sample,
@@ -121,6 +131,7 @@ static bool check_flags(score_run *run, trouble *trouble) {
     if (run->output_path != NULL && strcmp(run->output_path, "-") == 0)
         run->output_path = NULL;
     run->settings.sample_level = strcmp(run->level, "sample") == 0;
+    run->settings.texts.recorded = true;
     double order = run->settings.renyi_order;
     if (order != 0 && !isinf(order) && (order < 1e-6 || order > 1e6))
         return trouble_set(trouble, "--renyi %g: expected 0, a number from 1e-06 to 1e+06, or inf", order);
@@ -136,22 +147,6 @@ static bool check_flags(score_run *run, trouble *trouble) {
                            "packed together, and so their numbers");
     return score_settings_check(&run->settings, trouble) && read_share(run, trouble) &&
            score_settings_columns(&run->settings, run->columns, run->renyi_given, trouble);
-}
-
-static bool check_inputs(score_run *run, trouble *trouble) {
-    if (!score_inputs_look(run, trouble))
-        return false;
-    if (run->companion != NULL && !run->companion->check_inputs(run->companion->user, run, trouble))
-        return false;
-    if (run->targets != NULL && (run->n_logits != 1 || run->n_inputs != 1))
-        return trouble_set(trouble, "--targets goes with one logits file");
-    if (run->settings.compat != NULL && (run->n_inputs != 1 || run->n_logits > 0))
-        return trouble_set(trouble, "--compat llama-perplexity scores one text file");
-    if (run->n_logits == run->n_inputs) {
-        run->settings.model = NULL;
-        return true;
-    }
-    return score_settings_model(&run->settings, trouble);
 }
 
 /* Where the bytes will really be: links are followed, as output.h does. A terminal, a pipe, /dev/null: a stream. */
@@ -217,8 +212,12 @@ static bool score_inputs(score_run *run, trouble *trouble) {
             return false;
         if (run->looked[i].is_passed_over)
             continue;
-        if (!(run->looked[i].is_logits ? score_texts_flush(run, trouble) && score_logits_input(run, i, trouble)
-                                       : score_texts_input(run, i, trouble)))
+        const score_look *looked = &run->looked[i];
+        if (looked->is_logits && !score_texts_flush(run, trouble))
+            return false;
+        if (!(looked->is_kld      ? score_kld_input(run, i, trouble)
+              : looked->is_logits ? score_logits_input(run, i, trouble)
+                                  : score_texts_input(run, i, trouble)))
             return false;
     }
     return score_stop_signal() == 0 && score_texts_flush(run, trouble) && score_stop_signal() == 0 &&
@@ -363,7 +362,7 @@ static bool take_inputs(score_run *run, const operands *operands, const char *co
 int score_run_command(score_run *run, const operands *operands, int argc, char **argv) {
     trouble trouble = {""};
     int exit_code = EXIT_ERROR;
-    if (!take_inputs(run, operands, argv[0], &trouble) || !check_flags(run, &trouble) || !check_inputs(run, &trouble) ||
+    if (!take_inputs(run, operands, argv[0], &trouble) || !check_flags(run, &trouble) || !score_inputs_check(run, &trouble) ||
         (run->context = open_context((size_t)run->settings.n_threads, &trouble)) == NULL) {
         message_trouble(&trouble);
     } else {
@@ -387,17 +386,20 @@ static int run_score(const command *command, int argc, char **argv) {
 
 const command command_score = {
     .name = "score",
-    .summary = "how uncertain a model is at every token of a text, or at every row of a logits file",
+    .summary = "how uncertain a model is at every token: of texts, logits or recorded log-probabilities",
     .usage = "[options] FILE...",
     .description =
         "Reads plain text (a file is one document), JSON Lines (text; prompt and completion; instruction, input and "
-        "output; messages) and logits (.npy, .safetensors), packed with gzip or zstd or not, and writes one line of "
-        "JSON for each document, with one array for each column, in nats. \"-\" is standard input. Texts need a model; "
-        "logits do not; packed ones, and those from a pipe, are first unpacked to a temporary file (in TMPDIR). A "
-        "summary follows on standard error.",
+        "output; messages), logits (.npy, .safetensors, llama-perplexity's .kld) and recorded log-probabilities as "
+        "servers answer with them (OpenAI, vLLM, llama-server, TGI, SGLang, Ollama; lines, or one JSON document), "
+        "packed with gzip or zstd or not, and writes one line of JSON for each document, with one array for each "
+        "column, in nats. \"-\" is standard input. Texts need a model, the others do not. Recorded log-probabilities "
+        "leave the entropy between entropy_lower and entropy_upper. Logits that are packed or come from a pipe are "
+        "first unpacked to a temporary file (in TMPDIR). A summary follows on standard error.",
     .examples = "  entrol score book.txt -o book.jsonl          a text, with the default model\n"
                 "  entrol score -m model.gguf data.jsonl.gz     the lines of a corpus\n"
                 "  entrol score logits.npy --targets ids.npy    rows of logits, and what came\n"
+                "  entrol score answers.jsonl --vocab-size 151936   what a server recorded\n"
                 "  entrol score corpus.jsonl --dry-run          how long would it take?\n"
                 "  entrol score corpus.jsonl -o out --resume    go on after an interruption\n",
     .run = run_score,

@@ -9,6 +9,9 @@
 bool inspect_records(buffer *text, records *records, trouble *trouble);
 /* Takes the input, also on failure. */
 bool inspect_texts(buffer *text, input *input, trouble *trouble);
+/* Recorded log-probabilities, and those of llama-perplexity. Both take the input. */
+bool inspect_recorded(buffer *text, input *input, trouble *trouble);
+bool inspect_kld(buffer *text, input *input, trouble *trouble);
 bool inspect_objects(buffer *text, input *input, trouble *trouble); /* lines of other JSON objects */
 bool inspect_gguf(buffer *text, input *input, trouble *trouble);
 /* .npy or .safetensors: arrays, or records. */

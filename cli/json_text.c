@@ -45,7 +45,7 @@ static void report_broken(const char *name, uint64_t line_number, const json_err
                 is_nul ? "\\u0000 is not allowed" : error->text);
 }
 
-json_t *json_read_object(const char *name, uint64_t line_number, const char *text, size_t n_bytes, trouble *trouble) {
+json_t *json_read_value(const char *name, uint64_t line_number, const char *text, size_t n_bytes, trouble *trouble) {
     json_error_t error;
     const char *nul = memchr(text, 0, n_bytes); /* jansson overlooks one behind a number, true, false or null */
     if (nul) {
@@ -55,11 +55,14 @@ json_t *json_read_object(const char *name, uint64_t line_number, const char *tex
     }
     /* JSON_ALLOW_NUL stays off: what is read here may be used as a C string. */
     json_t *value = json_loadb(text, n_bytes, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
-    if (!value) {
+    if (!value)
         report_broken(name, line_number, &error, trouble);
-        return NULL;
-    }
-    if (json_is_object(value))
+    return value;
+}
+
+json_t *json_read_object(const char *name, uint64_t line_number, const char *text, size_t n_bytes, trouble *trouble) {
+    json_t *value = json_read_value(name, line_number, text, n_bytes, trouble);
+    if (!value || json_is_object(value))
         return value;
     trouble_set(trouble, "%s:%llu: expected a JSON object, found %s", name,
                 (unsigned long long)(line_number ? line_number : 1), json_kind(value));

@@ -8,8 +8,10 @@
 #include <jansson.h>
 #include <stdint.h>
 
-/* Reads one JSON object from a line of a file (line_number 0: the file as a whole). Refused: two members of one name,
+/* Reads one JSON value from a line of a file (line_number 0: the file as a whole). Refused: two members of one name,
  * \u0000, broken UTF-8, numbers that do not fit, and nesting deeper than jansson's own cap (2048). */
+json_t *json_read_value(const char *name, uint64_t line_number, const char *text, size_t n_bytes, trouble *trouble);
+/* The same of an object. */
 json_t *json_read_object(const char *name, uint64_t line_number, const char *text, size_t n_bytes, trouble *trouble);
 
 /* A string of what may hold any bytes, such as a file's name: what is not UTF-8 becomes U+FFFD. NULL: out of memory. */

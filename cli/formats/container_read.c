@@ -91,7 +91,7 @@ static bool check_documents(container *container, trouble *trouble) {
     if (!expect(container, offset, "I64", false, 1, n > 0 ? n : 1, 0, trouble))
         return false;
     int64_t first = read_i64(offset, 0), last = read_i64(offset, n - 1);
-    if (first != 0 || last < 0 || (uint64_t)last > container->file->n_bytes)
+    if (first != 0 || last < 0 || (uint64_t)last > container->file->file.n_bytes)
         return trouble_set(trouble, "%s: tensor \"document_offset\" goes from %" PRId64 " to %" PRId64 " tokens",
                            container->file->name, first, last);
     container->n_documents = n - 1;

@@ -174,8 +174,8 @@ static bool parse_header(cursor *cursor, tensor *tensor) {
 
 /* Where the header lies; false for an unknown version or one that the file is too short for. */
 static bool find_header(const tensor_file *file, size_t *start, size_t *size, trouble *trouble) {
-    const unsigned char *bytes = file->bytes;
-    if (file->n_bytes < 12)
+    const unsigned char *bytes = file->file.bytes;
+    if (file->file.n_bytes < 12)
         return trouble_set(trouble, "%s: the .npy file ends inside its header", file->name);
     if (bytes[6] < 1 || bytes[6] > 3 || bytes[7] != 0)
         return trouble_set(trouble, "%s: expected .npy version 1.0, 2.0 or 3.0, found %u.%u", file->name, bytes[6],
@@ -187,7 +187,7 @@ static bool find_header(const tensor_file *file, size_t *start, size_t *size, tr
     if (*size > MAX_HEADER)
         return trouble_set(trouble, "%s: a .npy header of %zu bytes; at most %d are supported", file->name, *size,
                            MAX_HEADER);
-    return *size <= file->n_bytes - *start ||
+    return *size <= file->file.n_bytes - *start ||
            trouble_set(trouble, "%s: the .npy file ends inside its header", file->name);
 }
 
@@ -196,7 +196,7 @@ bool npy_read(tensor_file *file, trouble *trouble) {
     if (!find_header(file, &start, &size, trouble))
         return false;
     tensor *tensor = tensors_add(file, "", trouble);
-    const char *header = (const char *)file->bytes + start;
+    const char *header = (const char *)file->file.bytes + start;
     cursor cursor = {header, header, header + size, file, trouble};
     if (!tensor || !parse_header(&cursor, tensor))
         return false;
@@ -204,10 +204,10 @@ bool npy_read(tensor_file *file, trouble *trouble) {
     tensor_format_shape(shape, sizeof shape, tensor);
     if (!tensor_count(tensor, element_size(tensor->element)))
         return trouble_set(trouble, "%s: the shape %s does not fit in memory", file->name, shape);
-    size_t available = file->n_bytes - start - size;
+    size_t available = file->file.n_bytes - start - size;
     if (available != tensor->n_bytes)
         return trouble_set(trouble, "%s: expected %zu bytes of data for the shape %s, found %zu", file->name,
                            tensor->n_bytes, shape, available);
-    tensor->data = file->bytes + start + size;
+    tensor->data = file->file.bytes + start + size;
     return true;
 }

@@ -64,6 +64,22 @@ bool record_is_measured(const json_t *fields) {
     return json_is_number(json_object_get(fields, "n_tokens")) && json_object_get(fields, "entropy_mean");
 }
 
+bool record_can_score_recorded(column_id id) {
+    switch (id) {
+    case COLUMN_ENTROPY_LOWER:
+    case COLUMN_ENTROPY_UPPER:
+        return true;
+    case COLUMN_ENTROPY:
+    case COLUMN_VARENTROPY:
+    case COLUMN_SUM_P_SQUARED:
+    case COLUMN_RENYI:
+    case COLUMN_LOGSUMEXP:
+        return false;
+    default:
+        return record_can_score(id);
+    }
+}
+
 void column_free(column *column, size_t n_tokens) {
     for (size_t i = 0; column->strings && i < n_tokens * column->width; i++)
         free(column->strings[i]);
@@ -104,6 +120,24 @@ bool document_add_column(document *document, column_id id, size_t width) {
     }
     column_free(column, document->n_tokens);
     return false;
+}
+
+void document_set_real(document *document, column_id id, size_t slot, double value) {
+    column *column = &document->columns[id];
+    if (!column->is_present)
+        return;
+    column->valid[slot] = 1;
+    if (isnan(value))
+        column->valid[slot] = 0;
+    column->reals[slot] = (float)value;
+}
+
+void document_set_integer(document *document, column_id id, size_t slot, int64_t value, bool exists) {
+    column *column = &document->columns[id];
+    if (!column->is_present)
+        return;
+    column->valid[slot] = exists ? 1 : 0;
+    column->integers[slot] = exists ? value : 0;
 }
 
 static bool has_any_column(const document *document) {
@@ -217,6 +251,11 @@ static bool report_missing(const document *document, const char *by, trouble *tr
         return report_unknown(by, trouble);
     const column_id id = has_column(document, found.first) ? found.second : found.first;
     const char *name = record_columns[id].name;
+    if (id == COLUMN_ENTROPY && document->columns[COLUMN_ENTROPY_LOWER].is_present)
+        return trouble_set(trouble,
+                           "%s:%llu (%s): no column \"entropy\": of recorded log-probabilities only its bounds are "
+                           "known, entropy_lower and entropy_upper",
+                           document->name, line, document->id);
     if (document->fields && json_object_get(document->fields, name))
         return trouble_set(trouble, "%s:%llu (%s): \"%s\" is no array with one value a token", document->name, line,
                            document->id, name);

@@ -64,13 +64,16 @@ extern const column_info record_columns[COLUMN_COUNT];
 
 /* COLUMN_COUNT if there is none of that name. */
 column_id record_find_column(const char *name, size_t n_bytes);
-/* Whether score --columns writes it: bounds come from recorded log-probabilities, marks from select. */
+/* Whether score --columns writes it of texts and logits. */
 bool record_can_score(column_id id);
 /* Whether compare --columns writes it besides: what becomes of a row and its references. */
 bool record_can_compare(column_id id);
 
 /* Whether a line's fields hold what was measured: a column of score or compare, or their statistics of documents. */
 bool record_is_measured(const json_t *fields);
+/* Whether it writes it of recorded log-probabilities: bounds in place of the entropy and other statistics of a whole
+ * distribution. */
+bool record_can_score_recorded(column_id id);
 
 /* One column of one document. Exactly one of the arrays is set, n_tokens * width long. */
 typedef struct column {
@@ -109,6 +112,10 @@ int record_read(input *input, document *document, trouble *trouble);
 bool record_parse(const char *name, uint64_t line_number, const char *line, size_t n_bytes, document *document,
                   trouble *trouble);
 void document_free(document *document);
+
+/* One value of a column, if the document has it; a real NaN, or what does not exist, is missing. */
+void document_set_real(document *document, column_id id, size_t slot, double value);
+void document_set_integer(document *document, column_id id, size_t slot, int64_t value, bool exists);
 
 /* Why a document without columns is no token record: appended to messages, "" where it has some. */
 const char *document_lacks_columns(const document *document);

@@ -129,16 +129,16 @@ static bool check_layout(const tensor_file *file, const unsigned char *data, siz
 bool safetensors_read(tensor_file *file, trouble *trouble) {
     uint64_t header = 0;
     for (int i = 7; i >= 0; i--)
-        header = header << 8 | file->bytes[i];
+        header = header << 8 | file->file.bytes[i];
     if (header > MAX_HEADER)
         return trouble_set(trouble, "%s: a safetensors header of %llu bytes; at most %llu are allowed", file->name,
                            (unsigned long long)header, (unsigned long long)MAX_HEADER);
-    if (header > file->n_bytes - 8)
+    if (header > file->file.n_bytes - 8)
         return trouble_set(trouble, "%s: expected a safetensors header of %llu bytes, found the end after %zu",
-                           file->name, (unsigned long long)header, file->n_bytes - 8);
-    const unsigned char *data = file->bytes + 8 + header;
-    size_t n_data = file->n_bytes - 8 - (size_t)header;
-    json_t *root = json_read_object(file->name, 0, (const char *)file->bytes + 8, (size_t)header, trouble);
+                           file->name, (unsigned long long)header, file->file.n_bytes - 8);
+    const unsigned char *data = file->file.bytes + 8 + header;
+    size_t n_data = file->file.n_bytes - 8 - (size_t)header;
+    json_t *root = json_read_object(file->name, 0, (const char *)file->file.bytes + 8, (size_t)header, trouble);
     if (!root)
         return false;
     const char *name, *kind = json_string_value(json_object_get(json_object_get(root, "__metadata__"), "format"));

@@ -1,15 +1,10 @@
 /* Opening, telling apart and closing files of arrays. */
 #include "tensor.h"
-#include "../temporary.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 static const struct {
     const char *name;
@@ -97,8 +92,7 @@ void tensors_close(tensor_file *file) {
     for (size_t i = 0; i < file->n_tensors; i++)
         free(file->tensors[i].name);
     free(file->tensors);
-    if (file->mapping)
-        munmap(file->mapping, file->n_bytes);
+    mapped_close(&file->file);
     free(file->name);
     free(file);
 }
@@ -115,14 +109,14 @@ static tensor_file *file_new(const char *name, trouble *trouble) {
 }
 
 static bool read_tensors(tensor_file *file, trouble *trouble) {
-    file->format = tensor_detect(file->bytes, file->n_bytes);
+    file->format = tensor_detect(file->file.bytes, file->file.n_bytes);
     if (file->format == TENSOR_FORMAT_NPY)
         return npy_read(file, trouble);
     if (file->format == TENSOR_FORMAT_SAFETENSORS)
         return safetensors_read(file, trouble);
-    if (file->n_bytes == 0)
+    if (file->file.n_bytes == 0)
         return trouble_set(trouble, "%s: expected .npy or .safetensors, found an empty file", file->name);
-    bool is_zip = file->n_bytes >= 4 && memcmp(file->bytes, "PK\x03\x04", 4) == 0;
+    bool is_zip = file->file.n_bytes >= 4 && memcmp(file->file.bytes, "PK\x03\x04", 4) == 0;
     return trouble_set(trouble, "%s: expected .npy or .safetensors, found %s", file->name,
                        is_zip ? "a zip archive (.npz and PyTorch files are): save the array with numpy.save"
                               : "something else");
@@ -132,54 +126,16 @@ tensor_file *tensors_open_memory(const char *name, const void *bytes, size_t n_b
     tensor_file *made = file_new(name, trouble);
     if (!made)
         return NULL;
-    made->bytes = bytes;
-    made->n_bytes = n_bytes;
+    made->file = (mapped){bytes, n_bytes, NULL};
     if (read_tensors(made, trouble))
         return made;
     tensors_close(made);
     return NULL;
 }
 
-/* Unpacks an input to a temporary file: its descriptor, or -1. */
-static int unpack(input *input, trouble *trouble) {
-    int fd = temporary_open(trouble);
-    bool ok = fd >= 0;
-    while (ok) {
-        char bytes[1 << 16];
-        ssize_t n = input_read(input, bytes, sizeof bytes, trouble);
-        if (n == 0)
-            return fd;
-        ok = n > 0 && temporary_write(fd, bytes, (size_t)n, trouble);
-    }
-    if (fd >= 0)
-        close(fd);
-    return -1;
-}
-
-static bool map(tensor_file *file, int fd, trouble *trouble) {
-    struct stat status;
-    if (fstat(fd, &status) != 0)
-        return trouble_set(trouble, "cannot read %s: %s", file->name, strerror(errno));
-    if (status.st_size == 0)
-        return true;
-    void *mapping = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-    if (mapping == MAP_FAILED)
-        return trouble_set(trouble, "cannot map %s: %s", file->name, strerror(errno));
-    file->mapping = mapping;
-    file->bytes = mapping;
-    file->n_bytes = (size_t)status.st_size;
-    return true;
-}
-
 tensor_file *tensors_open_input(input *input, trouble *trouble) {
-    int plain = input_descriptor(input), fd = plain >= 0 ? plain : unpack(input, trouble);
-    if (fd < 0)
-        return NULL;
     tensor_file *made = file_new(input_name(input), trouble);
-    bool ok = made && map(made, fd, trouble) && read_tensors(made, trouble);
-    if (fd != plain)
-        close(fd);
-    if (ok)
+    if (made && mapped_open(&made->file, input, trouble) && read_tensors(made, trouble))
         return made;
     tensors_close(made);
     return NULL;

@@ -2,7 +2,7 @@
 #ifndef CLI_FORMATS_TENSOR_H
 #define CLI_FORMATS_TENSOR_H
 
-#include "../input.h"
+#include "mapped.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -42,9 +42,7 @@ typedef enum tensor_format { TENSOR_FORMAT_NONE, TENSOR_FORMAT_NPY, TENSOR_FORMA
 typedef struct tensor_file {
     char *name;
     tensor_format format;
-    const unsigned char *bytes;
-    size_t n_bytes;
-    void *mapping; /* NULL: the bytes are the caller's */
+    mapped file;   /* whole */
     char kind[32]; /* safetensors: "format" of its __metadata__, "" where there is none */
     tensor *tensors;
     size_t n_tensors;

@@ -15,7 +15,16 @@ struct texts {
     input *input;
     text_options options;
     bool is_json_lines, is_done, is_at_bad_line;
+    bool has_line; /* one that was not blank has been read */
     uint64_t n_bad;
+    json_t *responses; /* of one JSON document; NULL: a file of lines */
+    size_t n_given;    /* of these */
+    struct {           /* what was read ahead */
+        bool is_there;
+        int status;
+        text_document document;
+        trouble trouble;
+    } first;
 };
 
 void text_document_free(text_document *document) {
@@ -27,6 +36,8 @@ void text_document_free(text_document *document) {
 void texts_close(texts *texts) {
     if (!texts)
         return;
+    text_document_free(&texts->first.document);
+    json_decref(texts->responses);
     input_close(texts->input);
     free(texts);
 }
@@ -83,6 +94,17 @@ static bool skip_mark(texts *texts, trouble *trouble) {
     return n < 3 || memcmp(bytes, "\xEF\xBB\xBF", 3) != 0 || input_read(texts->input, mark, 3, trouble) == 3;
 }
 
+static bool takes_recorded(const texts *texts) {
+    return texts->options.recorded && !texts->options.field;
+}
+
+static bool report_array(const texts *texts, trouble *trouble) {
+    return trouble_set(trouble,
+                       "%s: expected one JSON object a line, found an array of them; \"jq -c '.[]'\" makes lines, "
+                       "--plain reads it as text",
+                       input_name(texts->input));
+}
+
 static bool detect(texts *texts, trouble *trouble) {
     const char *bytes;
     size_t n;
@@ -93,12 +115,13 @@ static bool detect(texts *texts, trouble *trouble) {
     size_t at = skip_blanks(bytes, n, 0);
     texts->is_json_lines =
         texts->options.field || is_named_json_lines(input_name(texts->input)) || looks_like_object(bytes, n, at);
-    if (at < n && bytes[at] == '[' && looks_like_object(bytes, n, at + 1))
-        return trouble_set(trouble,
-                           "%s: expected one JSON object a line, found an array of them; \"jq -c '.[]'\" makes lines, "
-                           "--plain reads it as text",
-                           input_name(texts->input));
-    return true;
+    if (at == n || bytes[at] != '[' || !looks_like_object(bytes, n, at + 1))
+        return true;
+    bool is_other = true;
+    texts->is_json_lines = true;
+    if (takes_recorded(texts))
+        texts->responses = logprobs_read_document(texts->input, "", 0, &is_other, trouble);
+    return texts->responses != NULL || (is_other && report_array(texts, trouble));
 }
 
 texts *texts_open_input(input *input, const text_options *options, trouble *trouble) {
@@ -273,6 +296,13 @@ static bool take_text(const line *line, text_document *document, const char *nam
     return ok;
 }
 
+static bool report_several_lines(const char *name, trouble *trouble) {
+    return trouble_set(trouble,
+                       "%s:1: expected one JSON object a line, found one over several lines; \"jq -c .\" makes lines, "
+                       "--plain reads it as text",
+                       name);
+}
+
 static bool parse_line(const texts *texts, const char *bytes, size_t n, text_document *document, trouble *trouble) {
     uint64_t number = input_line_number(texts->input);
     line line = {input_name(texts->input), number, trouble};
@@ -280,12 +310,41 @@ static bool parse_line(const texts *texts, const char *bytes, size_t n, text_doc
     if (!check_text(texts, number, bytes, n, trouble))
         return false;
     if (number == 1 && skip_blanks(bytes, n, skip_blanks(bytes, n, 0) + 1) >= n)
-        return trouble_set(trouble,
-                           "%s:1: expected one JSON object a line, found one over several lines; \"jq -c .\" "
-                           "makes lines, --plain reads it as text",
-                           line.name);
+        return report_several_lines(line.name, trouble);
     document->fields = json_read_object(line.name, number, bytes, n, trouble);
-    return document->fields && take_text(&line, document, texts->options.field, trouble);
+    if (document->fields && takes_recorded(texts))
+        document->recorded = logprobs_recognise(document->fields);
+    return document->fields && (document->recorded || take_text(&line, document, texts->options.field, trouble));
+}
+
+/* The next of the responses of one JSON document. */
+static int next_response(texts *texts, text_document *document, trouble *trouble) {
+    for (;;) {
+        json_t *response = json_array_get(texts->responses, texts->n_given);
+        if (!response)
+            return 0;
+        document->line_number = ++texts->n_given;
+        document->recorded = logprobs_recognise(response);
+        if (document->recorded) {
+            document->fields = json_incref(response);
+            return 1;
+        }
+        trouble_set(trouble, "%s: element %zu of the array: expected recorded log-probabilities, found %s",
+                    input_name(texts->input), texts->n_given - 1, json_kind(response));
+        if (!pass_over_bad(texts))
+            return -1;
+    }
+}
+
+/* The first line goes on in the next: of one JSON document. */
+static int next_of_document(texts *texts, const char *bytes, size_t n, text_document *document, trouble *trouble) {
+    bool is_other = false;
+    texts->responses = logprobs_read_document(texts->input, bytes, n, &is_other, trouble);
+    if (texts->responses)
+        return next_response(texts, document, trouble);
+    if (is_other)
+        report_several_lines(input_name(texts->input), trouble);
+    return -1;
 }
 
 static int next_line(texts *texts, text_document *document, trouble *trouble) {
@@ -295,6 +354,10 @@ static int next_line(texts *texts, text_document *document, trouble *trouble) {
     while ((status = input_line(texts->input, &bytes, &n, trouble)) == 1 || status == INPUT_LONG_LINE) {
         if (status == 1 && skip_blanks(bytes, n, 0) == n)
             continue;
+        bool is_first = !texts->has_line;
+        texts->has_line = true;
+        if (status == 1 && is_first && takes_recorded(texts) && logprobs_goes_on(bytes, n))
+            return next_of_document(texts, bytes, n, document, trouble);
         if (status == 1 && parse_line(texts, bytes, n, document, trouble))
             return 1;
         text_document_free(document);
@@ -304,7 +367,31 @@ static int next_line(texts *texts, text_document *document, trouble *trouble) {
     return status;
 }
 
+static int next(texts *texts, text_document *document, trouble *trouble) {
+    return texts->responses       ? next_response(texts, document, trouble)
+           : texts->is_json_lines ? next_line(texts, document, trouble)
+                                  : next_plain(texts, document, trouble);
+}
+
 int texts_next(texts *texts, text_document *document, trouble *trouble) {
     text_document_free(document);
-    return texts->is_json_lines ? next_line(texts, document, trouble) : next_plain(texts, document, trouble);
+    if (!texts->first.is_there)
+        return next(texts, document, trouble);
+    texts->first.is_there = false;
+    *document = texts->first.document;
+    texts->first.document = (text_document){0};
+    if (texts->first.status < 0)
+        *trouble = texts->first.trouble;
+    return texts->first.status;
+}
+
+bool texts_look(texts *texts, bool *is_recorded) {
+    *is_recorded = false;
+    if (!texts->is_json_lines || !takes_recorded(texts))
+        return true;
+    if (!texts->first.is_there)
+        texts->first.status = next(texts, &texts->first.document, &texts->first.trouble);
+    texts->first.is_there = true;
+    *is_recorded = texts->first.document.recorded != NULL;
+    return texts->first.status >= 0;
 }

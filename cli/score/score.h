@@ -4,6 +4,7 @@
 
 #include "../buffer.h"
 #include "../formats/logits.h"
+#include "../formats/logprobs.h"
 #include "../formats/record.h"
 #include "../formats/texts.h"
 #include "../message.h"
@@ -30,10 +31,12 @@ typedef struct score_settings {
     /* What is measured. */
     double temperature, renyi_order;
     int64_t n_top;
-    bool wanted[COLUMN_COUNT]; /* columns to write */
-    bool named[COLUMN_COUNT];  /* of these, the ones the user named: an error where they cannot be had */
-    bool sample_level;         /* statistics per document instead of columns */
-    size_t n_references;       /* compare: how many models or files stand beside the one that is scored */
+    size_t n_references;                /* compare: how many models or files stand beside the one that is scored */
+    int64_t n_vocabulary;               /* tokens in the vocabulary of recorded log-probabilities; 0: unknown */
+    bool wanted[COLUMN_COUNT];          /* columns to write of texts and logits */
+    bool wanted_recorded[COLUMN_COUNT]; /* and of recorded log-probabilities */
+    bool named[COLUMN_COUNT];           /* of these, the ones the user named: an error where they cannot be had */
+    bool sample_level;                  /* statistics per document instead of columns */
     text_options texts;
     bool verbose;
 } score_settings;
@@ -51,6 +54,9 @@ bool score_settings_columns(score_settings *settings, const char *list, bool ren
 
 /* Refuses flags that another one would make meaningless, and settles what --compat implies. */
 bool score_settings_check(score_settings *settings, trouble *trouble);
+/* Refuses what cannot be had of the kinds of inputs that there are. */
+bool score_settings_check_inputs(const score_settings *settings, bool has_recorded, bool has_kld, bool has_others,
+                                 trouble *trouble);
 
 /* The model file: settings->model, or the default model in the cache directory, which must exist. */
 bool score_settings_model(score_settings *settings, trouble *trouble);
@@ -85,6 +91,22 @@ void score_columns_null_row(document *document, size_t row);
 void score_columns_gather(document *document, const size_t *rows, size_t n_rows);
 /* Removes the columns that are not wanted. */
 void score_columns_drop(document *document, const score_settings *settings, bool all);
+
+/* --- Recorded log-probabilities --- */
+
+/* Whether the document's entropy is known between bounds only. */
+bool score_is_bounded(const document *document);
+/* The bounds of one place: of k log-probabilities and maybe one more, as in entrol_top_logprobs. */
+typedef struct score_bounds {
+    float lower, upper, tail_mass, mean_logprob;
+} score_bounds;
+/* False for trouble, which says what is wrong with the place and not where it is. */
+bool score_bounds_of(score_bounds *bounds, entrol_context *context, const entrol_top_logprobs *top, trouble *trouble);
+/* One choice of a response as a document (document_free it), with all columns that are known and wanted, the line's
+ * other fields, "id" (the response's own or default_id; of later choices with ":" and their number) and "text".
+ * `where` ("FILE:LINE") stands in trouble. */
+bool score_recorded(document *result, entrol_context *context, const score_settings *settings, const logprobs *response,
+                    size_t index, const char *where, trouble *trouble);
 
 /* --- A companion: what `entrol compare` sets beside the rows that are scored --- */
 
@@ -178,10 +200,11 @@ int scorer_compat(scorer *scorer, document *result, scorer_perplexity *perplexit
 /* Sums over tokens: exact, so they do not depend on order. Plain data: the journal stores it. */
 typedef struct score_totals {
     uint64_t n_tokens;
-    uint64_t n_bad;       /* rows in trouble */
-    uint64_t n_bytes;     /* of text, under the tokens that have a log-probability */
-    entrol_sum entropy;   /* nats */
-    entrol_sum surprisal; /* nats; a token of probability 0 is counted in n_bad of the sum */
+    uint64_t n_bad;                     /* rows in trouble */
+    uint64_t n_bytes;                   /* of text, under the tokens that have a log-probability */
+    entrol_sum entropy;                 /* nats */
+    entrol_sum surprisal;               /* nats; a token of probability 0 is counted in n_bad of the sum */
+    entrol_sum lower, upper, tail_mass; /* of tokens whose entropy is known between bounds; inf as above */
 } score_totals;
 
 typedef struct score_summary {
@@ -212,6 +235,8 @@ void score_merge_diagnosis(entrol_diagnosis *all, const entrol_diagnosis *block,
 /* "where, row 3, column 7: a NaN" of the first row in trouble. */
 void score_describe_bad_row(char *text, size_t size, const char *where, const char *row_word,
                             const entrol_diagnosis *diagnosis);
+/* Notes a field of the line that is not in the document as it was. */
+void score_note_replaced(score_summary *summary, const char *where, const json_t *line, const document *result);
 void score_summary_bad_row(score_summary *summary, const char *where, const char *row_word,
                            const entrol_diagnosis *diagnosis);
 /* With a companion, its lines stand in the place of entropy and perplexity. */

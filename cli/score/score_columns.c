@@ -41,6 +41,9 @@ static bool column_available(column_id id, score_source source) {
     case COLUMN_BYTE_END:
     case COLUMN_TOP_TOKEN:
         return source.has_text;
+    case COLUMN_ENTROPY_LOWER:
+    case COLUMN_ENTROPY_UPPER:
+        return false;
     default:
         return true;
     }
@@ -57,14 +60,22 @@ static bool is_derived_from_top(column_id id) {
     return id == COLUMN_TAIL_MASS || id == COLUMN_MEAN_TOPK_LOGPROB;
 }
 
+/* Why a column that was named cannot be had. */
+static const char *lack_of(column_id id) {
+    if (needs_targets(id))
+        return "logits need --targets FILE for it";
+    return id == COLUMN_ENTROPY_LOWER || id == COLUMN_ENTROPY_UPPER
+               ? "bounds are those of recorded log-probabilities; here the entropy itself is measured"
+               : "logits have no text";
+}
+
 static bool add_columns(document *document, const score_settings *settings, score_source source, const char *where,
                         trouble *trouble) {
     for (int i = 0; i < COLUMN_COUNT; i++) {
         column_id id = (column_id)i;
         if (!column_available(id, source)) {
             if (settings->named[id])
-                return trouble_set(trouble, "%s: --columns %s: logits %s", where, record_columns[id].name,
-                                   needs_targets(id) ? "need --targets FILE for it" : "have no text");
+                return trouble_set(trouble, "%s: --columns %s: %s", where, record_columns[id].name, lack_of(id));
             continue;
         }
         bool derived = is_derived_from_top(id) && settings->n_top == 0;
@@ -216,7 +227,8 @@ void score_columns_gather(document *document, const size_t *rows, size_t n_rows)
 }
 
 void score_columns_drop(document *document, const score_settings *settings, bool all) {
+    const bool *wanted = score_is_bounded(document) ? settings->wanted_recorded : settings->wanted;
     for (int id = 0; id < COLUMN_COUNT; id++)
-        if (all || !settings->wanted[id])
+        if (all || !wanted[id])
             column_free(&document->columns[id], document->n_tokens);
 }

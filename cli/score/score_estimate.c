@@ -20,7 +20,8 @@
 typedef struct estimate {
     score_run *run;
     scorer *counter;
-    uint64_t n_documents, n_tokens, n_rows;
+    uint64_t n_documents, n_tokens, n_tokens_recorded, n_rows;
+    size_t n_bytes;                 /* of output, of recorded log-probabilities */
     text_document timed[MAX_TIMED]; /* the first documents */
     size_t n_timed, timed_bytes;
     double deadline;
@@ -51,24 +52,6 @@ static bool count_text(estimate *estimate, text_document *text, const char *path
     return ok;
 }
 
-static bool count_texts(estimate *estimate, int index, trouble *trouble) {
-    score_run *run = estimate->run;
-    texts *texts = texts_open_input(score_inputs_open(run, index, trouble), &run->settings.texts, trouble);
-    if (texts == NULL)
-        return false;
-    bool ok = true;
-    int more = 1;
-    while (ok && score_stop_signal() == 0) {
-        text_document text = {0};
-        more = texts_next(texts, &text, trouble);
-        if (more != 1)
-            break;
-        ok = count_text(estimate, &text, run->inputs[index], trouble);
-    }
-    texts_close(texts);
-    return ok && more >= 0;
-}
-
 /* Adds the bytes that a document becomes in the output. */
 static bool add_output_size(size_t *n_bytes, const estimate *estimate, document *document, trouble *trouble) {
     score_totals totals = score_totals_of(document, NULL);
@@ -82,6 +65,65 @@ static bool add_output_size(size_t *n_bytes, const estimate *estimate, document 
     *n_bytes += line.size;
     buffer_free(&line);
     return true;
+}
+
+/* One choice of a response, which is read as it will be. */
+static bool count_choice(estimate *estimate, const logprobs *response, size_t index, const char *where,
+                         trouble *trouble) {
+    score_run *run = estimate->run;
+    document result = {0};
+    if (!score_run_chooses(run))
+        return true;
+    bool ok = score_recorded(&result, run->context, &run->settings, response, index, where, trouble);
+    estimate->n_tokens_recorded += ok ? result.n_tokens : 0;
+    estimate->n_documents += ok;
+    ok = ok && add_output_size(&estimate->n_bytes, estimate, &result, trouble);
+    document_free(&result);
+    return ok || run->settings.texts.skip_bad;
+}
+
+/* Recorded log-probabilities need no time worth telling. Takes the line. */
+static bool count_recorded(estimate *estimate, text_document *line, const char *path, trouble *trouble) {
+    logprobs response;
+    char where[512];
+    snprintf(where, sizeof(where), "%s:%" PRIu64, score_input_name(path), line->line_number);
+    bool ok =
+        logprobs_read(&response, line->recorded, line->fields, score_input_name(path), line->line_number, trouble);
+    bool is_read = ok;
+    for (size_t i = 0; is_read && ok && i < response.n_choices; i++)
+        ok = count_choice(estimate, &response, i, where, trouble);
+    logprobs_free(&response);
+    text_document_free(line);
+    return ok || estimate->run->settings.texts.skip_bad;
+}
+
+static bool open_counter(estimate *estimate, trouble *trouble) {
+    score_run *run = estimate->run;
+    if (estimate->counter == NULL && run->settings.model == NULL)
+        return trouble_set(trouble, "expected recorded log-probabilities in every line, found a text");
+    if (estimate->counter == NULL)
+        estimate->counter = scorer_open(&run->settings, run->context, true, trouble);
+    return estimate->counter != NULL;
+}
+
+static bool count_texts(estimate *estimate, int index, trouble *trouble) {
+    score_run *run = estimate->run;
+    texts *texts = score_inputs_open_texts(run, index, trouble);
+    if (texts == NULL)
+        return false;
+    bool ok = true;
+    int more = 1;
+    while (ok && score_stop_signal() == 0) {
+        text_document text = {0};
+        more = texts_next(texts, &text, trouble);
+        if (more != 1)
+            break;
+        ok = text.recorded != NULL
+                 ? count_recorded(estimate, &text, run->inputs[index], trouble)
+                 : open_counter(estimate, trouble) && count_text(estimate, &text, run->inputs[index], trouble);
+    }
+    texts_close(texts);
+    return ok && more >= 0;
 }
 
 /* The speed of measuring an array's first rows, and the size of what they become: at --level sample one line, however
@@ -211,7 +253,7 @@ static void print_size(double n_bytes) {
 static void print_estimate(const estimate *estimate) {
     double seconds = 0;
     printf("documents   %" PRIu64 "\n", estimate->n_documents);
-    printf("tokens      %" PRIu64 "\n", estimate->n_tokens + estimate->n_rows);
+    printf("tokens      %" PRIu64 "\n", estimate->n_tokens + estimate->n_tokens_recorded + estimate->n_rows);
     if (estimate->tokens_per_second > 0) {
         printf("speed       %.1f tokens/s\n", estimate->tokens_per_second);
         seconds += (double)estimate->n_tokens / estimate->tokens_per_second;
@@ -222,7 +264,7 @@ static void print_estimate(const estimate *estimate) {
     }
     printf("time        about ");
     print_duration(seconds + estimate->run->seconds_loading);
-    print_size((double)estimate->n_tokens * estimate->bytes_per_token +
+    print_size((double)estimate->n_bytes + (double)estimate->n_tokens * estimate->bytes_per_token +
                (double)estimate->n_rows * estimate->bytes_per_row);
 }
 
@@ -234,10 +276,10 @@ static bool count_inputs(estimate *estimate, trouble *trouble) {
         bool is_logits = run->looked[i].is_logits;
         if (run->looked[i].is_passed_over)
             continue;
-        if (!is_logits && estimate->counter == NULL) {
-            estimate->counter = scorer_open(&run->settings, run->context, true, trouble);
-            if (estimate->counter == NULL)
+        if (run->looked[i].is_kld) {
+            if (!score_kld_count(run, i, &estimate->n_documents, &estimate->n_rows, trouble))
                 return false;
+            continue;
         }
         if (!(is_logits ? count_logits(estimate, i, trouble) : count_texts(estimate, i, trouble)))
             return false;

@@ -17,12 +17,21 @@ static json_t *inputs_json(const score_run *run) {
     return inputs;
 }
 
-static json_t *columns_json(const score_settings *settings) {
+/* Of the kinds of inputs that there are. */
+static json_t *columns_json(const score_run *run) {
+    const score_settings *settings = &run->settings;
+    int n_bounded = run->n_recorded + run->n_kld;
     json_t *columns = json_array();
     for (int id = 0; id < COLUMN_COUNT && !settings->sample_level; id++)
-        if (settings->wanted[id])
+        if ((settings->wanted[id] && n_bounded < run->n_inputs) || (settings->wanted_recorded[id] && n_bounded > 0))
             json_array_append_new(columns, json_string(record_columns[id].name));
     return columns;
+}
+
+static const char *formula_of(const score_run *run) {
+    return run->n_recorded + run->n_kld < run->n_inputs
+               ? "H = -sum p ln p over the whole vocabulary, p = softmax(logits / temperature)"
+               : "bounds of H = -sum p ln p over the whole vocabulary, from the probabilities that were recorded";
 }
 
 static json_t *string_or_null(const char *string) {
@@ -51,8 +60,10 @@ static void set_measure(json_t *settings, const score_run *run) {
     json_object_set_new(settings, "temperature", json_real(flags->temperature));
     json_object_set_new(settings, "renyi_order",
                         flags->wanted[COLUMN_RENYI] ? json_of_real(flags->renyi_order) : json_null());
-    json_object_set_new(settings, "columns", columns_json(flags));
+    json_object_set_new(settings, "columns", columns_json(run));
     json_object_set_new(settings, "top", json_integer(flags->n_top));
+    json_object_set_new(settings, "vocabulary_size",
+                        flags->n_vocabulary > 0 ? json_integer(flags->n_vocabulary) : json_null());
     json_object_set_new(settings, "level", json_string(run->level));
     json_object_set_new(settings, "sample", json_real(run->share));
     json_object_set_new(settings, "seed", json_integer(run->seed));
@@ -128,8 +139,7 @@ bool score_run_write_manifest(const score_run *run, int argc, char **argv, troub
     json_t *manifest = start(argc, argv);
     if (manifest == NULL)
         return trouble_set(trouble, "out of memory");
-    json_object_set_new(manifest, "formula",
-                        json_string("H = -sum p ln p over the whole vocabulary, p = softmax(logits / temperature)"));
+    json_object_set_new(manifest, "formula", json_string(formula_of(run)));
     json_object_update(manifest, run->settings_json);
     json_object_set_new(manifest, "skip_bad", json_boolean(run->settings.texts.skip_bad));
     json_object_set_new(manifest, "input_bytes", input_sizes_json(run));

@@ -15,9 +15,12 @@ typedef struct score_waiting {
 
 /* An input that has been looked at. */
 typedef struct score_look {
-    input *stream; /* what can be read only once stays open; NULL: the path is opened again */
-    bool is_known; /* false until its turn comes, for one of several named pipes */
-    bool is_logits, is_passed_over;
+    input *stream;          /* what can be read only once stays open; NULL: the path is opened again */
+    texts *texts;           /* the same, of which the first document may have been read */
+    bool is_known;          /* false until its turn comes, for one of several named pipes */
+    bool is_logits, is_kld; /* the second: logits as llama-perplexity writes them */
+    bool is_recorded, is_passed_over;
+    bool is_unreadable; /* its first line, which is said when it is read again */
 } score_look;
 
 /* Why a run ended before its end, where that decides what to do about it. */
@@ -39,7 +42,7 @@ typedef struct score_run {
     int64_t seed;
     double share; /* of --sample */
     char **inputs;
-    int n_inputs, n_logits;
+    int n_inputs, n_logits, n_kld, n_recorded;
     /* What is open. */
     score_look *looked; /* at each of inputs */
     entrol_context *context;
@@ -62,6 +65,7 @@ typedef struct score_run {
     /* To guess how far the run is. The first is 0 where it is unknown; the last is what an interrupted run had done. */
     uint64_t input_bytes, input_bytes_done, input_bytes_had;
     double seconds_loading;
+    bool has_sampled; /* probabilities after sampling: said once */
 } score_run;
 
 /* Whether an input at its start holds logits, by its first bytes or its name. */
@@ -69,20 +73,25 @@ bool score_is_logits(bool *is_logits, const char *path, input *input, trouble *t
 /* How messages and ids call it. */
 const char *score_input_name(const char *path);
 
-/* Looks at every input: which are logits, and how large they are. */
-bool score_inputs_look(score_run *run, trouble *trouble);
+/* Looks at every input: which are logits, which recorded log-probabilities, and how large they are; and refuses flags
+ * that do not go with these. The model is found where there may be texts. */
+bool score_inputs_check(score_run *run, trouble *trouble);
 /* At one, if that could not be done before. */
 bool score_inputs_look_at(score_run *run, int index, trouble *trouble);
 /* An input that cannot be read as texts: a warning with --skip-bad, else false. */
 bool score_inputs_pass_over(score_run *run, const trouble *why);
 /* An input at its start, once; the caller's. */
 input *score_inputs_open(score_run *run, int index, trouble *trouble);
+/* The same of texts or recorded log-probabilities. */
+texts *score_inputs_open_texts(score_run *run, int index, trouble *trouble);
 void score_inputs_free(score_run *run);
 
 bool score_texts_input(score_run *run, int index, trouble *trouble);
 /* Scores the texts that still wait: before other inputs, and at the end. */
 bool score_texts_flush(score_run *run, trouble *trouble);
 void score_texts_free(score_run *run);
+/* The choices of a line of recorded log-probabilities. */
+bool score_recorded_line(score_run *run, const char *path, const text_document *line, uint64_t hash, trouble *trouble);
 bool score_logits_input(score_run *run, int index, trouble *trouble);
 /* What madvise says of mapped logits: MADV_DONTNEED gives back the pages of rows that are done. */
 void score_logits_advise(const void *from, size_t n_bytes, int advice);
@@ -90,6 +99,9 @@ void score_logits_advise(const void *from, size_t n_bytes, int advice);
 /* The whole of a run whose flags have been read: checks them and the inputs, scores, writes, says how it went. Frees
  * what the run holds. argv[0] is the command's name; returns the exit code. */
 int score_run_command(score_run *run, const operands *operands, int argc, char **argv);
+bool score_kld_input(score_run *run, int index, trouble *trouble);
+/* Adds the documents and rows of it that --sample chooses. */
+bool score_kld_count(score_run *run, int index, uint64_t *n_documents, uint64_t *n_rows, trouble *trouble);
 
 /* --sample: whether the next document is in the share. It depends on --seed and the document's number only. */
 bool score_run_chooses(score_run *run);

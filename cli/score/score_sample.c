@@ -12,6 +12,8 @@ static bool set_real(json_t *fields, const char *name, double value, bool exists
 /* Over the tokens that have a distribution. A row in trouble makes them all NaN: a document is not better for that. */
 static bool set_entropy(entrol_context *context, document *document, const score_totals *totals) {
     const column *entropy = &document->columns[COLUMN_ENTROPY];
+    if (!entropy->is_present)
+        return true;
     const double shares[3] = {0.5, 0.9, 1};
     double quantiles[3] = {NAN, NAN, NAN};
     bool exists = false, is_nan = false;
@@ -26,6 +28,19 @@ static bool set_entropy(entrol_context *context, document *document, const score
     return set_real(fields, "entropy_mean", mean, exists) && set_real(fields, "entropy_median", quantiles[0], exists) &&
            set_real(fields, "entropy_p90", quantiles[1], exists) &&
            set_real(fields, "entropy_max", quantiles[2], exists);
+}
+
+static double mean_of(const entrol_sum *sum) {
+    return sum->n_bad > 0 ? (double)INFINITY : entrol_sum_value(sum) / (double)sum->n;
+}
+
+/* The mean entropy lies between the means of its bounds. */
+static bool set_bounds(document *document, const score_totals *totals) {
+    json_t *fields = document->fields;
+    bool exists = totals->lower.n > 0;
+    return !score_is_bounded(document) || (set_real(fields, "entropy_lower_mean", mean_of(&totals->lower), exists) &&
+                                           set_real(fields, "entropy_upper_mean", mean_of(&totals->upper), exists) &&
+                                           set_real(fields, "tail_mass_mean", mean_of(&totals->tail_mass), exists));
 }
 
 static bool set_surprisal(document *document, const score_totals *totals) {
@@ -48,7 +63,7 @@ static bool set_surprisal(document *document, const score_totals *totals) {
 
 bool score_sample_fields(entrol_context *context, document *document, const score_totals *totals, trouble *trouble) {
     if (json_object_set_new(document->fields, "n_tokens", json_integer((json_int_t)document->n_tokens)) != 0 ||
-        !set_entropy(context, document, totals) || !set_surprisal(document, totals))
+        !set_entropy(context, document, totals) || !set_bounds(document, totals) || !set_surprisal(document, totals))
         return trouble_set(trouble, "out of memory");
     return true;
 }

@@ -111,6 +111,15 @@ void score_model_options(option *rows, score_settings *settings) {
     memcpy(rows, table, sizeof(table));
 }
 
+/* What follows from the most probable tokens; recorded log-probabilities are these. */
+static bool is_of_top(column_id id) {
+    return id == COLUMN_TAIL_MASS || id == COLUMN_MEAN_TOPK_LOGPROB;
+}
+
+static bool is_top(column_id id) {
+    return id == COLUMN_TOP_ID || id == COLUMN_TOP_TOKEN || id == COLUMN_TOP_LOGPROB;
+}
+
 /* The first flag that says what --compat decides itself, or NULL. */
 static const char *against_compat(const score_settings *settings) {
     return settings->n_pack > 1            ? "--pack"
@@ -131,12 +140,22 @@ bool score_settings_check(score_settings *settings, trouble *trouble) {
     return true;
 }
 
-static bool needs_top(column_id id) {
-    return id == COLUMN_TAIL_MASS || id == COLUMN_MEAN_TOPK_LOGPROB || id == COLUMN_TOP_ID || id == COLUMN_TOP_TOKEN ||
-           id == COLUMN_TOP_LOGPROB;
+bool score_settings_check_inputs(const score_settings *settings, bool has_recorded, bool has_kld, bool has_others,
+                                 trouble *trouble) {
+    if ((has_recorded || has_kld) && settings->temperature != 1)
+        return trouble_set(trouble, "--temperature %g: recorded log-probabilities cannot be taken to another one",
+                           settings->temperature);
+    if (!has_recorded && settings->n_vocabulary > 0)
+        return trouble_set(trouble, "--vocab-size is for recorded log-probabilities; a model and a file of logits have "
+                                    "their own");
+    for (int id = 0; id < COLUMN_COUNT && has_others && settings->n_top == 0; id++)
+        if (settings->named[id] && is_of_top((column_id)id))
+            return trouble_set(trouble, "--columns: %s needs --top N, the number of most probable tokens to look at",
+                               record_columns[id].name);
+    return true;
 }
 
-static bool can_write(const score_settings *settings, column_id id) {
+static bool can_measure(const score_settings *settings, column_id id) {
     return record_can_score(id) || (settings->n_references > 0 && record_can_compare(id));
 }
 
@@ -146,9 +165,27 @@ static bool is_default(const score_settings *settings, column_id id) {
     return record_columns[id].by_default || (record_can_compare(id) && settings->n_references >= n_enough);
 }
 
+/* Of recorded log-probabilities everything is written that they tell, but for texts of tokens. */
+static void want_default(score_settings *settings) {
+    for (int i = 0; i < COLUMN_COUNT; i++) {
+        column_id id = (column_id)i;
+        settings->wanted[id] = is_default(settings, id);
+        settings->wanted_recorded[id] = record_can_score_recorded(id) && !is_top(id) && id != COLUMN_TOKEN;
+    }
+}
+
 static void want_all(score_settings *settings) {
-    for (int id = 0; id < COLUMN_COUNT; id++)
-        settings->wanted[id] = can_write(settings, (column_id)id) && (settings->n_top > 0 || !needs_top((column_id)id));
+    for (int i = 0; i < COLUMN_COUNT; i++) {
+        column_id id = (column_id)i;
+        bool has_top = settings->n_top > 0;
+        settings->wanted[id] = can_measure(settings, id) && (has_top || !(is_top(id) || is_of_top(id)));
+        settings->wanted_recorded[id] = record_can_score_recorded(id) && (has_top || !is_top(id));
+    }
+}
+
+/* Every column that there may be: of compare nothing is recorded. */
+static bool can_write(const score_settings *settings, column_id id) {
+    return can_measure(settings, id) || (settings->n_references == 0 && record_can_score_recorded(id));
 }
 
 static bool unknown_column(const score_settings *settings, const char *name, size_t n_bytes, trouble *trouble) {
@@ -168,10 +205,10 @@ static bool want_named(score_settings *settings, const char *list, trouble *trou
         column_id id = record_find_column(name, n_bytes);
         if (id == COLUMN_COUNT || !can_write(settings, id))
             return unknown_column(settings, name, n_bytes, trouble);
-        if (needs_top(id) && settings->n_top == 0)
+        if (is_top(id) && settings->n_top == 0)
             return trouble_set(trouble, "--columns: %s needs --top N, the number of most probable tokens to look at",
                                record_columns[id].name);
-        settings->wanted[id] = settings->named[id] = true;
+        settings->wanted[id] = settings->wanted_recorded[id] = settings->named[id] = true;
         if (name[n_bytes] == '\0')
             return true;
         name += n_bytes + 1;
@@ -180,15 +217,14 @@ static bool want_named(score_settings *settings, const char *list, trouble *trou
 
 bool score_settings_columns(score_settings *settings, const char *list, bool renyi_given, trouble *trouble) {
     if (list == NULL)
-        for (int id = 0; id < COLUMN_COUNT; id++)
-            settings->wanted[id] = is_default(settings, (column_id)id);
+        want_default(settings);
     else if (strcmp(list, "all") == 0)
         want_all(settings);
     else if (!want_named(settings, list, trouble))
         return false;
-    if (settings->n_top > 0)
-        settings->wanted[COLUMN_TOP_ID] = settings->wanted[COLUMN_TOP_TOKEN] = settings->wanted[COLUMN_TOP_LOGPROB] =
-            true;
+    for (int id = 0; id < COLUMN_COUNT && settings->n_top > 0; id++)
+        if (is_top((column_id)id))
+            settings->wanted[id] = settings->wanted_recorded[id] = true;
     if (renyi_given)
         settings->wanted[COLUMN_RENYI] = true;
     return true;
@@ -209,8 +245,8 @@ static void default_model_path(buffer *path) {
 bool score_settings_model(score_settings *settings, trouble *trouble) {
 #ifndef ENTROL_HAVE_LLAMA
     return trouble_set(trouble,
-                       "this entrol was built without llama.cpp (ENTROL_LLAMA=OFF): it scores logits files, not "
-                       "texts");
+                       "this entrol was built without llama.cpp (ENTROL_LLAMA=OFF): it scores logits and recorded "
+                       "log-probabilities, not texts");
 #endif
     struct stat status;
     if (settings->model != NULL) {

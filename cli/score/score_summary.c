@@ -13,6 +13,11 @@ static bool has_value(const column *column, size_t row) {
     return column->is_present && column->valid[row] != 0;
 }
 
+static void add_value(entrol_sum *sum, const column *column, size_t row) {
+    if (has_value(column, row))
+        entrol_sum_add(sum, (double)column->reals[row]);
+}
+
 score_totals score_totals_of(const document *document, const entrol_diagnosis *bad) {
     const column *entropy = &document->columns[COLUMN_ENTROPY], *logprob = &document->columns[COLUMN_LOGPROB];
     const column *start = &document->columns[COLUMN_BYTE_START], *end = &document->columns[COLUMN_BYTE_END];
@@ -20,6 +25,10 @@ score_totals score_totals_of(const document *document, const entrol_diagnosis *b
     for (size_t row = 0; row < document->n_tokens; row++) {
         if (has_value(entropy, row) && isfinite(entropy->reals[row]))
             entrol_sum_add(&totals.entropy, (double)entropy->reals[row]);
+        add_value(&totals.lower, &document->columns[COLUMN_ENTROPY_LOWER], row);
+        add_value(&totals.upper, &document->columns[COLUMN_ENTROPY_UPPER], row);
+        if (document->columns[COLUMN_ENTROPY_LOWER].is_present)
+            add_value(&totals.tail_mass, &document->columns[COLUMN_TAIL_MASS], row);
         if (!has_value(logprob, row) || isnan(logprob->reals[row]))
             continue;
         entrol_sum_add(&totals.surprisal, -(double)logprob->reals[row]);
@@ -35,6 +44,9 @@ void score_totals_merge(score_totals *totals, const score_totals *other) {
     totals->n_bytes += other->n_bytes;
     entrol_sum_merge(&totals->entropy, &other->entropy);
     entrol_sum_merge(&totals->surprisal, &other->surprisal);
+    entrol_sum_merge(&totals->lower, &other->lower);
+    entrol_sum_merge(&totals->upper, &other->upper);
+    entrol_sum_merge(&totals->tail_mass, &other->tail_mass);
 }
 
 bool score_entropies(const document *document, float **entropies, size_t *n_entropies) {
@@ -65,6 +77,19 @@ bool score_summary_add(score_summary *summary, const score_totals *totals, const
         memcpy(summary->entropies + summary->n_entropies, entropies, n_entropies * sizeof(*entropies));
     summary->n_entropies += n_entropies;
     return true;
+}
+
+void score_note_replaced(score_summary *summary, const char *where, const json_t *line, const document *result) {
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)line, key, value) {
+        json_t *written = json_object_get(result->fields, key);
+        if (json_is_null(value) || (json_equal(written, value) && record_keeps_field(result, key, value)))
+            continue;
+        if (summary->n_replaced++ == 0)
+            snprintf(summary->first_replaced, sizeof(summary->first_replaced), "%s, \"%s\"", where, key);
+        return;
+    }
 }
 
 void score_merge_diagnosis(entrol_diagnosis *all, const entrol_diagnosis *block, size_t first_row) {
@@ -104,6 +129,28 @@ static void print_entropy(const score_summary *summary, entrol_context *context,
             quantiles[1] * scale, unit);
 }
 
+/* Of recorded log-probabilities: the mean bounds, and how many of the tokens have any. */
+static void print_bounds(const score_summary *summary, const char *unit) {
+    const score_totals *totals = &summary->totals;
+    uint64_t n = totals->lower.n, n_open = totals->upper.n_bad;
+    if (n == 0)
+        return;
+    double scale = strcmp(unit, "bits") == 0 ? 1 / log(2) : 1, share = (double)n / (double)totals->n_tokens;
+    fprintf(stderr, "entropy     mean from %.4f to ", entrol_sum_value(&totals->lower) / (double)n * scale);
+    if (n_open == 0)
+        fprintf(stderr, "%.4f", entrol_sum_value(&totals->upper) / (double)n * scale);
+    else
+        fputs("infinity", stderr);
+    fprintf(stderr, "  %s, by the bounds of %" PRIu64 " tokens (%.1f %%)\n", unit, n, 100 * share);
+    fprintf(stderr, "tail mass   mean %.4f, of tokens that were not recorded\n",
+            entrol_sum_value(&totals->tail_mass) / (double)n);
+    if (n_open > 0)
+        fprintf(stderr,
+                "            %" PRIu64 " of the upper bounds are infinite: --vocab-size N (tokens in the model's "
+                "vocabulary) makes them finite\n",
+                n_open);
+}
+
 static void print_surprisal(const score_summary *summary) {
     const entrol_sum *surprisal = &summary->totals.surprisal;
     if (surprisal->n_bad > 0) {
@@ -139,6 +186,7 @@ void score_summary_print(const score_summary *summary, entrol_context *context, 
         companion->print(companion->user, unit);
     } else {
         print_entropy(summary, context, unit);
+        print_bounds(summary, unit);
         print_surprisal(summary);
     }
     if (summary->totals.n_bad > 0)

@@ -329,8 +329,8 @@ static int no_llama(trouble *trouble) {
 
 scorer *scorer_open(const score_settings *settings, entrol_context *context, bool vocabulary_only, trouble *trouble) {
     (void)settings, (void)context, (void)vocabulary_only;
-    trouble_set(trouble,
-                "this entrol was built without llama.cpp (ENTROL_LLAMA=OFF): it scores logits files, not texts");
+    trouble_set(trouble, "this entrol was built without llama.cpp (ENTROL_LLAMA=OFF): it scores logits and recorded "
+                         "log-probabilities, not texts");
     return NULL;
 }
 

@@ -54,26 +54,12 @@ static bool score_waiting_texts(score_run *run, scorer_job *jobs, trouble *troub
     return done >= 0;
 }
 
-/* Notes a field of the line that is not in the record as it was. */
-static void note_replaced(score_summary *summary, const char *where, const json_t *line, const document *result) {
-    const char *key;
-    json_t *value;
-    json_object_foreach((json_t *)line, key, value) {
-        json_t *written = json_object_get(result->fields, key);
-        if (json_is_null(value) || (json_equal(written, value) && record_keeps_field(result, key, value)))
-            continue;
-        if (summary->n_replaced++ == 0)
-            snprintf(summary->first_replaced, sizeof(summary->first_replaced), "%s, \"%s\"", where, key);
-        return;
-    }
-}
-
 /* Writes a scored document; one that could not be is passed over or ends the run. */
 static bool emit(score_run *run, scorer_job *job, uint64_t hash, trouble *trouble) {
     if (job->is_scored) {
         score_summary_bad_row(&run->summary, job->default_id, "token", &job->diagnosis);
         bool ok = score_run_emit(run, &job->result, hash, &job->diagnosis, true, trouble);
-        note_replaced(&run->summary, job->default_id, job->text->fields, &job->result);
+        score_note_replaced(&run->summary, job->default_id, job->text->fields, &job->result);
         return ok;
     }
     if (!run->settings.texts.skip_bad) {
@@ -129,14 +115,30 @@ static bool wait_or_score(score_run *run, text_document *text, buffer *id, uint6
 }
 
 /* Takes the text where it is to be scored. */
-static bool one_document(score_run *run, const char *path, text_document *text, trouble *trouble) {
+static bool one_document(score_run *run, int index, text_document *text, trouble *trouble) {
+    const char *path = run->inputs[index];
+    bool is_recorded = run->looked[index].is_recorded;
     uint64_t hash;
     size_t n_bytes;
     if (!hash_source(&hash, &n_bytes, text, trouble))
         return false;
     run->input_bytes_done += n_bytes;
+    if (text->recorded != NULL && run->companion != NULL)
+        return trouble_set(trouble,
+                           "%s:%" PRIu64 ": expected texts or logits, found recorded log-probabilities: a model cannot be "
+                           "compared with the most probable tokens of another",
+                           score_input_name(path), text->line_number);
+    if (text->recorded != NULL)
+        return score_texts_flush(run, trouble) && score_recorded_line(run, path, text, hash, trouble);
     if (!score_run_chooses(run))
         return true;
+    if (run->settings.model == NULL && is_recorded)
+        return trouble_set(trouble,
+                           "%s:%" PRIu64 ": expected recorded log-probabilities, as in the lines before, found a text: "
+                           "score texts from files of their own",
+                           score_input_name(path), text->line_number);
+    if (run->settings.model == NULL && !score_settings_model(&run->settings, trouble))
+        return false;
     buffer id = {0};
     buffer_append_string(&id, score_input_name(path));
     if (text->line_number > 0)
@@ -154,7 +156,7 @@ static bool one_document(score_run *run, const char *path, text_document *text, 
 
 bool score_texts_input(score_run *run, int index, trouble *trouble) {
     const char *path = run->inputs[index];
-    texts *texts = texts_open_input(score_inputs_open(run, index, trouble), &run->settings.texts, trouble);
+    texts *texts = score_inputs_open_texts(run, index, trouble);
     if (texts == NULL)
         return false;
     uint64_t n_before = run->n_seen;
@@ -165,7 +167,7 @@ bool score_texts_input(score_run *run, int index, trouble *trouble) {
         more = texts_next(texts, &text, trouble);
         if (more != 1)
             break;
-        ok = one_document(run, path, &text, trouble);
+        ok = one_document(run, index, &text, trouble);
         text_document_free(&text);
     }
     run->summary.n_skipped += texts_n_bad(texts);

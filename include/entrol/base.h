@@ -56,7 +56,8 @@ typedef enum entrol_reason {
     ENTROL_REASON_TARGET,        /* the target is not a column; only its own results are NaN */
     ENTROL_REASON_NEGATIVE,      /* a probability below 0, or a log-probability above 0 */
     ENTROL_REASON_SUM,           /* probabilities that do not sum to one */
-    ENTROL_REASON_GRADIENT       /* a gradient record that is not finite, or dL/dV of a state without varentropy */
+    ENTROL_REASON_GRADIENT,      /* a gradient record that is not finite, or dL/dV of a state without varentropy */
+    ENTROL_REASON_COLUMNS        /* there are fewer columns than the known ones and what they leave over need */
 } entrol_reason;
 
 /* A few words in English for a reason; never NULL. */

@@ -318,6 +318,52 @@ ENTROL_API entrol_status entrol_entropy_of_distributions(entrol_context *context
                                                          const entrol_matrix *distributions, entrol_scale scale,
                                                          double tolerance);
 
+/* What is known of rows of which only some columns were recorded, as by a server that gives the k most probable ones.
+ */
+typedef struct entrol_top_logprobs {
+    size_t size;            /* sizeof(entrol_top_logprobs) */
+    entrol_matrix logprobs; /* ln p of the k most probable columns of each row, in any order; any dtype; -inf for an
+                               impossible one */
+    const size_t *counts;   /* how many of a row's k are given, the first ones: the rest is not read. NULL: all */
+    const double *chosen;   /* one a row: ln p of one column more, the token that came where it is none of the k; NaN or
+                               -inf: there is none. NULL: in no row */
+    const double *caps;     /* one a row: ln of the most that any other column can have. NaN, or NULL: the least of the
+                               row's k (never the chosen one), since they are the most probable */
+    const double *errors;   /* one a row, in place of error; NaN: error. NULL: in no row */
+    double error;           /* each ln p is within max(error, relative_error |ln p|) of the truth; 0 to 1 each. The */
+    double relative_error;  /* defaults, 2e-6, are what f32 leaves of it; 5e-5 for numbers of 4 decimals */
+    uint64_t n_columns;     /* V, of the whole vocabulary; 0: unknown */
+} entrol_top_logprobs;
+
+#define ENTROL_TOP_LOGPROBS_INIT                                                                                       \
+    { sizeof(entrol_top_logprobs), {NULL, ENTROL_F64, 0, 0, 0}, NULL, NULL, NULL, NULL, 2e-6, 2e-6, 0 }
+
+/* One array per result, each of n_rows elements or NULL (not wanted). A row in trouble gets NaN. */
+typedef struct entrol_entropy_interval {
+    size_t size;         /* sizeof(entrol_entropy_interval) */
+    float *lower;        /* no distribution that agrees with what is known has a smaller entropy, */
+    float *upper;        /* or a greater one; inf where V is unknown and not all mass is known for certain */
+    float *tail_mass;    /* 1 - sum p of what is given, at least 0 */
+    float *mean_logprob; /* of the row's k that are above -inf; NaN where there is none */
+} entrol_entropy_interval;
+
+#define ENTROL_ENTROPY_INTERVAL_INIT                                                                                   \
+    { sizeof(entrol_entropy_interval), NULL, NULL, NULL, NULL }
+
+/* The least and the greatest entropy that each row can have. With H_k the entropy of what is known, r the mass that is
+ * left to N = V - k columns of at most c each, m = floor(r / c) and s = r - m c:
+ *     H_k - m c ln c - s ln s  <=  H  <=  H_k - r ln(r / N)
+ * and both ends are attained, but for errors: each moves outward by what those of the given numbers can make of it, and
+ * in the end to the next float. Both lie in [0, ln V].
+ *
+ * A sum of up to 1 + (k + 1) 1e-5 is rounding, as is one that the errors explain: r is 0 then, and the errors count as
+ * at least twice what explains it. The same holds below 1 where nothing else is possible: k = V, or a row's least is
+ * -inf. Trouble: NaN; NEGATIVE, a probability above 1; SUM, one beyond rounding; COLUMNS, more columns than V, or more
+ * left over than the others can hold (of an unknown V: 2^31 of them); EMPTY_SUPPORT, nothing given. The bits do not
+ * depend on the threads. Never allocates. Error: ARGUMENT. */
+ENTROL_API entrol_status entrol_entropy_bounds(entrol_context *context, const entrol_entropy_interval *interval,
+                                               entrol_diagnosis *diagnosis, const entrol_top_logprobs *top);
+
 /* How an entropy is estimated from counts. n is a count, N the sum of all, K how many counts are given, those of 0
  * included: the outcomes that there are. */
 typedef enum entrol_estimator {

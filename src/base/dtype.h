@@ -1,4 +1,4 @@
-/* One element of any dtype as a number, by the definition of its format. */
+/* One element of any dtype as a number, by the definition of its format; and where a row of a matrix lies. */
 #ifndef ENT_BASE_DTYPE_H
 #define ENT_BASE_DTYPE_H
 
@@ -58,5 +58,10 @@ static inline uint16_t ent_float_to_f16(float value) {
 
 /* Element `index` of an array of any alignment; NaN for a number that is no dtype. */
 double ent_element(const void *data, entrol_dtype dtype, size_t index);
+
+static inline const char *ent_matrix_row(const entrol_matrix *matrix, size_t row) {
+    const ptrdiff_t n_elements = (ptrdiff_t)row * matrix->row_stride;
+    return (const char *)matrix->data + n_elements * (ptrdiff_t)entrol_dtype_size(matrix->dtype);
+}
 
 #endif

@@ -47,6 +47,8 @@ const char *entrol_reason_string(entrol_reason reason) {
         return "the probabilities do not sum to one";
     case ENTROL_REASON_GRADIENT:
         return "the gradient record is not finite, or asks for varentropy's of a state without it";
+    case ENTROL_REASON_COLUMNS:
+        return "there are too few columns for what is given and what is left over";
     }
     return "unknown reason";
 }

@@ -22,11 +22,6 @@ typedef struct fault {
     size_t column;
 } fault;
 
-static const char *row_at(const entrol_matrix *matrix, size_t row) {
-    const ptrdiff_t n_elements = (ptrdiff_t)row * matrix->row_stride;
-    return (const char *)matrix->data + n_elements * (ptrdiff_t)entrol_dtype_size(matrix->dtype);
-}
-
 /* -p ln p, exactly 0 (and not -0) where p is 0 or 1. */
 static double term(double p, double log_p) {
     return p > 0 && log_p != 0 ? -p * log_p : 0;
@@ -39,7 +34,7 @@ static entrol_reason check_value(double p, double tolerance) {
 }
 
 static fault measure(double *entropy, const call *call, size_t row) {
-    const char *data = row_at(call->matrix, row);
+    const char *data = ent_matrix_row(call->matrix, row);
     ent_compensated sum = {0, 0}, total = {0, 0};
     for (size_t column = 0; column < call->matrix->n_columns; column++) {
         const double value = ent_element(data, call->matrix->dtype, column);

@@ -502,6 +502,12 @@ class Models(CompareCase):
         self.assertFalse(any(name.startswith("out") for name in os.listdir(self.folder)))
         self.compare_with(a, [b], self.lines("fine.jsonl", [{"text": "the hat", "weight": [1], "n_tokens": 3}]))
 
+    def test_recorded_log_probabilities_are_no_distributions(self):
+        line = {"choices": [{"text": "a", "logprobs": {"tokens": ["a"], "token_logprobs": [-0.5], "text_offset": [0],
+                                                       "top_logprobs": [{"a": -0.5, "b": -1.5}]}}]}
+        path = self.write("log.jsonl", json.dumps(line) + "\n")
+        self.refused("-m", MODEL, "--reference", MODEL, path, says=["log.jsonl:1", "recorded log-probabilities"])
+
     def test_bad_lines(self):
         a, b, _ = self.models()
         path, out = self.write("a.jsonl", '{"text": "the hat"}\n{broken\n{"text": "an end"}\n'), self.path("out")

@@ -5,6 +5,7 @@ import sys
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "cli"))
+import recorded
 from scoring import ENTROL, MODEL, ScoreCase, levels, np, reals, records, run, textbook
 from test_compare import textbook_of
 
@@ -33,6 +34,20 @@ class RealLogits(ScoreCase):
             self.assertEqual(lines[0], lines[1], level)
             for name in STATISTICS.split(","):
                 self.near(reals(lines[0][name]), expected[name], relative=1e-3 if name in ("entropy", "varentropy") else None)
+
+    def test_a_kld_file_leaves_the_entropy_between_close_bounds(self):
+        # two chunks of 32 tokens: row i of a chunk is about its token 17 + i, and so is row 17 + i of the logits
+        logits, targets = np.load(self.logits), np.load(self.targets)
+        chunks = np.stack([logits[32 * chunk + 17:32 * chunk + 32] for chunk in range(2)])
+        path = self.write("run.kld", recorded.kld(targets.reshape(2, 32), chunks, 32))
+        for chunk, record in enumerate(self.score(path)):
+            truth = textbook(chunks[chunk], targets[32 * chunk + 17:32 * chunk + 32])
+            lower, upper = reals(record["entropy_lower"]), reals(record["entropy_upper"])
+            self.assertTrue(np.all(lower <= truth["entropy"]) and np.all(truth["entropy"] <= upper))
+            self.assertLess(np.max(upper - lower), 0.05)
+            self.assertTrue(np.nanmax(np.abs(reals(record["logprob"]) - truth["logprob"])) < 2e-4)
+            ranks = reals(record["rank"])
+            self.assertTrue(np.all((ranks == truth["rank"]) | np.isnan(ranks)))
 
     def test_a_text_gives_what_its_logits_give(self):
         # the same tokens in one decode of the same size: the same logits, so the same numbers to the last digit

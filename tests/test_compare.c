@@ -157,6 +157,26 @@ static void test_long(void) {
             check_kinds(sizes[i], (entrol_dtype)(dtypes / 4), (entrol_dtype)(dtypes % 4), is_quick() ? 12 : 3);
 }
 
+/* Rows of three levels, whose equal terms are rounded the same way each time they are added. */
+static void test_levels(void) {
+    static const size_t sizes[] = {500, 1000, 2048, 5000};
+    for (size_t k = 0; k < (is_quick() ? 24 : 400); k++) {
+        const size_t n = sizes[k % 4], n_top = 1 + test_below(3), n_middle = test_below(n);
+        sheet p = sheet_make(1, n, ENTROL_F32), q = sheet_make(1, n, ENTROL_F32);
+        double levels[4];
+        for (size_t i = 0; i < 4; i++)
+            levels[i] = -12 * test_uniform();
+        for (size_t j = 0; j < n; j++) {
+            const size_t level = j < n_top + n_middle ? 0 : 1;
+            sheet_put(&p, 0, j, j < n_top ? 0 : levels[level]);
+            sheet_put(&q, 0, j, j < n_top ? 0 : levels[2 + level]);
+        }
+        check_pair(&p, &q, 1, "levels");
+        sheet_free(&p);
+        sheet_free(&q);
+    }
+}
+
 static void test_vocabularies(void) {
     check_kinds(65537, ENTROL_F32, ENTROL_F32, is_quick() ? 24 : 6);
     if (!is_quick())
@@ -476,6 +496,7 @@ int main(int argc, char **argv) {
     TEST(test_oracle);
     TEST(test_short);
     TEST(test_long);
+    TEST(test_levels);
     TEST(test_vocabularies);
     TEST(test_nearly_equal);
     TEST(test_equal);

@@ -148,6 +148,22 @@ static void test_levels_of_a_row(void) {
     }
 }
 
+/* A great column or two in every lane, and then equal small ones, which are rounded the same way wherever they are
+ * added to a great one: a sum that is a chain of additions is wrong by up to half a unit for each of them. */
+static void test_small_columns_after_great_ones(void) {
+    static const size_t sizes[] = {500, 1000, 2048, 5000};
+    for (size_t k = 0; k < (is_quick() ? 100 : 800); k++) {
+        const size_t n = sizes[k % 4], n_top = 1 + test_below(2), n_great = n_top + 8 + test_below(56);
+        const double great = -2 - 1.5 * test_uniform(), small = -11 - 4 * test_uniform();
+        sheet sheet = sheet_make(1, n, ENTROL_F32);
+        for (size_t j = 0; j < n; j++)
+            sheet_put(&sheet, 0, j, j < n_top ? 0 : j < n_great ? great : small);
+        sheet.targets[0] = (int64_t)test_below(n);
+        check_sheet(&sheet, 1, 2, "small after great");
+        sheet_free(&sheet);
+    }
+}
+
 /* --- The table of docs/method.md --- */
 
 /* ln sum e^z by the greatest and a serial sum in float. */
@@ -600,6 +616,7 @@ int main(int argc, char **argv) {
     TEST(test_accuracy_table);
     TEST(test_large);
     TEST(test_levels_of_a_row);
+    TEST(test_small_columns_after_great_ones);
     TEST(test_temperatures_at_their_bounds);
     TEST(test_f16_extremes);
     for (int cpu = ENTROL_CPU_SCALAR; cpu <= ENTROL_CPU_NEON; cpu++)

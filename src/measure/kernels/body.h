@@ -207,14 +207,6 @@ static ent_sifted sift_body(float *inside, const float *z, size_t n, float low, 
     return sifted;
 }
 
-typedef struct accumulators {
-    vf n_top, s, t, u, q;
-} accumulators;
-
-typedef struct range {
-    vf greatest, least;
-} range;
-
 typedef struct constants {
     vf m, c, low, pivot;
 } constants;
@@ -224,161 +216,7 @@ static inline constants constants_of(vf m, float scale, vf pivot) {
     return (constants){m, vf_set(c), vf_set(-125.5f / c), pivot}; /* 2^-125.5 is still normal, and is e^-87 */
 }
 
-/* Terms added to one accumulator in float before they go into another: equal terms round the same way every time, and
- * their errors grow with the square of their number. */
-#define ENT_RUN 16
-
-/* Adds the terms of one vector. `squares`, `has_top` and `is_near` are constants where this is inlined. */
-static inline __attribute__((always_inline)) void add_terms(accumulators *a, vf z, const constants *k, int squares,
-                                                            int has_top, int is_near) {
-    const vf raw = vf_sub(z, k->m);
-    const vf x = is_near ? raw : vf_max(k->low, raw); /* finite also for -inf, so that 0 * x is 0; NaN stays */
-    vf e = exp_of(x, k->c);
-    if (!is_near)
-        e = vf_zero_unless_above(e, raw, k->low);
-    if (has_top) {
-        e = vf_zero_where_zero(e, raw);
-        a->n_top = vf_count_zeros(a->n_top, raw);
-    }
-    a->s = vf_add(a->s, e);
-    a->t = vf_fma(e, x, a->t);
-    if (squares) {
-        const vf from_pivot = vf_sub(x, k->pivot);
-        a->u = vf_fma(vf_mul(e, from_pivot), from_pivot, a->u);
-        a->q = vf_fma(e, e, a->q);
-    }
-}
-
-static inline accumulators no_terms(void) {
-    const vf zero = vf_set(0);
-    return (accumulators){zero, zero, zero, zero, zero};
-}
-
-static inline __attribute__((always_inline)) void add_all(accumulators *a, const accumulators *b, int squares,
-                                                          int has_top) {
-    a->s = vf_add(a->s, b->s);
-    a->t = vf_add(a->t, b->t);
-    if (has_top)
-        a->n_top = vf_add(a->n_top, b->n_top);
-    if (squares) {
-        a->u = vf_add(a->u, b->u);
-        a->q = vf_add(a->q, b->q);
-    }
-}
-
-static inline __attribute__((always_inline)) void extend(range *r, vf z) {
-    r->greatest = vf_max(z, r->greatest);
-    r->least = vf_min(z, r->least);
-}
-
-/* The vectors after the last run, and the columns after the last vector, filled up with -inf: never near. */
-static inline __attribute__((always_inline)) void add_rest(accumulators *total, range *r, const float *z, size_t n,
-                                                           const constants *k, int squares, int has_top) {
-    for (size_t i = 0; i < n; i += ENT_W) {
-        const vf some = load_some(z + i, n - i);
-        add_terms(total, some, k, squares, has_top, 0);
-        r->greatest = vf_max(some, r->greatest);
-        for (size_t j = i; j < n && j < i + ENT_W; j++)
-            r->least = vf_min(vf_set(z[j]), r->least);
-    }
-}
-
-/* A run of ENT_RUN vectors a pair of accumulators. */
-static inline __attribute__((always_inline)) void sums_loop(ent_sums *sums, const ent_sums_task *task, int squares,
-                                                            int has_top, int is_near) {
-    const constants k = constants_of(vf_set(task->m), task->scale, vf_set(task->pivot));
-    const float *z = task->z, *const end = z + task->n;
-    const size_t step = 2 * ENT_W * task->next_step, run = 2 * ENT_W * ENT_RUN;
-    uintptr_t next = (uintptr_t)task->next;
-    accumulators total = no_terms();
-    range r = {vf_set(-INFINITY), vf_set(INFINITY)};
-    while (end - z >= 2 * ENT_W) {
-        accumulators a = no_terms(), b = no_terms();
-        const size_t n_left = (size_t)(end - z);
-        const float *const end_of_run = z + (n_left < run ? n_left - n_left % (2 * ENT_W) : run);
-        for (; z < end_of_run; z += 2 * ENT_W, next += step) {
-            const vf z0 = vf_load(z), z1 = vf_load(z + ENT_W);
-            ent_prefetch(next);
-            extend(&r, z0);
-            add_terms(&a, z0, &k, squares, has_top, is_near);
-            extend(&r, z1);
-            add_terms(&b, z1, &k, squares, has_top, is_near);
-        }
-        add_all(&a, &b, squares, has_top);
-        add_all(&total, &a, squares, has_top);
-    }
-    add_rest(&total, &r, z, (size_t)(end - z), &k, squares, has_top);
-    sums->n_top = has_top ? vf_sum(total.n_top) : 0;
-    sums->s = vf_sum(total.s);
-    sums->t = vf_sum(total.t);
-    sums->u = squares ? vf_sum(total.u) : 0;
-    sums->q = squares ? vf_sum(total.q) : 0;
-    sums->greatest = vf_max_lane(r.greatest);
-    sums->least = -vf_max_lane(vf_sub(vf_set(0), r.least));
-}
-
-static inline __attribute__((always_inline)) void sums_of(ent_sums *sums, const ent_sums_task *task, int squares) {
-    if (task->has_top && task->is_near)
-        sums_loop(sums, task, squares, 1, 1);
-    else if (task->has_top)
-        sums_loop(sums, task, squares, 1, 0);
-    else if (task->is_near)
-        sums_loop(sums, task, squares, 0, 1);
-    else
-        sums_loop(sums, task, squares, 0, 0);
-}
-
-static void sums_body(ent_sums *sums, const ent_sums_task *task) {
-    if (task->squares)
-        sums_of(sums, task, 1);
-    else
-        sums_of(sums, task, 0);
-}
-
-/* All columns of one vector of lanes, in runs. */
-static inline __attribute__((always_inline)) accumulators add_columns(const float *tile, size_t n_columns,
-                                                                      const constants *k, int squares, int is_near) {
-    accumulators total = no_terms();
-    for (size_t j = 0; j < n_columns;) {
-        accumulators a = no_terms();
-        for (const size_t end = j + ENT_RUN < n_columns ? j + ENT_RUN : n_columns; j < end; j++)
-            add_terms(&a, vf_load(tile + j * ENT_LANES), k, squares, 1, is_near);
-        add_all(&total, &a, squares, 1);
-    }
-    return total;
-}
-
-/* Sums, and the squares about the mean: each a pass over a tile in L1. */
-static inline __attribute__((always_inline)) void lanes_sums(ent_lanes_sums *sums, size_t lane, const float *tile,
-                                                             size_t n_columns, constants *k, int squares, int is_near) {
-    const accumulators a = add_columns(tile, n_columns, k, 0, is_near);
-    vf_store(sums->n_top + lane, a.n_top);
-    vf_store(sums->s + lane, a.s);
-    vf_store(sums->t + lane, a.t);
-    if (!squares)
-        return;
-    k->pivot = vf_div(a.t, vf_add(a.s, a.n_top));
-    const accumulators about_mean = add_columns(tile, n_columns, k, 1, is_near);
-    /* the columns equal to m stand at 0: their share of the squares is n_top mean^2 */
-    vf_store(sums->u + lane, vf_fma(vf_mul(a.n_top, k->pivot), k->pivot, about_mean.u));
-    vf_store(sums->q + lane, about_mean.q);
-}
-
-/* One vector of lanes: the range, a pass of its own, says whether every column is near. */
-static inline __attribute__((always_inline)) void lanes_step(ent_lanes_sums *sums, size_t lane, const float *tile,
-                                                             size_t n_columns, float scale, int squares) {
-    range r = {vf_set(-INFINITY), vf_set(INFINITY)};
-    for (size_t j = 0; j < n_columns; j++)
-        extend(&r, vf_load(tile + j * ENT_LANES));
-    const vf m = vf_zero_unless_above(r.greatest, r.greatest, vf_set(-INFINITY));
-    constants k = constants_of(m, scale, vf_set(0));
-    vf_store(sums->m + lane, r.greatest);
-    vf_store(sums->least + lane, r.least);
-    if (vf_greater_bits(vf_sub(r.least, m), k.low) == ENT_ALL_LANES)
-        lanes_sums(sums, lane, tile, n_columns, &k, squares, 1);
-    else
-        lanes_sums(sums, lane, tile, n_columns, &k, squares, 0);
-}
+#include "measure/kernels/body_sums.h"
 
 /* ln(1 + x) for x from 0 to 2^20. 1 + x = 2^k (1 + f), f in [-0.3, 0.42]; what 1 + x was rounded by is added to f. A
  * polynomial of degree 6 gives (ln(1 + f) - f + f^2 / 2) / f^3; the whole is within 4e-8 of itself (Remez). */
@@ -427,11 +265,6 @@ static void lanes_values_body(ent_lanes_values *values, const ent_lanes_sums *su
     values->bad = 0;
     for (size_t lane = 0; lane < ENT_LANES; lane += ENT_W)
         values->bad |= values_step(values, lane, sums, targets, scale, squares) << lane;
-}
-
-static void lanes_body(ent_lanes_sums *sums, const float *tile, size_t n_columns, float scale, int squares) {
-    for (size_t lane = 0; lane < ENT_LANES; lane += ENT_W)
-        lanes_step(sums, lane, tile + lane, n_columns, scale, squares);
 }
 
 /* Whole vectors through `widen`; the rest by way of a padded block. */

@@ -155,29 +155,40 @@ static inline pair_accumulators no_pairs(void) {
     return (pair_accumulators){zero, zero, zero, zero, zero};
 }
 
-/* In runs, as sums_loop. */
+/* Moves what is in one level of the tree to the next. */
+static inline __attribute__((always_inline)) void carry_pairs(pair_accumulators *to, pair_accumulators *from) {
+    to->kl_pq = vf_add(to->kl_pq, from->kl_pq);
+    to->kl_qp = vf_add(to->kl_qp, from->kl_qp);
+    to->jsd = vf_add(to->jsd, from->jsd);
+    to->gain = vf_add(to->gain, from->gain);
+    to->mean = vf_add(to->mean, from->mean);
+    *from = no_pairs();
+}
+
+/* A tree as in sums_loop, but as a pair costs so much more than an addition, with more branches. */
+#define ENT_PAIR_BRANCHES 8
+
 static inline __attribute__((always_inline)) void pair_loop(ent_pair_sums *sums, const ent_pair_task *task,
                                                             int is_apart, int wants_jsd) {
     const pair_constants k = pair_constants_of(task);
     const vf least = vf_set(-INFINITY);
-    pair_accumulators total = no_pairs();
+    pair_accumulators group = no_pairs(), run = group, total = group;
     unsigned only_p = 0, only_q = 0;
     for (size_t i = 0; i < task->n;) {
-        pair_accumulators a = no_pairs();
-        for (size_t j = 0; j < ENT_RUN && i < task->n; j++, i += ENT_W) {
-            const vf zp = load_some(task->p + i, task->n - i), zq = load_some(task->q + i, task->n - i);
-            const unsigned in_p = vf_greater_bits(zp, least), in_q = vf_greater_bits(zq, least);
-            const pair pair = pair_of(task, i, zp, zq, &k, is_apart);
-            add_pair(&a, &pair, &k, wants_jsd);
-            only_p |= in_p & ~in_q;
-            only_q |= in_q & ~in_p;
-        }
-        total.kl_pq = vf_add(total.kl_pq, a.kl_pq);
-        total.kl_qp = vf_add(total.kl_qp, a.kl_qp);
-        total.jsd = vf_add(total.jsd, a.jsd);
-        total.gain = vf_add(total.gain, a.gain);
-        total.mean = vf_add(total.mean, a.mean);
+        const vf zp = load_some(task->p + i, task->n - i), zq = load_some(task->q + i, task->n - i);
+        const unsigned in_p = vf_greater_bits(zp, least), in_q = vf_greater_bits(zq, least);
+        const pair pair = pair_of(task, i, zp, zq, &k, is_apart);
+        add_pair(&group, &pair, &k, wants_jsd);
+        only_p |= in_p & ~in_q;
+        only_q |= in_q & ~in_p;
+        i += ENT_W;
+        if (i % (ENT_PAIR_BRANCHES * ENT_W) == 0)
+            carry_pairs(&run, &group);
+        if (i % (ENT_PAIR_BRANCHES * ENT_PAIR_BRANCHES * ENT_W) == 0)
+            carry_pairs(&total, &run);
     }
+    carry_pairs(&run, &group);
+    carry_pairs(&total, &run);
     *sums = (ent_pair_sums){vf_sum(total.kl_pq), vf_sum(total.kl_qp), vf_sum(total.jsd), vf_sum(total.gain),
                             vf_sum(total.mean),  only_p != 0,         only_q != 0};
 }

@@ -359,7 +359,7 @@ static bool read_column(const container *container, int id, size_t index, size_t
 
 int container_next(container *container, document *document, trouble *trouble) {
     size_t index = container->next, from, to;
-    document_free(document);
+    document_clear(document);
     if (index == container->n_documents)
         return 0;
     container->next++;
@@ -371,5 +371,7 @@ int container_next(container *container, document *document, trouble *trouble) {
     for (int id = 0; id < COLUMN_COUNT; id++)
         if (!read_column(container, id, index, from, document, trouble))
             return -1;
-    return record_check_offsets(container->file->name, document, trouble) ? 1 : -1;
+    return record_check_offsets(container->file->name, document, document->text != NULL, document->text_size, trouble)
+               ? 1
+               : -1;
 }

@@ -35,14 +35,14 @@ typedef struct select_run {
 /* What to do with each document; false for trouble. */
 typedef bool (*visit)(select_run *run, records *records, document *document, trouble *trouble);
 
-static bool each_document(select_run *run, visit visit, trouble *trouble) {
+static bool each_document(select_run *run, visit visit, const record_wanted *wanted, trouble *trouble) {
     document document = {0};
     bool ok = true;
     for (int i = 0; ok && i < run->inputs->n; i++) {
         int more = 0;
         records *records = select_inputs_records(run->inputs, i, trouble);
         ok = records != NULL;
-        while (ok && (more = records_next(records, &document, trouble)) == 1)
+        while (ok && (more = records_next_wanted(records, &document, wanted, trouble)) == 1)
             ok = visit(run, records, &document, trouble);
         ok = ok && more == 0;
         document_free(&document);
@@ -265,8 +265,9 @@ static bool write_lines(select_run *run, trouble *trouble) {
 static bool write_samples(select_run *run, trouble *trouble) {
     const char *emit = run->settings->emit;
     bool as_they_are = strcmp(emit, "records") == 0 || strcmp(emit, "samples") == 0;
-    bool ok = !as_they_are || run->settings->explain ? each_document(run, write_sample, trouble)
-              : run->emitter.container != NULL       ? each_document(run, copy_document, trouble)
+    const record_wanted wanted = select_wanted_output(run->settings, run->emitter.container != NULL);
+    bool ok = !as_they_are || run->settings->explain ? each_document(run, write_sample, &wanted, trouble)
+              : run->emitter.container != NULL       ? each_document(run, copy_document, &wanted, trouble)
                                                      : write_lines(run, trouble);
     run->n_documents_kept = run->tally.n_kept;
     return ok;
@@ -290,9 +291,12 @@ static bool preview(select_run *run, trouble *trouble) {
 
 static bool choose(select_run *run, trouble *trouble) {
     const select_settings *settings = run->settings;
+    const bool is_container = run->emitter.container != NULL;
+    const record_wanted values = select_wanted_values(settings), output = select_wanted_output(settings, is_container);
+    const record_wanted both = select_wanted_both(settings, is_container);
     if (settings->each_document)
-        return each_document(run, select_document, trouble) && select_gatherer_finish(&run->gatherer, trouble);
-    if (!add_scopes(run, settings->group == NULL, trouble) || !each_document(run, gather, trouble) ||
+        return each_document(run, select_document, &both, trouble) && select_gatherer_finish(&run->gatherer, trouble);
+    if (!add_scopes(run, settings->group == NULL, trouble) || !each_document(run, gather, &values, trouble) ||
         !select_gatherer_finish(&run->gatherer, trouble))
         return false;
     if (settings->preview)
@@ -300,7 +304,7 @@ static bool choose(select_run *run, trouble *trouble) {
     if (!begin_decisions(run, trouble))
         return false;
     progress_begin(&run->progress, run->progress.unit, run->n_values);
-    if (!(settings->of_samples ? write_samples(run, trouble) : each_document(run, write_tokens, trouble)))
+    if (!(settings->of_samples ? write_samples(run, trouble) : each_document(run, write_tokens, &output, trouble)))
         return false;
     return run->n_decided == run->n_values || trouble_set(trouble, "an input has changed while it was being read");
 }

@@ -88,6 +88,8 @@ static bool make_room(select_values *store, size_t n_more) {
 }
 
 bool select_values_add(select_values *store, const float *values, const uint8_t *valid, size_t n, trouble *trouble) {
+    if (n == 0) /* there may be no memory yet */
+        return true;
     if (!make_room(store, n))
         return trouble_set(trouble, "out of memory after %" PRIu64 " values", select_values_count(store));
     memcpy(store->values + store->n, values, n * sizeof(*values));

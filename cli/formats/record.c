@@ -40,6 +40,18 @@ const record_wanted record_everything = {.columns = ALL_COLUMNS, .fields = true}
 const record_wanted record_whole_line = {
     .columns = ALL_COLUMNS, .fields = true, .least = {~ALL_COLUMNS, ~ALL_COLUMNS}}; /* which no document has */
 
+bool record_wants(const record_wanted *wanted, column_id id) {
+    const column_set always = COLUMN_BIT(COLUMN_BYTE_START) | COLUMN_BIT(COLUMN_BYTE_END);
+    return ((wanted->columns | always) & COLUMN_BIT(id)) != 0;
+}
+
+bool record_has_enough(const document *document, const record_wanted *wanted) {
+    column_set has = 0;
+    for (int id = 0; id < COLUMN_COUNT; id++)
+        has |= document->columns[id].is_present ? COLUMN_BIT(id) : 0;
+    return (wanted->least[0] & ~has) == 0 || (wanted->least[1] & ~has) == 0;
+}
+
 column_id record_find_column(const char *name, size_t n_bytes) {
     for (int id = 0; id < COLUMN_COUNT; id++) {
         const char *known = record_columns[id].name;

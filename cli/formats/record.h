@@ -105,6 +105,7 @@ typedef struct document {
 typedef struct record_wanted {
     column_set columns;  /* those of them that the document has */
     bool fields;         /* what is no column */
+    bool is_written;     /* as its line stands: where there is no line, all is wanted */
     column_set least[2]; /* where a document has neither all of these nor all of those, it is read whole */
 } record_wanted;
 

@@ -10,6 +10,11 @@ enum { RECORD_MAX_WIDTH = 256 };
 
 void column_free(column *column, size_t n_tokens);
 
+/* Byte offsets are always wanted, since they are compared. */
+bool record_wants(const record_wanted *wanted, column_id id);
+/* Whether the document has what is least. */
+bool record_has_enough(const document *document, const record_wanted *wanted);
+
 /* "NaN", "Infinity" or "-Infinity": a number that is written as a string because JSON has no such number. */
 bool record_special_real(const char *text, size_t n_bytes, float *value);
 

@@ -234,14 +234,9 @@ static const char *pass_array(const json_scan *scan, const char *at, column_id i
 
 /* --- Members --- */
 
-static bool wants(const reading *reading, column_id id) {
-    const column_set always = COLUMN_BIT(COLUMN_BYTE_START) | COLUMN_BIT(COLUMN_BYTE_END); /* they are compared */
-    return ((reading->wanted->columns | always) & COLUMN_BIT(id)) != 0;
-}
-
 static const char *pass_column(reading *reading, column_id id, const char *at) {
     document *document = reading->document;
-    const bool is_wanted = wants(reading, id);
+    const bool is_wanted = record_wants(reading->wanted, id);
     size_t n, width = 1;
     const char *end;
     if (!is_wanted || !reading->has_tokens || record_columns[id].is_list) { /* how many, and how wide? */
@@ -320,13 +315,6 @@ static bool pass_line(reading *reading, const char *at) {
 
 /* --- The document --- */
 
-static bool has_enough(const document *document, const record_wanted *wanted) {
-    column_set has = 0;
-    for (int id = 0; id < COLUMN_COUNT; id++)
-        has |= document->columns[id].is_present ? COLUMN_BIT(id) : 0;
-    return (wanted->least[0] & ~has) == 0 || (wanted->least[1] & ~has) == 0;
-}
-
 /* As record_take_fields makes it. */
 static bool take_id(reading *reading) {
     buffer text = {0};
@@ -371,7 +359,7 @@ bool record_scan(const char *name, uint64_t line_number, const char *line, size_
     document->line = line;
     document->line_size = n_bytes;
     document->line_number = line_number;
-    return pass_line(&reading, line) && has_enough(document, wanted) &&
+    return pass_line(&reading, line) && record_has_enough(document, wanted) &&
            record_check_offsets(name, document, reading.has_text, reading.text_size, &ignored) &&
            (wanted->fields ? take_fields(&reading) : take_id(&reading));
 }

@@ -140,7 +140,7 @@ int records_next_wanted(records *records, document *document, const record_wante
     if (records->rows)
         return class_rows_next(records->rows, document, trouble);
     if (records->container)
-        return container_next(records->container, document, trouble);
+        return container_next(records->container, document, wanted, trouble);
     return next_of_lines(records, document, wanted, trouble);
 }
 

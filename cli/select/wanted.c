@@ -44,7 +44,7 @@ record_wanted select_wanted_output(const select_settings *settings, bool is_cont
         return only(BYTES, true);
     if (strcmp(settings->emit, "labels") == 0 || strcmp(settings->emit, "trl") == 0)
         return only(BYTES | COLUMN_BIT(COLUMN_TOKEN_ID), true);
-    return only(0, false); /* the line as it stands, and how many tokens it has */
+    return (record_wanted){.is_written = true};
 }
 
 record_wanted select_wanted_both(const select_settings *settings, bool is_container) {
@@ -52,5 +52,6 @@ record_wanted select_wanted_both(const select_settings *settings, bool is_contai
     record_wanted both = select_wanted_values(settings);
     both.columns |= output.columns;
     both.fields |= output.fields;
+    both.is_written |= output.is_written;
     return both;
 }

@@ -373,9 +373,9 @@ static void test_what_is_least(void) {
     const column_set entropy = COLUMN_BIT(COLUMN_ENTROPY), logprob = COLUMN_BIT(COLUMN_LOGPROB);
     const column_set bounds = COLUMN_BIT(COLUMN_ENTROPY_LOWER) | COLUMN_BIT(COLUMN_ENTROPY_UPPER);
     const char *wrong;
-    CHECK(!scan_agrees(&wrong, line, strlen(line), &(record_wanted){entropy, false, {entropy, entropy}}));
-    CHECK(scan_agrees(&wrong, line, strlen(line), &(record_wanted){entropy | bounds, false, {entropy, bounds}}));
-    CHECK(scan_agrees(&wrong, line, strlen(line), &(record_wanted){logprob, false, {logprob, entropy}}));
+    CHECK(!scan_agrees(&wrong, line, strlen(line), &(record_wanted){entropy, false, false, {entropy, entropy}}));
+    CHECK(scan_agrees(&wrong, line, strlen(line), &(record_wanted){entropy | bounds, false, false, {entropy, bounds}}));
+    CHECK(scan_agrees(&wrong, line, strlen(line), &(record_wanted){logprob, false, false, {logprob, entropy}}));
     CHECK(!scan_agrees(&wrong, line, strlen(line), &record_whole_line));
 }
 

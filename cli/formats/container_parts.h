@@ -29,6 +29,7 @@ struct container {
     size_t widths[STORED_COUNT];
     size_t n_documents, n_tokens;
     size_t next;    /* document */
+    size_t n_since; /* tokens that were read since memory was released */
     buffer scratch; /* its fields */
 };
 

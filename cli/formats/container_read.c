@@ -274,6 +274,17 @@ static bool read_document(container *container, size_t index, document *document
     return record_check_offsets(container->file->name, document, has_text, text_size, trouble);
 }
 
+/* The document is a copy of what the mapping holds, whose memory is that of a few documents, not of the file. */
+static void release_some(container *container, size_t n_tokens) {
+    enum { RELEASE_BYTES = 1 << 25 };
+    const size_t n_bytes_each = container->n_tokens > 0 ? container->file->n_bytes / container->n_tokens : 0;
+    container->n_since += n_tokens;
+    if (container->n_since <= RELEASE_BYTES / (n_bytes_each + 1))
+        return;
+    tensors_release(container->file);
+    container->n_since = 0;
+}
+
 int container_next(container *container, document *document, const record_wanted *wanted, trouble *trouble) {
     const size_t index = container->next;
     if (index == container->n_documents) {
@@ -284,5 +295,6 @@ int container_next(container *container, document *document, const record_wanted
     bool ok = read_document(container, index, document, wanted->is_written ? &record_everything : wanted, trouble);
     if (ok && !record_has_enough(document, wanted))
         ok = read_document(container, index, document, &record_everything, trouble);
+    release_some(container, document->n_tokens);
     return ok ? 1 : -1;
 }

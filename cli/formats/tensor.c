@@ -185,6 +185,11 @@ tensor_file *tensors_open_input(input *input, trouble *trouble) {
     return NULL;
 }
 
+void tensors_release(const tensor_file *file) {
+    if (file->mapping)
+        (void)madvise(file->mapping, file->n_bytes, MADV_DONTNEED); /* advice: to fail is no harm */
+}
+
 tensor_file *tensors_open(const char *path, trouble *trouble) {
     input *input = input_open(path, trouble);
     tensor_file *made = input ? tensors_open_input(input, trouble) : NULL;

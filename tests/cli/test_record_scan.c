@@ -1,101 +1,9 @@
 /* Reading records in one pass: it must be sure of ordinary lines, and be right wherever it is sure. Right is what
  * record_parse says, which makes a tree by another program (jansson) and reads numbers by strtod. */
 #include "harness.h"
+#include "random_records.h"
 #include "../fuzz/scan_agrees.h"
 #include "formats/json_block.h"
-
-/* --- Lines --- */
-
-static float random_real(void) {
-    const double exponent = test_uniform() * 12 - 8;
-    return (float)((test_below(2) ? 1 : -1) * test_uniform() * pow(10, exponent));
-}
-
-/* Of one to four bytes, most of them ASCII; not NUL, no surrogate. */
-static void append_character(buffer *text) {
-    static const uint32_t ends[] = {0x80, 0x80, 0x80, 0x800, 0x10000, 0x110000};
-    uint32_t code = 1 + (uint32_t)test_below(ends[test_below(6)] - 1);
-    if (code >= 0xD800 && code <= 0xDFFF)
-        code -= 0x1000;
-    if (code < 0x80)
-        buffer_append(text, &(char){(char)code}, 1);
-    else if (code < 0x800)
-        buffer_append(text, (char[]){(char)(0xC0 | code >> 6), (char)(0x80 | (code & 0x3F))}, 2);
-    else if (code < 0x10000)
-        buffer_append(
-            text, (char[]){(char)(0xE0 | code >> 12), (char)(0x80 | (code >> 6 & 0x3F)), (char)(0x80 | (code & 0x3F))},
-            3);
-    else
-        buffer_append(text,
-                      (char[]){(char)(0xF0 | code >> 18), (char)(0x80 | (code >> 12 & 0x3F)),
-                               (char)(0x80 | (code >> 6 & 0x3F)), (char)(0x80 | (code & 0x3F))},
-                      4);
-}
-
-static char *random_string(size_t n_characters) {
-    buffer text = {0};
-    buffer_append(&text, "", 0);
-    for (size_t i = 0; i < n_characters; i++)
-        append_character(&text);
-    return text.data;
-}
-
-static void fill_value(column *column, column_type type, size_t slot) {
-    static const float specials[] = {0, -0.0f, 1, NAN, INFINITY, -INFINITY};
-    if (test_below(20) == 0) {
-        column->valid[slot] = 0;
-        return;
-    }
-    if (type == COLUMN_REAL)
-        column->reals[slot] = test_below(20) ? random_real() : specials[test_below(6)];
-    else if (type == COLUMN_STRING)
-        column->strings[slot] = random_string(test_below(6));
-    else if (type == COLUMN_FLAG)
-        column->integers[slot] = (int64_t)test_below(2);
-    else
-        column->integers[slot] =
-            test_below(20) ? (int64_t)test_below(300000) : (int64_t)(test_random() >> 5) - (1 << 30);
-}
-
-/* Byte offsets that fit a text of n_bytes. */
-static void fill_offsets(document *document, size_t n_bytes) {
-    const size_t n = document->n_tokens;
-    for (size_t i = 0; i < n; i++) {
-        document->columns[COLUMN_BYTE_START].integers[i] = (int64_t)(n_bytes * i / n);
-        document->columns[COLUMN_BYTE_END].integers[i] = (int64_t)(n_bytes * (i + 1) / n);
-    }
-}
-
-/* As score writes it: each column with the given chance in 100. */
-static void append_document(buffer *line, size_t n_tokens, size_t chance) {
-    document document = {.n_tokens = n_tokens};
-    char *text = random_string(n_tokens * 4);
-    document.fields = json_pack("{s:s,s:s,s:[[i,[i]]],s:{s:f,s:b,s:n,s:[]}}", "id", "a/b.txt:12", "text", text,
-                                "context_ids", 0, 2, "other", "x", 0.25, "y", 1, "z", "list");
-    for (int id = 0; id < COLUMN_COUNT; id++) {
-        if (test_below(100) >= chance)
-            continue;
-        const size_t width = record_columns[id].is_list ? test_below(6) : 1;
-        CHECK(document_add_column(&document, (column_id)id, width));
-        if (id == COLUMN_BYTE_START || id == COLUMN_BYTE_END)
-            continue;
-        for (size_t i = 0; i < n_tokens * width; i++)
-            fill_value(&document.columns[id], record_columns[id].type, i);
-    }
-    if (document.columns[COLUMN_BYTE_START].is_present && document.columns[COLUMN_BYTE_END].is_present)
-        fill_offsets(&document, strlen(text));
-    record_write(line, &document);
-    line->data[--line->size] = 0; /* the newline */
-    document_free(&document);
-    free(text);
-}
-
-static const record_wanted *random_wanted(void) {
-    static record_wanted wanted;
-    wanted =
-        (record_wanted){.columns = (column_set)test_random() & record_everything.columns, .fields = test_below(2) == 1};
-    return test_below(3) ? &wanted : &record_everything;
-}
 
 static void check_sure(const buffer *line, const record_wanted *wanted) {
     const char *wrong;
@@ -103,12 +11,10 @@ static void check_sure(const buffer *line, const record_wanted *wanted) {
     CHECK_SAY(wrong == NULL, "%s: %.300s", wrong ? wrong : "", line->data);
 }
 
-/* --- Tests --- */
-
 static void test_it_is_sure_of_what_score_writes(void) {
     for (int i = 0; i < 300; i++) {
         buffer line = {0};
-        append_document(&line, test_below(i % 10 ? 40 : 1000), i % 2 ? 100 : 50);
+        random_line(&line, test_below(i % 10 ? 40 : 1000), i % 2 ? 100 : 50);
         check_sure(&line, random_wanted());
         buffer_free(&line);
     }
@@ -117,7 +23,7 @@ static void test_it_is_sure_of_what_score_writes(void) {
 /* Spaces behind commas and colons, also within arrays: Python's json.dumps. */
 static void test_it_is_sure_of_what_python_writes(void) {
     buffer line = {0}, spaced = {0};
-    append_document(&line, 300, 100);
+    random_line(&line, 300, 100);
     json_t *object = json_loadb(line.data, line.size, 0, NULL);
     char *text = json_dumps(object, JSON_ENSURE_ASCII);
     buffer_append_string(&spaced, text);
@@ -333,33 +239,13 @@ static void test_a_wrong_byte_among_numbers(void) {
     }
 }
 
-static void mutate(buffer *line) {
-    static const char bytes[] = "0123456789-+.eE,:[]{}\"\\ \tnulltruefalsNaIy/bu\xC3\xA9\x80\x1F";
-    for (size_t n = 1 + test_below(3); n > 0 && line->size > 0; n--) {
-        const size_t at = test_below(line->size);
-        const char c = bytes[test_below(sizeof bytes)]; /* its NUL, too */
-        switch (test_below(4)) {
-        case 0: /* a byte more, in the place of the last */
-            memmove(line->data + at + 1, line->data + at, line->size - at - 1);
-            line->data[at] = c;
-            break;
-        case 1:
-            memmove(line->data + at, line->data + at + 1, line->size - at - 1);
-            line->size--;
-            break;
-        default:
-            line->data[at] = c;
-        }
-    }
-}
-
 static void test_mutated_lines(void) {
     size_t n_sure = 0;
     for (int i = 0; i < (is_quick() ? 2000 : 60000); i++) {
         const char *wrong;
         buffer line = {0};
-        append_document(&line, test_below(12), 40);
-        mutate(&line);
+        random_line(&line, test_below(12), 40);
+        mutate_line(&line);
         n_sure += scan_agrees(&wrong, line.data, line.size, random_wanted());
         if (!CHECK_SAY(wrong == NULL, "%s: %.*s", wrong ? wrong : "", (int)line.size, line.data))
             i = INT32_MAX - 1;
@@ -421,7 +307,7 @@ static void test_documents_follow_each_other(void) {
     buffer scratch = {0};
     for (int i = 0; i < 200; i++) {
         buffer line = {0};
-        append_document(&line, test_below(60), 50);
+        random_line(&line, test_below(60), 50);
         fresh = (struct document){0};
         CHECK(record_scan("scan", 1, line.data, line.size, &record_everything, &document, &scratch));
         CHECK(record_scan("scan", 1, line.data, line.size, &record_everything, &fresh, &scratch));

@@ -3,49 +3,10 @@
 #ifndef SCAN_AGREES_H
 #define SCAN_AGREES_H
 
-#include "formats/record_parts.h"
+#include "documents_agree.h"
 #include "formats/record_scan.h"
 
 #include <stdlib.h>
-#include <string.h>
-
-static bool same_bytes(const void *a, const void *b, size_t n) {
-    return n == 0 || memcmp(a, b, n) == 0;
-}
-
-static bool same_strings(const column *a, const column *b, size_t n) {
-    for (size_t i = 0; i < n; i++)
-        if (a->valid[i] && strcmp(a->strings[i], b->strings[i]) != 0)
-            return false;
-    return true;
-}
-
-/* To the bit. */
-static bool same_column(const column *a, const column *b, column_type type, size_t n_tokens) {
-    const size_t n = n_tokens * a->width;
-    if (!a->is_present || !b->is_present)
-        return a->is_present == b->is_present;
-    return a->width == b->width && same_bytes(a->valid, b->valid, n) &&
-           (type == COLUMN_STRING ? same_strings(a, b, n)
-            : type == COLUMN_REAL ? same_bytes(a->reals, b->reals, n * sizeof *a->reals)
-                                  : same_bytes(a->integers, b->integers, n * sizeof *a->integers));
-}
-
-/* `fields` are those of the whole, in their order, without the arrays of columns. */
-static bool same_fields(const json_t *fields, const json_t *whole) {
-    const char *key, *name;
-    json_t *value;
-    void *at = json_object_iter((json_t *)fields);
-    json_object_foreach((json_t *)whole, key, value) {
-        if (record_find_column(key, strlen(key)) < COLUMN_COUNT && json_is_array(value))
-            continue;
-        name = at ? json_object_iter_key(at) : "";
-        if (!at || strcmp(key, name) != 0 || !json_equal(value, json_object_iter_value(at)))
-            return false;
-        at = json_object_iter_next((json_t *)fields, at);
-    }
-    return at == NULL;
-}
 
 /* The places that one of them knows and the other looks for. */
 static bool same_written(document *a, document *b) {
@@ -66,31 +27,13 @@ static bool same_written(document *a, document *b) {
     return ok;
 }
 
-/* What is wrong; NULL: nothing. */
-static const char *compare_documents(document *fast, document *slow, const record_wanted *wanted) {
-    if (fast->n_tokens != slow->n_tokens)
-        return "another number of tokens";
-    if (strcmp(fast->id, slow->id) != 0 || strcmp(fast->name, slow->name) != 0)
-        return "another id";
-    if (fast->line != slow->line || fast->line_size != slow->line_size || fast->line_number != slow->line_number)
-        return "another line";
-    for (int id = 0; id < COLUMN_COUNT; id++) {
-        const bool is_wanted = (wanted->columns & COLUMN_BIT(id)) != 0 || fast->columns[id].is_present;
-        if (is_wanted && !same_column(&fast->columns[id], &slow->columns[id], record_columns[id].type, slow->n_tokens))
-            return record_columns[id].name;
-    }
-    if (wanted->fields ? !same_fields(fast->fields, slow->fields) : fast->fields != NULL)
-        return "other fields";
-    if (wanted->fields && (!fast->text != !slow->text || fast->text_size != slow->text_size))
-        return "another text";
-    for (int id = 0; id < COLUMN_COUNT; id++) /* written below from both */
-        if (fast->columns[id].is_present != slow->columns[id].is_present)
-            column_free(&slow->columns[id], slow->n_tokens);
-    if (!fast->columns[COLUMN_ENTROPY].is_present && !document_add_column(fast, COLUMN_ENTROPY, 1))
-        return "memory";
-    if (!slow->columns[COLUMN_ENTROPY].is_present && !document_add_column(slow, COLUMN_ENTROPY, 1))
-        return "memory";
-    return same_written(fast, slow) ? NULL : "another line when a column is set";
+/* Both with the same columns, one of which is entropy, for same_written. */
+static bool level_columns(document *some, document *whole) {
+    for (int id = 0; id < COLUMN_COUNT; id++)
+        if (some->columns[id].is_present != whole->columns[id].is_present)
+            column_free(&whole->columns[id], whole->n_tokens);
+    return some->columns[COLUMN_ENTROPY].is_present ||
+           (document_add_column(some, COLUMN_ENTROPY, 1) && document_add_column(whole, COLUMN_ENTROPY, 1));
 }
 
 /* Whether record_scan is sure of the line of n bytes; *wrong: what it then makes differently, NULL for nothing. */
@@ -107,8 +50,11 @@ static bool scan_agrees(const char **wrong, const char *bytes, size_t n, const r
     line[n] = 0;
     const bool is_sure = record_scan("scan", 1, line, n, wanted, &fast, &scratch);
     if (is_sure)
-        *wrong = record_parse("scan", 1, line, n, &slow, &trouble) ? compare_documents(&fast, &slow, wanted)
-                                                                   : "it should have been refused";
+        *wrong = !record_parse("scan", 1, line, n, &slow, &trouble) ? "it should have been refused"
+                 : !wanted->fields && fast.fields                   ? "fields that are not wanted"
+                                                                    : compare_documents(&fast, &slow, wanted);
+    if (is_sure && !*wrong && (!level_columns(&fast, &slow) || !same_written(&fast, &slow)))
+        *wrong = "another line when a column is set";
     document_free(&fast);
     document_free(&slow);
     buffer_free(&scratch);

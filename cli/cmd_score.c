@@ -362,7 +362,8 @@ static bool take_inputs(score_run *run, const operands *operands, const char *co
 int score_run_command(score_run *run, const operands *operands, int argc, char **argv) {
     trouble trouble = {""};
     int exit_code = EXIT_ERROR;
-    if (!take_inputs(run, operands, argv[0], &trouble) || !check_flags(run, &trouble) || !score_inputs_check(run, &trouble) ||
+    if (!take_inputs(run, operands, argv[0], &trouble) || !check_flags(run, &trouble) ||
+        !score_inputs_check(run, &trouble) ||
         (run->context = open_context((size_t)run->settings.n_threads, &trouble)) == NULL) {
         message_trouble(&trouble);
     } else {

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { PEEK_SIZE = 1 << 16 };
+enum { PEEK_SIZE = 1 << 16, READ_SIZE = 1 << 17 };
 
 struct input {
     char *name;
@@ -132,9 +132,9 @@ static bool make_room(input *input, size_t n_bytes, trouble *trouble) {
 
 /* Adds some bytes to the window, or finds the end. */
 static bool read_more(input *input, trouble *trouble) {
-    if (!make_room(input, PEEK_SIZE, trouble))
+    if (!make_room(input, READ_SIZE, trouble))
         return false;
-    ssize_t n = decoder_read(&input->decoder, &input->source, input->window + input->end, PEEK_SIZE, trouble);
+    ssize_t n = decoder_read(&input->decoder, &input->source, input->window + input->end, READ_SIZE, trouble);
     if (n < 0)
         return false;
     input->end += (size_t)n;

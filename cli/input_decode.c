@@ -126,8 +126,8 @@ static ssize_t read_zstd(decoder *decoder, source *source, void *bytes, size_t n
 }
 
 static ssize_t read_plain(source *source, void *bytes, size_t n_bytes, trouble *trouble) {
-    if (!source_fill(source, 1, trouble))
-        return -1;
+    if (source->start == source->end && !source->at_end)
+        return source_read(source, bytes, n_bytes, trouble);
     size_t n = source->end - source->start;
     if (n > n_bytes)
         n = n_bytes;

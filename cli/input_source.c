@@ -32,11 +32,14 @@ void source_close(source *source) {
     source->chunk = NULL;
 }
 
-static ssize_t read_again(int fd, void *bytes, size_t n_bytes) {
+ssize_t source_read(source *source, void *bytes, size_t n_bytes, trouble *trouble) {
     ssize_t n;
     do
-        n = read(fd, bytes, n_bytes);
+        n = read(source->fd, bytes, n_bytes);
     while (n < 0 && errno == EINTR);
+    if (n < 0)
+        trouble_set(trouble, "cannot read %s: %s", source->name, strerror(errno));
+    source->at_end = n == 0;
     return n;
 }
 
@@ -47,11 +50,10 @@ bool source_fill(source *source, size_t least, trouble *trouble) {
             source->end -= source->start;
             source->start = 0;
         }
-        ssize_t n = read_again(source->fd, source->chunk + source->end, CHUNK_SIZE - source->end);
+        const ssize_t n = source_read(source, source->chunk + source->end, CHUNK_SIZE - source->end, trouble);
         if (n < 0)
-            return trouble_set(trouble, "cannot read %s: %s", source->name, strerror(errno));
+            return false;
         source->end += (size_t)n;
-        source->at_end = n == 0;
     }
     return true;
 }

@@ -24,6 +24,8 @@ bool source_open_fd(source *source, const char *name, int fd, trouble *trouble);
 void source_close(source *source);
 /* Makes the chunk hold at least `least` bytes, or all that is left. */
 bool source_fill(source *source, size_t least, trouble *trouble);
+/* Reads past an empty chunk: up to n_bytes, 0 at the end, -1 for trouble. */
+ssize_t source_read(source *source, void *bytes, size_t n_bytes, trouble *trouble);
 bool source_rewind(source *source, trouble *trouble);
 /* Copies what is left of a pipe to an unlinked temporary file, and reads that one from now on. */
 bool source_spool(source *source, trouble *trouble);

@@ -82,9 +82,7 @@ bool inspect_objects(buffer *text, input *input, trouble *trouble) {
     uint64_t n_documents = 0;
     buffer names = {0};
     json_t *value;
-    while ((status = input_line(input, &line, &n_bytes, trouble)) == 1) {
-        if (record_is_blank(line, n_bytes))
-            continue;
+    while ((status = record_next_line(input, &line, &n_bytes, trouble)) == 1) {
         json_t *fields = json_read_object(input_name(input), input_line_number(input), line, n_bytes, trouble);
         if (!fields)
             break;

@@ -23,7 +23,7 @@ bool container_holds_records(const tensor_file *file);
 container *container_open(tensor_file *file, trouble *trouble);
 void container_close(container *container);
 /* As record_read; a document has no line, and its number as line_number. */
-int container_next(container *container, document *document, trouble *trouble);
+int container_next(container *container, document *document, const record_wanted *wanted, trouble *trouble);
 void container_rewind(container *container);
 
 /* --- Writing --- */

@@ -4,6 +4,8 @@
 
 #include "container.h"
 
+#include <string.h>
+
 #define CONTAINER_FORMAT "entrol-records-1"
 
 /* What is stored: the columns by their column_id, and then of every document: */
@@ -18,6 +20,24 @@ typedef enum container_part {
     PART_WIDTH,   /* .width */
     PART_COUNT
 } container_part;
+
+/* One that is read. */
+struct container {
+    tensor_file *file;
+    const tensor *document_offset;
+    const tensor *parts[STORED_COUNT][PART_COUNT]; /* NULL: not there */
+    size_t widths[STORED_COUNT];
+    size_t n_documents, n_tokens;
+    size_t next;    /* document */
+    size_t n_since; /* tokens that were read since memory was released */
+    buffer scratch; /* its fields */
+};
+
+static inline int64_t container_i64(const tensor *tensor, size_t index) {
+    int64_t value;
+    memcpy(&value, tensor->data + index * sizeof value, sizeof value);
+    return value;
+}
 
 extern const char *const container_endings[PART_COUNT];
 

@@ -3,32 +3,43 @@
 #include "../temporary.h"
 
 #include <errno.h>
-#include <string.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 enum { BLOCK_SIZE = 1 << 16, MAX_ELEMENT = 8 };
 
 bool spool_begin(spool *spool, trouble *trouble) {
-    int fd = temporary_open(trouble);
-    if (fd < 0)
-        return false;
-    spool->file = fdopen(fd, "w+b");
-    if (spool->file)
-        return true;
-    temporary_trouble(trouble);
-    close(fd);
-    return false;
+    char *block = malloc(SPOOL_BLOCK);
+    if (!block)
+        return trouble_set(trouble, "out of memory for a temporary file");
+    const int fd = temporary_open(trouble);
+    if (fd >= 0)
+        *spool = (struct spool){.block = block, .fd = fd};
+    else
+        free(block);
+    return fd >= 0;
 }
 
 void spool_close(spool *spool) {
-    if (spool->file)
-        fclose(spool->file);
+    if (spool->block)
+        close(spool->fd);
+    free(spool->block);
     *spool = (struct spool){0};
 }
 
-bool spool_append(spool *spool, const void *bytes, size_t n_bytes, trouble *trouble) {
+static bool flush(spool *spool, trouble *trouble) {
+    const size_t n = spool->n_block;
+    spool->n_block = 0;
+    return temporary_write(spool->fd, spool->block, n, trouble);
+}
+
+bool spool_append_beyond(spool *spool, const void *bytes, size_t n_bytes, trouble *trouble) {
+    if (!flush(spool, trouble))
+        return false;
+    if (n_bytes <= SPOOL_BLOCK)
+        return spool_append(spool, bytes, n_bytes, trouble);
     spool->n_bytes += n_bytes;
-    return fwrite(bytes, 1, n_bytes, spool->file) == n_bytes || temporary_trouble(trouble);
+    return temporary_write(spool->fd, bytes, n_bytes, trouble);
 }
 
 bool spool_fill(spool *spool, const void *element, size_t size, uint64_t n, trouble *trouble) {
@@ -43,15 +54,34 @@ bool spool_fill(spool *spool, const void *element, size_t size, uint64_t n, trou
 
 /* Back to the start, to be read. */
 static bool rewind_to_read(spool *spool, trouble *trouble) {
-    return (fflush(spool->file) == 0 && fseeko(spool->file, 0, SEEK_SET) == 0) || temporary_trouble(trouble);
+    spool->at = 0;
+    return flush(spool, trouble) && (lseek(spool->fd, 0, SEEK_SET) == 0 || temporary_trouble(trouble));
 }
 
-static bool read_exactly(spool *spool, void *bytes, size_t n_bytes, trouble *trouble) {
-    if (fread(bytes, 1, n_bytes, spool->file) == n_bytes)
-        return true;
-    if (!ferror(spool->file))
+/* The next block. */
+static bool read_block(spool *spool, trouble *trouble) {
+    ssize_t n;
+    do
+        n = read(spool->fd, spool->block, SPOOL_BLOCK);
+    while (n < 0 && errno == EINTR);
+    spool->at = 0;
+    spool->n_block = n > 0 ? (size_t)n : 0;
+    if (n == 0)
         errno = EIO; /* it has become shorter */
-    return trouble_set(trouble, "cannot read a temporary file: %s", strerror(errno));
+    return n > 0 || trouble_set(trouble, "cannot read a temporary file: %s", strerror(errno));
+}
+
+static bool read_exactly(spool *spool, char *bytes, size_t n_bytes, trouble *trouble) {
+    while (n_bytes > 0) {
+        if (spool->at == spool->n_block && !read_block(spool, trouble))
+            return false;
+        const size_t left = spool->n_block - spool->at, n = left < n_bytes ? left : n_bytes;
+        memcpy(bytes, spool->block + spool->at, n);
+        spool->at += n;
+        bytes += n;
+        n_bytes -= n;
+    }
+    return true;
 }
 
 bool spool_widen(spool *spool, size_t size, size_t from, size_t to, const void *pad, trouble *trouble) {

@@ -6,16 +6,30 @@
 #include "../output.h"
 
 #include <stdint.h>
-#include <stdio.h>
+#include <string.h>
+
+enum { SPOOL_BLOCK = 1 << 15 };
 
 typedef struct spool {
-    FILE *file; /* NULL: not begun */
+    char *block;    /* the last bytes, to be written; while it is read: the next. NULL: not begun */
+    size_t n_block; /* in the block */
+    size_t at;      /* while it is read: of them are taken */
+    int fd;
     uint64_t n_bytes;
 } spool;
 
 bool spool_begin(spool *spool, trouble *trouble);
 void spool_close(spool *spool);
-bool spool_append(spool *spool, const void *bytes, size_t n_bytes, trouble *trouble);
+/* What the block has no room for. */
+bool spool_append_beyond(spool *spool, const void *bytes, size_t n_bytes, trouble *trouble);
+static inline bool spool_append(spool *spool, const void *bytes, size_t n_bytes, trouble *trouble) {
+    if (n_bytes > SPOOL_BLOCK - spool->n_block)
+        return spool_append_beyond(spool, bytes, n_bytes, trouble);
+    memcpy(spool->block + spool->n_block, bytes, n_bytes);
+    spool->n_block += n_bytes;
+    spool->n_bytes += n_bytes;
+    return true;
+}
 /* The same element n times. */
 bool spool_fill(spool *spool, const void *element, size_t size, uint64_t n, trouble *trouble);
 /* Rows of `from` elements become rows of `to` >= from: `pad` follows each, or where it is NULL, its last element. */

@@ -61,7 +61,7 @@ static uint64_t rows_so_far(const container_writer *writer, int id) {
 static bool begin_part(container_writer *writer, int id, container_part part, const void *element, uint64_t n,
                        trouble *trouble) {
     spool *spool = &writer->stored[id].parts[part];
-    if (spool->file)
+    if (spool->block)
         return true;
     return spool_begin(spool, trouble) && spool_fill(spool, element, waiting_size(id, part), n, trouble);
 }
@@ -155,7 +155,7 @@ static bool append_rows(container_writer *writer, int id, const column *column, 
             uint8_t is_valid = j < own && column->valid[i * own + j] != 0;
             if (!append_value(writer, id, column, i * own + j, is_valid, trouble))
                 return false;
-            if (stored->parts[PART_VALID].file && !spool_append(&stored->parts[PART_VALID], &is_valid, 1, trouble))
+            if (stored->parts[PART_VALID].block && !spool_append(&stored->parts[PART_VALID], &is_valid, 1, trouble))
                 return false;
         }
     return true;
@@ -166,9 +166,9 @@ static bool append_layout(container_writer *writer, int id, size_t own, bool is_
     stored *stored = &writer->stored[id];
     int64_t width = (int64_t)own;
     uint8_t flag = is_present;
-    if (stored->parts[PART_WIDTH].file && !spool_append(&stored->parts[PART_WIDTH], &width, sizeof width, trouble))
+    if (stored->parts[PART_WIDTH].block && !spool_append(&stored->parts[PART_WIDTH], &width, sizeof width, trouble))
         return false;
-    return !stored->parts[PART_PRESENT].file || spool_append(&stored->parts[PART_PRESENT], &flag, 1, trouble);
+    return !stored->parts[PART_PRESENT].block || spool_append(&stored->parts[PART_PRESENT], &flag, 1, trouble);
 }
 
 static bool has_missing(const column *column, size_t n_rows) {
@@ -349,7 +349,7 @@ static size_t list_entries(container_writer *writer, entry *entries) {
     for (size_t size = sizeof(int64_t); size > 0; size /= 2)
         for (int id = 0; id < STORED_COUNT; id++)
             for (int part = 0; part < PART_COUNT; part++) {
-                if (!writer->stored[id].parts[part].file)
+                if (!writer->stored[id].parts[part].block)
                     continue;
                 entry made = make_entry(writer, id, (container_part)part);
                 if (made.size == size)

@@ -41,10 +41,29 @@ const column_info record_columns[COLUMN_COUNT] = {
     [COLUMN_WEIGHT] = {"weight", COLUMN_REAL, false, false, "the token's weight in a loss"},
 };
 
-column_id record_find_column(const char *name, size_t n_bytes) {
+#define ALL_COLUMNS (COLUMN_BIT(COLUMN_COUNT) - 1)
+const record_wanted record_everything = {.columns = ALL_COLUMNS, .fields = true};
+const record_wanted record_whole_line = {
+    .columns = ALL_COLUMNS, .fields = true, .least = {~ALL_COLUMNS, ~ALL_COLUMNS}}; /* which no document has */
+
+bool record_wants(const record_wanted *wanted, column_id id) {
+    const column_set always = COLUMN_BIT(COLUMN_BYTE_START) | COLUMN_BIT(COLUMN_BYTE_END);
+    return ((wanted->columns | always) & COLUMN_BIT(id)) != 0;
+}
+
+bool record_has_enough(const document *document, const record_wanted *wanted) {
+    column_set has = 0;
     for (int id = 0; id < COLUMN_COUNT; id++)
-        if (strlen(record_columns[id].name) == n_bytes && memcmp(record_columns[id].name, name, n_bytes) == 0)
+        has |= document->columns[id].is_present ? COLUMN_BIT(id) : 0;
+    return (wanted->least[0] & ~has) == 0 || (wanted->least[1] & ~has) == 0;
+}
+
+column_id record_find_column(const char *name, size_t n_bytes) {
+    for (int id = 0; id < COLUMN_COUNT; id++) {
+        const char *known = record_columns[id].name;
+        if (n_bytes > 0 && known[0] == name[0] && strlen(known) == n_bytes && memcmp(known, name, n_bytes) == 0)
             return (column_id)id;
+    }
     return COLUMN_COUNT;
 }
 
@@ -90,6 +109,19 @@ void column_free(column *column, size_t n_tokens) {
     *column = (struct column){0};
 }
 
+void document_clear(document *document) {
+    column columns[COLUMN_COUNT];
+    for (int id = 0; id < COLUMN_COUNT; id++) {
+        if (document->columns[id].strings)
+            column_free(&document->columns[id], document->n_tokens);
+        document->columns[id].is_present = false;
+    }
+    memcpy(columns, document->columns, sizeof columns);
+    memset(document->columns, 0, sizeof document->columns);
+    document_free(document);
+    memcpy(document->columns, columns, sizeof columns);
+}
+
 void document_free(document *document) {
     for (int id = 0; id < COLUMN_COUNT; id++)
         column_free(&document->columns[id], document->n_tokens);
@@ -98,28 +130,42 @@ void document_free(document *document) {
     *document = (struct document){0};
 }
 
+/* Anew; what it held is lost. */
+static bool make_room(column *column, column_type type, size_t n) {
+    column_free(column, 0);
+    column->capacity = n;
+    column->valid = malloc(n);
+    if (type == COLUMN_REAL)
+        column->reals = malloc(n * sizeof *column->reals);
+    else if (type == COLUMN_STRING)
+        column->strings = malloc(n * sizeof *column->strings);
+    else
+        column->integers = malloc(n * sizeof *column->integers);
+    return column->valid && (column->reals || column->integers || column->strings);
+}
+
 bool document_add_column(document *document, column_id id, size_t width) {
     column *column = &document->columns[id];
-    column_free(column, document->n_tokens);
+    const column_type type = record_columns[id].type;
+    if (type == COLUMN_STRING)
+        column_free(column, document->n_tokens);
     if (width > 0 && document->n_tokens > SIZE_MAX / 16 / width)
         return false;
-    size_t n = document->n_tokens * width, room = n > 0 ? n : 1; /* no malloc(0): it may be NULL */
-    void *values = NULL;
-    column->valid = malloc(room);
-    if (record_columns[id].type == COLUMN_REAL)
-        values = column->reals = calloc(room, sizeof *column->reals);
-    else if (record_columns[id].type == COLUMN_STRING)
-        values = column->strings = calloc(room, sizeof *column->strings);
+    const size_t n = document->n_tokens * width, room = n > 0 ? n : 1; /* no malloc(0): it may be NULL */
+    if (room > column->capacity && !make_room(column, type, room)) {
+        column_free(column, 0);
+        return false;
+    }
+    memset(column->valid, 1, room);
+    if (type == COLUMN_REAL)
+        memset(column->reals, 0, room * sizeof *column->reals); /* the bits of 0 */
+    else if (type == COLUMN_STRING)
+        memset(column->strings, 0, room * sizeof *column->strings); /* and of NULL */
     else
-        values = column->integers = calloc(room, sizeof *column->integers);
+        memset(column->integers, 0, room * sizeof *column->integers);
     column->width = width;
     column->is_present = true;
-    if (column->valid && values) {
-        memset(column->valid, 1, room);
-        return true;
-    }
-    column_free(column, document->n_tokens);
-    return false;
+    return true;
 }
 
 void document_set_real(document *document, column_id id, size_t slot, double value) {
@@ -188,6 +234,13 @@ static bool find_value(derived_value *found, const char *by) {
         }
     *found = (derived_value){by, record_find_column(by, strlen(by)), COLUMN_COUNT, 1, 0};
     return found->first < COLUMN_COUNT;
+}
+
+column_set record_columns_of(const char *by) {
+    derived_value found;
+    if (strcmp(by, POSITION) == 0 || !find_value(&found, by))
+        return 0;
+    return COLUMN_BIT(found.first) | (found.second < COLUMN_COUNT ? COLUMN_BIT(found.second) : 0);
 }
 
 bool document_has_values_of(const char *by) {

@@ -75,21 +75,36 @@ bool record_is_measured(const json_t *fields);
  * distribution. */
 bool record_can_score_recorded(column_id id);
 
+/* Several columns: bits. */
+typedef uint64_t column_set;
+#define COLUMN_BIT(id) ((column_set)1 << (id))
+
 /* One column of one document. Exactly one of the arrays is set, n_tokens * width long. */
 typedef struct column {
     bool is_present;
-    size_t width; /* 1 unless is_list */
+    size_t width;    /* 1 unless is_list */
+    size_t capacity; /* values there is room for, also while it is not present: the next document may need it */
     float *reals;
     int64_t *integers; /* INTEGER, FLAG */
     char **strings;
     uint8_t *valid; /* one byte a value; 0 where the file says null */
 } column;
 
+/* Where the members of a line stand that are called like columns. */
+typedef struct record_places {
+    bool are_known;
+    bool is_empty; /* the object has no member at all */
+    struct {
+        size_t start, end; /* of the value; 0: there is none */
+    } values[COLUMN_COUNT];
+    size_t close; /* the brace */
+} record_places;
+
 /* One document: its columns, and everything else its line holds. */
 typedef struct document {
     size_t n_tokens;
     column columns[COLUMN_COUNT];
-    json_t *fields;   /* the whole line as an object, columns included, in its order; without them where no line is */
+    json_t *fields;   /* the whole line as an object in its order, but for columns; NULL: not wanted */
     const char *name; /* of the file, for messages; not owned */
     const char *id;   /* as text: the "id" field, else "document N" with N the line number; owned */
     const char *text; /* the "text" field; NULL if absent; owned by fields */
@@ -101,8 +116,21 @@ typedef struct document {
      * which the fields do not have. NULL: none. Not owned. */
     const double *probs;
     size_t n_models, n_classes;
-    bool has_models; /* probs is an array of arrays */
+    bool has_models;      /* probs is an array of arrays */
+    record_places places; /* in the line */
 } document;
+
+/* What is wanted of documents; the rest of a line is checked all the same. */
+typedef struct record_wanted {
+    column_set columns;  /* those of them that the document has */
+    bool fields;         /* what is no column */
+    bool is_written;     /* as its line stands: where there is no line, all is wanted */
+    column_set least[2]; /* where a document has neither all of these nor all of those, it is read whole */
+} record_wanted;
+
+extern const record_wanted record_everything;
+/* The same, and columns among the fields, too: slow. */
+extern const record_wanted record_whole_line;
 
 /* Reads the next line (records.h reads any container): 1, 0 at the end, -1 for trouble that names file, line and
  * column. Checks that every column is an array of the same length and type, that byte offsets are in order, and where
@@ -112,6 +140,8 @@ int record_read(input *input, document *document, trouble *trouble);
 bool record_parse(const char *name, uint64_t line_number, const char *line, size_t n_bytes, document *document,
                   trouble *trouble);
 void document_free(document *document);
+/* The same, but the memory of its columns stays for the next document. */
+void document_clear(document *document);
 
 /* One value of a column, if the document has it; a real NaN, or what does not exist, is missing. */
 void document_set_real(document *document, column_id id, size_t slot, double value);
@@ -128,6 +158,8 @@ bool document_add_column(document *document, column_id id, size_t width);
 bool document_has_values_of(const char *by);
 /* The names of what follows from columns; NULL beyond the last. */
 const char *document_derived_name(size_t index);
+/* The columns that these values are made of; none for a name without any. */
+column_set record_columns_of(const char *by);
 /* Whether this document has what it takes. */
 bool document_has(const document *document, const char *by);
 
@@ -137,7 +169,8 @@ bool document_values(const document *document, const char *by, float **values, u
 /* Gives the fields what stands beside them: the member "probs". False when memory is out. */
 bool document_fill_fields(document *document);
 
-/* Whether a member of the fields is written as it is: not if it is a column, or stands in the way of one. */
+/* Whether a member of the fields is written as it is: not if it is a column, which fields may hold, or stands in the
+ * way of one. */
 bool record_keeps_field(const document *document, const char *key, const json_t *value);
 
 /* Appends the document's line, with its newline: first the fields that are not columns, in their order (taken from

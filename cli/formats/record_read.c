@@ -22,17 +22,17 @@ static bool report(const place *place, size_t token, const char *expected, const
                        json_kind(found));
 }
 
-/* A number that is written as a string because JSON has no such number. */
-static bool special_real(const char *text, double *value) {
-    if (strcmp(text, "NaN") == 0)
-        *value = NAN;
-    else if (strcmp(text, "Infinity") == 0)
-        *value = INFINITY;
-    else if (strcmp(text, "-Infinity") == 0)
-        *value = -INFINITY;
-    else
-        return false;
-    return true;
+bool record_special_real(const char *text, size_t n_bytes, float *value) {
+    static const struct {
+        const char *text;
+        float value;
+    } special[] = {{"NaN", NAN}, {"Infinity", INFINITY}, {"-Infinity", -INFINITY}};
+    for (size_t i = 0; i < sizeof special / sizeof special[0]; i++)
+        if (n_bytes == strlen(special[i].text) && memcmp(text, special[i].text, n_bytes) == 0) {
+            *value = special[i].value;
+            return true;
+        }
+    return false;
 }
 
 bool record_narrow(double number, float *value) {
@@ -43,13 +43,9 @@ bool record_narrow(double number, float *value) {
 }
 
 static bool read_real(const json_t *item, float *value) {
-    double special;
-    if (!json_is_string(item))
-        return json_is_number(item) && record_narrow(json_number_value(item), value);
-    if (!special_real(json_string_value(item), &special))
-        return false;
-    *value = (float)special;
-    return true;
+    if (json_is_string(item))
+        return record_special_real(json_string_value(item), json_string_length(item), value);
+    return json_is_number(item) && record_narrow(json_number_value(item), value);
 }
 
 static bool read_integer(const json_t *item, int64_t *value) {
@@ -160,12 +156,13 @@ static bool read_columns(place *place, document *document) {
     return true;
 }
 
-bool record_check_offsets(const char *name, const document *document, trouble *trouble) {
+bool record_check_offsets(const char *name, const document *document, bool has_text, size_t text_size,
+                          trouble *trouble) {
     const column *start = &document->columns[COLUMN_BYTE_START], *end = &document->columns[COLUMN_BYTE_END];
     if (!start->is_present || !end->is_present)
         return true;
     int64_t last_start = 0, last_end = 0;
-    int64_t limit = document->text ? (int64_t)document->text_size : INT64_MAX;
+    const int64_t limit = has_text ? (int64_t)text_size : INT64_MAX;
     for (size_t i = 0; i < document->n_tokens; i++) {
         if (!start->valid[i] || !end->valid[i])
             continue;
@@ -207,7 +204,7 @@ bool record_take_fields(const char *name, document *document, json_t *fields, tr
 bool record_parse(const char *name, uint64_t line_number, const char *line, size_t n_bytes, document *document,
                   trouble *trouble) {
     place place = {name, line_number, COLUMN_COUNT, trouble};
-    document_free(document);
+    document_clear(document);
     document->line = line;
     document->line_size = n_bytes;
     document->line_number = line_number;
@@ -221,23 +218,25 @@ bool record_parse(const char *name, uint64_t line_number, const char *line, size
                            "%s:1: expected token records, one JSON object a line, found one over several lines", name);
     json_t *fields = json_read_object(name, line_number, line, n_bytes, trouble);
     return fields && record_take_fields(name, document, fields, trouble) && read_columns(&place, document) &&
-           record_check_offsets(name, document, trouble);
+           record_check_offsets(name, document, document->text != NULL, document->text_size, trouble);
 }
 
-bool record_is_blank(const char *line, size_t n_bytes) {
-    return strspn(line, " \t\r") == n_bytes;
+int record_next_line(input *input, const char **line, size_t *n_bytes, trouble *trouble) {
+    int more;
+    do
+        more = input_line(input, line, n_bytes, trouble);
+    while (more == 1 && strspn(*line, " \t\r") == *n_bytes); /* a blank line between documents */
+    return more < 0 ? -1 : more;
 }
 
 int record_read(input *input, document *document, trouble *trouble) {
     const char *line;
     size_t n_bytes;
-    do {
-        int status = input_line(input, &line, &n_bytes, trouble);
-        if (status <= 0) {
-            document_free(document);
-            return status < 0 ? -1 : 0;
-        }
-    } while (record_is_blank(line, n_bytes));
+    const int more = record_next_line(input, &line, &n_bytes, trouble);
+    if (more != 1) {
+        document_free(document);
+        return more;
+    }
     bool ok = record_parse(input_name(input), input_line_number(input), line, n_bytes, document, trouble);
     return ok ? 1 : -1;
 }

@@ -3,7 +3,6 @@
 #include "record_parts.h"
 #include "../json_text.h"
 
-#include <inttypes.h>
 #include <string.h>
 
 static void append_value(buffer *buffer, const column *column, column_type type, size_t slot) {
@@ -12,17 +11,40 @@ static void append_value(buffer *buffer, const column *column, column_type type,
     else if (type == COLUMN_REAL)
         buffer_append_float(buffer, column->reals[slot]);
     else if (type == COLUMN_INTEGER)
-        buffer_append_format(buffer, "%" PRId64, column->integers[slot]);
-    else if (type == COLUMN_FLAG)
-        buffer_append_string(buffer, column->integers[slot] ? "true" : "false");
+        buffer_append_integer(buffer, column->integers[slot]);
     else
         buffer_append_json_string(buffer, column->strings[slot], strlen(column->strings[slot]));
+}
+
+/* All of a column of flags: they are many where select writes them. */
+static void append_flags(buffer *buffer, const column *column, size_t n) {
+    enum { ROOM = 8 };
+    static const struct {
+        char text[ROOM];
+        size_t n;
+    } words[] = {{"false,", 6}, {"true,", 5}, {"null,", 5}};
+    char *at = n < SIZE_MAX / ROOM ? buffer_reserve(buffer, n * 6 + ROOM) : NULL;
+    if (!at) {
+        buffer->failed = true;
+        return;
+    }
+    char *const start = at;
+    for (size_t i = 0; i < n; i++) {
+        const size_t word = column->valid[i] ? column->integers[i] != 0 : 2;
+        memcpy(at, words[word].text, ROOM); /* more than it has: a copy of fixed length */
+        at += words[word].n;
+    }
+    at -= n > 0; /* the last comma */
+    *at = 0;
+    buffer->size += (size_t)(at - start);
 }
 
 /* "[v, v, ...]" of n slots from `first` on. */
 static void append_slots(buffer *buffer, const column *column, column_type type, size_t first, size_t n) {
     buffer_append(buffer, "[", 1);
-    for (size_t i = 0; i < n; i++) {
+    if (type == COLUMN_FLAG)
+        append_flags(buffer, column, n);
+    for (size_t i = 0; type != COLUMN_FLAG && i < n; i++) {
         if (i > 0)
             buffer_append(buffer, ",", 1);
         append_value(buffer, column, type, first + i);
@@ -175,18 +197,40 @@ static bool find_member(const char *line, size_t n, const char *name, size_t *st
     }
 }
 
-/* Appends the line with a column added or replaced, without its newline. */
-static void write_with(buffer *buffer, const document *document, const char *line, size_t n_bytes, column_id id) {
-    size_t start, end;
-    bool is_empty;
-    bool found = find_member(line, n_bytes, record_columns[id].name, &start, &end, &is_empty);
-    buffer_append(buffer, line, start);
-    if (!found) {
-        const char *separator = is_empty ? "" : ", ";
-        append_name(buffer, &separator, record_columns[id].name);
+/* Where a column belongs in the line. */
+typedef struct edit {
+    column_id id;
+    size_t start, end; /* in place of these bytes; none of them: it is added */
+    bool is_first;     /* member of the object */
+} edit;
+
+static edit find_edit(const document *document, column_id id) {
+    const record_places *places = &document->places;
+    edit edit = {.id = id};
+    if (!places->are_known)
+        find_member(document->line, document->line_size, record_columns[id].name, &edit.start, &edit.end,
+                    &edit.is_first);
+    else if (places->values[id].start > 0)
+        edit = (struct edit){id, places->values[id].start, places->values[id].end, false};
+    else
+        edit = (struct edit){id, places->close, places->close, places->is_empty};
+    return edit;
+}
+
+/* Edits that begin where no earlier one ends, into the line. */
+static void write_edited(buffer *buffer, const document *document, const edit *edits, size_t n) {
+    size_t at = 0;
+    for (size_t i = 0; i < n; i++) {
+        const edit *edit = &edits[i];
+        const char *separator = i == 0 && edit->is_first ? "" : ", ";
+        buffer_append(buffer, document->line + at, edit->start - at);
+        if (edit->start == edit->end)
+            append_name(buffer, &separator, record_columns[edit->id].name);
+        append_array(buffer, document, edit->id);
+        at = edit->end;
     }
-    append_array(buffer, document, id);
-    buffer_append(buffer, line + end, n_bytes - end);
+    buffer_append(buffer, document->line + at, document->line_size - at);
+    buffer_append(buffer, "\n", 1);
 }
 
 void record_write_with_column(buffer *buffer, const document *document, column_id id) {
@@ -194,21 +238,16 @@ void record_write_with_column(buffer *buffer, const document *document, column_i
         record_write(buffer, document);
         return;
     }
-    write_with(buffer, document, document->line, document->line_size, id);
-    buffer_append(buffer, "\n", 1);
+    const edit edit = find_edit(document, id);
+    write_edited(buffer, document, &edit, 1);
 }
 
 void record_write_with_columns(buffer *buffer, const document *document, column_id first, column_id second) {
-    struct buffer once = {0};
     if (!document->line) {
         record_write(buffer, document);
         return;
     }
-    write_with(&once, document, document->line, document->line_size, first);
-    if (once.failed)
-        buffer->failed = true;
-    else
-        write_with(buffer, document, once.data, once.size, second);
-    buffer_append(buffer, "\n", 1);
-    buffer_free(&once);
+    const edit a = find_edit(document, first), b = find_edit(document, second);
+    const bool in_order = a.start <= b.start;
+    write_edited(buffer, document, (const edit[]){in_order ? a : b, in_order ? b : a}, 2);
 }

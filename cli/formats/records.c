@@ -3,6 +3,7 @@
 #include "class_rows.h"
 #include "container.h"
 #include "record_parts.h"
+#include "record_scan.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +16,8 @@ struct records {
     class_rows *rows;     /* NULL: lines */
     bool has_lines;       /* one was read */
     document document;    /* of records_next_line */
-    buffer line;
+    buffer line;          /* of records_next_line */
+    buffer scratch;       /* of record_scan */
 };
 
 static records *records_new(const char *name, trouble *trouble) {
@@ -34,6 +36,7 @@ void records_close(records *records) {
         return;
     document_free(&records->document);
     buffer_free(&records->line);
+    buffer_free(&records->scratch);
     container_close(records->container);
     class_rows_close(records->rows);
     if (records->owns_input)
@@ -117,11 +120,32 @@ static int note_line(records *records, int more, trouble *trouble) {
     return -1;
 }
 
-int records_next(records *records, document *document, trouble *trouble) {
+static int next_of_lines(records *records, document *document, const record_wanted *wanted, trouble *trouble) {
+    const char *line;
+    size_t n_bytes;
+    const int more = note_line(records, record_next_line(records->input, &line, &n_bytes, trouble), trouble);
+    if (more != 1) {
+        document_free(document);
+        return more;
+    }
+    const char *name = input_name(records->input);
+    const uint64_t number = input_line_number(records->input);
+    return record_scan(name, number, line, n_bytes, wanted, document, &records->scratch) ||
+                   record_parse(name, number, line, n_bytes, document, trouble)
+               ? 1
+               : -1;
+}
+
+int records_next_wanted(records *records, document *document, const record_wanted *wanted, trouble *trouble) {
     if (records->rows)
         return class_rows_next(records->rows, document, trouble);
-    return records->container ? container_next(records->container, document, trouble)
-                              : note_line(records, record_read(records->input, document, trouble), trouble);
+    if (records->container)
+        return container_next(records->container, document, wanted, trouble);
+    return next_of_lines(records, document, wanted, trouble);
+}
+
+int records_next(records *records, document *document, trouble *trouble) {
+    return records_next_wanted(records, document, &record_everything, trouble);
 }
 
 static int next_as_line(records *records, trouble *trouble) {
@@ -137,17 +161,13 @@ static int next_as_line(records *records, trouble *trouble) {
 }
 
 int records_next_line(records *records, const char **line, size_t *n_bytes, trouble *trouble) {
-    int more;
     if (records->container || records->rows) {
-        more = next_as_line(records, trouble);
+        const int more = next_as_line(records, trouble);
         *line = records->line.data;
         *n_bytes = more == 1 ? records->line.size - 1 : 0;
         return more;
     }
-    do
-        more = input_line(records->input, line, n_bytes, trouble);
-    while (more == 1 && record_is_blank(*line, *n_bytes));
-    return note_line(records, more < 0 ? -1 : more, trouble);
+    return note_line(records, record_next_line(records->input, line, n_bytes, trouble), trouble);
 }
 
 bool records_rewind(records *records, trouble *trouble) {

@@ -25,9 +25,10 @@ const char *records_name(const records *records);
 bool records_are_flat(const records *records);
 
 /* The next document: 1, 0 at the end, -1 for trouble, which a file without a line is too. As record_read says; in a
- * container line_number counts documents, and `fields` are "id", "text" and the others, in this order, without the
- * columns. */
+ * container line_number counts documents, and `fields` are "id", "text" and the others, in this order. */
 int records_next(records *records, document *document, trouble *trouble);
+/* The same with at least what is wanted of it, which is faster; checked as a whole. */
+int records_next_wanted(records *records, document *document, const record_wanted *wanted, trouble *trouble);
 /* The next document as a line without its newline: as it stands where it is one, else as record_write would. */
 int records_next_line(records *records, const char **line, size_t *n_bytes, trouble *trouble);
 /* Back to the start; where the input is one that input_open_twice opened. */

@@ -1,10 +1,11 @@
 /* Opening, telling apart and closing files of arrays. */
 #include "tensor.h"
 
-#include <stdio.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 static const struct {
     const char *name;
@@ -139,6 +140,11 @@ tensor_file *tensors_open_input(input *input, trouble *trouble) {
         return made;
     tensors_close(made);
     return NULL;
+}
+
+void tensors_release(const tensor_file *file) {
+    if (file->file.mapping)
+        (void)madvise(file->file.mapping, file->file.n_bytes, MADV_DONTNEED); /* advice: to fail is no harm */
 }
 
 tensor_file *tensors_open(const char *path, trouble *trouble) {

@@ -58,6 +58,9 @@ tensor_file *tensors_open_input(input *input, trouble *trouble);
 tensor_file *tensors_open_memory(const char *name, const void *bytes, size_t n_bytes, trouble *trouble);
 void tensors_close(tensor_file *file);
 
+/* Gives back the memory of the mapping: what is read again is mapped again. */
+void tensors_release(const tensor_file *file);
+
 /* One element of a floating-point array. */
 double tensor_real(const tensor *tensor, size_t index);
 

@@ -125,7 +125,8 @@ static bool one_document(score_run *run, int index, text_document *text, trouble
     run->input_bytes_done += n_bytes;
     if (text->recorded != NULL && run->companion != NULL)
         return trouble_set(trouble,
-                           "%s:%" PRIu64 ": expected texts or logits, found recorded log-probabilities: a model cannot be "
+                           "%s:%" PRIu64
+                           ": expected texts or logits, found recorded log-probabilities: a model cannot be "
                            "compared with the most probable tokens of another",
                            score_input_name(path), text->line_number);
     if (text->recorded != NULL)

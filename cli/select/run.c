@@ -38,14 +38,14 @@ typedef struct select_run {
 /* What to do with each document; false for trouble. */
 typedef bool (*visit)(select_run *run, records *records, document *document, trouble *trouble);
 
-static bool each_document(select_run *run, visit visit, trouble *trouble) {
+static bool each_document(select_run *run, visit visit, const record_wanted *wanted, trouble *trouble) {
     document document = {0};
     bool ok = true;
     for (int i = run->inputs->first; ok && i < run->inputs->end; i++) {
         int more = 0;
         records *records = select_inputs_records(run->inputs, i, trouble);
         ok = records != NULL;
-        while (ok && (more = records_next(records, &document, trouble)) == 1)
+        while (ok && (more = records_next_wanted(records, &document, wanted, trouble)) == 1)
             ok = visit(run, records, &document, trouble);
         ok = ok && more == 0;
         document_free(&document);
@@ -192,9 +192,10 @@ static bool can_copy_lines(const select_run *run) {
 static bool write_samples(select_run *run, trouble *trouble) {
     const char *emit = run->settings->emit;
     bool as_they_are = strcmp(emit, "records") == 0 || strcmp(emit, "samples") == 0;
-    bool ok = !as_they_are || run->settings->explain ? each_document(run, write_sample, trouble)
+    const record_wanted wanted = select_wanted_output(run->settings, run->emitter.container != NULL);
+    bool ok = !as_they_are || run->settings->explain ? each_document(run, write_sample, &wanted, trouble)
               : can_copy_lines(run)                  ? write_lines(run, trouble)
-                                                     : each_document(run, copy_document, trouble);
+                                                     : each_document(run, copy_document, &wanted, trouble);
     run->n_documents_kept = run->tally.n_kept;
     return ok;
 }
@@ -217,9 +218,9 @@ static bool preview(select_run *run, trouble *trouble) {
     return ok;
 }
 
-static bool gather_all(select_run *run, trouble *trouble) {
+static bool gather_all(select_run *run, const record_wanted *wanted, trouble *trouble) {
     return select_scopes_add(&run->scopes, run->settings->group == NULL, run->settings, trouble) &&
-           each_document(run, gather, trouble) && select_gatherer_finish(&run->gatherer, trouble);
+           each_document(run, gather, wanted, trouble) && select_gatherer_finish(&run->gatherer, trouble);
 }
 
 static bool decide_all(select_run *run, trouble *trouble) {
@@ -231,9 +232,12 @@ static bool decide_all(select_run *run, trouble *trouble) {
 
 static bool choose(select_run *run, trouble *trouble) {
     const select_settings *settings = run->settings;
+    const bool is_container = run->emitter.container != NULL;
+    const record_wanted values = select_wanted_values(settings), output = select_wanted_output(settings, is_container);
+    const record_wanted both = select_wanted_both(settings, is_container);
     if (settings->each_document)
-        return each_document(run, select_document, trouble) && select_gatherer_finish(&run->gatherer, trouble);
-    if (!ranks_agree(gather_all(run, trouble), trouble) ||
+        return each_document(run, select_document, &both, trouble) && select_gatherer_finish(&run->gatherer, trouble);
+    if (!ranks_agree(gather_all(run, &values, trouble), trouble) ||
         (ranks_size() > 1 && !select_share_scope(&run->scopes.items[0], trouble)))
         return false;
     if (settings->preview)
@@ -242,7 +246,7 @@ static bool choose(select_run *run, trouble *trouble) {
         return false;
     if (ranks_rank() == 0)
         progress_begin(&run->progress, run->progress.unit, run->n_values);
-    if (!(settings->of_samples ? write_samples(run, trouble) : each_document(run, write_tokens, trouble)))
+    if (!(settings->of_samples ? write_samples(run, trouble) : each_document(run, write_tokens, &output, trouble)))
         return false;
     return run->n_decided == run->n_values || trouble_set(trouble, "an input has changed while it was being read");
 }

@@ -80,6 +80,11 @@ bool select_inputs_hash(select_inputs *inputs, trouble *trouble);
 void select_inputs_leave(select_inputs *inputs, int index);
 void select_inputs_end(select_inputs *inputs);
 
+/* What is wanted of each document: for the values, for the output, and for both where it is read once. */
+record_wanted select_wanted_values(const select_settings *settings);
+record_wanted select_wanted_output(const select_settings *settings, bool is_container);
+record_wanted select_wanted_both(const select_settings *settings, bool is_container);
+
 /* --- Values: what the rule looks at --- */
 
 /* Values of a block: what is in memory at once, where there are more they are spooled. */

@@ -506,7 +506,8 @@ class Models(CompareCase):
         line = {"choices": [{"text": "a", "logprobs": {"tokens": ["a"], "token_logprobs": [-0.5], "text_offset": [0],
                                                        "top_logprobs": [{"a": -0.5, "b": -1.5}]}}]}
         path = self.write("log.jsonl", json.dumps(line) + "\n")
-        self.refused("-m", MODEL, "--reference", MODEL, path, says=["log.jsonl:1", "recorded log-probabilities"])
+        self.refused("-m", self.model("a.gguf"), "--reference", self.model("b.gguf", "--seed", "2"), path,
+                     says=["log.jsonl:1", "recorded log-probabilities"])
 
     def test_bad_lines(self):
         a, b, _ = self.models()

@@ -1,7 +1,7 @@
 /* Records in a container: the input is a header without its length, a newline, and the data. */
 #include "fuzz.h"
 
-#include "formats/records.h"
+#include "wanted_agrees.h"
 
 /* What is read can be written as a line, and that reads the same again. */
 static void check_line(const document *document) {
@@ -37,6 +37,25 @@ static void read_all(const uint8_t *data, size_t size) {
     free(copy);
 }
 
+static void read_some(const uint8_t *data, size_t size) {
+    const record_wanted wanted[] = {{.columns = COLUMN_BIT(COLUMN_ENTROPY)}, {.columns = 0, .is_written = true}};
+    for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++) {
+        trouble trouble = {""};
+        const char *wrong = NULL;
+        records *both[2] = {NULL, NULL};
+        for (int j = 0; j < 2; j++) {
+            tensor_file *file = tensors_open_memory("fuzz", data, size, &trouble);
+            both[j] = file ? records_open_tensors(file, &trouble) : NULL;
+        }
+        fuzz_require(!both[0] == !both[1]);
+        if (both[0])
+            wanted_agrees(&wrong, both[0], both[1], &wanted[i]);
+        fuzz_require(!wrong);
+        records_close(both[0]);
+        records_close(both[1]);
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     const uint8_t *newline = size > 0 ? memchr(data, '\n', size) : NULL;
     uint64_t header = newline ? (uint64_t)(newline - data) : size;
@@ -50,6 +69,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         size--;
     }
     read_all(file, size + 8);
+    read_some(file, size + 8);
     free(file);
     return 0;
 }

@@ -116,7 +116,8 @@ static size_t bytes_of[MOST_RANKS + 1]; /* exchanged by so many ranks */
 static void check_team(size_t size, size_t n, int kind) {
     float *values = malloc((n + 1) * sizeof *values);
     uint8_t *valid = malloc(n + 1), *keep = malloc(n + 1), *alone = malloc(n + 1);
-    static const char *const rules[] = {"high:20%", "low:100", "high:77", "p10..p90", "..0.5", "high:0", "low:9999999", "high:=30%"};
+    static const char *const rules[] = {"high:20%", "low:100", "high:77",     "p10..p90",
+                                        "..0.5",    "high:0",  "low:9999999", "high:=30%"};
     team team = {.fails_at = 0};
     part parts[MOST_RANKS], like = {.values = values, .valid = valid, .keep = keep};
     entrol_context *own;

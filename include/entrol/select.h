@@ -11,9 +11,9 @@ extern "C" {
 /* The forms of a rule, as people write them:
  *   low:80%    high:20%    the share with the lowest or highest values: everything at or beyond the
  *                          linearly interpolated quantile, so equal values are kept or dropped together
- *   low:1000   high:1000   exactly that many (or all, if there are fewer); of equal values the earlier (or, with a tie_seed, a draw)
- *   low:=80%   high:=20%   exactly so many of n values: int(n * share + 0.9999), at least one, as the code of the 80/20
- *                          paper (arXiv 2506.01939) has it; of equal values the earlier
+ *   low:1000   high:1000   exactly that many (or all, if there are fewer); of equal values the earlier (or, with a
+ * tie_seed, a draw) low:=80%   high:=20%   exactly so many of n values: int(n * share + 0.9999), at least one, as the
+ * code of the 80/20 paper (arXiv 2506.01939) has it; of equal values the earlier
  *   ..2.5  2.5..  1..2     values up to, from, or between the numbers, ends included (an end is rounded to f32 as
  *                          the values are, so that ..0.1 holds the value that prints as 0.1)
  *   p5..p95  ..p95  p5..   the same with percentiles for ends */

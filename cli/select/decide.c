@@ -206,6 +206,7 @@ static void take_decisions(select_decision *decision, const entrol_selection *se
         decision->keep[i] = decision->valid[i] != 0 && decision->keep[i] == 0;
         n_kept += decision->keep[i];
     }
+    decision->n_kept += n_kept;
     decision->tally->n_kept += n_kept;
     decision->tally->n_ties += selection->n_ties;
 }
@@ -236,6 +237,7 @@ static void decide_between(select_decision *decision) {
         decision->keep[i] = verdict == 1 || (verdict == 2 && keeps_undecided);
         tally->n_undecided += verdict == 2;
         tally->n_kept += decision->keep[i];
+        decision->n_kept += decision->keep[i];
     }
 }
 

@@ -311,6 +311,8 @@ static bool write_manifest(const select_run *run, int argc, char **argv, trouble
     json_t *manifest = manifest_new(argc, argv);
     select_summary_json(manifest, run->settings, &run->outcome);
     json_object_set_new(manifest, "inputs", inputs);
+    if (run->settings->group != NULL)
+        json_object_set_new(manifest, "groups", select_scopes_json(&run->scopes, &run->gatherer));
     json_t *references = select_references_json(run->references, trouble);
     if (references != NULL)
         json_object_set_new(manifest, "references", references);
@@ -348,6 +350,8 @@ static void close_all(select_run *run) {
 static int exit_code_of(const select_run *run) {
     if (ranks_rank() == 0 && !run->settings->preview)
         select_summary_print(run->settings, &run->outcome);
+    if (run->settings->group != NULL && !run->settings->preview)
+        select_scopes_print(&run->scopes, &run->gatherer);
     return run->outcome.tally.n_kept > 0 ? EXIT_DONE : EXIT_NOTHING_SELECTED;
 }
 

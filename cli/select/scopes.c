@@ -2,10 +2,12 @@
  * document's in turn. */
 #include "select.h"
 
+#include "../json_text.h"
 #include "../score/score.h"
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 /* --- Values --- */
@@ -103,6 +105,52 @@ select_decision *select_scopes_decision(select_scopes *scopes, uint64_t document
     const size_t scope = scopes->of != NULL ? scopes->of[document] : 0;
     return scope < scopes->n_begun ? &scopes->decisions[scope] : NULL;
 }
+
+/* --- What came of each group --- */
+
+/* More are in the manifest alone. */
+enum { MOST_PRINTED = 20 };
+
+static void print_end(const select_settings *settings, const char *words, double end) {
+    if (isfinite(end))
+        fprintf(stderr, ", %s %.6g%s", words, select_in_unit(settings, end), select_unit(settings));
+}
+
+void select_scopes_print(const select_scopes *scopes, const select_gatherer *gatherer) {
+    if (scopes->n_begun > MOST_PRINTED)
+        return;
+    for (size_t i = 0; i < scopes->n_begun; i++) {
+        const select_decision *decision = &scopes->decisions[i];
+        fprintf(stderr, "%-12s", "group");
+        for (const char *name = select_group_name(gatherer, i); *name != '\0'; name++) /* does not move the cursor */
+            fputc((unsigned char)*name < ' ' || *name == 127 ? '?' : *name, stderr);
+        fprintf(stderr, ": %" PRIu64 " with a value, %" PRIu64 " kept", decision->bounds[0].n_valid, decision->n_kept);
+        print_end(gatherer->settings, "at least", decision->bounds[0].low);
+        print_end(gatherer->settings, "at most", decision->bounds[1].high);
+        fputc('\n', stderr);
+    }
+}
+
+static json_t *end_json(double end) {
+    return isfinite(end) ? json_real(end) : json_null();
+}
+
+json_t *select_scopes_json(const select_scopes *scopes, const select_gatherer *gatherer) {
+    json_t *list = json_array();
+    for (size_t i = 0; i < scopes->n_begun; i++) {
+        const select_decision *decision = &scopes->decisions[i];
+        json_t *group = json_object();
+        json_object_set_new(group, "name", json_string_of(select_group_name(gatherer, i)));
+        json_object_set_new(group, "valid", json_integer((json_int_t)decision->bounds[0].n_valid));
+        json_object_set_new(group, "kept", json_integer((json_int_t)decision->n_kept));
+        json_object_set_new(group, "low", end_json(decision->bounds[0].low));
+        json_object_set_new(group, "high", end_json(decision->bounds[1].high));
+        json_array_append_new(list, group);
+    }
+    return list;
+}
+
+/* --- The end --- */
 
 static void end_decisions(select_scopes *scopes) {
     for (size_t i = 0; i < scopes->n_begun; i++)

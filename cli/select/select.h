@@ -268,6 +268,7 @@ typedef struct select_decision {
     const select_settings *settings;
     const select_scope *scope;
     select_tally *tally;     /* n_kept and n_ties grow as decisions are told */
+    uint64_t n_kept;         /* of this scope, likewise */
     entrol_bounds bounds[2]; /* of the values, of their upper ends */
     double range[2];         /* of the weighting: its ends */
     /* Where values have bounds: whether all are kept, and what a value is kept above, or below, whatever the others
@@ -318,6 +319,9 @@ bool select_scopes_decide(select_scopes *scopes, select_tally *tally, entrol_con
 /* The decision on a document of the second reading; NULL if there was none of that number. */
 select_decision *select_scopes_decision(select_scopes *scopes, uint64_t document);
 /* Ends the decisions; the scopes are empty, for the next document. */
+/* What came of each group: lines of the summary where they are few, and a list for the manifest. */
+void select_scopes_print(const select_scopes *scopes, const select_gatherer *gatherer);
+json_t *select_scopes_json(const select_scopes *scopes, const select_gatherer *gatherer);
 void select_scopes_clear(select_scopes *scopes);
 void select_scopes_free(select_scopes *scopes);
 

@@ -347,7 +347,19 @@ class Groups(Files):
             values = [v for e in documents if e["source"] is d["source"] for v in e["entropy"]]
             expected.append([v <= quantile(values, 0.3) for v in d["entropy"]])
         self.assertEqual(self.keeps("--keep=low:30%", "--scope=group:source", path), expected)
-        self.assertIn(b"group by group", self.select("--keep=low:30%", "--scope=group:source", path).stderr)
+        out = self.path("out.jsonl")
+        said = self.select("--keep=low:30%", "--scope=group:source", "--unit=nats", "-o", out, path).stderr.decode()
+        self.assertIn("group by group", said)
+        with open(out + ".manifest.json", encoding="utf-8") as file:
+            groups = {g["name"]: g for g in json.load(file)["groups"]}
+        for name in ("a", "b", 7, True):
+            values = [v for e in documents if e["source"] is name for v in e["entropy"]]
+            text, threshold = json.dumps(name).strip('"'), quantile(values, 0.3)
+            kept = sum(v <= threshold for v in values)
+            self.assertIn(f"group       {text}: {len(values)} with a value, {kept} kept, at most {threshold:.6g} nats\n", said)
+            self.assertEqual(groups[text], {"name": text, "valid": len(values), "kept": kept, "low": None,
+                                            "high": groups[text]["high"]})
+            self.assertAlmostEqual(groups[text]["high"], threshold, places=12)
 
     def test_a_missing_group(self):
         path = self.write("in.jsonl", [{"source": "a", "entropy": [1.0]}, {"source": None, "entropy": [1.0]}])

@@ -48,8 +48,7 @@ static bool real_of_number(double *value, const json_number *number, const char 
     return tail == end; /* or the locale has another point */
 }
 
-static inline __attribute__((always_inline)) const char *pass_real(const json_scan *scan, const char *at, column *to,
-                                                                   size_t slot) {
+static inline const char *pass_real(const json_scan *scan, const char *at, column *to, size_t slot) {
     json_number number;
     double value;
     const char *end = json_scan_number(&number, at, scan->end);
@@ -66,8 +65,7 @@ static inline __attribute__((always_inline)) const char *pass_real(const json_sc
                : NULL;
 }
 
-static inline __attribute__((always_inline)) const char *pass_integer(const json_scan *scan, const char *at, column *to,
-                                                                      size_t slot) {
+static inline const char *pass_integer(const json_scan *scan, const char *at, column *to, size_t slot) {
     json_number number;
     const char *end = json_scan_number(&number, at, scan->end);
     if (!end)
@@ -103,8 +101,7 @@ static const char *pass_string(const json_scan *scan, const char *at, column *to
     return end;
 }
 
-static inline __attribute__((always_inline)) const char *pass_value(const json_scan *scan, const char *at,
-                                                                    column_type type, column *to, size_t slot) {
+static inline const char *pass_value(const json_scan *scan, const char *at, column_type type, column *to, size_t slot) {
     switch (type) {
     case COLUMN_REAL:
         return pass_real(scan, at, to, slot);
@@ -172,8 +169,8 @@ static inline const char *pass_plain(const json_scan *scan, const char *at, colu
 }
 
 /* An array of at most `room` values into the slots from `first` on; *n: how many they are. */
-static inline __attribute__((always_inline)) const char *
-pass_values(const json_scan *scan, const char *at, column_type type, column *to, size_t first, size_t room, size_t *n) {
+static inline const char *pass_values(const json_scan *scan, const char *at, column_type type, column *to, size_t first,
+                                      size_t room, size_t *n) {
     bool more;
     *n = 0;
     at = json_scan_space(at + 1);

@@ -265,11 +265,7 @@ static void print_warnings(const score_run *run) {
                         run->summary.n_empty, run->summary.n_documents, run->settings.score_role);
     if (run->n_seen > 0 && run->n_chosen == 0)
         message_warning("--sample took none of %" PRIu64 " documents", run->n_seen);
-    if (run->summary.n_replaced > 0)
-        message_warning("%" PRIu64 " of %" PRIu64
-                        " documents lost a field whose name is a column's or that of another part of the records; the "
-                        "first: %s",
-                        run->summary.n_replaced, run->summary.n_documents, run->summary.first_replaced);
+    score_warn_replaced(&run->summary);
 }
 
 static void print_summary(const score_run *run) {

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-enum { N_OPTIONS = SELECT_RULE_OPTIONS + 11 };
+enum { N_OPTIONS = SELECT_RULE_OPTIONS + 12 };
 
 static void fill_options(option *rows, select_settings *settings) {
     const option table[N_OPTIONS - SELECT_RULE_OPTIONS] = {
@@ -63,6 +63,15 @@ static void fill_options(option *rows, select_settings *settings) {
          .value = &settings->undecided,
          .choices = "drop|keep|error",
          .help = "Where only bounds of the entropy are known and the rule falls between them. Default: drop."},
+        {.name = "vocab-size",
+         .type = OPTION_INTEGER,
+         .value = &settings->n_vocabulary,
+         .metavar = "N",
+         .help =
+             "Recorded log-probabilities: how many tokens the model's vocabulary has. Without it their upper bounds "
+             "are infinite.",
+         .minimum = 1,
+         .maximum = INT32_MAX},
         {.name = "preview",
          .type = OPTION_FLAG,
          .value = &settings->preview,
@@ -104,7 +113,9 @@ const command command_select = {
     .summary = "which tokens or documents to keep, by a rule, a purpose or a published recipe",
     .usage = "--keep RULE | --mask RULE | --for PURPOSE | --recipe NAME [options] FILE...",
     .description =
-        "Reads token records, as entrol score writes them (JSON Lines or .safetensors; - is standard input), and keeps "
+        "Reads token records, as entrol score writes them (JSON Lines or .safetensors; - is standard input), or "
+        "recorded log-probabilities as servers answer with them, "
+        "of which it makes the records that score would write, and keeps "
         "tokens by their entropy or another column; with --level sample whole documents, also lines or .npy rows of "
         "class probabilities (the field probs). A token without a value is null in keep and is never kept. Exit 1 if "
         "nothing was kept. The closing summary says how much was kept, the thresholds and the ties. The processes that "
@@ -114,6 +125,7 @@ const command command_select = {
                 "  entrol select a.jsonl --by surprisal --keep high:100 --emit spans\n"
                 "  entrol select a.jsonl --level sample --keep p5..p95 --emit samples\n"
                 "  entrol select a.jsonl --for active-learning --scope group:source --keep high:10\n"
+                "  entrol select log.jsonl --vocab-size 151936 --keep high:20%\n"
                 "  entrol select probs.npy --recipe fixmatch -o pseudo.jsonl\n"
                 "  entrol select a.jsonl --reference b.jsonl --recipe rho1 --emit labels\n"
                 "  entrol select a.jsonl --keep high:20% --preview\n"

@@ -12,12 +12,13 @@ struct records {
     char *name;
     input *input; /* of lines */
     bool owns_input;
-    container *container; /* NULL: lines */
-    class_rows *rows;     /* NULL: lines */
-    bool has_lines;       /* one was read */
-    document document;    /* of records_next_line */
-    buffer line;          /* of records_next_line */
-    buffer scratch;       /* of record_scan */
+    container *container;    /* NULL: lines */
+    class_rows *rows;        /* NULL: lines */
+    bool has_lines;          /* one was read */
+    const uint64_t *origins; /* of each line: the line that it was made from; NULL: itself */
+    document document;       /* of records_next_line */
+    buffer line;             /* of records_next_line */
+    buffer scratch;          /* of record_scan */
 };
 
 static records *records_new(const char *name, trouble *trouble) {
@@ -111,6 +112,14 @@ bool records_are_flat(const records *records) {
     return records->container != NULL;
 }
 
+void records_set_origins(records *records, const uint64_t *lines) {
+    records->origins = lines;
+}
+
+uint64_t records_number(const records *records, const document *document) {
+    return records->origins ? input_line_number(records->input) : document->line_number;
+}
+
 /* Lines that end before any document: something went wrong where they were made. */
 static int note_line(records *records, int more, trouble *trouble) {
     records->has_lines = records->has_lines || more == 1;
@@ -129,7 +138,8 @@ static int next_of_lines(records *records, document *document, const record_want
         return more;
     }
     const char *name = input_name(records->input);
-    const uint64_t number = input_line_number(records->input);
+    const uint64_t own = input_line_number(records->input);
+    const uint64_t number = records->origins ? records->origins[own - 1] : own;
     return record_scan(name, number, line, n_bytes, wanted, document, &records->scratch) ||
                    record_parse(name, number, line, n_bytes, document, trouble)
                ? 1

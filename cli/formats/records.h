@@ -17,12 +17,18 @@ records *records_open(const char *path, trouble *trouble);
 records *records_open_input(input *input, trouble *trouble);
 /* Takes the file, also on failure. */
 records *records_open_tensors(tensor_file *file, trouble *trouble);
+/* Line i (from 0) has been made from line lines[i] of the file that the input is called by, which messages name. The
+ * array must outlive the records. */
+void records_set_origins(records *records, const uint64_t *lines);
 void records_close(records *records);
 
 /* The path as messages should show it. */
 const char *records_name(const records *records);
 /* Whether they are in a container, and not lines. */
 bool records_are_flat(const records *records);
+
+/* The number of the document last read among the lines or documents, wherever they come from. */
+uint64_t records_number(const records *records, const document *document);
 
 /* The next document: 1, 0 at the end, -1 for trouble, which a file without a line is too. As record_read says; in a
  * container line_number counts documents, and `fields` are "id", "text" and the others, in this order. */

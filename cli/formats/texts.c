@@ -5,6 +5,7 @@
 #include "texts.h"
 #include "../buffer.h"
 #include "../json_text.h"
+#include "record.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +16,7 @@ struct texts {
     input *input;
     text_options options;
     bool is_json_lines, is_done, is_at_bad_line;
-    bool has_line; /* one that was not blank has been read */
+    bool is_document, has_line; /* it is one JSON document; a line that was not blank has been read */
     uint64_t n_bad;
     json_t *responses; /* of one JSON document; NULL: a file of lines */
     size_t n_given;    /* of these */
@@ -38,12 +39,17 @@ void texts_close(texts *texts) {
         return;
     text_document_free(&texts->first.document);
     json_decref(texts->responses);
-    input_close(texts->input);
+    if (!texts->options.of_records)
+        input_close(texts->input);
     free(texts);
 }
 
 uint64_t texts_n_bad(const texts *texts) {
     return texts->n_bad;
+}
+
+bool texts_is_document(const texts *texts) {
+    return texts->is_document;
 }
 
 bool texts_is_at_bad_line(const texts *texts) {
@@ -98,7 +104,10 @@ static bool takes_recorded(const texts *texts) {
     return texts->options.recorded && !texts->options.field;
 }
 
-static bool report_array(const texts *texts, trouble *trouble) {
+/* One JSON document that is no response. */
+static bool report_array(texts *texts, trouble *trouble) {
+    if (texts->options.of_records)
+        return texts->is_done = true;
     return trouble_set(trouble,
                        "%s: expected one JSON object a line, found an array of them; \"jq -c '.[]'\" makes lines, "
                        "--plain reads it as text",
@@ -118,7 +127,7 @@ static bool detect(texts *texts, trouble *trouble) {
     if (at == n || bytes[at] != '[' || !looks_like_object(bytes, n, at + 1))
         return true;
     bool is_other = true;
-    texts->is_json_lines = true;
+    texts->is_json_lines = texts->is_document = true;
     if (takes_recorded(texts))
         texts->responses = logprobs_read_document(texts->input, "", 0, &is_other, trouble);
     return texts->responses != NULL || (is_other && report_array(texts, trouble));
@@ -129,7 +138,8 @@ texts *texts_open_input(input *input, const text_options *options, trouble *trou
         return NULL;
     texts *made = calloc(1, sizeof *made);
     if (!made) {
-        input_close(input);
+        if (!options || !options->of_records)
+            input_close(input);
         trouble_set(trouble, "out of memory");
         return NULL;
     }
@@ -181,8 +191,6 @@ static bool pass_over_bad(texts *texts) {
 }
 
 static int next_plain(texts *texts, text_document *document, trouble *trouble) {
-    if (texts->is_done)
-        return 0;
     texts->is_done = true;
     if (!input_all(texts->input, &document->text, &document->text_size, MAX_PLAIN, trouble))
         return -1;
@@ -314,7 +322,9 @@ static bool parse_line(const texts *texts, const char *bytes, size_t n, text_doc
     document->fields = json_read_object(line.name, number, bytes, n, trouble);
     if (document->fields && takes_recorded(texts))
         document->recorded = logprobs_recognise(document->fields);
-    return document->fields && (document->recorded || take_text(&line, document, texts->options.field, trouble));
+    if (document->fields && (document->recorded || texts->options.of_records))
+        return true;
+    return document->fields && take_text(&line, document, texts->options.field, trouble);
 }
 
 /* The next of the responses of one JSON document. */
@@ -339,9 +349,12 @@ static int next_response(texts *texts, text_document *document, trouble *trouble
 /* The first line goes on in the next: of one JSON document. */
 static int next_of_document(texts *texts, const char *bytes, size_t n, text_document *document, trouble *trouble) {
     bool is_other = false;
+    texts->is_document = true;
     texts->responses = logprobs_read_document(texts->input, bytes, n, &is_other, trouble);
     if (texts->responses)
         return next_response(texts, document, trouble);
+    if (is_other && texts->options.of_records)
+        return 0;
     if (is_other)
         report_several_lines(input_name(texts->input), trouble);
     return -1;
@@ -369,6 +382,7 @@ static int next_line(texts *texts, text_document *document, trouble *trouble) {
 
 static int next(texts *texts, text_document *document, trouble *trouble) {
     return texts->responses       ? next_response(texts, document, trouble)
+           : texts->is_done       ? 0
            : texts->is_json_lines ? next_line(texts, document, trouble)
                                   : next_plain(texts, document, trouble);
 }
@@ -392,6 +406,8 @@ bool texts_look(texts *texts, bool *is_recorded) {
     if (!texts->first.is_there)
         texts->first.status = next(texts, &texts->first.document, &texts->first.trouble);
     texts->first.is_there = true;
-    *is_recorded = texts->first.document.recorded != NULL;
+    const text_document *first = &texts->first.document;
+    bool is_record = texts->options.of_records && first->fields && record_is_measured(first->fields);
+    *is_recorded = first->recorded != NULL && !is_record; /* what a record keeps of a response may look like one */
     return texts->first.status >= 0;
 }

@@ -17,6 +17,9 @@ typedef struct text_options {
     bool plain;        /* --plain: never JSON Lines */
     bool skip_bad;     /* go on after a bad line and count it */
     bool recorded;     /* take recorded log-probabilities as such, where no field is named */
+    /* What is no recorded response is a record and no text: any object is fine, and so is another JSON document, which
+     * ends at once. The input stays the caller's. */
+    bool of_records;
 } text_options;
 
 typedef struct text_document {
@@ -42,7 +45,8 @@ int texts_next(texts *texts, text_document *document, trouble *trouble);
 /* Where there may be recorded log-probabilities, reads the first document, which texts_next then gives, and says
  * whether it is one. False where it is trouble, which texts_next gives, too. */
 bool texts_look(texts *texts, bool *is_recorded);
-uint64_t texts_n_bad(const texts *texts); /* lines skipped so far */
+bool texts_is_document(const texts *texts); /* one JSON document, as far as has been read */
+uint64_t texts_n_bad(const texts *texts);   /* lines skipped so far */
 /* Whether the last trouble was with a line that skip_bad would pass over, or a whole plain text. */
 bool texts_is_at_bad_line(const texts *texts);
 void text_document_free(text_document *document);

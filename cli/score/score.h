@@ -107,6 +107,10 @@ bool score_bounds_of(score_bounds *bounds, entrol_context *context, const entrol
  * `where` ("FILE:LINE") stands in trouble. */
 bool score_recorded(document *result, entrol_context *context, const score_settings *settings, const logprobs *response,
                     size_t index, const char *where, trouble *trouble);
+/* Says once that probabilities after the sampling rules are a different thing. */
+void score_note_sampled(bool *has_sampled, const logprobs *response, const char *where);
+/* How messages and ids call an input. */
+const char *score_input_name(const char *path);
 
 /* --- A companion: what `entrol compare` sets beside the rows that are scored --- */
 
@@ -237,6 +241,8 @@ void score_describe_bad_row(char *text, size_t size, const char *where, const ch
                             const entrol_diagnosis *diagnosis);
 /* Notes a field of the line that is not in the document as it was. */
 void score_note_replaced(score_summary *summary, const char *where, const json_t *line, const document *result);
+/* Warns of these, where there are some. */
+void score_warn_replaced(const score_summary *summary);
 void score_summary_bad_row(score_summary *summary, const char *where, const char *row_word,
                            const entrol_diagnosis *diagnosis);
 /* With a companion, its lines stand in the place of entropy and perplexity. */

@@ -3,11 +3,10 @@
 
 #include <inttypes.h>
 
-/* Said once: numbers after sampling are a different thing. */
-static void note_sampled(score_run *run, const logprobs *response, const char *where) {
-    if (!response->is_post_sampling || run->has_sampled)
+void score_note_sampled(bool *has_sampled, const logprobs *response, const char *where) {
+    if (!response->is_post_sampling || *has_sampled)
         return;
-    run->has_sampled = true;
+    *has_sampled = true;
     message_warning(
         "%s: probabilities after the sampling rules (\"prob\"): the entropy is that of what was drawn from, "
         "not the model's",
@@ -56,7 +55,7 @@ bool score_recorded_line(score_run *run, const char *path, const text_document *
         logprobs_read(&response, line->recorded, line->fields, score_input_name(path), line->line_number, trouble);
     bool ok = is_read || one_choice(run, NULL, 0, hash, where.data, trouble);
     if (is_read)
-        note_sampled(run, &response, where.data);
+        score_note_sampled(&run->has_sampled, &response, where.data);
     for (size_t i = 0; is_read && ok && i < response.n_choices; i++)
         ok = score_stop_signal() == 0 && one_choice(run, &response, i, hash, where.data, trouble);
     logprobs_free(&response);

@@ -70,8 +70,6 @@ typedef struct score_run {
 
 /* Whether an input at its start holds logits, by its first bytes or its name. */
 bool score_is_logits(bool *is_logits, const char *path, input *input, trouble *trouble);
-/* How messages and ids call it. */
-const char *score_input_name(const char *path);
 
 /* Looks at every input: which are logits, which recorded log-probabilities, and how large they are; and refuses flags
  * that do not go with these. The model is found where there may be texts. */

@@ -92,6 +92,14 @@ void score_note_replaced(score_summary *summary, const char *where, const json_t
     }
 }
 
+void score_warn_replaced(const score_summary *summary) {
+    if (summary->n_replaced > 0)
+        message_warning("%" PRIu64 " of %" PRIu64
+                        " documents lost a field whose name is a column's or that of another part of the records; the "
+                        "first: %s",
+                        summary->n_replaced, summary->n_documents, summary->first_replaced);
+}
+
 void score_merge_diagnosis(entrol_diagnosis *all, const entrol_diagnosis *block, size_t first_row) {
     size_t n_bad = all->n_bad + block->n_bad;
     if (all->n_bad == 0 && block->n_bad > 0) {

@@ -304,7 +304,7 @@ static bool take_sample(select_taken *taken, select_gatherer *gatherer, const re
 /* --- The whole --- */
 
 bool select_gatherer_begin(select_gatherer *gatherer, entrol_context *context, const select_settings *settings,
-                           trouble *trouble) {
+                           select_recorded *recorded, trouble *trouble) {
     *gatherer = (select_gatherer){.settings = settings, .context = context};
     gatherer->seen = json_object();
     gatherer->groups = json_object();
@@ -312,7 +312,7 @@ bool select_gatherer_begin(select_gatherer *gatherer, entrol_context *context, c
     if (gatherer->seen == NULL || gatherer->groups == NULL || gatherer->names == NULL)
         return trouble_set(trouble, "out of memory");
     if (settings->references.n_items > 0)
-        gatherer->reference = select_reference_open(&settings->references, trouble);
+        gatherer->reference = select_reference_open(&settings->references, recorded, trouble);
     return settings->references.n_items == 0 || gatherer->reference != NULL;
 }
 

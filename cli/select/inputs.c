@@ -25,9 +25,11 @@ bool select_inputs_begin(select_inputs *inputs, char **paths, int n, trouble *tr
     *inputs = (select_inputs){.paths = paths, .n = n, .end = n};
     inputs->open = calloc((size_t)n, sizeof(input *));
     inputs->records = calloc((size_t)n, sizeof(records *));
+    inputs->logs = calloc((size_t)n, sizeof(*inputs->logs));
     inputs->is_stream = calloc((size_t)n, sizeof(bool));
     inputs->n_bytes = calloc((size_t)n, sizeof(*inputs->n_bytes));
-    if (inputs->open == NULL || inputs->records == NULL || inputs->is_stream == NULL || inputs->n_bytes == NULL)
+    if (inputs->open == NULL || inputs->records == NULL || inputs->logs == NULL || inputs->is_stream == NULL ||
+        inputs->n_bytes == NULL)
         return trouble_set(trouble, "out of memory");
     for (int i = 0; i < n; i++)
         if (!look_at(inputs, i, trouble))
@@ -77,13 +79,15 @@ records *select_inputs_records(select_inputs *inputs, int index, trouble *troubl
     if (records != NULL)
         return records_rewind(records, trouble) ? records : NULL;
     input *input = select_inputs_read(inputs, index, trouble);
-    if (input != NULL)
-        inputs->records[index] = records_open_input(input, trouble);
+    select_log *log = &inputs->logs[index];
+    if (input != NULL && (inputs->recorded == NULL || select_log_look(log, inputs->recorded, input, trouble)))
+        inputs->records[index] = select_log_records(log, inputs->recorded, inputs->paths[index], input, trouble);
     return inputs->records[index];
 }
 
 static void close_one(select_inputs *inputs, int index) {
     records_close(inputs->records[index]);
+    select_log_leave(&inputs->logs[index]);
     input_close(inputs->open[index]);
     inputs->records[index] = NULL;
     inputs->open[index] = NULL;
@@ -92,6 +96,18 @@ static void close_one(select_inputs *inputs, int index) {
 void select_inputs_leave(select_inputs *inputs, int index) {
     if (!inputs->is_stream[index])
         close_one(inputs, index);
+}
+
+bool select_inputs_count_logs(uint64_t *n_logs, select_inputs *inputs, trouble *trouble) {
+    *n_logs = 0;
+    for (int i = inputs->first; i < inputs->end; i++) {
+        input *input = select_inputs_read(inputs, i, trouble);
+        if (input == NULL || !select_log_look(&inputs->logs[i], inputs->recorded, input, trouble))
+            return false;
+        *n_logs += inputs->logs[i].is_log;
+        select_inputs_leave(inputs, i);
+    }
+    return true;
 }
 
 /* Every rank hashes what it reads, and the text goes as counts: the others have added nothing to it. */
@@ -108,8 +124,13 @@ bool select_inputs_hash(select_inputs *inputs, trouble *trouble) {
 }
 
 void select_inputs_end(select_inputs *inputs) {
-    for (int i = 0; inputs->is_stream != NULL && inputs->open != NULL && inputs->records != NULL && i < inputs->n; i++)
+    for (int i = 0; inputs->is_stream != NULL && inputs->open != NULL && inputs->records != NULL &&
+                    inputs->logs != NULL && i < inputs->n;
+         i++) {
         close_one(inputs, i);
+        select_log_free(&inputs->logs[i]);
+    }
+    free(inputs->logs);
     free(inputs->open);
     free(inputs->records);
     free(inputs->is_stream);

@@ -13,25 +13,46 @@ struct select_reference {
     const string_list *paths;
     size_t next;      /* path to open */
     uint64_t n_given; /* documents */
+    select_recorded *recorded;
+    input *input;
+    select_log log; /* what the input is */
     records *records;
     document document;
 };
 
-select_reference *select_reference_open(const string_list *paths, trouble *trouble) {
+select_reference *select_reference_open(const string_list *paths, select_recorded *recorded, trouble *trouble) {
     select_reference *reference = calloc(1, sizeof(*reference));
     if (reference == NULL) {
         trouble_set(trouble, "out of memory");
         return NULL;
     }
     reference->paths = paths;
+    reference->recorded = recorded;
     return reference;
+}
+
+static void close_input(select_reference *reference) {
+    document_free(&reference->document);
+    records_close(reference->records);
+    select_log_free(&reference->log);
+    input_close(reference->input);
+    reference->records = NULL;
+    reference->input = NULL;
+}
+
+/* A log is read twice, first to see that it is one. */
+static bool open_input(select_reference *reference, const char *path, trouble *trouble) {
+    reference->input = input_open_twice(path, trouble);
+    if (reference->input == NULL || !select_log_look(&reference->log, reference->recorded, reference->input, trouble))
+        return false;
+    reference->records = select_log_records(&reference->log, reference->recorded, path, reference->input, trouble);
+    return reference->records != NULL;
 }
 
 void select_reference_close(select_reference *reference) {
     if (reference == NULL)
         return;
-    document_free(&reference->document);
-    records_close(reference->records);
+    close_input(reference);
     free(reference);
 }
 
@@ -42,10 +63,8 @@ static int read_next(select_reference *reference, trouble *trouble) {
             reference->records != NULL ? records_next(reference->records, &reference->document, trouble) : 0;
         if (more != 0 || reference->next == reference->paths->n_items)
             return more;
-        document_free(&reference->document);
-        records_close(reference->records);
-        reference->records = records_open(reference->paths->items[reference->next++], trouble);
-        if (reference->records == NULL)
+        close_input(reference);
+        if (!open_input(reference, reference->paths->items[reference->next++], trouble))
             return -1;
     }
 }

@@ -27,7 +27,8 @@ typedef struct select_run {
     select_tally tally;
     select_emitter emitter;
     output *output; /* the emitter's; of several ranks rank 0's, for what all have emitted into temporary files */
-    int emitted;    /* this rank's */
+    select_recorded *recorded; /* for the inputs and the references */
+    int emitted;               /* this rank's */
     select_outcome outcome;
     progress progress;
     bool has_other_inputs;        /* than lines */
@@ -127,7 +128,7 @@ static bool write_tokens(select_run *run, records *records, document *document, 
 
 /* Tokens, document by document: each is a scope. */
 static bool select_document(select_run *run, records *records, document *document, trouble *trouble) {
-    const uint64_t number = document->line_number;
+    const uint64_t number = records_number(records, document);
     select_scopes_clear(&run->scopes);
     run->scopes.salt =
         score_hash(score_hash(SCORE_HASH_START, document->id, strlen(document->id)), &number, sizeof(number));
@@ -262,12 +263,30 @@ static bool open_output(select_run *run, trouble *trouble) {
     return run->emitter.container != NULL;
 }
 
+/* Together: --vocab-size is for logs, of which there must be one. A reference is looked at in its turn. */
+static bool check_vocabulary(select_run *run, trouble *trouble) {
+    uint64_t n_logs = 0;
+    if (run->settings->n_vocabulary == 0 || run->references->n_items > 0)
+        return true;
+    const bool ok = select_inputs_count_logs(&n_logs, run->inputs, trouble);
+    if (!ranks_agree(ok, trouble) || !ranks_add_up(&n_logs, 1, trouble))
+        return false;
+    return n_logs > 0 ||
+           trouble_set(trouble, "--vocab-size is for recorded log-probabilities, as servers answer with them: token "
+                                "records have their bounds already");
+}
+
 static bool open_rest(select_run *run, trouble *trouble) {
     const entrol_comm *comm = ranks_comm();
     run->context = run->deciding = open_context(0, trouble);
     if (run->context != NULL && comm != NULL)
         run->deciding = open_context_over(comm, 0, trouble);
-    if (run->deciding == NULL || !select_gatherer_begin(&run->gatherer, run->context, run->settings, trouble))
+    if (run->deciding == NULL)
+        return false;
+    run->recorded = select_recorded_new(run->context, run->settings->n_vocabulary, trouble);
+    run->inputs->recorded = run->recorded;
+    if (run->recorded == NULL ||
+        !select_gatherer_begin(&run->gatherer, run->context, run->settings, run->recorded, trouble))
         return false;
     return run->settings->preview || open_output(run, trouble);
 }
@@ -282,6 +301,7 @@ static bool share_outcome(select_run *run, trouble *trouble) {
     outcome->n_documents = run->n_documents;
     outcome->n_documents_kept = run->n_documents_kept;
     outcome->n_untrained = run->emitter.n_untrained;
+    outcome->n_infinite = select_recorded_n_infinite(run->recorded);
     outcome->n_ranks = ranks_size();
     return select_share_outcome(outcome, run->settings, trouble);
 }
@@ -337,6 +357,8 @@ static void close_all(select_run *run) {
     select_told_free(&run->told);
     select_taken_free(&run->taken);
     select_gatherer_end(&run->gatherer);
+    select_recorded_free(run->recorded);
+    run->inputs->recorded = NULL;
     buffer_free(&run->emitter.line);
     container_writer_close(run->emitter.container);
     if (run->emitter.output != run->output)
@@ -352,6 +374,8 @@ static int exit_code_of(const select_run *run) {
         select_summary_print(run->settings, &run->outcome);
     if (run->settings->group != NULL && !run->settings->preview)
         select_scopes_print(&run->scopes, &run->gatherer);
+    if (ranks_rank() == 0)
+        select_recorded_warn(run->recorded);
     return run->outcome.tally.n_kept > 0 ? EXIT_DONE : EXIT_NOTHING_SELECTED;
 }
 
@@ -367,7 +391,8 @@ int select_records(const select_settings *settings, select_inputs *inputs, int a
     if (ranks_rank() == 0)
         progress_begin(&run.progress, run.progress.unit, 0);
     bool ok = select_share(&own, inputs, &trouble) && ranks_agree(open_rest(&run, &trouble), &trouble) &&
-              ranks_agree(choose(&run, &trouble), &trouble) && finish(&run, argc, argv, &trouble);
+              check_vocabulary(&run, &trouble) && ranks_agree(choose(&run, &trouble), &trouble) &&
+              finish(&run, argc, argv, &trouble);
     progress_end(&run.progress);
     const int exit_code = ok ? exit_code_of(&run) : ranks_report(&trouble);
     close_all(&run);

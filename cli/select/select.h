@@ -9,6 +9,7 @@
 #include "../message.h"
 #include "../options.h"
 #include "../output.h"
+#include "recorded.h"
 
 #include <entrol/entrol.h>
 #include <jansson.h>
@@ -25,7 +26,8 @@ typedef struct select_settings {
     const char *purpose, *recipe; /* --for, --recipe */
     const char *unit, *output_path, *unique, *undecided, *nan;
     string_list references;
-    int64_t tie_seed; /* 0: of equal values the earlier */
+    int64_t n_vocabulary; /* --vocab-size; 0: unknown */
+    int64_t tie_seed;     /* 0: of equal values the earlier */
     bool preview, explain;
     /* What select_settings_check makes of them. */
     const entrol_recipe *from; /* NULL: no recipe */
@@ -57,12 +59,14 @@ bool select_settings_check(select_settings *settings);
 typedef struct select_inputs {
     char **paths;
     int n;
-    int first, end;        /* those that this rank reads: all, but where select_share gave it a part */
-    input **open;          /* NULL: not open now */
-    records **records;     /* over these; NULL: not begun */
-    bool *is_stream;       /* no plain file: kept open, spooled */
-    uint64_t *n_bytes;     /* of plain files */
-    uint64_t (*hashes)[8]; /* the 64 hex digits of a plain file's SHA-256; NULL: not asked for yet */
+    int first, end;            /* those that this rank reads: all, but where select_share gave it a part */
+    input **open;              /* NULL: not open now */
+    records **records;         /* over these; NULL: not begun */
+    select_recorded *recorded; /* what makes records of recorded log-probabilities; NULL: they are not taken */
+    select_log *logs;          /* of each path */
+    bool *is_stream;           /* no plain file: kept open, spooled */
+    uint64_t *n_bytes;         /* of plain files */
+    uint64_t (*hashes)[8];     /* the 64 hex digits of a plain file's SHA-256; NULL: not asked for yet */
 } select_inputs;
 
 /* Looks at every path. select_inputs_end follows, also on failure. */
@@ -72,8 +76,10 @@ bool select_inputs_begin(select_inputs *inputs, char **paths, int n, trouble *tr
 bool select_take_inputs(select_inputs *inputs, const operands *operands, const char *command);
 /* Input `index` at its start, any number of times; NULL for trouble. */
 input *select_inputs_read(select_inputs *inputs, int index, trouble *trouble);
-/* Its documents from the first one on, any number of times. */
+/* Its documents from the first one on, any number of times; of recorded log-probabilities, what becomes of them. */
 records *select_inputs_records(select_inputs *inputs, int index, trouble *trouble);
+/* How many of this rank's inputs are recorded log-probabilities. */
+bool select_inputs_count_logs(uint64_t *n_logs, select_inputs *inputs, trouble *trouble);
 /* Fills `hashes`; all ranks together. */
 bool select_inputs_hash(select_inputs *inputs, trouble *trouble);
 /* It is not needed until it is read again. */
@@ -157,8 +163,9 @@ typedef struct select_gatherer {
     json_t *groups, *names;      /* the number of each name, the name of each number */
 } select_gatherer;
 
+/* `recorded` is for the references. */
 bool select_gatherer_begin(select_gatherer *gatherer, entrol_context *context, const select_settings *settings,
-                           trouble *trouble);
+                           select_recorded *recorded, trouble *trouble);
 /* Of the next document. With --reference it gets the columns reference_logprob and reference_entropy on the way. */
 bool select_take(select_taken *taken, select_gatherer *gatherer, const records *records, document *document,
                  trouble *trouble);
@@ -180,7 +187,7 @@ bool select_value(float *narrow, uint8_t *valid, select_counts *counts, const se
                   bool exists, const char *where, trouble *trouble);
 
 /* The documents of --reference, one after the other. */
-select_reference *select_reference_open(const string_list *paths, trouble *trouble);
+select_reference *select_reference_open(const string_list *paths, select_recorded *recorded, trouble *trouble);
 /* The next one belongs to `document`: their ids must be the same and, where `aligned`, their tokens. */
 const document *select_reference_next(select_reference *reference, const records *records, const document *other,
                                       bool aligned, trouble *trouble);
@@ -358,6 +365,7 @@ typedef struct select_outcome {
     select_counts counts;
     select_tally tally;
     uint64_t n_documents, n_documents_kept, n_untrained;
+    uint64_t n_infinite;  /* upper bounds of recorded log-probabilities */
     size_t n_ranks;       /* more than 1: those of several processes */
     uint64_t n_exchanged; /* bytes of counts that each of them gave for the decision */
 } select_outcome;

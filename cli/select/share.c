@@ -82,15 +82,15 @@ bool select_share_scope(select_scope *scope, trouble *trouble) {
 
 /* --- The outcome --- */
 
-enum { N_SUMS = 11, N_ENDS = 4, N_NUMBERS = N_SUMS + N_ENDS };
+enum { N_SUMS = 12, N_ENDS = 4, N_NUMBERS = N_SUMS + N_ENDS };
 
 static void write_numbers(uint64_t numbers[N_NUMBERS], const select_outcome *outcome) {
     const select_tally *tally = &outcome->tally;
     const select_counts *counts = &outcome->counts;
     const uint64_t sums[N_SUMS] = {
-        tally->n_scopes,     tally->n_valid, tally->n_kept,        tally->n_ties,        tally->n_undecided,
-        counts->n_missing,   counts->n_nan,  counts->n_duplicates, outcome->n_documents, outcome->n_documents_kept,
-        outcome->n_untrained};
+        tally->n_scopes,      tally->n_valid,     tally->n_kept,        tally->n_ties,        tally->n_undecided,
+        counts->n_missing,    counts->n_nan,      counts->n_duplicates, outcome->n_documents, outcome->n_documents_kept,
+        outcome->n_untrained, outcome->n_infinite};
     const double ends[N_ENDS] = {tally->low_least, tally->low_greatest, tally->high_least, tally->high_greatest};
     memcpy(numbers, sums, sizeof(sums));
     memcpy(numbers + N_SUMS, ends, sizeof(ends));
@@ -99,10 +99,12 @@ static void write_numbers(uint64_t numbers[N_NUMBERS], const select_outcome *out
 static void add_numbers(select_outcome *outcome, const uint64_t numbers[N_NUMBERS]) {
     select_tally *tally = &outcome->tally;
     select_counts *counts = &outcome->counts;
-    uint64_t *const sums[N_SUMS] = {
-        &tally->n_scopes,     &tally->n_valid, &tally->n_kept,        &tally->n_ties,        &tally->n_undecided,
-        &counts->n_missing,   &counts->n_nan,  &counts->n_duplicates, &outcome->n_documents, &outcome->n_documents_kept,
-        &outcome->n_untrained};
+    uint64_t *const sums[N_SUMS] = {&tally->n_scopes,      &tally->n_valid,
+                                    &tally->n_kept,        &tally->n_ties,
+                                    &tally->n_undecided,   &counts->n_missing,
+                                    &counts->n_nan,        &counts->n_duplicates,
+                                    &outcome->n_documents, &outcome->n_documents_kept,
+                                    &outcome->n_untrained, &outcome->n_infinite};
     double ends[N_ENDS];
     for (size_t i = 0; i < N_SUMS; i++)
         *sums[i] += numbers[i];

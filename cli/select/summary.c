@@ -104,6 +104,11 @@ static void print_rest(const select_settings *settings, const select_outcome *ou
         fprintf(stderr, "%-12s%" PRIu64 " (%.6g %%) have bounds on both sides of a threshold, %s\n", "undecided",
                 tally->n_undecided, 100 * (double)tally->n_undecided / (double)tally->n_valid,
                 strcmp(settings->undecided, "keep") == 0 ? "kept" : "not kept");
+    if (outcome->n_infinite > 0)
+        fprintf(stderr,
+                "%-12s%" PRIu64 " of the upper bounds: --vocab-size N (tokens in the model's vocabulary) makes them "
+                "finite\n",
+                "infinite", outcome->n_infinite);
     if (outcome->counts.n_missing > 0)
         fprintf(stderr, "%-12s%" PRIu64 " without a value, not kept\n", "missing", outcome->counts.n_missing);
     if (outcome->counts.n_duplicates > 0)
@@ -208,6 +213,8 @@ void select_summary_json(json_t *manifest, const select_settings *settings, cons
     json_object_set_new(manifest, "emit", json_string(settings->emit));
     set_if(manifest, "weight", settings->weight);
     set_if(manifest, "unique", settings->unique);
+    if (settings->n_vocabulary > 0)
+        json_object_set_new(manifest, "vocab_size", json_integer(settings->n_vocabulary));
     if (settings->explain)
         json_object_set_new(manifest, "explain", json_true());
     json_object_set_new(manifest, "quantile", json_string(entrol_quantile_method_name(settings->quantiles.method)));

@@ -19,8 +19,9 @@ static bool take_shape(class_rows *rows, const tensor *tensor, trouble *trouble)
         tensor->n_elements == 0)
         return trouble_set(trouble,
                            "%s: expected token records, or class probabilities of shape (samples, classes) or "
-                           "(samples, models, classes), found %s of shape %s",
-                           rows->file->name, tensor->type_name, shape);
+                           "(samples, models, classes), found %s of shape %s%s",
+                           rows->file->name, tensor->type_name, shape,
+                           tensor->n_elements == 0 ? ", which is empty" : "");
     rows->n_rows = tensor->shape[0];
     rows->has_models = tensor->n_dimensions == 3;
     rows->n_all_models = rows->has_models ? tensor->shape[1] : 1;

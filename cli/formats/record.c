@@ -196,7 +196,11 @@ static bool has_any_column(const document *document) {
 const char *document_lacks_columns(const document *document) {
     if (has_any_column(document))
         return "";
-    if (document->probs || json_object_get(document->fields, "probs"))
+    if (document->probs)
+        return "; the rows of an .npy array are class probabilities for entrol select --level sample, or logits for "
+               "entrol "
+               "score";
+    if (json_object_get(document->fields, "probs"))
         return "; the line holds class probabilities: entrol select --level sample is for these";
     if (json_is_number(json_object_get(document->fields, "n_tokens")))
         return "; the line has no columns: these are statistics of documents (entrol score --level sample)";
@@ -307,7 +311,7 @@ static bool report_missing(const document *document, const char *by, trouble *tr
     if (id == COLUMN_ENTROPY && document->columns[COLUMN_ENTROPY_LOWER].is_present)
         return trouble_set(trouble,
                            "%s:%llu (%s): no column \"entropy\": of recorded log-probabilities only its bounds are "
-                           "known, entropy_lower and entropy_upper",
+                           "known, entropy_lower and entropy_upper (--by names one)",
                            document->name, line, document->id);
     if (document->fields && json_object_get(document->fields, name))
         return trouble_set(trouble, "%s:%llu (%s): \"%s\" is no array with one value a token", document->name, line,

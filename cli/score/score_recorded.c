@@ -246,14 +246,23 @@ static json_t *make_id(const logprobs *response, size_t index, const char *defau
     return id;
 }
 
-/* "id" first, then the line's other members. Of a batch's results, whose custom_id it is, "id" is the request's. */
+/* What the choices of one response have in common: of a batch's results, whose custom_id the id is, the request's own
+ * id; else, of several choices, the response's. */
+static bool set_request(json_t *fields, const logprobs *response, const json_t *own, const char *default_id) {
+    if (own != NULL && !json_is_null(own) && !json_equal(own, response->id))
+        return json_object_set(fields, "request_id", (json_t *)own) == 0;
+    if (response->n_choices < 2)
+        return true;
+    return json_object_set_new(fields, "request_id", make_id(response, 0, default_id)) == 0;
+}
+
+/* "id" first, then the line's other members. */
 static bool set_fields(const recorded *recorded, size_t index, const char *default_id, trouble *trouble) {
     json_t *others = logprobs_fields(recorded->response, index), *fields = json_object();
     json_t *own = json_object_get(others, "id"), *id = make_id(recorded->response, index, default_id);
     bool ok = others != NULL && json_object_set_new(fields, "id", id) == 0;
-    if (ok && own != NULL && !json_is_null(own) && !json_equal(own, recorded->response->id))
-        ok = json_object_set(fields, "request_id", own) == 0;
-    ok = ok && json_object_update_missing(fields, others) == 0;
+    ok = ok && set_request(fields, recorded->response, own, default_id) &&
+         json_object_update_missing(fields, others) == 0;
     json_decref(others);
     recorded->document->fields = fields;
     return ok || trouble_set(trouble, "out of memory");

@@ -25,6 +25,8 @@ static void list_fields(buffer *names, const document *document) {
     json_t *value;
     if (document_has(document, "entropy") || document_has(document, "surprisal"))
         sample_statistic_names(names);
+    if (document->probs != NULL || json_object_get(document->fields, "probs") != NULL)
+        buffer_append_string(names, "entropy, top_prob, margin, bald (of several models)");
     json_object_foreach(document->fields, key, value) {
         if (json_is_number(value))
             buffer_append_format(names, "%s%s", names->size > 0 ? ", " : "", key);
@@ -50,6 +52,9 @@ static void append_hint(buffer *text, const select_settings *settings, const doc
         buffer_append_string(text, settings->references.n_items > 0 ? "; the reference has no column for it"
                                                                     : "; --reference FILE gives it");
     const char *of = settings->of_samples ? sample_statistic_of(by) : by;
+    if (settings->of_samples && of != NULL && (strcmp(of, "top_prob") == 0 || strcmp(of, "margin") == 0) &&
+        *document_lacks_columns(document) != '\0' && document->probs == NULL)
+        buffer_append_string(text, "; of class probabilities it needs the field probs");
     column_id id = of != NULL ? record_find_column(of, strlen(of)) : COLUMN_COUNT;
     if (id < COLUMN_COUNT && record_can_score(id) && *document_lacks_columns(document) == '\0')
         buffer_append_format(text, "; entrol score --columns %s would write it", of);
@@ -255,6 +260,15 @@ static bool take_statistic(double value[2], bool *exists, bool *has_upper, selec
                             trouble);
 }
 
+/* A field of the line; n_tokens is also how many tokens there are. */
+static bool read_own(const document *document, const char *name, double *value, bool *exists) {
+    if (read_field(document, name, value, exists))
+        return true;
+    *exists = true;
+    *value = (double)document->n_tokens;
+    return strcmp(name, "n_tokens") == 0 && *document_lacks_columns(document) == '\0';
+}
+
 /* The first of these that there is: a statistic of tokens, one of class probabilities, a field. */
 static bool find_number(double value[2], bool *exists, bool *has_upper, select_gatherer *gatherer,
                         const records *records, const document *document, trouble *trouble) {
@@ -273,7 +287,7 @@ static bool find_number(double value[2], bool *exists, bool *has_upper, select_g
     *exists = true;
     if (has_classes && class_statistic(value, &classes, name))
         return true;
-    return read_field(document, by, value, exists) || read_field(document, name, value, exists) ||
+    return read_own(document, by, value, exists) || read_field(document, name, value, exists) ||
            report_missing(gatherer->settings, records, document, trouble);
 }
 

@@ -560,17 +560,19 @@ class Explained(Files):
                                 "is at least 2 nats\n")
 
     def test_preview_writes_nothing_and_is_the_quantiles(self):
-        values = [as_float(random.Random(4).random() * i) for i in range(500)]
+        values = [as_float(random.Random(4).random() * (i // 7)) for i in range(500)]  # each seven times
         path = self.write("v.jsonl", [{"entropy": values}])
         result = self.select("--keep=high:20%", "--unit=nats", "--preview", path)
         rows = {}
         for line in result.stdout.decode().splitlines()[1:16]:
-            share, _, low, high, about = line.split()[:5]
-            rows[float(share)] = float(low), float(high), float(about)
-        for share, (low, high, about) in rows.items():
+            share, _, low, n_low, high, n_high = line.split()[:6]
+            rows[float(share)] = float(low), int(n_low), float(high), int(n_high)
+        self.assertEqual(len(rows), 15)
+        for share, (low, n_low, high, n_high) in rows.items():
             self.assertAlmostEqual(low, quantile(values, share / 100), delta=2e-5 * low)
             self.assertAlmostEqual(high, quantile(values, 1 - share / 100), delta=2e-5 * high)
-            self.assertEqual(about, round(5 * share))
+            self.assertEqual(n_low, sum(v <= quantile(values, share / 100) for v in values))
+            self.assertEqual(n_high, sum(v >= quantile(values, 1 - share / 100) for v in values))
         kept = sum(v >= quantile(values, 0.8) for v in values)
         self.assertIn(f"--keep high:20% keeps {kept} of 500 tokens", result.stdout.decode())
         self.assertEqual(result.stderr, b"")
@@ -636,6 +638,11 @@ class Statistics(Files):
             n = max(1, math.ceil(percent))
             line = self.select("--level=sample", "--by", f"entropy_top_sum:{percent}", "--keep=low:1", "--unit=nats", path)
             self.assertIn(f"at most {sum(values[-n:])} nats".encode(), line.stderr)
+
+    def test_documents_by_their_length(self):
+        path = self.write("in.jsonl", [{"id": i, "entropy": [1.0] * i} for i in range(1, 7)])
+        self.assertEqual([json.loads(line)["id"] for line in
+                          self.select("--level=sample", "--by=n_tokens", "--keep=high:2", path).stdout.splitlines()], [5, 6])
 
     def test_a_field_may_have_a_values_name(self):
         path = self.write("in.jsonl", [{"id": i, "position": i, "confidence": i / 10} for i in range(9)])

@@ -5,7 +5,6 @@
 #include "texts.h"
 #include "../buffer.h"
 #include "../json_text.h"
-#include "record.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -406,8 +405,6 @@ bool texts_look(texts *texts, bool *is_recorded) {
     if (!texts->first.is_there)
         texts->first.status = next(texts, &texts->first.document, &texts->first.trouble);
     texts->first.is_there = true;
-    const text_document *first = &texts->first.document;
-    bool is_record = texts->options.of_records && first->fields && record_is_measured(first->fields);
-    *is_recorded = first->recorded != NULL && !is_record; /* what a record keeps of a response may look like one */
+    *is_recorded = texts->first.document.recorded != NULL;
     return texts->first.status >= 0;
 }

@@ -72,12 +72,36 @@ static bool starts_like_json(bool *does, input *input, trouble *trouble) {
     return true;
 }
 
+static bool has_measured_column(const document *document) {
+    for (int id = 0; id < COLUMN_COUNT; id++) {
+        const bool is_there =
+            document->columns[id].is_present || (document->places.are_known && document->places.values[id].end > 0);
+        if (is_there && record_columns[id].type == COLUMN_REAL && id != COLUMN_WEIGHT)
+            return true;
+    }
+    return false;
+}
+
+/* What a record keeps of a response may look like one. Told as fast as records are read; of what cannot be read so,
+ * others say why. */
+static bool look_for_record(bool *is_record, input *input, trouble *trouble) {
+    static const record_wanted wanted = {.fields = true};
+    struct trouble ignored = {""};
+    document document = {0};
+    records *records = records_open_input(input, &ignored);
+    *is_record = records != NULL && records_next_wanted(records, &document, &wanted, &ignored) == 1 &&
+                 (has_measured_column(&document) || record_is_measured(document.fields));
+    document_free(&document);
+    records_close(records);
+    return input_rewind(input, trouble);
+}
+
 /* A bad line is a log's only where it is one JSON document: of lines, the reader of records says what it expected. */
 static bool look(select_log *log, const select_recorded *recorded, input *input, trouble *trouble) {
-    bool may_be = false;
-    if (!starts_like_json(&may_be, input, trouble))
+    bool may_be = false, is_record = false;
+    if (!starts_like_json(&may_be, input, trouble) || !look_for_record(&is_record, input, trouble))
         return false;
-    if (!may_be)
+    if (!may_be || is_record)
         return true;
     texts *texts = texts_open_input(input, &recorded->settings.texts, trouble);
     if (texts == NULL)

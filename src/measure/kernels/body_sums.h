@@ -8,11 +8,10 @@ typedef struct range {
     vf greatest, least;
 } range;
 
-/* Sums grow as trees: this many vectors are a group, this many groups a run, this many runs a block. Equal terms are
- * rounded the same way every time, and so are small ones that follow a great one: the error of a sum grows with the
- * additions from a leaf to the root, which a chain has as many of as terms. */
+/* Sums grow as trees: this many vectors are a group, this many groups a run, this many runs a block, and this many
+ * blocks a part. Equal terms are rounded the same way every time, and so are small ones that follow a great one: the
+ * error of a sum grows with the additions from a leaf to the root, of which a chain has as many as terms. */
 #define ENT_BRANCHES 4
-#define ENT_RUN (ENT_BRANCHES * ENT_BRANCHES)
 
 typedef struct terms {
     vf e, x, from_pivot;
@@ -149,6 +148,30 @@ static inline __attribute__((always_inline)) accumulators rest_of(cursor *at, co
     return rest;
 }
 
+static inline __attribute__((always_inline)) void carry(accumulators *to, accumulators *from, int squares) {
+    add_all(to, from, squares);
+    *from = no_terms();
+}
+
+/* All that is left. */
+static inline __attribute__((always_inline)) accumulators total_of(cursor *at, const constants *k, int squares,
+                                                                   int has_top, int is_near) {
+    accumulators total = no_terms(), part = total, block = total;
+    for (size_t i = 1; has_group(at); i++) {
+        const accumulators run = run_of(at, k, squares, has_top, is_near);
+        add_all(&block, &run, squares);
+        if (i % ENT_BRANCHES == 0)
+            carry(&part, &block, squares);
+        if (i % (ENT_BRANCHES * ENT_BRANCHES) == 0)
+            carry(&total, &part, squares);
+    }
+    const accumulators rest = rest_of(at, k, squares, has_top);
+    add_all(&block, &rest, squares);
+    carry(&part, &block, squares);
+    carry(&total, &part, squares);
+    return total;
+}
+
 static inline __attribute__((always_inline)) void sums_loop(ent_sums *sums, const ent_sums_task *task, int squares,
                                                             int has_top, int is_near) {
     const constants k = constants_of(vf_set(task->m), task->scale, vf_set(task->pivot));
@@ -158,18 +181,7 @@ static inline __attribute__((always_inline)) void sums_loop(ent_sums *sums, cons
                  .next_step = task->next_step,
                  .range = {vf_set(-INFINITY), vf_set(INFINITY)},
                  .n_top = vf_set(0)};
-    accumulators total = no_terms(), block = total;
-    for (size_t i = 1; has_group(&at); i++) {
-        const accumulators run = run_of(&at, &k, squares, has_top, is_near);
-        add_all(&block, &run, squares);
-        if (i % ENT_BRANCHES == 0) {
-            add_all(&total, &block, squares);
-            block = no_terms();
-        }
-    }
-    add_all(&total, &block, squares);
-    const accumulators rest = rest_of(&at, &k, squares, has_top);
-    add_all(&total, &rest, squares);
+    const accumulators total = total_of(&at, &k, squares, has_top, is_near);
     sums->n_top = has_top ? vf_sum(at.n_top) : 0;
     sums->s = vf_sum(total.s);
     sums->t = vf_sum(total.t);
@@ -196,6 +208,9 @@ static void sums_body(ent_sums *sums, const ent_sums_task *task) {
     else
         sums_of(sums, task, 0);
 }
+
+/* Columns whose terms are added one after the other. */
+#define ENT_RUN 16
 
 /* All columns of one vector of lanes, in runs. */
 static inline __attribute__((always_inline)) accumulators add_columns(vf *n_top, const float *tile, size_t n_columns,

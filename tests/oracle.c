@@ -330,7 +330,7 @@ void oracle_differentiate_pair(oracle_gradient *gradient, const double *p, const
             const long double part = (long double)by[k] * parts[k] / (long double)temperature;
             gradient->d_logits[i] += part;
             gradient->greatest = fmaxl(gradient->greatest, fabsl(part));
-            gradient->sizes += fabsl(part);
+            gradient->sizes += k == 0 ? fabsl(part) : 0;
         }
     }
     free(log_p);

@@ -60,8 +60,8 @@ typedef struct oracle_mixture {
 void oracle_mix(oracle_mixture *mixture, const double *const *rows, size_t n_rows, const unsigned char *allowed,
                 size_t n, double temperature);
 
-/* The gradient by p's logits of by[0] KL(p||q) + by[1] KL(q||p); of its two parts the greatest |element|. 0 where p's
- * column may not happen. */
+/* The gradient by p's logits of by[0] KL(p||q) + by[1] KL(q||p); of its two parts the greatest |element|, and of the
+ * first the sum of all. 0 where p's column may not happen. */
 void oracle_differentiate_pair(oracle_gradient *gradient, const double *p, const double *q,
                                const unsigned char *allowed, size_t n, double temperature, const double by[2]);
 

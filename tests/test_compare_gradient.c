@@ -7,7 +7,7 @@
 
 enum { MOST_ROWS = 40 };
 
-static double worst[ENTROL_CPU_NEON + 1]; /* error as a share of 1e-5 of the greatest part */
+static double worst[ENTROL_CPU_NEON + 1]; /* error as a share of what is allowed */
 
 /* What a loss says of each row. */
 typedef struct loss {
@@ -85,7 +85,8 @@ static void compare(entrol_cpu cpu, const sheet *result, size_t row, const oracl
                     const char *what) {
     for (size_t j = 0; j < result->n_columns; j++) {
         const double got = sheet_get(result, row, j), value = (double)exact->d_logits[j] + before;
-        const double error = fabs(got - value), allowed = 1e-5 * (double)exact->greatest;
+        const double error = fabs(got - value), mean = 2e-8 * (double)exact->sizes;
+        const double allowed = fmax(1e-5 * (double)exact->greatest, mean);
         if (result->dtype == ENTROL_F32 && before == 0 && exact->greatest > 1e-9L)
             worst[cpu] = fmax(worst[cpu], error / allowed);
         CHECK_SAY(error <= allowed + rounding(result->dtype, value) + 1e-13, /* 1e-14 (dL/dKL) / T */
@@ -192,10 +193,26 @@ static void test_long(void) {
         for (size_t dtypes = i % 3; dtypes < 16; dtypes += 3)
             check_kinds(sizes[i], (entrol_dtype)(dtypes / 4), (entrol_dtype)(dtypes % 4), is_quick() ? 12 : 4);
     check_kinds(151936, ENTROL_F32, ENTROL_F32, is_quick() ? 24 : 8);
+}
+
+/* A top that has most of the probability, and a rest that is apart from its reference by rounding alone: the mean of
+ * ln(p / q), on which the top's element depends, has terms of both signs and is now and then nearly 0. */
+static void test_cancelling_means(void) {
+    const size_t n = 10007;
+    for (size_t k = 0; k < (is_quick() ? 4 : 100); k++) {
+        sheet p = sheet_make(1, n, ENTROL_F32), q = sheet_make(1, n, ENTROL_BF16);
+        for (size_t j = 0; j < n; j++) {
+            sheet_put(&p, 0, j, j == n / 2 ? 30 : -10 + test_normal());
+            sheet_put(&q, 0, j, sheet_get(&p, 0, j));
+        }
+        check_pair(&p, &q, 1, 4, "cancelling mean");
+        sheet_free(&p);
+        sheet_free(&q);
+    }
     for (int cpu = ENTROL_CPU_SCALAR; cpu <= ENTROL_CPU_NEON; cpu++)
         if (contexts[cpu])
-            printf("    %s: largest error as a share of 1e-5 of the greatest part: %.3f\n",
-                   entrol_cpu_name((entrol_cpu)cpu), worst[cpu]);
+            printf("    %s: largest error as a share of the contract: %.3f\n", entrol_cpu_name((entrol_cpu)cpu),
+                   worst[cpu]);
 }
 
 /* --- Columns that are impossible, masked, far --- */
@@ -380,6 +397,7 @@ int main(int argc, char **argv) {
     TEST(test_oracle);
     TEST(test_short);
     TEST(test_long);
+    TEST(test_cancelling_means);
     TEST(test_impossible);
     TEST(test_masks);
     TEST(test_together);

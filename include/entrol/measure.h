@@ -214,8 +214,9 @@ typedef struct entrol_destination {
  * Of the divergences from a reference, which d_logits may not overlap: a column that is impossible in p alone gets 0,
  * although KL(q||p) is inf there; one that is far below (more than 87 T) gets q's term of dL/dKL(q||p). A row whose
  * KL(p||q) is inf has no dL/dKL(p||q), and one whose pair is NaN has neither: NaN and GRADIENT, as for a record that is
- * not finite. Their accuracy is as above, but no better than 1e-14 (dL/dKL) / T. Never allocates. Errors: ARGUMENT,
- * OVERFLOW. */
+ * not finite. Their accuracy is as above, but no better than 1e-14 (dL/dKL) / T nor, as the mean of ln(p / q) is one of
+ * terms of both signs, which may cancel, than 2e-8 of the sum of all |elements| of dL/dKL(p||q). Never allocates.
+ * Errors: ARGUMENT, OVERFLOW. */
 ENTROL_API entrol_status entrol_gradient_rows(entrol_context *context, const entrol_destination *d_logits,
                                               entrol_diagnosis *diagnosis, const entrol_gradient *gradient,
                                               const entrol_state *states, const entrol_matrix *logits,

@@ -38,9 +38,9 @@ static entrol_context *context_of(size_t n_threads) {
 
 static void test_strings(void) {
     CHECK_STRING(entrol_version(), ENTROL_VERSION);
-    for (int status = -6; status <= 0; status++)
+    for (int status = ENTROL_ERROR_DATA; status <= 0; status++)
         CHECK(strcmp(entrol_status_string((entrol_status)status), entrol_status_string((entrol_status)77)) != 0);
-    for (int reason = 0; reason <= ENTROL_REASON_COLUMNS; reason++)
+    for (int reason = 0; reason <= ENTROL_REASON_DEVIATION; reason++)
         CHECK(strcmp(entrol_reason_string((entrol_reason)reason), entrol_reason_string((entrol_reason)77)) != 0);
     CHECK_STRING(entrol_cpu_name(ENTROL_CPU_BEST), "best");
     CHECK_STRING(entrol_cpu_name(ENTROL_CPU_SCALAR), "scalar");

@@ -31,7 +31,8 @@ extern "C" {
 ENTROL_API const char *entrol_version(void);
 
 /* What a call returns. Only bad arguments and lack of memory are errors: trouble inside the data
- * (a NaN, an empty row) is counted in an entrol_diagnosis and never stops a call. */
+ * (a NaN, an empty row) is counted in an entrol_diagnosis and never stops a call, except where all rows have one result
+ * together, as a loss: DATA. */
 typedef enum entrol_status {
     ENTROL_OK = 0,
     ENTROL_ERROR_ARGUMENT = -1,      /* an argument is out of its domain; the diagnosis names it */
@@ -41,7 +42,8 @@ typedef enum entrol_status {
     ENTROL_ERROR_ENVIRONMENT = -5,   /* ENTROL_CPU or ENTROL_THREADS is not understood */
     ENTROL_ERROR_SYSTEM = -6,        /* the operating system refused a thread */
     ENTROL_ERROR_COMMUNICATION = -7, /* the ranks could not be reached, or another rank's call failed */
-    ENTROL_ERROR_READ = -8           /* a stream could not be read */
+    ENTROL_ERROR_READ = -8,          /* a stream could not be read */
+    ENTROL_ERROR_DATA = -9 /* a value makes the one result of the call meaningless; the diagnosis names its row */
 } entrol_status;
 
 /* A sentence in English for a status; never NULL, also for an unknown number. */
@@ -57,13 +59,18 @@ typedef enum entrol_reason {
     ENTROL_REASON_NEGATIVE,      /* a probability below 0, or a log-probability above 0 */
     ENTROL_REASON_SUM,           /* probabilities that do not sum to one */
     ENTROL_REASON_GRADIENT,      /* a gradient record that is not finite, or dL/dV of a state without varentropy */
-    ENTROL_REASON_COLUMNS        /* there are fewer columns than the known ones and what they leave over need */
+    ENTROL_REASON_COLUMNS,       /* there are fewer columns than the known ones and what they leave over need */
+    ENTROL_REASON_ACTION,        /* an action that the distribution cannot give; only its own results are NaN */
+    ENTROL_REASON_PARAMETER,     /* a parameter of a distribution out of its domain, as a negative sigma */
+    ENTROL_REASON_RATIO,         /* the ratio of two probabilities is beyond the greatest float */
+    ENTROL_REASON_GROUP,         /* a group too small for what is asked of it */
+    ENTROL_REASON_DEVIATION      /* a standard deviation of 0, which nothing can be divided by */
 } entrol_reason;
 
 /* A few words in English for a reason; never NULL. */
 ENTROL_API const char *entrol_reason_string(entrol_reason reason);
 
-/* What went wrong. Filled by every call that takes one, NULL if not wanted. After an error status
+/* What went wrong. Filled by every call that takes one, NULL if not wanted. After an error status other than DATA
  * `argument` names the offending argument (a static string) and the rest is 0; else `argument` is
  * NULL, n_bad counts the rows in trouble, and the rest describes the first of them. */
 typedef struct entrol_diagnosis {
@@ -187,6 +194,33 @@ typedef struct entrol_sum {
 ENTROL_API void entrol_sum_add(entrol_sum *sum, double term);
 ENTROL_API void entrol_sum_merge(entrol_sum *sum, const entrol_sum *other);
 ENTROL_API double entrol_sum_value(const entrol_sum *sum);
+
+/* What can be set of an entry of a registry: flags, keywords, help and tests are made of these. Strings that live as
+ * long as the program. */
+typedef enum entrol_parameter_type {
+    ENTROL_PARAMETER_REAL = 0,
+    ENTROL_PARAMETER_WHOLE,  /* a whole number */
+    ENTROL_PARAMETER_CHOICE, /* one of `choices`, as a number from 0 */
+    ENTROL_PARAMETER_TEXT    /* in a form that `says` tells */
+} entrol_parameter_type;
+
+typedef struct entrol_parameter {
+    const char *name; /* lower case, words joined by _ */
+    entrol_parameter_type type;
+    double initial;             /* what holds where nothing is set; REAL: NaN for "none" */
+    double low, high;           /* REAL, WHOLE: the least and the greatest that may be set */
+    const char *text;           /* TEXT: what holds where nothing is set; "" for "none" */
+    const char *const *choices; /* CHOICE: names, NULL after the last */
+    const char *says;           /* one sentence, with units */
+    const char *source;         /* where the value was published; NULL: nowhere */
+} entrol_parameter;
+
+/* One thing that is set. */
+typedef struct entrol_setting {
+    const char *name;
+    double value;     /* where text is NULL */
+    const char *text; /* of any type: "0.2", "1000", the name of a choice; NULL: value */
+} entrol_setting;
 
 /* How a quantile q of n sorted values is placed among them. All but torch's are NumPy's, by the same names. */
 typedef enum entrol_quantile_method {

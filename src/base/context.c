@@ -157,6 +157,34 @@ entrol_status ent_add_up(const entrol_context *context, entrol_status status, ui
     return status == ENTROL_OK && (is_lost || counts[n]) ? ENTROL_ERROR_COMMUNICATION : status;
 }
 
+/* 128 bits go as four counts of 32, whose sums over fewer than 2^32 ranks do not overflow. */
+enum { SUM_COUNTS = 6 };
+
+static void pack_sum(uint64_t *counts, const entrol_sum *sum) {
+    const uint64_t high = (uint64_t)sum->high;
+    const uint64_t packed[SUM_COUNTS] = {
+        sum->low & UINT32_MAX, sum->low >> 32, high & UINT32_MAX, high >> 32, sum->n, sum->n_bad};
+    memcpy(counts, packed, sizeof packed);
+}
+
+static void unpack_sum(entrol_sum *sum, const uint64_t *counts) {
+    const uint64_t second = counts[1] + (counts[0] >> 32), third = counts[2] + (second >> 32);
+    sum->low = second << 32 | (counts[0] & UINT32_MAX);
+    sum->high = (int64_t)((counts[3] + (third >> 32)) << 32 | (third & UINT32_MAX));
+    sum->n = counts[4];
+    sum->n_bad = counts[5];
+}
+
+entrol_status ent_add_up_sums(const entrol_context *context, entrol_status status, entrol_sum *sums, size_t n) {
+    uint64_t counts[ENT_MAX_SUMS * SUM_COUNTS + 1];
+    for (size_t i = 0; i < n; i++)
+        pack_sum(counts + i * SUM_COUNTS, &sums[i]);
+    status = ent_add_up(context, status, counts, n * SUM_COUNTS);
+    for (size_t i = 0; status == ENTROL_OK && i < n; i++)
+        unpack_sum(&sums[i], counts + i * SUM_COUNTS);
+    return status;
+}
+
 entrol_status ent_agree(const entrol_context *context, entrol_status status) {
     uint64_t n_failed;
     return ent_add_up(context, status, &n_failed, 0);

@@ -20,6 +20,9 @@ entrol_comm ent_comm(const entrol_context *context);
  * for which `counts` has room for one more. Gives `status`, or COMMUNICATION where that is OK but another rank's is not
  * or the message is lost: so that all ranks go on or none does. */
 entrol_status ent_add_up(const entrol_context *context, entrol_status status, uint64_t *counts, size_t n);
+/* Adds up n sums over the ranks, exactly, at most ENT_MAX_SUMS; `status` as above. */
+enum { ENT_MAX_SUMS = 32 };
+entrol_status ent_add_up_sums(const entrol_context *context, entrol_status status, entrol_sum *sums, size_t n);
 /* The same of nothing: `status`, or COMMUNICATION where it is OK but another rank's is not. */
 entrol_status ent_agree(const entrol_context *context, entrol_status status);
 /* The same at the beginning of a call, where all ranks must have been given the same: `digest` is ent_digest's. */

@@ -25,6 +25,8 @@ const char *entrol_status_string(entrol_status status) {
         return "the ranks could not be reached, or another one failed";
     case ENTROL_ERROR_READ:
         return "a stream could not be read";
+    case ENTROL_ERROR_DATA:
+        return "a value in the data makes the result meaningless";
     }
     return "unknown status";
 }
@@ -49,6 +51,16 @@ const char *entrol_reason_string(entrol_reason reason) {
         return "the gradient record is not finite, or asks for varentropy's of a state without it";
     case ENTROL_REASON_COLUMNS:
         return "there are too few columns for what is given and what is left over";
+    case ENTROL_REASON_ACTION:
+        return "the distribution cannot give this action";
+    case ENTROL_REASON_PARAMETER:
+        return "a parameter of the distribution is out of its domain";
+    case ENTROL_REASON_RATIO:
+        return "the ratio of two probabilities is too great";
+    case ENTROL_REASON_GROUP:
+        return "the group is too small";
+    case ENTROL_REASON_DEVIATION:
+        return "the standard deviation is 0";
     }
     return "unknown reason";
 }

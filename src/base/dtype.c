@@ -1,6 +1,8 @@
 /* Element types: their sizes and names, and reading one element. */
 #include "dtype.h"
 
+#include "context.h"
+
 #include <math.h>
 
 size_t entrol_dtype_size(entrol_dtype dtype) {
@@ -50,4 +52,11 @@ double ent_element(const void *data, entrol_dtype dtype, size_t index) {
         return (double)ent_bf16_to_float(half);
     }
     return (double)NAN;
+}
+
+int ent_fits_in_memory(const entrol_matrix *matrix) {
+    const size_t stride = matrix->row_stride < 0 ? 0 - (size_t)matrix->row_stride : (size_t)matrix->row_stride;
+    size_t n_elements, n_bytes;
+    return ent_multiply(&n_elements, matrix->n_rows, stride > matrix->n_columns ? stride : matrix->n_columns) &&
+           ent_multiply(&n_bytes, n_elements, entrol_dtype_size(matrix->dtype)) && n_bytes <= PTRDIFF_MAX;
 }

@@ -1,8 +1,8 @@
 /* The gamma function's logarithm and its derivatives, for arguments above 0: reentrant, unlike lgamma, and libm has no
  * others. Each is moved up to 16 and more by its recurrence and taken from its asymptotic series there (Abramowitz and
  * Stegun 6.1.40, 6.3.18, 6.4.12), to about 1e-15 of the greatest term. */
-#ifndef ENT_MEASURE_GAMMA_H
-#define ENT_MEASURE_GAMMA_H
+#ifndef ENT_BASE_GAMMA_H
+#define ENT_BASE_GAMMA_H
 
 #include <math.h>
 

@@ -60,6 +60,9 @@ static inline uint16_t ent_float_to_f16(float value) {
 /* Element `index` of an array of any alignment; NaN for a number that is no dtype. */
 double ent_element(const void *data, entrol_dtype dtype, size_t index);
 
+/* Writes the nearest element to a value; nothing for a number that is no dtype. */
+void ent_put_element(void *data, entrol_dtype dtype, size_t index, double value);
+
 static inline const char *ent_matrix_row(const entrol_matrix *matrix, size_t row) {
     const ptrdiff_t n_elements = (ptrdiff_t)row * matrix->row_stride;
     return (const char *)matrix->data + n_elements * (ptrdiff_t)entrol_dtype_size(matrix->dtype);

@@ -27,7 +27,7 @@ static int is_shape(double shape) {
     return shape > 0 && shape < INFINITY;
 }
 
-static ent_fault check(const ent_shape *shape, const ent_parameters *p, int needs_density) {
+static ent_fault beta_check(const ent_shape *shape, const ent_parameters *p, int needs_density) {
     (void)needs_density;
     for (size_t i = 0; i < shape->n; i++) {
         if (isnan(p->first[i]) || isnan(p->second[i]))
@@ -53,7 +53,7 @@ static double entropy_of(const shapes *p) {
     return entropy_part(p->a) + entropy_part(p->b) - entropy_part(p->t) - ent_digamma(p->t);
 }
 
-static double entropy(const ent_policy_row *row) {
+static double beta_entropy(const ent_policy_row *row) {
     double sum = 0;
     for (size_t i = 0; i < row->shape->n; i++) {
         const shapes p = shapes_at(&row->p, i);
@@ -63,7 +63,7 @@ static double entropy(const ent_policy_row *row) {
 }
 
 /* dH/dalpha = (t - 2) psi'(t) - (alpha - 1) psi'(alpha). */
-static void slope_entropy(ent_slopes *slopes, const ent_policy_row *row, double by) {
+static void beta_slope_entropy(ent_slopes *slopes, const ent_policy_row *row, double by) {
     for (size_t i = 0; i < row->shape->n; i++) {
         const shapes p = shapes_at(&row->p, i);
         const double both = (p.t - 2) * ent_trigamma(p.t);
@@ -90,7 +90,7 @@ static place place_of(const ent_shape *shape, double action) {
     return (place){log1p(-above / width), log(above / width)};
 }
 
-static double logprob(const ent_policy_row *row) {
+static double beta_logprob(const ent_policy_row *row) {
     double sum = 0;
     for (size_t i = 0; i < row->shape->n; i++) {
         const shapes p = shapes_at(&row->p, i);
@@ -100,7 +100,7 @@ static double logprob(const ent_policy_row *row) {
     return sum;
 }
 
-static void slope_logprob(ent_slopes *slopes, const ent_policy_row *row, double by) {
+static void beta_slope_logprob(ent_slopes *slopes, const ent_policy_row *row, double by) {
     for (size_t i = 0; i < row->shape->n; i++) {
         const shapes p = shapes_at(&row->p, i);
         const place at = place_of(row->shape, row->action[i]);
@@ -119,7 +119,7 @@ static shapes differences_at(const ent_policy_row *row, size_t i) {
     return (shapes){a, b, a + b};
 }
 
-static double kl(const ent_policy_row *row) {
+static double beta_kl(const ent_policy_row *row) {
     double sum = 0;
     for (size_t i = 0; i < row->shape->n; i++) {
         const shapes p = shapes_at(&row->p, i), q = shapes_at(&row->q, i), off = differences_at(row, i);
@@ -130,7 +130,7 @@ static double kl(const ent_policy_row *row) {
 }
 
 /* By alpha: (alpha_p - alpha_q) psi'(alpha_p) - (t_p - t_q) psi'(t_p). */
-static void slope_kl_pq(ent_slopes *slopes, const ent_policy_row *row, double by) {
+static void beta_slope_kl_pq(ent_slopes *slopes, const ent_policy_row *row, double by) {
     for (size_t i = 0; i < row->shape->n; i++) {
         const shapes p = shapes_at(&row->p, i), off = differences_at(row, i);
         const double both = off.t * ent_trigamma(p.t);
@@ -140,7 +140,7 @@ static void slope_kl_pq(ent_slopes *slopes, const ent_policy_row *row, double by
 }
 
 /* By alpha: psi(alpha_p) - psi(alpha_q) - (psi(t_p) - psi(t_q)). */
-static void slope_kl_qp(ent_slopes *slopes, const ent_policy_row *row, double by) {
+static void beta_slope_kl_qp(ent_slopes *slopes, const ent_policy_row *row, double by) {
     for (size_t i = 0; i < row->shape->n; i++) {
         const shapes p = shapes_at(&row->p, i), q = shapes_at(&row->q, i), off = differences_at(row, i);
         const double both = ent_digamma_step(q.t, p.t, off.t);
@@ -153,7 +153,7 @@ static void slope_kl_qp(ent_slopes *slopes, const ent_policy_row *row, double by
 
 /* u = X / (X + Y) of two Gamma numbers, whose logarithms alone do not underflow for small shapes; as (1 + tanh x) / 2
  * with 2 x = ln X - ln Y. */
-static void sample(double *action, double *before, const ent_policy_row *row, ent_draws *draws) {
+static void beta_sample(double *action, double *before, const ent_policy_row *row, ent_draws *draws) {
     (void)before;
     for (size_t i = 0; i < row->shape->n; i++) {
         double log_x = row->p.first[i], log_y = row->p.second[i]; /* of the mean */
@@ -168,13 +168,13 @@ static void sample(double *action, double *before, const ent_policy_row *row, en
 const ent_distribution ent_beta = {.name = "beta",
                                    .second = ENT_SECOND_ROW,
                                    .has_bounds = 1,
-                                   .check = check,
+                                   .check = beta_check,
                                    .take_action = ent_take_bounded,
-                                   .entropy = entropy,
-                                   .logprob = logprob,
-                                   .kl = kl,
-                                   .slope_entropy = slope_entropy,
-                                   .slope_logprob = slope_logprob,
-                                   .slope_kl_pq = slope_kl_pq,
-                                   .slope_kl_qp = slope_kl_qp,
-                                   .sample = sample};
+                                   .entropy = beta_entropy,
+                                   .logprob = beta_logprob,
+                                   .kl = beta_kl,
+                                   .slope_entropy = beta_slope_entropy,
+                                   .slope_logprob = beta_slope_logprob,
+                                   .slope_kl_pq = beta_slope_kl_pq,
+                                   .slope_kl_qp = beta_slope_kl_qp,
+                                   .sample = beta_sample};

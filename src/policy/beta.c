@@ -4,6 +4,7 @@
  *   H = ln B - (alpha - 1) psi(alpha) - (beta - 1) psi(beta) + (t - 2) psi(t) + ln w,
  *   KL(p||q) = ln B_q - ln B_p + (alpha_p - alpha_q) psi(alpha_p) + (beta_p - beta_q) psi(beta_p) + (t_q - t_p)
  * psi(t_p). Gradients are by ln alpha and ln beta. */
+#include "gaussian.h"
 #include "squash.h"
 
 #include "portable.h"
@@ -11,8 +12,6 @@
 #include "base/gamma.h"
 
 #include <math.h>
-
-#define HALF_LOG_2_PI_E 1.4189385332046727418
 
 typedef struct shapes {
     double a, b, t;
@@ -44,7 +43,7 @@ static ent_fault beta_check(const ent_shape *shape, const ent_parameters *p, int
 static double entropy_part(double x) {
     if (x < ENT_LEAST_ASYMPTOTIC)
         return ent_log_gamma(x) - (x - 1) * ent_digamma(x) + x;
-    return 0.5 * log(x) + HALF_LOG_2_PI_E - 0.5 / x + ent_stirling_rest(x) + (x - 1) * ent_digamma_rest(x);
+    return 0.5 * log(x) + ENT_NORMAL_ENTROPY - 0.5 / x + ent_stirling_rest(x) + (x - 1) * ent_digamma_rest(x);
 }
 
 static double entropy_of(const shapes *p) {

@@ -52,7 +52,7 @@ static float draw(int array, float logprob, float spread) {
     case 0:
         return (float)(-5 * test_uniform());
     case 1:
-        return logprob - spread * (float)test_normal(); /* old */
+        return logprob - fminf(37, spread * (float)test_normal()); /* old; terms stay below 2^62 */
     case 2:
         return logprob - 0.5f * (float)test_normal(); /* reference */
     case 3:

@@ -109,7 +109,8 @@ typedef struct entrol_objective_result {
     double covered_entropy;     /* mean H (or H_S) of those that the bonus covers */
     double kl_k1, kl_k2, kl_k3; /* estimates of KL(old || policy) */
     double reference_kl;        /* mean of the penalty, before its coefficient */
-    double ratio_mean, ratio_greatest;
+    double ratio_mean;
+    double ratio_greatest;     /* or 1; of ln p - ln p_old rounded to float */
     double clip_low;           /* share of tokens with A < 0 and a ratio below its bound */
     double clip_high;          /* with A > 0 and one above it */
     double clip_dual;          /* with A < 0 that the dual clip holds */

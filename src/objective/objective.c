@@ -5,12 +5,16 @@
 
 #include <string.h>
 
+/* Tokens whose arrays no second-level cache holds. */
+enum { LARGE = 1 << 18 };
+
 static entrol_status take_structs(ent_objective_call *call, entrol_diagnosis *diagnosis,
                                   const entrol_objective_record *record, const entrol_tokens *tokens) {
     call->tokens = (entrol_tokens)ENTROL_TOKENS_INIT;
     call->record = (entrol_objective_record)ENTROL_OBJECTIVE_RECORD_INIT;
     if (!tokens || !ent_take(&call->tokens, tokens, sizeof call->tokens))
         return ent_bad_argument(diagnosis, "tokens");
+    call->is_large = call->tokens.n_tokens > LARGE;
     if (!call->tokens.sequence_starts)
         call->tokens.n_sequences = 0;
     if (record && !ent_take(&call->record, record, sizeof call->record))

@@ -46,14 +46,15 @@ typedef struct ent_objective_call {
     double scale, kl_scale;           /* of a token's surrogate and penalty, beside its sequence's share */
     double entropy_slope;             /* dL/d(mean entropy of covered tokens) */
     double covered_mean;              /* known before only where the bonus is anchored */
+    int is_large;                     /* results go past the caches */
+    double greatest_ratio;            /* at least 1 */
     int may_be_beyond;                /* a term may be too great to be summed */
     int is_dry;                       /* 1: nothing is written, tokens are only looked at */
     pthread_mutex_t lock;             /* of what follows */
     entrol_sum sums[ENTROL_OBJECTIVE_SUMS];
     ent_clip_counts clips;
     uint64_t n_kept;
-    double greatest_ratio; /* 0: none yet */
-    uint64_t n_beyond;     /* tokens with a term that has no sum, and the first of them */
+    uint64_t n_beyond; /* tokens with a term that has no sum, and the first of them */
     size_t first_beyond;
 } ent_objective_call;
 

@@ -17,7 +17,6 @@ typedef struct worker {
     size_t sequence; /* of the block's first token */
     entrol_sum sums[ENTROL_OBJECTIVE_SUMS];
     uint64_t n_kept;
-    double greatest_ratio;
     uint64_t n_beyond;
     size_t first_beyond;
 } worker;
@@ -265,21 +264,9 @@ static void write_policy(const worker *worker) {
     const ent_objective_call *call = worker->call;
     const ent_objective_block *block = &worker->block;
     if (call->record.logprob)
-        call->kernels->store(call->record.logprob + block->begin, block->slope, 1, block->n);
+        call->kernels->store(call->record.logprob + block->begin, block->slope, 1, block->n, call->is_large);
     if (call->record.loss)
-        call->kernels->store(call->record.loss + block->begin, worker->loss, 1, block->n);
-}
-
-static double greatest_ratio(const worker *worker) {
-    const ent_objective_call *call = worker->call;
-    const ent_objective_block *block = &worker->block;
-    if (block->n == ENT_BLOCK && !call->tokens.mask)
-        return call->kernels->greatest(block->ratio);
-    double greatest = 0;
-    for (size_t i = 0; i < block->n; i++)
-        if (ent_counts(call, block->begin + i) && block->ratio[i] > greatest)
-            greatest = block->ratio[i];
-    return greatest;
+        call->kernels->store(call->record.loss + block->begin, worker->loss, 1, block->n, call->is_large);
 }
 
 static void log_policy(worker *worker) {
@@ -289,8 +276,6 @@ static void log_policy(worker *worker) {
     kernels->sum(&sums[ENTROL_SUM_LOGPROB], block->logprob);
     kernels->sum(&sums[ENTROL_SUM_ADVANTAGE], block->advantage);
     kernels->sum_products(&sums[ENTROL_SUM_PRODUCT], block->logprob, block->advantage, 1);
-    const double greatest = greatest_ratio(worker);
-    worker->greatest_ratio = greatest > worker->greatest_ratio ? greatest : worker->greatest_ratio;
     if (!worker->call->tokens.old_logprob)
         return;
     kernels->sum(&sums[ENTROL_SUM_K1], block->log_ratio); /* its negative; see work_task */
@@ -322,7 +307,7 @@ static void work_value(worker *worker) {
     }
     if (call->record.value && !call->is_dry)
         call->kernels->store(call->record.value + block->begin, slope,
-                             call->settings.value_coefficient / (double)call->counts.tokens, block->n);
+                             call->settings.value_coefficient / (double)call->counts.tokens, block->n, call->is_large);
 }
 
 /* What the entropy bonus is of: the entropies of covered tokens, each with its share. */
@@ -345,6 +330,10 @@ static void write_entropy_slopes(const worker *worker, float *out, int is_bonus)
     const ent_objective_block *block = &worker->block;
     const int is_anchored = !isnan(call->settings.entropy_target);
     size_t sequence = worker->sequence;
+    if (!call->flags && !call->tokens.mask) {
+        call->kernels->fill(out + block->begin, is_bonus ? (float)call->entropy_slope : 0, block->n, call->is_large);
+        return;
+    }
     for (size_t i = 0; i < block->n; i++) {
         const size_t token = block->begin + i;
         const int is_covered =
@@ -414,15 +403,14 @@ static void merge_worker(ent_objective_call *call, const worker *worker) {
         call->clips.high += worker->block.clips.high;
         call->clips.dual += worker->block.clips.dual;
         call->n_kept += worker->n_kept;
-        if (worker->greatest_ratio > call->greatest_ratio)
-            call->greatest_ratio = worker->greatest_ratio;
     }
     pthread_mutex_unlock(&call->lock);
 }
 
 static void work_task(void *argument, size_t index) {
     ent_objective_call *call = argument;
-    const size_t n_tokens = call->tokens.n_tokens, begin = index * TASK;
+    const size_t n_tokens = call->tokens.n_tokens, n_tasks = n_tokens / TASK + (n_tokens % TASK != 0);
+    const size_t begin = (n_tasks - 1 - index) * TASK; /* backwards: the end was looked at last and is in the cache */
     const size_t end = n_tokens - begin < TASK ? n_tokens : begin + TASK;
     worker worker;
     worker.call = call;
@@ -431,9 +419,10 @@ static void work_task(void *argument, size_t index) {
     memset(worker.sums, 0, sizeof worker.sums);
     worker.n_kept = worker.n_beyond = 0;
     worker.first_beyond = 0;
-    worker.greatest_ratio = 0;
     for (size_t at = begin; at < end; at += ENT_BLOCK)
         work_block(&worker, at, end - at < ENT_BLOCK ? end - at : ENT_BLOCK);
+    if (call->is_large)
+        call->kernels->stream_end();
     negate(&worker.sums[ENTROL_SUM_K1]);
     merge_worker(call, &worker);
 }

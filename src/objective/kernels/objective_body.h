@@ -1,5 +1,7 @@
 /* The kernels of objective_kernels.h once: each instruction set's file includes this after the macros
- * ENT_LANES_OF_DOUBLE, how many doubles a vector has, and ENT_OBJECTIVE_TABLE, the name of its table. Loops over whole
+ * ENT_LANES_OF_DOUBLE, how many doubles a vector has, and ENT_OBJECTIVE_TABLE, the name of its table, and
+ * ent_stream_line(out, x), which writes 16 floats past the caches to 64 aligned bytes, with ent_stream_end() after the
+ * last. Loops over whole
  * blocks are left to the compiler, which knows how long they are. */
 
 typedef double __attribute__((vector_size(ENT_LANES_OF_DOUBLE * sizeof(double)))) ent_vd;
@@ -73,6 +75,8 @@ static uint64_t count_body(const uint8_t *mask, size_t n) {
 }
 
 static void load_body(double *out, const float *x, const uint8_t *mask, size_t n) {
+    for (size_t i = 0; i < ENT_BLOCK; i += 16) /* blocks are too short for the machine to see them coming */
+        __builtin_prefetch((const char *)x + (2 * ENT_BLOCK + i) * sizeof *x);
     if (n < ENT_BLOCK || mask) {
         float padded[ENT_BLOCK] = {0};
         for (size_t i = 0; i < n; i++)
@@ -90,7 +94,7 @@ static void subtract_body(double *restrict out, const double *x, const double *y
         out[i] = x[i] - y[i];
 }
 
-/* x = k ln 2 + f, |f| <= ln 2 / 2, and e^f = 1 + f + f^2 q(f): q is the series to f^9 / 11!, 1e-14 of e^f. What
+/* x = k ln 2 + f, |f| <= ln 2 / 2, and e^f = 1 + f + f^2 q(f): q is the series to f^6 / 8!, 2e-10 of e^f. What
  * e^x is beyond 1 + x is f^2 q for k = 0, without a difference of two numbers near 1. */
 static void exponential_body(double *ratio, double *excess, const double *x) {
     for (size_t i = 0; i < ENT_BLOCK; i += ENT_LANES_OF_DOUBLE) {
@@ -98,12 +102,11 @@ static void exponential_body(double *ratio, double *excess, const double *x) {
         const ent_vd bounded = choose(given > least, given, least);
         const ent_vd shifted = bounded * 0x1.71547652b82fep+0 + 0x1.8p52; /* log2 e; k is in the low bits */
         const ent_vd k = shifted - 0x1.8p52;
-        const ent_vd f = (bounded - k * 0x1.62e42fee00000p-1) - k * 0x1.a39ef35793c76p-33;
+        const ent_vd f = bounded - k * 0x1.62e42fefa39efp-1;
         const ent_vd f2 = f * f, f4 = f2 * f2;
         const ent_vd q0 = (f * (1.0 / 6) + 1.0 / 2) + (f * (1.0 / 120) + 1.0 / 24) * f2;
-        const ent_vd q4 = (f * (1.0 / 5040) + 1.0 / 720) + (f * (1.0 / 362880) + 1.0 / 40320) * f2;
-        const ent_vd q8 = f * (1.0 / 39916800) + 1.0 / 3628800;
-        const ent_vd q = q0 + (q4 + q8 * f4) * f4;
+        const ent_vd q4 = (f * (1.0 / 5040) + 1.0 / 720) + f2 * (1.0 / 40320);
+        const ent_vd q = q0 + q4 * f4;
         const ent_vd beyond = f2 * q, of_f = 1.0 + (f + beyond);
         const ent_vd e = (ent_vd)((ent_vi)of_f + ((ent_vi)shifted << 52));
         store_doubles(ratio + i, e);
@@ -161,23 +164,34 @@ static void value_body(double *restrict error, double *restrict term, double *re
     }
 }
 
-static void store_body(float *out, const double *x, double scale, size_t n) {
-    if (n == ENT_BLOCK)
-        for (size_t i = 0; i < ENT_BLOCK; i++)
-            out[i] = (float)(x[i] * scale);
-    else
-        for (size_t i = 0; i < n; i++)
-            out[i] = (float)(x[i] * scale);
+/* Whole lines past the caches. */
+static void stream_lines(float *out, const float *x, size_t n) {
+    const size_t head = (64 - ((uintptr_t)out & 63)) % 64 / sizeof *out;
+    size_t i = head < n ? head : n;
+    memcpy(out, x, i * sizeof *x);
+    for (; i + 16 <= n; i += 16)
+        ent_stream_line(out + i, x + i);
+    memcpy(out + i, x + i, (n - i) * sizeof *x);
 }
 
-static double greatest_body(const double *x) {
-    ent_vd most = load_doubles(x);
-    for (size_t i = ENT_LANES_OF_DOUBLE; i < ENT_BLOCK; i += ENT_LANES_OF_DOUBLE)
-        most = choose(load_doubles(x + i) > most, load_doubles(x + i), most);
-    double greatest = most[0];
-    for (size_t lane = 1; lane < ENT_LANES_OF_DOUBLE; lane++)
-        greatest = most[lane] > greatest ? most[lane] : greatest;
-    return greatest;
+static void store_body(float *out, const double *x, double scale, size_t n, int past_caches) {
+    float rounded[ENT_BLOCK];
+    for (size_t i = 0; i < ENT_BLOCK; i++)
+        rounded[i] = (float)(x[i] * scale);
+    if (past_caches)
+        stream_lines(out, rounded, n);
+    else
+        memcpy(out, rounded, n * sizeof *out);
+}
+
+static void fill_body(float *out, float x, size_t n, int past_caches) {
+    float same[ENT_BLOCK];
+    for (size_t i = 0; i < ENT_BLOCK; i++)
+        same[i] = x;
+    if (past_caches)
+        stream_lines(out, same, n);
+    else
+        memcpy(out, same, n * sizeof *out);
 }
 
 /* Exact sums in two integers a lane. A term is rounded to a multiple of 2^-20, by adding a number so large that this is
@@ -254,7 +268,8 @@ const ent_objective_kernels ENT_OBJECTIVE_TABLE = {
     .clipped = clipped_body,
     .value = value_body,
     .store = store_body,
-    .greatest = greatest_body,
+    .fill = fill_body,
+    .stream_end = ent_stream_end,
     .sum = sum_body,
     .sum_products = sum_products_body,
 };

@@ -33,7 +33,8 @@ typedef struct ent_objective_kernels {
     /* out = x, or 0 where a token does not count. */
     void (*load)(double *out, const float *x, const uint8_t *mask, size_t n);
     void (*subtract)(double *out, const double *x, const double *y);
-    /* ratio = e^x and excess = e^x - 1 - x, which is never negative, for x <= 709; within 1e-14 of themselves. */
+    /* ratio = e^x and excess = e^x - 1 - x, which is never negative, for x <= 709; within 1e-9 and 1e-8 of
+     * themselves. */
     void (*exponential)(double *ratio, double *excess, const double *x);
     /* PPO's term -min(r A, clip(r) A), its derivative by ln r, and which of them are 0 for a clip. */
     void (*clipped)(double *term, double *slope, ent_clip_counts *counts, const double *ratio, const double *advantage,
@@ -41,10 +42,10 @@ typedef struct ent_objective_kernels {
     /* error = R - v, the term (v - R)^2 or the clipped one where that is greater, and its derivative by v. */
     void (*value)(double *error, double *term, double *slope, const double *value, const double *old_value,
                   const double *target, const ent_value_clip *clip);
-    /* out = scale x as floats. */
-    void (*store)(float *out, const double *x, double scale, size_t n);
-    /* The greatest element. */
-    double (*greatest)(const double *x);
+    /* out = scale x as floats, or all x; past the caches where nothing will be read soon. */
+    void (*store)(float *out, const double *x, double scale, size_t n, int past_caches);
+    void (*fill)(float *out, float x, size_t n, int past_caches);
+    void (*stream_end)(void);
     /* Adds the elements of x, or of scale x y, to a sum as entrol_sum_add does; but sum->n stays. */
     void (*sum)(entrol_sum *sum, const double *x);
     void (*sum_products)(entrol_sum *sum, const double *x, const double *y, double scale);

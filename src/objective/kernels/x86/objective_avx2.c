@@ -12,11 +12,22 @@
 
 #include "objective/kernels/objective_fixed.h"
 
+#include <immintrin.h>
 #include <math.h>
 #include <string.h>
 
 #define ENT_LANES_OF_DOUBLE 4
 #define ENT_OBJECTIVE_TABLE ent_objective_kernels_avx2
+
+static inline void ent_stream_line(float *out, const float *x) {
+    _mm256_stream_ps(out, _mm256_loadu_ps(x));
+    _mm256_stream_ps(out + 8, _mm256_loadu_ps(x + 8));
+}
+
+static void ent_stream_end(void) {
+    _mm_sfence();
+}
+
 #include "objective/kernels/objective_body.h"
 
 #if defined(__clang__)

@@ -12,11 +12,21 @@
 
 #include "objective/kernels/objective_fixed.h"
 
+#include <immintrin.h>
 #include <math.h>
 #include <string.h>
 
 #define ENT_LANES_OF_DOUBLE 8
 #define ENT_OBJECTIVE_TABLE ent_objective_kernels_avx512
+
+static inline void ent_stream_line(float *out, const float *x) {
+    _mm512_stream_ps(out, _mm512_loadu_ps(x));
+}
+
+static void ent_stream_end(void) {
+    _mm_sfence();
+}
+
 #include "objective/kernels/objective_body.h"
 
 #if defined(__clang__)

@@ -40,11 +40,9 @@ static entrol_status take_arguments(ent_objective_call *call, entrol_diagnosis *
 
 /* What all ranks must have been given alike. */
 static uint64_t digest_of(const ent_objective_call *call) {
-    uint64_t digest = ent_digest(0, &call->settings, sizeof call->settings);
-    const uint32_t given[3] = {call->tokens.old_logprob != NULL, call->tokens.sequence_starts != NULL,
-                               (uint32_t)call->wants_result};
-    return ent_digest(ent_digest(digest, call->row->objective.name, strlen(call->row->objective.name)), given,
-                      call->tokens.n_tokens ? sizeof given : 0);
+    const char *name = call->row->objective.name;
+    const uint64_t digest = ent_digest(0, &call->settings, sizeof call->settings);
+    return ent_digest(ent_digest(digest, name, strlen(name)), &call->wants_result, sizeof call->wants_result);
 }
 
 static int wants_sequences(const ent_objective_call *call) {

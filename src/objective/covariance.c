@@ -8,6 +8,8 @@
 #include "base/random.h"
 #include "base/ranks.h"
 
+#include <string.h>
+
 /* What is in the way, or in reach, of every token. */
 typedef struct covariances {
     double logprob_mean, advantage_mean;
@@ -17,13 +19,17 @@ typedef struct covariances {
 
 static entrol_status find_means(ent_objective_call *call, covariances *found) {
     ent_objective_block block;
-    entrol_sum sums[2] = {{0}};
+    ent_running_sum running[2];
+    memset(running, 0, sizeof running);
     for (size_t at = 0; at < call->tokens.n_tokens; at += ENT_BLOCK) {
         const size_t left = call->tokens.n_tokens - at;
         ent_load_block(&block, call, at, left < ENT_BLOCK ? left : ENT_BLOCK);
-        call->kernels->sum(&sums[0], block.logprob);
-        call->kernels->sum(&sums[1], block.advantage);
+        call->kernels->sum(&running[0], block.logprob);
+        call->kernels->sum(&running[1], block.advantage);
     }
+    ent_fold_sum(&running[0]);
+    ent_fold_sum(&running[1]);
+    entrol_sum sums[2] = {running[0].folded, running[1].folded};
     for (size_t i = 0; i < call->tokens.n_tokens; i++)
         sums[0].n += ent_counts(call, i) != 0;
     entrol_status status = ent_add_up_sums(call->context, ENTROL_OK, sums, 2);

@@ -15,9 +15,8 @@ typedef struct worker {
     ent_objective_block block;
     double loss[ENT_BLOCK], factor[ENT_BLOCK], a[ENT_BLOCK], b[ENT_BLOCK], c[ENT_BLOCK], d[ENT_BLOCK];
     size_t sequence; /* of the block's first token */
-    entrol_sum sums[ENTROL_OBJECTIVE_SUMS];
-    uint64_t n_kept;
-    uint64_t n_beyond;
+    ent_running_sum sums[ENTROL_OBJECTIVE_SUMS];
+    uint64_t n_kept, n_beyond;
     size_t first_beyond;
 } worker;
 
@@ -219,7 +218,8 @@ static void add_kl(worker *worker) {
         worker->a[i] *= share;
         block->slope[i] += scale * share * worker->b[i];
     }
-    call->kernels->sum(&worker->sums[ENTROL_SUM_KL], worker->a);
+    if (call->wants_result)
+        call->kernels->sum(&worker->sums[ENTROL_SUM_KL], worker->a);
 }
 
 static void look_for_beyond(worker *worker, const double *terms) {
@@ -253,9 +253,10 @@ static void work_policy(worker *worker) {
         look_for_beyond(worker, block->term);
         look_for_beyond(worker, block->slope);
     }
-    scale_slopes(worker);
-    if (call->settings.kl_coefficient != 0)
+    if (call->settings.kl_coefficient != 0) {
+        scale_slopes(worker);
         add_kl(worker);
+    }
     if (call->wants_result)
         call->kernels->sum(&worker->sums[ENTROL_SUM_POLICY], block->term);
 }
@@ -263,8 +264,9 @@ static void work_policy(worker *worker) {
 static void write_policy(const worker *worker) {
     const ent_objective_call *call = worker->call;
     const ent_objective_block *block = &worker->block;
+    const double scale = call->settings.kl_coefficient != 0 ? 1 : call->scale; /* what it has already; what it lacks */
     if (call->record.logprob)
-        call->kernels->store(call->record.logprob + block->begin, block->slope, 1, block->n, call->is_large);
+        call->kernels->store(call->record.logprob + block->begin, block->slope, scale, block->n, call->is_large);
     if (call->record.loss)
         call->kernels->store(call->record.loss + block->begin, worker->loss, 1, block->n, call->is_large);
 }
@@ -272,7 +274,7 @@ static void write_policy(const worker *worker) {
 static void log_policy(worker *worker) {
     const ent_objective_block *block = &worker->block;
     const ent_objective_kernels *kernels = worker->call->kernels;
-    entrol_sum *sums = worker->sums;
+    ent_running_sum *sums = worker->sums;
     kernels->sum(&sums[ENTROL_SUM_LOGPROB], block->logprob);
     kernels->sum(&sums[ENTROL_SUM_ADVANTAGE], block->advantage);
     kernels->sum_products(&sums[ENTROL_SUM_PRODUCT], block->logprob, block->advantage, 1);
@@ -397,7 +399,7 @@ static void merge_worker(ent_objective_call *call, const worker *worker) {
         call->n_beyond += worker->n_beyond;
     }
     for (size_t i = 0; !call->is_dry && i < ENTROL_OBJECTIVE_SUMS; i++)
-        entrol_sum_merge(&call->sums[i], &worker->sums[i]);
+        entrol_sum_merge(&call->sums[i], &worker->sums[i].folded);
     if (!call->is_dry) {
         call->clips.low += worker->block.clips.low;
         call->clips.high += worker->block.clips.high;
@@ -423,7 +425,9 @@ static void work_task(void *argument, size_t index) {
         work_block(&worker, at, end - at < ENT_BLOCK ? end - at : ENT_BLOCK);
     if (call->is_large)
         call->kernels->stream_end();
-    negate(&worker.sums[ENTROL_SUM_K1]);
+    for (size_t i = 0; call->wants_result && i < ENTROL_OBJECTIVE_SUMS; i++)
+        ent_fold_sum(&worker.sums[i]);
+    negate(&worker.sums[ENTROL_SUM_K1].folded);
     merge_worker(call, &worker);
 }
 

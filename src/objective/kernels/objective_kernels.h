@@ -22,6 +22,17 @@ typedef struct ent_value_clip {
     double range; /* inf: none, and old values are not read */
 } ent_value_clip;
 
+/* An entrol_sum on its way: integers a lane, in units of 2^-20 and 2^-64, beside constants for every block. */
+enum { ENT_BLOCKS_OF_SUM = 8 }; /* 2048 terms below 2^51 fit in 63 bits */
+typedef struct ent_running_sum {
+    int64_t coarse[8], fine[8];
+    uint64_t n_blocks;
+    entrol_sum folded; /* its n stays 0 */
+} ent_running_sum;
+
+/* Brings all of it into `folded`. */
+void ent_fold_sum(ent_running_sum *sum);
+
 /* Arrays of doubles have ENT_BLOCK elements; what a block has fewer tokens, load makes 0. `mask` may be NULL. */
 typedef struct ent_objective_kernels {
     /* The pattern of the greatest |x| of tokens that count, as an integer: these are ordered as the sizes are, with
@@ -46,9 +57,9 @@ typedef struct ent_objective_kernels {
     void (*store)(float *out, const double *x, double scale, size_t n, int past_caches);
     void (*fill)(float *out, float x, size_t n, int past_caches);
     void (*stream_end)(void);
-    /* Adds the elements of x, or of scale x y, to a sum as entrol_sum_add does; but sum->n stays. */
-    void (*sum)(entrol_sum *sum, const double *x);
-    void (*sum_products)(entrol_sum *sum, const double *x, const double *y, double scale);
+    /* Adds the elements of x, or of scale x y, to a sum as entrol_sum_add does. */
+    void (*sum)(ent_running_sum *sum, const double *x);
+    void (*sum_products)(ent_running_sum *sum, const double *x, const double *y, double scale);
 } ent_objective_kernels;
 
 const ent_objective_kernels *ent_objective_kernels_for(entrol_cpu cpu);

@@ -26,9 +26,10 @@ ENTROL_API const char *entrol_drive_name(entrol_drive drive);
 
 /* A controller that can be made: a row of the registry. Strings and tables that live as long as the program.
  *
- * Every row has the parameters "target", "initial", "min", "max", "dead_band", "slew", "reference_steps", "collapse"
- * and "explosion", by which all controllers are limited and watched in the same way, and behind them its own. A
- * schedule, which looks at no entropy, has no "target" and no "dead_band". */
+ * Every row begins with the parameters "min", "max", "slew", "reference_steps", "collapse" and "explosion", by which
+ * all controllers are limited and watched in the same way. One that looks at what it observes, which a schedule does
+ * not, has "target", "dead_band" and "initial" behind them. Then come its own.
+ */
 typedef struct entrol_controller_kind {
     const char *name; /* lower case, words joined by _ */
     entrol_drive drives;
@@ -131,6 +132,14 @@ ENTROL_API entrol_status entrol_controller_observe(entrol_context *context, entr
                                                    entrol_diagnosis *diagnosis, entrol_controller *controller,
                                                    double sum, uint64_t count);
 
+/* The same of the entropies of this rank's tokens themselves, added exactly: however the tokens are split over ranks,
+ * the coefficient is the same to the bit, which sums that were rounded before do not promise. `valid` (bytes, NULL:
+ * all) says which count. A NaN or an infinity among those is DATA, and the diagnosis names its row. */
+ENTROL_API entrol_status entrol_controller_observe_tokens(entrol_context *context, entrol_command *command,
+                                                          entrol_diagnosis *diagnosis, entrol_controller *controller,
+                                                          const float *entropies, const uint8_t *valid,
+                                                          size_t n_tokens);
+
 /* The coefficient of one prompt whose samples are right with this share (0 to 1): 0 where PROMPT_COEFFICIENT leaves it
  * out as easy. Of other controllers the coefficient. Error: ARGUMENT. */
 ENTROL_API entrol_status entrol_controller_coefficient_of(double *coefficient, const entrol_controller *controller,
@@ -142,7 +151,7 @@ ENTROL_API entrol_status entrol_controller_coefficient_of(double *coefficient, c
  *
  * Writes at most `capacity` bytes with the NUL behind them; *n_bytes (may be NULL) is the text's length without it.
  * `text` may be NULL with a capacity of 0: the length alone. Error: ARGUMENT where it does not fit, and *n_bytes is
- * still what is needed. ENTROL_CONTROLLER_STATE_ROOM is enough unless a setting's text is longer than usual. */
+ * still what is needed. ENTROL_CONTROLLER_STATE_ROOM is always enough. */
 #define ENTROL_CONTROLLER_STATE_ROOM 4096
 ENTROL_API entrol_status entrol_controller_save(char *text, size_t *n_bytes, size_t capacity,
                                                 const entrol_controller *controller);

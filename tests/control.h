@@ -45,6 +45,11 @@ static inline entrol_command tell(entrol_context *context, entrol_controller *co
     return command;
 }
 
+/* To the bit, without the bytes that no member has. */
+static inline bool is_same_command(const entrol_command *a, const entrol_command *b) {
+    return memcmp(a, b, offsetof(entrol_command, is_held) + sizeof a->is_held) == 0;
+}
+
 /* An entropy that falls and wanders: of a run's step, from 2 nats down, sometimes nearly 0. */
 static inline double entropy_of_step(size_t step) {
     const double fallen = 2 * exp(-(double)step / 60), wandering = 0.3 * sin((double)step / 7) + 0.05 * test_normal();

@@ -7,10 +7,6 @@
 
 enum { N_STEPS = 60, ROOM = ENTROL_CONTROLLER_STATE_ROOM };
 
-static bool is_same(const entrol_command *a, const entrol_command *b) {
-    return memcmp(a, b, sizeof *a) == 0;
-}
-
 /* Of each controller: saves after every step, restores into a fresh one, and both go on to the end of the run. */
 static void test_restart_changes_nothing(void) {
     entrol_context *context = open_alone();
@@ -38,7 +34,7 @@ static void test_restart_changes_nothing(void) {
             for (size_t j = i + 1; j < N_STEPS; j++)
                 tell(context, on, sums[j], 100);
             const entrol_command a = command_of(stopped), b = command_of(on);
-            CHECK_SAY(is_same(&a, &b), "%s, restarted after %zu steps", name, i);
+            CHECK_SAY(is_same_command(&a, &b), "%s, restarted after %zu steps", name, i);
             entrol_controller_destroy(context, stopped);
             entrol_controller_destroy(context, on);
         }
@@ -56,12 +52,8 @@ static void test_form(void) {
                                    "set ki 0.002\nset max_entropy 2.5\n"
                                    "step 2\nreference_sum 4\nentropy 1.5\nvalue 0.135\nalarms 0\n"
                                    "limited 0\nheld 0\nintegral 0\nend\n";
-    const entrol_setting settings[] = {{"target", 0, "0.80max"},
-                                       {"dead_band", 1e-3, NULL},
-                                       {"initial", 0.125, NULL},
-                                       {"explosion", 0, "none"},
-                                       {"kp", 0.02, NULL},
-                                       {"ki", 0.002, NULL}};
+    const entrol_setting settings[] = {{"target", 0, "0.80max"}, {"dead_band", 1e-3, NULL}, {"initial", 0.125, NULL},
+                                       {"explosion", 0, "none"}, {"kp", 0.02, NULL},        {"ki", 0.002, NULL}};
     entrol_controller_options options = ENTROL_CONTROLLER_OPTIONS_INIT;
     entrol_context *context = open_alone();
     entrol_controller *controller = NULL;

@@ -5,6 +5,7 @@
 #include "options.h"
 
 extern const command command_compare;
+extern const command command_control;
 extern const command command_entropy;
 extern const command command_filter;
 extern const command command_inspect;

@@ -7,9 +7,13 @@
 
 #include <string.h>
 
-/* The controller's name comes first, so that the flags are its own. */
-static const entrol_controller_kind *named_first(int argc, char **argv) {
-    return argc > 1 ? entrol_controller_kind_find(argv[1]) : NULL;
+/* Of "NAME --help" the controller, whose own flags alone are shown then. */
+static const entrol_controller_kind *asked_for_help(int argc, char **argv) {
+    const entrol_controller_kind *kind = argc > 2 ? entrol_controller_kind_find(argv[1]) : NULL;
+    for (int i = 2; i < argc; i++)
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+            return kind;
+    return NULL;
 }
 
 static int report_unknown(const char *name) {
@@ -44,14 +48,13 @@ static int run_filter(const control_settings *settings, const operands *operands
 
 static int run(const command *command, int argc, char **argv) {
     static control_settings settings; /* its flags' names are the options' */
-    const entrol_controller_kind *kind = named_first(argc, argv);
+    const entrol_controller_kind *kind = asked_for_help(argc, argv);
     option options[CONTROL_MOST_OPTIONS];
     const size_t n_options = control_options(options, &settings, kind);
     struct command described = *command;
     operands operands;
     int exit_code;
-    if (kind == NULL)
-        described.description = control_describe(command->description);
+    described.description = control_describe(command->description, kind);
     if (!options_parse(&described, options, n_options, argc, argv, &operands, &exit_code))
         return exit_code;
     if (settings.lists) {
@@ -72,7 +75,7 @@ const command command_control = {
         "step. A target is nats, as 0.3; a share of the greatest entropy, as 0.7max; or of the mean of the first 20 "
         "observations, as 0.4x, until which the controller holds still. A line that is no number ends it, and the "
         "state "
-        "is as before that line. \"entrol control NAME --help\" lists what one controller has. The controllers:",
+        "is as before that line. \"entrol control NAME --help\" lists what one controller has.",
     .examples = "  entrol control --list                                     every parameter, default and source\n"
                 "  echo 0.31 | entrol control skywork --target 0.4\n"
                 "  entrol control pi --target 0.4x --state pi.state < entropies.txt\n"

@@ -6,6 +6,7 @@
 
 extern const command command_compare;
 extern const command command_control;
+extern const command command_diagnose;
 extern const command command_entropy;
 extern const command command_filter;
 extern const command command_inspect;

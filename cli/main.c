@@ -24,6 +24,7 @@ static const command *const commands[] = {
     &command_show,
     &command_report,
     &command_control,
+    &command_diagnose,
     &command_entropy,
     &command_inspect,
     &command_version,

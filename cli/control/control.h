@@ -35,8 +35,9 @@ typedef struct control_settings {
  * program. */
 size_t control_options(option rows[CONTROL_MOST_OPTIONS], control_settings *settings,
                        const entrol_controller_kind *kind);
-/* One line a controller: its name, law and source. Lives as long as the program. */
-const char *control_describe(const char *introduction);
+/* The introduction, and a line for each controller (or this one alone) with its name, law and source. Lives as long as
+ * the program. */
+const char *control_describe(const char *introduction, const entrol_controller_kind *only);
 /* --list, on standard output. */
 void control_list(void);
 

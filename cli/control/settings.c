@@ -123,14 +123,20 @@ static const char *metavar_of(const entrol_parameter *parameter) {
     return names.failed ? "NAME" : names.data;
 }
 
-const char *control_describe(const char *introduction) {
+static void append_kind(buffer *out, const entrol_controller_kind *kind) {
+    buffer_append_format(out, "\n%s, %s: %s (%s).", kind->name, entrol_drive_name(kind->drives), kind->says,
+                         kind->source);
+}
+
+const char *control_describe(const char *introduction, const entrol_controller_kind *only) {
     buffer text = {0};
     buffer_append_string(&text, introduction);
-    for (size_t i = 0; i < entrol_controller_kind_count(); i++) {
-        const entrol_controller_kind *kind = entrol_controller_kind_at(i);
-        buffer_append_format(&text, "\n%s, %s: %s (%s).", kind->name, entrol_drive_name(kind->drives), kind->says,
-                             kind->source);
-    }
+    if (only != NULL)
+        append_kind(&text, only);
+    else
+        buffer_append_string(&text, " The controllers:");
+    for (size_t i = 0; i < entrol_controller_kind_count() && only == NULL; i++)
+        append_kind(&text, entrol_controller_kind_at(i));
     return text.failed ? introduction : text.data;
 }
 

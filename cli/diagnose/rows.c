@@ -24,26 +24,27 @@ static int json_row_value(const void *row, const char *name, double *value) {
 }
 
 /* Python writes NaN and infinities by names that JSON has not: null, as nothing is known there. */
-static bool is_word_of_python(const char *at, const char *end, size_t *n) {
+static size_t word_of_python(const char *at, const char *end) {
     static const char *const words[] = {"NaN", "-Infinity", "Infinity"};
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
-        *n = strlen(words[i]);
-        if ((size_t)(end - at) >= *n && memcmp(at, words[i], *n) == 0)
-            return true;
+        const size_t n = strlen(words[i]);
+        if ((size_t)(end - at) >= n && memcmp(at, words[i], n) == 0)
+            return n;
     }
-    return false;
+    return 0;
 }
 
 static void append_without_python(buffer *out, const char *bytes, size_t n_bytes) {
     const char *end = bytes + n_bytes, *from = bytes;
     bool in_string = false;
     for (const char *at = bytes; at < end;) {
-        size_t n = 1;
+        const size_t n_word = in_string ? 0 : word_of_python(at, end);
+        size_t n = n_word > 0 ? n_word : 1;
         if (in_string && *at == '\\' && at + 1 < end) {
             n = 2;
         } else if (*at == '"') {
             in_string = !in_string;
-        } else if (!in_string && is_word_of_python(at, end, &n)) {
+        } else if (n_word > 0) {
             buffer_append(out, from, (size_t)(at - from));
             buffer_append_string(out, "null");
             from = at + n;

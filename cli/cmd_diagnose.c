@@ -5,6 +5,7 @@
 #include "open_context.h"
 
 #include <stdio.h>
+#include <string.h>
 
 typedef struct settings {
     const char *names[RUN_COLUMNS]; /* NULL: the known ones */
@@ -38,8 +39,8 @@ static void fill_options(option *rows, settings *settings) {
          .value = &settings->target,
          .metavar = "TARGET",
          .help =
-             "What the controllers are told to hold: nats, as 0.3, or a share of the first 20 steps' mean, as 0.4x. "
-             "Default: 0.4x."},
+             "What the controllers are told to hold: nats, as 0.3, or a share of the first rows' mean, as 0.4x: of 20 "
+             "rows, or a fortieth of a run with fewer than 800. Default: 0.4x."},
         {.name = "confidence",
          .type = OPTION_REAL,
          .value = &settings->confidence,
@@ -57,13 +58,14 @@ static bool diagnose_file(entrol_context *context, const settings *settings, con
     run_log log;
     diagnosis_of_run found;
     buffer out = {0};
+    const char *name = strcmp(path, "-") == 0 ? "standard input" : path;
     bool ok = run_read(&log, path, settings->names, trouble);
     if (ok && log.n == 0)
-        ok = trouble_set(trouble, "%s: expected entropies in %s, found none", path, log.names[RUN_ENTROPY]);
+        ok = trouble_set(trouble, "%s: expected entropies in %s, found none", name, log.names[RUN_ENTROPY]);
     if (ok)
         ok = run_diagnose(context, &found, &log, settings->target, settings->confidence, trouble);
     if (ok)
-        (settings->as_json ? run_print_json : run_print)(&out, &found, &log, path, settings->confidence);
+        (settings->as_json ? run_print_json : run_print)(&out, &found, &log, name, settings->confidence);
     if (ok && out.failed)
         ok = trouble_set(trouble, "%s: out of memory", path);
     if (ok)

@@ -18,26 +18,26 @@ static double mean_of(const double *values, size_t n) {
     return n_known > 0 ? sum / (double)n_known : (double)NAN;
 }
 
-/* Twenty, or a twentieth of a shorter run than 400 steps. */
-static size_t steps_of_a_mean(size_t n) {
-    const size_t twentieth = n / 20;
-    return twentieth < 1 ? 1 : twentieth > 20 ? 20 : twentieth;
+/* Twenty, or a fortieth of a run of fewer than 800 rows. */
+static size_t rows_of_a_mean(size_t n) {
+    const size_t fortieth = n / 40;
+    return fortieth < 1 ? 1 : fortieth > 20 ? 20 : fortieth;
 }
 
 static double share_gone(const diagnosis_of_run *found, double entropy) {
     return found->first > 0 ? 1 - entropy / found->first : (double)NAN;
 }
 
-/* The mean of the n_first entropies that end with row i. */
+/* The mean of half as many entropies as `first` is of, which end with row i: while it falls, a longer one is late. */
 static double mean_until(const diagnosis_of_run *found, const run_log *log, size_t i) {
-    const size_t n = i + 1 < found->n_first ? i + 1 : found->n_first;
+    const size_t half = (found->n_first + 1) / 2, n = i + 1 < half ? i + 1 : half;
     return mean_of(log->columns[RUN_ENTROPY] + i + 1 - n, n);
 }
 
 static void find_losses(diagnosis_of_run *found, const run_log *log) {
     const double *entropies = log->columns[RUN_ENTROPY];
     const size_t twelfth = log->n / 12 > 0 ? log->n / 12 - 1 : 0;
-    found->n_first = steps_of_a_mean(log->n);
+    found->n_first = rows_of_a_mean(log->n);
     found->first = mean_of(entropies, found->n_first);
     found->last = mean_of(entropies + log->n - found->n_first, found->n_first);
     found->gone = share_gone(found, found->last);
@@ -56,10 +56,11 @@ static bool report(trouble *trouble, entrol_status status) {
     return trouble_set(trouble, "%s", entrol_status_string(status));
 }
 
-/* The alarm that every controller has. */
+/* The alarm that every controller has, of a tenth of `first`. */
 static bool find_collapse(entrol_context *context, diagnosis_of_run *found, const run_log *log, trouble *trouble) {
     entrol_controller *controller = NULL;
-    entrol_status status = entrol_controller_create(context, &controller, NULL, "constant", NULL, 0, NULL);
+    const entrol_setting reference = {"reference_steps", (double)found->n_first, NULL};
+    entrol_status status = entrol_controller_create(context, &controller, NULL, "constant", &reference, 1, NULL);
     found->collapse_step = (double)NAN;
     for (size_t i = 0; status == ENTROL_OK && i < log->n; i++) {
         entrol_command command = ENTROL_COMMAND_INIT;
@@ -99,14 +100,14 @@ static bool has_target(const entrol_controller_kind *kind) {
 
 static bool find_commands(entrol_context *context, diagnosis_of_run *found, const run_log *log, const char *target,
                           trouble *trouble) {
-    const entrol_setting setting = {"target", 0, target};
+    const entrol_setting settings[] = {{"reference_steps", (double)found->n_first, NULL}, {"target", 0, target}};
     for (size_t i = 0; i < entrol_controller_kind_count() && found->n_commanded < MOST_COMMANDED; i++) {
         const entrol_controller_kind *kind = entrol_controller_kind_at(i);
         entrol_controller *controller = NULL;
         if (!has_target(kind))
             continue;
         const entrol_status status =
-            entrol_controller_create(context, &controller, NULL, kind->name, &setting, target != NULL, NULL);
+            entrol_controller_create(context, &controller, NULL, kind->name, settings, target != NULL ? 2 : 1, NULL);
         if (status == ENTROL_ERROR_ARGUMENT)
             return trouble_set(trouble,
                                "--target: expected nats as 0.3, or a share of the first observations as 0.4x, "

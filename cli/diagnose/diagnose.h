@@ -56,7 +56,7 @@ typedef struct commanded {
 enum { MOST_COMMANDED = 32 };
 
 typedef struct diagnosis_of_run {
-    size_t n_first;     /* steps at the start and at the end that means are taken of */
+    size_t n_first;     /* rows at the start and at the end that means are taken of; the controllers' reference */
     double first, last; /* means, in nats */
     double gone;        /* the share of `first` that is not there at the end; NaN where `first` is not above 0 */
     double early_step;  /* a twelfth of the run, as 200 steps of 2,400 are */

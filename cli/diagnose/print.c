@@ -43,18 +43,18 @@ static void append_series(buffer *out, const run_log *log, int column, const cha
 /* --- Text --- */
 
 static void append_source(buffer *out, const run_log *log, const char *name) {
-    buffer_append_format(out, "%s: %zu steps, %.15g to %.15g; entropy from %s", name, log->n, log->columns[RUN_STEP][0],
-                         log->columns[RUN_STEP][log->n - 1], log->names[RUN_ENTROPY]);
+    buffer_append_format(out, "%s: %zu rows, steps %.15g to %.15g; entropy from %s", name, log->n,
+                         log->columns[RUN_STEP][0], log->columns[RUN_STEP][log->n - 1], log->names[RUN_ENTROPY]);
     if (log->names[RUN_REWARD] != NULL)
         buffer_append_format(out, ", reward from %s", log->names[RUN_REWARD]);
     if (log->n_without > 0)
-        buffer_append_format(out, "; %zu rows without an entropy are left out", log->n_without);
+        buffer_append_format(out, "; %zu without an entropy left out", log->n_without);
     buffer_append_string(out, "\n");
 }
 
 static void append_entropy(buffer *out, const diagnosis_of_run *found, const run_log *log) {
     append_series(out, log, RUN_ENTROPY, "entropy");
-    buffer_append_format(out, "  from %.4g to %.4g nats (means of %zu step%s)\n", found->first, found->last,
+    buffer_append_format(out, "  from %.4g to %.4g nats (means of %zu row%s)\n", found->first, found->last,
                          found->n_first, found->n_first == 1 ? "" : "s");
     if (isnan(found->gone)) {
         buffer_append_string(out,
@@ -68,9 +68,9 @@ static void append_entropy(buffer *out, const diagnosis_of_run *found, const run
     if (!isnan(found->half_step))
         buffer_append_format(out, "  half of it is gone at step %.15g\n", found->half_step);
     if (isnan(found->collapse_step))
-        buffer_append_string(out, "  no collapse: it stays above a tenth of the mean of the first 20 steps\n");
+        buffer_append_string(out, "  no collapse: it stays above a tenth of what it was at first\n");
     else
-        buffer_append_format(out, "  collapse at step %.15g, below a tenth of the mean of the first 20 steps%s\n",
+        buffer_append_format(out, "  collapse at step %.15g, below a tenth of what it was at first%s\n",
                              found->collapse_step, found->is_collapsed ? "" : "; it recovers");
 }
 
@@ -123,7 +123,7 @@ static void append_commands(buffer *out, const diagnosis_of_run *found) {
         const commanded *each = &found->commanded[i];
         buffer_append_format(out, "  %-12s%-30s", each->kind->name, entrol_drive_name(each->kind->drives));
         if (each->is_refused) {
-            buffer_append_string(out, "  needs a --target in nats: the entropy is below 0\n");
+            buffer_append_string(out, "  of an entropy below 0 there is no share: it needs nats\n");
             continue;
         }
         append_number(out, each->target);

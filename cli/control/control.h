@@ -54,10 +54,20 @@ bool control_parse_line(double *sum, uint64_t *count, const char *name, uint64_t
 void control_append_answer(buffer *out, const entrol_command *command, const entrol_controller_kind *kind,
                            bool as_json);
 
-/* What --state FILE holds, into the controller; nothing where there is no such file. */
-bool control_load(entrol_controller *controller, const char *path, trouble *trouble);
-/* Writes it whole or not at all: FILE.part, renamed. is_last: and waits until it is on the disk. */
-bool control_save(const entrol_controller *controller, const char *path, bool is_last, trouble *trouble);
+/* The file that --state names. */
+typedef struct control_file {
+    const char *path;
+    int fd; /* -1: none */
+    size_t n_bytes;
+} control_file;
+
+/* Restores what the file holds, or makes one that holds the controller's state; no other process may have it open so.
+ */
+bool control_open(control_file *file, entrol_controller *controller, const char *path, trouble *trouble);
+/* Writes the state in the place of the one before; nothing where there is no file. */
+bool control_store(control_file *file, const entrol_controller *controller, trouble *trouble);
+/* Closes the file, if there is one; where all went well so far (`ok`), when it is on the disk. Whether all is well. */
+bool control_close(control_file *file, bool ok, trouble *trouble);
 
 /* Answers each line of an input until its end. */
 int control_run(entrol_context *context, entrol_controller *controller, const control_settings *settings,

@@ -203,8 +203,8 @@ size_t control_options(option rows[CONTROL_MOST_OPTIONS], control_settings *sett
          .type = OPTION_STRING,
          .value = &settings->state,
          .metavar = "FILE",
-         .help = "Go on from the state in FILE, if it is there, and keep it there: it is written anew, whole or not at "
-                 "all, before each answer, so that a run that is killed goes on where it was."},
+         .help = "Go on from the state in FILE, if it is there, and keep it there: it is written before each answer, "
+                 "whole or not at all, so that a run that is killed goes on where it was."},
         {.name = "begin",
          .type = OPTION_FLAG,
          .value = &settings->begins,

@@ -17,7 +17,8 @@ enum {
 
 /* A parameter's flag: its name with - for _. */
 typedef struct control_flag {
-    char name[32];
+    char name[32], metavar[64];
+    char *help;
     const char *parameter;
     const char *text; /* given; NULL: not */
 } control_flag;
@@ -25,19 +26,20 @@ typedef struct control_flag {
 typedef struct control_settings {
     control_flag flags[CONTROL_MOST_NAMES];
     size_t n_flags;
+    char *description;
     int64_t n_actions; /* 0: not given */
     double max_entropy;
     const char *state; /* NULL: none is kept */
     bool as_json, begins, lists;
 } control_settings;
 
-/* The options of one controller, or of all where `kind` is NULL; how many rows. The texts of help live as long as the
- * program. */
+/* The options of one controller, or of all where `kind` is NULL; how many rows. They point into the settings. */
 size_t control_options(option rows[CONTROL_MOST_OPTIONS], control_settings *settings,
                        const entrol_controller_kind *kind);
-/* The introduction, and a line for each controller (or this one alone) with its name, law and source. Lives as long as
- * the program. */
-const char *control_describe(const char *introduction, const entrol_controller_kind *only);
+/* The introduction, and a line for each controller (or this one alone) with its name, law and source. In the settings.
+ */
+const char *control_describe(control_settings *settings, const char *introduction, const entrol_controller_kind *only);
+void control_free(control_settings *settings);
 /* --list, on standard output. */
 void control_list(void);
 

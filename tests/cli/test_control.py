@@ -63,6 +63,17 @@ class Laws(unittest.TestCase):
         self.assertEqual(code, 0)
         self.assertEqual([float(line) for line in out.split()], expected)
 
+    def test_sac_as_in_torch(self):
+        """tests/cli/runs/make.py: the losses of Stable-Baselines3 and CleanRL under torch.optim.Adam."""
+        with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "runs", "sac.json"), encoding="utf-8") as file:
+            torch = json.load(file)
+        for loss in ("log_alpha", "alpha"):
+            code, out, _ = run("sac", "--loss", loss, "--target", repr(torch["target"]), "--rate", repr(torch["rate"]),
+                               data="".join(f"{v!r}\n" for v in torch["entropies"]))
+            self.assertEqual(code, 0)
+            for answer, alpha in zip(out.split(), torch[loss], strict=True):
+                self.assertAlmostEqual(float(answer), alpha, 13)
+
     def test_a_sum_and_a_count(self):
         one = run("pi", "--target", "1", data="0.25\n0.5\n")[1]
         self.assertEqual(run("pi", "--target", "1", data="0.25 1\n  2\t4 \r\n")[1], one)

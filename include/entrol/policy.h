@@ -164,11 +164,11 @@ typedef struct entrol_policy_sample_options {
  * Row i's numbers come from (seed, first_row + i) alone, by a counter (SplitMix64), and everything that decides an
  * action is computed with additions, products, quotients and square roots of doubles, without the C library's exp and
  * log: the same parameters give the same bits on every thread count, split over ranks, and machine with IEEE
- * arithmetic. Normal numbers are Wichura's AS 241 of 52 random bits (relative error about 1e-16; none is beyond 8.3),
- * choices the first whose cumulative mass passes 53 bits' share of the whole, Beta numbers ratios of Gamma numbers by
- * Marsaglia and Tsang. A result is rounded to its dtype, and may so come to lie on a bound. A row in trouble gets NaN,
- * as does one whose action is beyond the greatest double (PARAMETER). Threads, allocation and errors as for
- * entrol_policy_measure. */
+ * arithmetic, if compiled as the library's own build does, with -ffp-contract=off. Normal numbers are Wichura's AS 241
+ * of 52 random bits (relative error about 1e-16; none is beyond 8.3), choices the first whose cumulative mass passes 53
+ * bits' share of the whole, Beta numbers ratios of Gamma numbers by Marsaglia and Tsang. A result is rounded to its
+ * dtype, and may so come to lie on a bound. A row in trouble gets NaN, as does one whose action is beyond the greatest
+ * double (PARAMETER). Threads, allocation and errors as for entrol_policy_measure. */
 ENTROL_API entrol_status entrol_policy_sample(entrol_context *context, const entrol_destination *actions,
                                               const entrol_destination *before, entrol_diagnosis *diagnosis,
                                               const entrol_policy *policy, const entrol_policy_sample_options *options);

@@ -54,8 +54,8 @@ static void check_vector(size_t i) {
     CHECK_INT(entrol_objective_compute(context, &record, &result, NULL, entrol_objective_find(vectors[i].objective),
                                        &tokens, &options),
               ENTROL_OK);
-    CHECK_SAY(fabs(result.loss - vectors[i].loss) <= 1e-7 * fabs(vectors[i].loss), "%s: the loss is %.12g, not %.12g", vectors[i].name,
-              result.loss, vectors[i].loss);
+    CHECK_SAY(fabs(result.loss - vectors[i].loss) <= 1e-7 * fabs(vectors[i].loss), "%s: the loss is %.12g, not %.12g",
+              vectors[i].name, result.loss, vectors[i].loss);
     check_slopes(vectors[i].name, by_logprob, vectors[i].by_logprob);
     check_slopes(vectors[i].name, by_entropy, vectors[i].by_entropy);
 }

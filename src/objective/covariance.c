@@ -71,7 +71,7 @@ static void fill_keys(uint64_t *keys, const ent_objective_call *call, const cova
     }
 }
 
-static void take_keys(ent_objective_call *call, const uint64_t *keys, ent_choice least) {
+static void take_keys(ent_objective_call *call, const uint64_t *keys, ent_lowest least) {
     for (size_t i = 0; i < call->tokens.n_tokens; i++) {
         const int is_tie = keys[i] == least.threshold && least.n_ties > 0;
         least.n_ties -= (uint64_t)is_tie;
@@ -86,7 +86,7 @@ static void take_keys(ent_objective_call *call, const uint64_t *keys, ent_choice
 
 entrol_status ent_fill_covariance_flags(ent_objective_call *call) {
     covariances means;
-    ent_choice least;
+    ent_lowest least;
     size_t n_bytes = 0;
     const size_t n = call->tokens.n_tokens;
     const int fits = ent_multiply(&n_bytes, n, sizeof(uint64_t));

@@ -1,11 +1,11 @@
 /* How fast losses are computed, beside the limit of the machine in the same run.
  *
- * One JSON object a line: case, tokens, threads, cpu, seconds {min, median, max}, nanoseconds_per_token, limit and
- * ratio_to_limit. The limit is the read bandwidth: the bytes of the arrays that go in and come out, once, by the same
- * threads; it is measured before every repetition and paired with it. A loss reads its input twice, since nothing is
- * written before all of it is known to be sound. Cases are the objectives of the registry, and PPO's gradient without
- * its logs, and with arrays that the second-level cache holds. Options: --quick, --cpu NAME, --threads N, --filter
- * WORD. */
+ * One JSON object a line: case, dtype, rows (tokens), columns (1), threads, cpu, seconds {min, median, max},
+ * nanoseconds_per_token, limit and ratio_to_limit. The limit is the read bandwidth: the bytes of the arrays that go in
+ * and come out, once, by the same threads; it is measured before every repetition and paired with it. A loss reads its
+ * input twice, since nothing is written before all of it is known to be sound. Cases are the objectives of the
+ * registry, and PPO's gradient without its logs, and with arrays that the second-level cache holds. Options: --quick,
+ * --cpu NAME, --threads N, --filter WORD. */
 #include "harness.h"
 
 #include <stdio.h>
@@ -106,8 +106,8 @@ static void run_case(workload *w, const char *name, const entrol_objective *obje
     }
     if (status != ENTROL_OK)
         fprintf(stderr, "bench_objective: %s: %s\n", name, entrol_status_string(status));
-    printf("{\"case\": \"%s\", \"tokens\": %zu, \"threads\": %zu, \"cpu\": \"%s\"", name, n_tokens, n_threads,
-           entrol_cpu_name(entrol_context_cpu(w->context)));
+    printf("{\"case\": \"%s\", \"dtype\": \"f32\", \"rows\": %zu, \"columns\": 1, \"threads\": %zu, \"cpu\": \"%s\"",
+           name, n_tokens, n_threads, entrol_cpu_name(entrol_context_cpu(w->context)));
     print_spread("seconds", seconds, repeats, "%.6g");
     printf(", \"nanoseconds_per_token\": %.4g, \"limit\": \"read bandwidth\"",
            median(seconds, repeats) / (double)n_tokens * 1e9);

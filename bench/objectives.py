@@ -293,7 +293,7 @@ def throughput(entrol, n_threads, repeats):
         spread = lambda x: {"min": min(x), "median": statistics.median(x), "max": max(x)}
         apart = max(((leaf.grad - made[key]).abs().max() / leaf.grad.abs().max()).item()
                     for leaf, key in zip(leaves, ("logprob", "entropy", "value")))
-        yield {"case": name, "tokens": n, "threads": n_threads, "cpu": entrol.cpu, "seconds": spread(times),
+        yield {"case": name, "dtype": "float32", "rows": n, "columns": 1, "threads": n_threads, "cpu": entrol.cpu, "seconds": spread(times),
                "nanoseconds_per_token": statistics.median(times) / n * 1e9, "peer": "torch, forward and backward",
                "peer_seconds": spread(peers), "ratio_to_peer": spread(ratios), "loss_differs_by": abs(loss - result.loss),
                "gradient_differs_by": apart}

@@ -15,10 +15,23 @@ typedef struct worker {
     ent_objective_block block;
     double loss[ENT_BLOCK], factor[ENT_BLOCK], a[ENT_BLOCK], b[ENT_BLOCK], c[ENT_BLOCK], d[ENT_BLOCK];
     size_t sequence; /* of the block's first token */
+    const float *inputs[11];
+    size_t n_inputs, next_line; /* of the next block's, all inputs one after the other, to be fetched */
     ent_running_sum sums[ENTROL_OBJECTIVE_SUMS];
     uint64_t n_kept, n_beyond;
     size_t first_beyond;
 } worker;
+
+enum { LINE = 64 / sizeof(float), LINES = ENT_BLOCK / LINE, AT_ONCE = 8 };
+
+/* Brings a few lines of the next block's input nearer: between two kernels, since the machine waits for many at once,
+ * and blocks are too short for it to see them coming. */
+static void fetch_some(worker *worker) {
+    const size_t end = worker->next_line + AT_ONCE;
+    for (size_t i = worker->next_line; i < end && i < worker->n_inputs * LINES; i++)
+        __builtin_prefetch(worker->inputs[i / LINES] + worker->block.begin + ENT_BLOCK + i % LINES * LINE);
+    worker->next_line = end;
+}
 
 static const uint8_t *mask_from(const ent_objective_call *call, size_t begin) {
     return call->tokens.mask ? call->tokens.mask + begin : NULL;
@@ -239,7 +252,9 @@ static void work_policy(worker *worker) {
     const int is_of_sequence = call->row->ratio >= ENT_RATIO_SEQUENCE;
     if (is_of_sequence)
         take_sequence_ratios(worker);
+    fetch_some(worker);
     call->row->surrogate(block, &surrogate);
+    fetch_some(worker);
     if (is_of_sequence)
         take_sequence_slopes(worker);
     if (call->row->covariance == ENT_COVARIANCE_KL)
@@ -276,12 +291,17 @@ static void log_policy(worker *worker) {
     const ent_objective_kernels *kernels = worker->call->kernels;
     ent_running_sum *sums = worker->sums;
     kernels->sum(&sums[ENTROL_SUM_LOGPROB], block->logprob);
+    fetch_some(worker);
     kernels->sum(&sums[ENTROL_SUM_ADVANTAGE], block->advantage);
+    fetch_some(worker);
     kernels->sum_products(&sums[ENTROL_SUM_PRODUCT], block->logprob, block->advantage, 1);
+    fetch_some(worker);
     if (!worker->call->tokens.old_logprob)
         return;
     kernels->sum(&sums[ENTROL_SUM_K1], block->log_ratio); /* its negative; see work_task */
+    fetch_some(worker);
     kernels->sum_products(&sums[ENTROL_SUM_K2], block->log_ratio, block->log_ratio, 0.5);
+    fetch_some(worker);
     kernels->sum(&sums[ENTROL_SUM_K3], block->excess);
 }
 
@@ -297,14 +317,19 @@ static void work_value(worker *worker) {
     load(target, call, block, call->tokens.target_return);
     if (is_clipped)
         load(old, call, block, call->tokens.old_value);
+    fetch_some(worker);
     call->kernels->value(error, term, slope, value, old, target, &clip);
     if (call->is_dry && call->settings.value_coefficient != 0)
         look_for_beyond(worker, term);
     if (call->wants_result) {
         call->kernels->sum(&worker->sums[ENTROL_SUM_VALUE], term);
+        fetch_some(worker);
         call->kernels->sum(&worker->sums[ENTROL_SUM_ERROR], error);
+        fetch_some(worker);
         call->kernels->sum_products(&worker->sums[ENTROL_SUM_ERROR_SQUARED], error, error, 1);
+        fetch_some(worker);
         call->kernels->sum(&worker->sums[ENTROL_SUM_RETURN], target);
+        fetch_some(worker);
         call->kernels->sum_products(&worker->sums[ENTROL_SUM_RETURN_SQUARED], target, target, 1);
     }
     if (call->record.value && !call->is_dry)
@@ -370,8 +395,11 @@ static void work_block(worker *worker, size_t begin, size_t n) {
     const ent_objective_call *call = worker->call;
     worker->sequence = find_sequence(call, worker->sequence, begin);
     worker->block.n_held = 0;
+    worker->next_line = 0;
     ent_load_block(&worker->block, call, begin, n);
+    fetch_some(worker);
     find_ratios(worker);
+    fetch_some(worker);
     if (call->wants_result && !call->is_dry)
         log_policy(worker);
     work_policy(worker);
@@ -384,6 +412,8 @@ static void work_block(worker *worker, size_t begin, size_t n) {
         memset(call->record.value + begin, 0, n * sizeof *call->record.value);
     if (!call->is_dry)
         work_entropy(worker);
+    while (worker->next_line < worker->n_inputs * LINES)
+        fetch_some(worker);
 }
 
 static void negate(entrol_sum *sum) {
@@ -409,6 +439,16 @@ static void merge_worker(ent_objective_call *call, const worker *worker) {
     pthread_mutex_unlock(&call->lock);
 }
 
+static void take_inputs(worker *worker) {
+    const entrol_tokens *t = &worker->call->tokens;
+    const float *const inputs[] = {t->logprob,       t->advantage, t->old_logprob, t->entropy,          t->value,
+                                   t->target_return, t->old_value, t->weight,      t->reference_logprob};
+    worker->n_inputs = 0;
+    for (size_t i = 0; i < sizeof inputs / sizeof *inputs; i++)
+        if (inputs[i])
+            worker->inputs[worker->n_inputs++] = inputs[i];
+}
+
 static void work_task(void *argument, size_t index) {
     ent_objective_call *call = argument;
     const size_t n_tokens = call->tokens.n_tokens, n_tasks = n_tokens / TASK + (n_tokens % TASK != 0);
@@ -418,6 +458,7 @@ static void work_task(void *argument, size_t index) {
     worker.call = call;
     worker.block.clips = (ent_clip_counts){0, 0, 0};
     worker.sequence = first_sequence(call, begin);
+    take_inputs(&worker);
     memset(worker.sums, 0, sizeof worker.sums);
     worker.n_kept = worker.n_beyond = 0;
     worker.first_beyond = 0;

@@ -69,8 +69,6 @@ static uint64_t count_body(const uint8_t *mask, size_t n) {
 }
 
 static void load_body(double *out, const float *x, const uint8_t *mask, size_t n) {
-    for (size_t i = 0; i < ENT_BLOCK; i += 16) /* blocks are too short for the machine to see them coming */
-        __builtin_prefetch((const char *)x + (2 * ENT_BLOCK + i) * sizeof *x);
     if (n < ENT_BLOCK || mask) {
         float padded[ENT_BLOCK] = {0};
         for (size_t i = 0; i < n; i++)

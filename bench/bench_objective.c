@@ -86,7 +86,8 @@ static void run_case(workload *w, const char *name, const entrol_objective *obje
                      int quick) {
     static const entrol_setting needed[] = {{"length", SEQUENCE, NULL}, {"entropy_target", 1, NULL}};
     const int is_siren = strcmp(objective->name, "siren") == 0, is_dr = strcmp(objective->name, "dr_grpo") == 0;
-    const entrol_objective_options options = {sizeof options, is_siren ? needed + 1 : needed, is_siren || is_dr};
+    const entrol_objective_options options = {sizeof options, is_siren ? needed + 1 : needed, is_siren || is_dr,
+                                              !has_logs};
     const size_t n_arrays = choose_arrays(w, objective, n_tokens), repeats = quick ? 5 : REPEATS;
     const size_t n_bytes = n_arrays * n_tokens * sizeof(float), passes = n_tokens > SMALL ? 1 : 100;
     const size_t n_threads = entrol_context_n_threads(w->context);
@@ -96,8 +97,7 @@ static void run_case(workload *w, const char *name, const entrol_objective *obje
         const double limit = time_limit(w->arrays, NULL, n_bytes, n_threads), start = now();
         for (size_t pass = 0; pass < passes && status == ENTROL_OK; pass++) {
             entrol_objective_result result = {.size = sizeof result};
-            status = entrol_objective_compute(w->context, &w->record, has_logs ? &result : NULL, NULL, objective,
-                                              &w->tokens, &options);
+            status = entrol_objective_compute(w->context, &w->record, &result, NULL, objective, &w->tokens, &options);
         }
         if (i == 0)
             continue; /* the first one warms up */

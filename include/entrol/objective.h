@@ -151,10 +151,12 @@ typedef struct entrol_objective_options {
     size_t size; /* sizeof(entrol_objective_options) */
     const entrol_setting *settings;
     size_t n_settings;
+    int loss_alone; /* 1: of the result only the loss, its parts, the means of entropy and the counts; others are NaN,
+                       and cost nothing */
 } entrol_objective_options;
 
 #define ENTROL_OBJECTIVE_OPTIONS_INIT                                                                                  \
-    { sizeof(entrol_objective_options), NULL, 0 }
+    { sizeof(entrol_objective_options), NULL, 0, 0 }
 
 /* The loss of the tokens under an objective of the registry, and its derivatives. `record` and `result` may be NULL.
  *

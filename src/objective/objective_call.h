@@ -39,7 +39,7 @@ typedef struct ent_objective_call {
     ent_objective_settings settings;
     entrol_tokens tokens;
     entrol_objective_record record;
-    int wants_result;
+    int wants_result, wants_logs;     /* logs: all of it */
     uint8_t *flags;                   /* one a token; NULL where there is no gate */
     ent_sequence *sequences;          /* NULL where nothing is asked of them */
     ent_objective_counts own, counts; /* this rank's; those of all */

@@ -75,7 +75,7 @@ static size_t first_sequence(const ent_objective_call *call, size_t token) {
 static void find_ratios(ent_worker *worker) {
     const ent_objective_call *call = worker->call;
     ent_objective_block *block = &worker->block;
-    if (call->tokens.old_logprob && (call->wants_result || call->row->ratio != ENT_RATIO_NONE)) {
+    if (call->tokens.old_logprob && (call->wants_logs || call->row->ratio != ENT_RATIO_NONE)) {
         call->kernels->exponential(block->ratio, block->excess, block->log_ratio);
         return;
     }
@@ -266,13 +266,14 @@ static void work_block(ent_worker *worker, size_t begin, size_t n) {
     ent_fetch_some(worker);
     find_ratios(worker);
     ent_fetch_some(worker);
-    if (call->wants_result && !call->is_dry)
+    if (call->wants_logs && !call->is_dry)
         log_policy(worker);
     work_policy(worker);
     if (!call->is_dry)
         write_policy(worker);
     if (call->tokens.value && call->tokens.target_return &&
-        (call->wants_result || (call->record.value && call->settings.value_coefficient != 0)))
+        (call->wants_logs ||
+         ((call->wants_result || call->record.value || call->is_dry) && call->settings.value_coefficient != 0)))
         ent_work_value(worker);
     else if (call->record.value && !call->is_dry)
         memset(call->record.value + begin, 0, n * sizeof *call->record.value);

@@ -28,8 +28,9 @@ void ent_work_value(ent_worker *worker) {
     call->kernels->value(error, term, slope, value, old, target, &clip);
     if (call->is_dry && call->settings.value_coefficient != 0)
         ent_look_for_beyond(worker, term);
-    if (call->wants_result) {
+    if (call->wants_result)
         call->kernels->sum(&worker->sums[ENTROL_SUM_VALUE], term);
+    if (call->wants_logs) {
         ent_fetch_some(worker);
         call->kernels->sum(&worker->sums[ENTROL_SUM_ERROR], error);
         ent_fetch_some(worker);

@@ -12,14 +12,13 @@ enum { TASK = 32 * ENT_BLOCK };
 /* A + min(alpha H, |A| / kappa). */
 static void shape_advantages(ent_objective_block *block, const ent_objective_call *call) {
     const double alpha = call->settings.entropy_alpha, kappa = call->settings.entropy_kappa;
-    if (alpha == 0) {
-        memcpy(block->shaped, block->advantage, sizeof block->shaped);
+    block->shaped = alpha == 0 ? block->advantage : block->raised;
+    if (alpha == 0)
         return;
-    }
-    ent_load(block->shaped, call, block, call->tokens.entropy);
+    ent_load(block->raised, call, block, call->tokens.entropy);
     for (size_t i = 0; i < ENT_BLOCK; i++) {
-        const double most = fabs(block->advantage[i]) / kappa, more = alpha * block->shaped[i];
-        block->shaped[i] = block->advantage[i] + (more < most ? more : most);
+        const double most = fabs(block->advantage[i]) / kappa, more = alpha * block->raised[i];
+        block->raised[i] = block->advantage[i] + (more < most ? more : most);
     }
 }
 
@@ -312,7 +311,7 @@ static void take_inputs(ent_worker *worker) {
                                    t->target_return, t->old_value, t->weight,      t->reference_logprob};
     worker->n_inputs = 0;
     for (size_t i = 0; i < sizeof inputs / sizeof *inputs; i++)
-        if (inputs[i])
+        if (inputs[i] && worker->call->is_large)
             worker->inputs[worker->n_inputs++] = inputs[i];
 }
 

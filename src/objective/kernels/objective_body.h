@@ -185,11 +185,12 @@ static void stream_lines(float *out, const float *x, size_t n) {
 
 static void store_body(float *out, const double *x, double scale, size_t n, int past_caches) {
     float rounded[ENT_BLOCK];
+    float *to = n == ENT_BLOCK && !past_caches ? out : rounded;
     for (size_t i = 0; i < ENT_BLOCK; i++)
-        rounded[i] = (float)(x[i] * scale);
+        to[i] = (float)(x[i] * scale);
     if (past_caches)
         stream_lines(out, rounded, n);
-    else
+    else if (to == rounded)
         memcpy(out, rounded, n * sizeof *out);
 }
 

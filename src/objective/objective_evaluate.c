@@ -260,7 +260,7 @@ static void work_block(ent_worker *worker, size_t begin, size_t n) {
     const ent_objective_call *call = worker->call;
     worker->sequence = ent_find_sequence(call, worker->sequence, begin);
     worker->block.n_held = 0;
-    worker->next_line = 0;
+    worker->next_half = 0;
     ent_load_block(&worker->block, call, begin, n);
     ent_fetch_some(worker);
     find_ratios(worker);
@@ -278,7 +278,7 @@ static void work_block(ent_worker *worker, size_t begin, size_t n) {
         memset(call->record.value + begin, 0, n * sizeof *call->record.value);
     if (!call->is_dry)
         ent_work_entropy(worker);
-    while (worker->next_line < worker->n_inputs * ENT_LINES)
+    while (worker->next_half < 2 * worker->n_inputs)
         ent_fetch_some(worker);
 }
 

@@ -12,23 +12,22 @@ typedef struct ent_worker {
     double loss[ENT_BLOCK], factor[ENT_BLOCK], a[ENT_BLOCK], b[ENT_BLOCK], c[ENT_BLOCK], d[ENT_BLOCK];
     size_t sequence; /* of the block's first token */
     const float *inputs[11];
-    size_t n_inputs, next_line; /* of the next block's, all inputs one after the other, to be fetched */
+    size_t n_inputs, next_half; /* to be fetched of the next block */
     ent_running_sum sums[ENTROL_OBJECTIVE_SUMS];
     uint64_t n_kept, n_beyond;
     size_t first_beyond;
 } ent_worker;
 
-enum { ENT_LINE = 64 / sizeof(float), ENT_LINES = ENT_BLOCK / ENT_LINE, ENT_LINES_AT_ONCE = 8 };
-
-/* Brings a few lines of the next block's input nearer: between two kernels, since the machine waits for many at once,
- * and blocks are too short for it to see them coming. */
+/* Brings half of an input's next block nearer: between two kernels, since the machine waits for many lines at once, and
+ * blocks are too short for it to see them coming. */
 static inline void ent_fetch_some(ent_worker *worker) {
-    const size_t end = worker->next_line + ENT_LINES_AT_ONCE;
-    for (size_t i = worker->next_line; i < end && i < worker->n_inputs * ENT_LINES; i++) {
-        const uintptr_t begin = (uintptr_t)(worker->inputs[i / ENT_LINES] + worker->block.begin);
-        __builtin_prefetch((const void *)(begin + (ENT_BLOCK + i % ENT_LINES * ENT_LINE) * sizeof(float)));
-    }
-    worker->next_line = end;
+    const size_t half = worker->next_half++;
+    if (half >= 2 * worker->n_inputs)
+        return;
+    const size_t token = worker->block.begin + ENT_BLOCK + half % 2 * (ENT_BLOCK / 2);
+    const uintptr_t begin = (uintptr_t)worker->inputs[half / 2] + token * sizeof(float);
+    for (size_t i = 0; i < ENT_BLOCK / 2 * sizeof(float); i += 64)
+        __builtin_prefetch((const void *)(begin + i));
 }
 
 static inline const uint8_t *ent_mask_from(const ent_objective_call *call, size_t begin) {

@@ -391,6 +391,56 @@ static void test_trouble_on_a_rank(void) {
     }
 }
 
+/* So many tokens that results go past the caches: to any alignment, and nowhere else. */
+static void check_many(size_t offset, size_t n, entrol_cpu cpu) {
+    float *in = malloc(3 * n * sizeof *in), *out = malloc((3 * n + 200) * sizeof *out);
+    float *outputs[3] = {out + 20 + offset, out + 80 + n + offset, out + 140 + 2 * n + offset};
+    entrol_context_options options = ENTROL_CONTEXT_OPTIONS_INIT;
+    entrol_context *own;
+    options.cpu = cpu;
+    for (size_t i = 0; i < n; i++) {
+        in[i] = (float)(-4 * test_uniform());
+        in[n + i] = in[i] - 0.3f * (float)test_normal();
+        in[2 * n + i] = (float)test_normal();
+    }
+    for (size_t i = 0; i < 3 * n + 200; i++)
+        out[i] = 777;
+    entrol_tokens tokens = ENTROL_TOKENS_INIT;
+    tokens.n_tokens = n;
+    tokens.logprob = tokens.entropy = tokens.value = in;
+    tokens.old_logprob = in + n;
+    tokens.advantage = tokens.target_return = in + 2 * n;
+    entrol_objective_record record = ENTROL_OBJECTIVE_RECORD_INIT;
+    record.logprob = outputs[0];
+    record.entropy = outputs[1];
+    record.value = outputs[2];
+    CHECK_INT(entrol_context_create(&own, &options), ENTROL_OK);
+    CHECK_INT(entrol_objective_compute(own, &record, NULL, NULL, entrol_objective_find("ppo"), &tokens, NULL),
+              ENTROL_OK);
+    entrol_context_destroy(own);
+    size_t n_wrong = 0;
+    for (size_t i = 0; i < n; i++) {
+        const double a = in[2 * n + i], r = exp((double)in[i] - in[n + i]);
+        const double slope = (a > 0 && r > 1.2) || (a < 0 && r < 0.8) ? 0 : -r * a / (double)n;
+        n_wrong += !(fabs(outputs[0][i] - slope) <= 1e-6 * fabs(slope));
+        n_wrong += outputs[1][i] != (float)(-0.01 / (double)n);
+        n_wrong += !(fabs(outputs[2][i] - (in[i] - a) / (double)n) <= 1e-6 * fabs(in[i] - a) / (double)n);
+        outputs[0][i] = outputs[1][i] = outputs[2][i] = 777;
+    }
+    for (size_t i = 0; i < 3 * n + 200; i++)
+        n_wrong += out[i] != 777;
+    CHECK_SAY(n_wrong == 0, "%zu numbers are wrong of %zu tokens at an offset of %zu on %s", n_wrong, n, offset,
+              entrol_cpu_name(cpu));
+    free(in);
+    free(out);
+}
+
+static void test_many(void) {
+    for (int level = ENTROL_CPU_SCALAR; level <= ENTROL_CPU_NEON; level++)
+        for (size_t offset = 0; offset < 16 && entrol_cpu_available((entrol_cpu)level); offset += 5)
+            check_many(offset, (1 << 18) + 1 + test_below(600), (entrol_cpu)level);
+}
+
 /* --- at the bounds --- */
 
 static float slope_at(const char *name, const entrol_setting *settings, size_t n_settings, float log_ratio,
@@ -566,6 +616,7 @@ int main(int argc, char **argv) {
     TEST(test_threads_and_levels);
     TEST(test_ranks);
     TEST(test_trouble_on_a_rank);
+    TEST(test_many);
     TEST(test_kinks);
     TEST(test_value_kinks);
     TEST(test_beta_means_the_same);

@@ -227,14 +227,16 @@ static void work_policy(ent_worker *worker) {
         call->kernels->sum(&worker->sums[ENTROL_SUM_POLICY], block->term);
 }
 
-static void write_policy(const ent_worker *worker) {
+static void write_policy(ent_worker *worker) {
     const ent_objective_call *call = worker->call;
     const ent_objective_block *block = &worker->block;
     const double scale = call->settings.kl_coefficient != 0 ? 1 : call->scale; /* what it has already; what it lacks */
     if (call->record.logprob)
-        call->kernels->store(call->record.logprob + block->begin, block->slope, scale, block->n, call->is_large);
+        call->kernels->store(call->record.logprob + block->begin, block->slope, scale, block->n,
+                             ent_stream_of(worker, ENT_BY_LOGPROB));
     if (call->record.loss)
-        call->kernels->store(call->record.loss + block->begin, worker->loss, 1, block->n, call->is_large);
+        call->kernels->store(call->record.loss + block->begin, worker->loss, 1, block->n,
+                             ent_stream_of(worker, ENT_LOSS));
 }
 
 static void log_policy(ent_worker *worker) {
@@ -315,6 +317,15 @@ static void take_inputs(ent_worker *worker) {
             worker->inputs[worker->n_inputs++] = inputs[i];
 }
 
+static void end_streams(ent_worker *worker, size_t end) {
+    const entrol_objective_record *record = &worker->call->record;
+    float *const outputs[ENT_OUTPUTS] = {record->logprob, record->entropy, record->support_entropy, record->value,
+                                         record->loss};
+    for (size_t i = 0; i < ENT_OUTPUTS; i++)
+        if (outputs[i])
+            worker->call->kernels->stream_end(outputs[i] + end, &worker->streams[i]);
+}
+
 static void work_task(void *argument, size_t index) {
     ent_objective_call *call = argument;
     const size_t n_tokens = call->tokens.n_tokens, n_tasks = n_tokens / TASK + (n_tokens % TASK != 0);
@@ -326,12 +337,13 @@ static void work_task(void *argument, size_t index) {
     worker.sequence = first_sequence(call, begin);
     take_inputs(&worker);
     memset(worker.sums, 0, sizeof worker.sums);
+    memset(worker.streams, 0, sizeof worker.streams);
     worker.n_kept = worker.n_beyond = 0;
     worker.first_beyond = 0;
     for (size_t at = begin; at < end; at += ENT_BLOCK)
         work_block(&worker, at, end - at < ENT_BLOCK ? end - at : ENT_BLOCK);
-    if (call->is_large)
-        call->kernels->stream_end();
+    if (call->is_large && !call->is_dry)
+        end_streams(&worker, end);
     for (size_t i = 0; call->wants_result && i < ENTROL_OBJECTIVE_SUMS; i++)
         ent_fold_sum(&worker.sums[i]);
     negate(&worker.sums[ENTROL_SUM_K1].folded);

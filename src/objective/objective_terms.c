@@ -42,7 +42,8 @@ void ent_work_value(ent_worker *worker) {
     }
     if (call->record.value && !call->is_dry)
         call->kernels->store(call->record.value + block->begin, slope,
-                             call->settings.value_coefficient / (double)call->counts.tokens, block->n, call->is_large);
+                             call->settings.value_coefficient / (double)call->counts.tokens, block->n,
+                             ent_stream_of(worker, ENT_BY_VALUE));
 }
 
 /* What the entropy bonus is of: the entropies of covered tokens, each with its share. */
@@ -60,13 +61,16 @@ static void sum_covered(ent_worker *worker, const float *entropy) {
     call->kernels->sum(&worker->sums[ENTROL_SUM_COVERED_ENTROPY], worker->a);
 }
 
-static void write_entropy_slopes(const ent_worker *worker, float *out, int is_bonus) {
+static void write_entropy_slopes(ent_worker *worker, int is_support) {
     const ent_objective_call *call = worker->call;
+    float *out = is_support ? call->record.support_entropy : call->record.entropy;
+    const int is_bonus = call->row->bonus_on_support == is_support;
     const ent_objective_block *block = &worker->block;
     const int is_anchored = !isnan(call->settings.entropy_target);
     size_t sequence = worker->sequence;
     if (!call->flags && !call->tokens.mask) {
-        call->kernels->fill(out + block->begin, is_bonus ? (float)call->entropy_slope : 0, block->n, call->is_large);
+        call->kernels->fill(out + block->begin, is_bonus ? (float)call->entropy_slope : 0, block->n,
+                            ent_stream_of(worker, is_support ? ENT_BY_SUPPORT_ENTROPY : ENT_BY_ENTROPY));
         return;
     }
     for (size_t i = 0; i < block->n; i++) {
@@ -94,7 +98,7 @@ void ent_work_entropy(ent_worker *worker) {
     if (call->wants_result && of_bonus && (on_support || call->flags))
         sum_covered(worker, of_bonus);
     if (call->record.entropy)
-        write_entropy_slopes(worker, call->record.entropy, !on_support);
+        write_entropy_slopes(worker, 0);
     if (call->record.support_entropy)
-        write_entropy_slopes(worker, call->record.support_entropy, on_support);
+        write_entropy_slopes(worker, 1);
 }

@@ -5,6 +5,9 @@
 
 #include "objective_call.h"
 
+/* The arrays of a record. */
+enum { ENT_BY_LOGPROB, ENT_BY_ENTROPY, ENT_BY_SUPPORT_ENTROPY, ENT_BY_VALUE, ENT_LOSS, ENT_OUTPUTS };
+
 /* What one task comes to, and its room. */
 typedef struct ent_worker {
     ent_objective_call *call;
@@ -14,6 +17,7 @@ typedef struct ent_worker {
     const float *inputs[11];
     size_t n_inputs, next_half; /* to be fetched of the next block */
     ent_running_sum sums[ENTROL_OBJECTIVE_SUMS];
+    ent_stream streams[ENT_OUTPUTS];
     uint64_t n_kept, n_beyond;
     size_t first_beyond;
 } ent_worker;
@@ -28,6 +32,11 @@ static inline void ent_fetch_some(ent_worker *worker) {
     const uintptr_t begin = (uintptr_t)worker->inputs[half / 2] + token * sizeof(float);
     for (size_t i = 0; i < ENT_BLOCK / 2 * sizeof(float); i += 64)
         __builtin_prefetch((const void *)(begin + i));
+}
+
+/* The stream of an output; NULL where results stay in the caches. */
+static inline ent_stream *ent_stream_of(ent_worker *worker, int output) {
+    return worker->call->is_large ? &worker->streams[output] : NULL;
 }
 
 static inline const uint8_t *ent_mask_from(const ent_objective_call *call, size_t begin) {

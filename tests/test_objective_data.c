@@ -162,12 +162,20 @@ static void test_ratios_too_great(void) {
     data[1][7] = data[0][7] - 60;
     data[3][7] = -1;
     check_refused("a term of e^60", entrol_objective_find("ppo"), &tokens, ENTROL_ERROR_DATA, ENTROL_REASON_RATIO, 7,
-                  2); /* the term and its derivative */
+                  1);
     data[3][7] = 1;
     blank(&out);
     CHECK_INT(compute(context, &out, NULL, entrol_objective_find("ppo"), &tokens, 0), ENTROL_OK);
     CHECK(out.arrays[0][7] != 0); /* of the KL penalty alone */
     CHECK(isinf(out.result.kl_k3) && isfinite(out.result.loss));
+    data[2][9] = data[0][9] + 60;
+    mask[9] = 1;
+    check_refused("a penalty of e^60", entrol_objective_find("ppo"), &tokens, ENTROL_ERROR_DATA, ENTROL_REASON_RATIO, 9,
+                  1);
+    data[2][9] = data[0][9];
+    data[7][9] = 1e19f;
+    check_refused("a value of 1e19", entrol_objective_find("ppo"), &tokens, ENTROL_ERROR_DATA, ENTROL_REASON_RATIO, 9,
+                  1);
 }
 
 static void test_nothing_counts(void) {

@@ -183,6 +183,8 @@ static void add_kl(ent_worker *worker) {
     const double coefficient = call->settings.kl_coefficient, scale = coefficient * call->kl_scale;
     size_t sequence = worker->sequence;
     find_penalty(worker, call);
+    if (call->is_dry)
+        ent_look_for_beyond(worker, worker->a, worker->b);
     for (size_t i = 0; i < block->n; i++) {
         sequence = ent_find_sequence(call, sequence, block->begin + i);
         const double share_of_all = call->sequences ? call->sequences[sequence].kl_share : 1;
@@ -215,10 +217,8 @@ static void work_policy(ent_worker *worker) {
         multiply_factors(worker);
     else if (call->record.loss || call->settings.kl_coefficient != 0)
         memcpy(worker->loss, block->term, sizeof worker->loss);
-    if (call->is_dry) {
-        ent_look_for_beyond(worker, block->term);
-        ent_look_for_beyond(worker, block->slope);
-    }
+    if (call->is_dry)
+        ent_look_for_beyond(worker, block->term, block->slope);
     if (call->settings.kl_coefficient != 0) {
         scale_slopes(worker);
         add_kl(worker);

@@ -3,9 +3,9 @@
 
 #include <math.h>
 
-void ent_look_for_beyond(ent_worker *worker, const double *terms) {
+void ent_look_for_beyond(ent_worker *worker, const double *terms, const double *slopes) {
     for (size_t i = 0; i < worker->block.n; i++) {
-        if (fabs(terms[i]) < 0x1p62)
+        if (fabs(terms[i]) < 0x1p62 && fabs(slopes[i]) < 0x1p62)
             continue;
         const size_t token = worker->block.begin + i;
         worker->first_beyond = worker->n_beyond++ == 0 || token < worker->first_beyond ? token : worker->first_beyond;
@@ -27,7 +27,7 @@ void ent_work_value(ent_worker *worker) {
     ent_fetch_some(worker);
     call->kernels->value(error, term, slope, value, old, target, &clip);
     if (call->is_dry && call->settings.value_coefficient != 0)
-        ent_look_for_beyond(worker, term);
+        ent_look_for_beyond(worker, term, slope);
     if (call->wants_result)
         call->kernels->sum(&worker->sums[ENTROL_SUM_VALUE], term);
     if (call->wants_logs) {

@@ -55,8 +55,8 @@ static inline size_t ent_find_sequence(const ent_objective_call *call, size_t se
     return sequence;
 }
 
-/* Counts terms that have no exact sum; of a dry call. */
-void ent_look_for_beyond(ent_worker *worker, const double *terms);
+/* Counts tokens of which either number is beyond 2^62, and has no exact sum; of a dry call. */
+void ent_look_for_beyond(ent_worker *worker, const double *terms, const double *slopes);
 /* The critic's part of a block, and the entropy bonus's. */
 void ent_work_value(ent_worker *worker);
 void ent_work_entropy(ent_worker *worker);

@@ -121,7 +121,7 @@ static void choose(chosen *c, const char *name, double value) {
 
 static void choose_needed(chosen *c, const entrol_objective *objective) {
     take_defaults(&c->parameters, objective);
-    c->options = (entrol_objective_options){sizeof c->options, c->settings, 0};
+    c->options = (entrol_objective_options){sizeof c->options, c->settings, 0, 0};
     choose(c, "length", 77);
     choose(c, "entropy_target", 0.7);
 }

@@ -95,7 +95,7 @@ static size_t take_usual(entrol_setting *settings, const entrol_objective *objec
 static entrol_status compute(entrol_context *on, outputs *out, entrol_diagnosis *diagnosis,
                              const entrol_objective *objective, const entrol_tokens *tokens, size_t begin) {
     entrol_setting settings[8];
-    const entrol_objective_options options = {sizeof options, settings, take_usual(settings, objective)};
+    const entrol_objective_options options = {sizeof options, settings, take_usual(settings, objective), 0};
     const entrol_objective_record record = record_of(out, begin);
     return entrol_objective_compute(on, &record, &out->result, diagnosis, objective, tokens, &options);
 }
@@ -162,12 +162,20 @@ static void test_ratios_too_great(void) {
     data[1][7] = data[0][7] - 60;
     data[3][7] = -1;
     check_refused("a term of e^60", entrol_objective_find("ppo"), &tokens, ENTROL_ERROR_DATA, ENTROL_REASON_RATIO, 7,
-                  2); /* the term and its derivative */
+                  1);
     data[3][7] = 1;
     blank(&out);
     CHECK_INT(compute(context, &out, NULL, entrol_objective_find("ppo"), &tokens, 0), ENTROL_OK);
     CHECK(out.arrays[0][7] != 0); /* of the KL penalty alone */
     CHECK(isinf(out.result.kl_k3) && isfinite(out.result.loss));
+    data[2][9] = data[0][9] + 60;
+    mask[9] = 1;
+    check_refused("a penalty of e^60", entrol_objective_find("ppo"), &tokens, ENTROL_ERROR_DATA, ENTROL_REASON_RATIO, 9,
+                  1);
+    data[2][9] = data[0][9];
+    data[7][9] = 1e19f;
+    check_refused("a value of 1e19", entrol_objective_find("ppo"), &tokens, ENTROL_ERROR_DATA, ENTROL_REASON_RATIO, 9,
+                  1);
 }
 
 static void test_nothing_counts(void) {
@@ -204,7 +212,7 @@ static void test_bad_arguments(void) {
     const entrol_tokens good = tokens_from(0, N_SEQUENCES, own_starts);
     entrol_tokens bad = good;
     entrol_setting setting = {"clip_low", -1, NULL};
-    entrol_objective_options options = {sizeof options, &setting, 1};
+    entrol_objective_options options = {sizeof options, &setting, 1, 0};
     entrol_objective copy = *ppo;
     bad.advantage = NULL;
     check_argument("advantage", ppo, &bad, NULL);
@@ -326,7 +334,7 @@ static void work_rank(entrol_context *own, size_t rank, void *user) {
     entrol_setting settings[8];
     size_t own_starts[N_SEQUENCES + 1];
     const entrol_tokens tokens = tokens_from(s->first[rank], s->first[rank + 1], own_starts);
-    const entrol_objective_options options = {sizeof options, settings, take_usual(settings, s->objective)};
+    const entrol_objective_options options = {sizeof options, settings, take_usual(settings, s->objective), 0};
     const entrol_objective_record record = record_of(s->together, starts[s->first[rank]]);
     memset(&s->results[rank], 0x5a, sizeof s->results[rank]);
     s->results[rank].size = sizeof s->results[rank];
@@ -391,6 +399,56 @@ static void test_trouble_on_a_rank(void) {
     }
 }
 
+/* So many tokens that results go past the caches: to any alignment, and nowhere else. */
+static void check_many(size_t offset, size_t n, entrol_cpu cpu) {
+    float *in = malloc(3 * n * sizeof *in), *out = malloc((3 * n + 200) * sizeof *out);
+    float *outputs[3] = {out + 20 + offset, out + 80 + n + offset, out + 140 + 2 * n + offset};
+    entrol_context_options options = ENTROL_CONTEXT_OPTIONS_INIT;
+    entrol_context *own;
+    options.cpu = cpu;
+    for (size_t i = 0; i < n; i++) {
+        in[i] = (float)(-4 * test_uniform());
+        in[n + i] = in[i] - 0.3f * (float)test_normal();
+        in[2 * n + i] = (float)test_normal();
+    }
+    for (size_t i = 0; i < 3 * n + 200; i++)
+        out[i] = 777;
+    entrol_tokens tokens = ENTROL_TOKENS_INIT;
+    tokens.n_tokens = n;
+    tokens.logprob = tokens.entropy = tokens.value = in;
+    tokens.old_logprob = in + n;
+    tokens.advantage = tokens.target_return = in + 2 * n;
+    entrol_objective_record record = ENTROL_OBJECTIVE_RECORD_INIT;
+    record.logprob = outputs[0];
+    record.entropy = outputs[1];
+    record.value = outputs[2];
+    CHECK_INT(entrol_context_create(&own, &options), ENTROL_OK);
+    CHECK_INT(entrol_objective_compute(own, &record, NULL, NULL, entrol_objective_find("ppo"), &tokens, NULL),
+              ENTROL_OK);
+    entrol_context_destroy(own);
+    size_t n_wrong = 0;
+    for (size_t i = 0; i < n; i++) {
+        const double a = in[2 * n + i], r = exp((double)in[i] - in[n + i]);
+        const double slope = (a > 0 && r > 1.2) || (a < 0 && r < 0.8) ? 0 : -r * a / (double)n;
+        n_wrong += !(fabs(outputs[0][i] - slope) <= 1e-6 * fabs(slope));
+        n_wrong += outputs[1][i] != (float)(-0.01 / (double)n);
+        n_wrong += !(fabs(outputs[2][i] - (in[i] - a) / (double)n) <= 1e-6 * fabs(in[i] - a) / (double)n);
+        outputs[0][i] = outputs[1][i] = outputs[2][i] = 777;
+    }
+    for (size_t i = 0; i < 3 * n + 200; i++)
+        n_wrong += out[i] != 777;
+    CHECK_SAY(n_wrong == 0, "%zu numbers are wrong of %zu tokens at an offset of %zu on %s", n_wrong, n, offset,
+              entrol_cpu_name(cpu));
+    free(in);
+    free(out);
+}
+
+static void test_many(void) {
+    for (int level = ENTROL_CPU_SCALAR; level <= ENTROL_CPU_NEON; level++)
+        for (size_t offset = 0; offset < 16 && entrol_cpu_available((entrol_cpu)level); offset += 5)
+            check_many(offset, (1 << 18) + 1 + test_below(600), (entrol_cpu)level);
+}
+
 /* --- at the bounds --- */
 
 static float slope_at(const char *name, const entrol_setting *settings, size_t n_settings, float log_ratio,
@@ -407,7 +465,7 @@ static float slope_at(const char *name, const entrol_setting *settings, size_t n
     float slope = 77;
     entrol_objective_record record = ENTROL_OBJECTIVE_RECORD_INIT;
     record.logprob = &slope;
-    const entrol_objective_options options = {sizeof options, settings, n_settings};
+    const entrol_objective_options options = {sizeof options, settings, n_settings, 0};
     CHECK_INT(entrol_objective_compute(context, &record, NULL, NULL, entrol_objective_find(name), &tokens, &options),
               ENTROL_OK);
     return slope;
@@ -444,7 +502,7 @@ static float value_slope(float value, float old, float target) {
     float slope = 77;
     entrol_objective_record record = ENTROL_OBJECTIVE_RECORD_INIT;
     record.value = &slope;
-    const entrol_objective_options options = {sizeof options, settings, 3};
+    const entrol_objective_options options = {sizeof options, settings, 3, 0};
     CHECK_INT(entrol_objective_compute(context, &record, NULL, NULL, entrol_objective_find("ppo"), &tokens, &options),
               ENTROL_OK);
     return slope;
@@ -474,13 +532,39 @@ static void test_beta_means_the_same(void) {
     for (double aggregation = 0; aggregation < 4; aggregation++) {
         const entrol_setting settings[] = {
             {"aggregation", aggregation, NULL}, {"length", 9, NULL}, {"entropy_coefficient", 0.5, NULL}};
-        const entrol_objective_options options = {sizeof options, settings, 3};
+        const entrol_objective_options options = {sizeof options, settings, 3, 0};
         blank(&out);
         CHECK_INT(entrol_objective_compute(context, &record, &out.result, NULL, entrol_objective_find("grpo"), &tokens,
                                            &options),
                   ENTROL_OK);
         CHECK_NEAR(out.result.entropy_loss, -0.5L * sum / n, 1e-12);
         CHECK_NEAR(out.arrays[1][0], -0.5L / n, 1e-10);
+    }
+}
+
+/* The loss alone is the same loss, and what it does not come with is NaN. */
+static void test_loss_alone(void) {
+    static outputs whole, alone;
+    size_t own_starts[N_SEQUENCES + 1];
+    fill();
+    const entrol_tokens tokens = tokens_from(0, N_SEQUENCES, own_starts);
+    for (size_t k = 0; k < entrol_objective_count(); k++) {
+        const entrol_objective *objective = entrol_objective_at(k);
+        entrol_setting settings[8];
+        const entrol_objective_options options = {sizeof options, settings, take_usual(settings, objective), 1};
+        blank(&whole);
+        blank(&alone);
+        const entrol_objective_record record = record_of(&alone, 0);
+        CHECK_INT(compute(context, &whole, NULL, objective, &tokens, 0), ENTROL_OK);
+        CHECK_INT(entrol_objective_compute(context, &record, &alone.result, NULL, objective, &tokens, &options),
+                  ENTROL_OK);
+        const entrol_objective_result *a = &alone.result, *w = &whole.result;
+        CHECK(memcmp(alone.arrays, whole.arrays, sizeof alone.arrays) == 0);
+        CHECK(a->loss == w->loss && a->policy_loss == w->policy_loss && a->value_loss == w->value_loss);
+        CHECK(a->kl_loss == w->kl_loss && a->entropy_loss == w->entropy_loss && a->entropy == w->entropy);
+        CHECK(a->n_kept == w->n_kept && a->n_tokens == w->n_tokens && a->clip_high == w->clip_high);
+        CHECK(isnan(a->kl_k1) && isnan(a->kl_k3) && isnan(a->covariance) && isnan(a->explained_variance));
+        CHECK(!isnan(w->kl_k1) && !isnan(w->covariance) && !isnan(w->explained_variance));
     }
 }
 
@@ -495,7 +579,7 @@ static void test_draw(void) {
     fill();
     entrol_tokens tokens = tokens_from(0, N_SEQUENCES, own_starts);
     const entrol_setting settings[] = {{"covariance_share", 0.02, NULL}};
-    const entrol_objective_options options = {sizeof options, settings, 1};
+    const entrol_objective_options options = {sizeof options, settings, 1, 0};
     const entrol_objective_record record = record_of(&out, 0);
     for (size_t i = 0; i < N; i++) {
         exact[0][i] = data[0][i];
@@ -540,9 +624,11 @@ int main(int argc, char **argv) {
     TEST(test_threads_and_levels);
     TEST(test_ranks);
     TEST(test_trouble_on_a_rank);
+    TEST(test_many);
     TEST(test_kinks);
     TEST(test_value_kinks);
     TEST(test_beta_means_the_same);
+    TEST(test_loss_alone);
     TEST(test_draw);
     entrol_context_destroy(context);
     return test_end();

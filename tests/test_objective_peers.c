@@ -35,7 +35,7 @@ static void check_vector(size_t i) {
     for (size_t s = 0; s <= VECTOR_SEQUENCES; s++)
         starts[s] = s * VECTOR_LENGTH;
     snprintf(text, sizeof text, "%s", vectors[i].settings);
-    const entrol_objective_options options = {sizeof options, settings, read_settings(settings, text)};
+    const entrol_objective_options options = {sizeof options, settings, read_settings(settings, text), 0};
     entrol_tokens tokens = ENTROL_TOKENS_INIT;
     tokens.n_tokens = N;
     tokens.logprob = vector_logprob;

@@ -66,9 +66,9 @@ static void estimate_block(void *argument, size_t index) {
     for (size_t i = 0; mask && i < n; i++)
         derivative[i] = mask[i] ? derivative[i] : 0; /* k1's is 1 */
     if (call->kl)
-        call->kernels->store(call->kl + begin, kl, 1, n, 0);
+        call->kernels->store(call->kl + begin, kl, 1, n, NULL);
     if (call->derivative)
-        call->kernels->store(call->derivative + begin, derivative, 1, n, 0);
+        call->kernels->store(call->derivative + begin, derivative, 1, n, NULL);
 }
 
 entrol_status entrol_kl_estimate(entrol_context *context, float *kl, float *derivative, entrol_diagnosis *diagnosis,

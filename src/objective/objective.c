@@ -31,6 +31,7 @@ static entrol_status take_arguments(ent_objective_call *call, entrol_diagnosis *
         return ent_bad_argument(diagnosis, "objective");
     if (options && !ent_take(&taken, options, sizeof taken))
         return ent_bad_argument(diagnosis, "options");
+    call->wants_logs = call->wants_result && !taken.loss_alone;
     entrol_status status =
         ent_take_objective_settings(&call->settings, diagnosis, objective, taken.settings, taken.n_settings);
     if (status == ENTROL_OK)
@@ -42,7 +43,8 @@ static entrol_status take_arguments(ent_objective_call *call, entrol_diagnosis *
 static uint64_t digest_of(const ent_objective_call *call) {
     const char *name = call->row->objective.name;
     const uint64_t digest = ent_digest(0, &call->settings, sizeof call->settings);
-    return ent_digest(ent_digest(digest, name, strlen(name)), &call->wants_result, sizeof call->wants_result);
+    const int wants[2] = {call->wants_result, call->wants_logs};
+    return ent_digest(ent_digest(digest, name, strlen(name)), wants, sizeof wants);
 }
 
 static int wants_sequences(const ent_objective_call *call) {

@@ -69,8 +69,6 @@ static uint64_t count_body(const uint8_t *mask, size_t n) {
 }
 
 static void load_body(double *out, const float *x, const uint8_t *mask, size_t n) {
-    for (size_t i = 0; i < ENT_BLOCK; i += 16) /* blocks are too short for the machine to see them coming */
-        __builtin_prefetch((const char *)x + (2 * ENT_BLOCK + i) * sizeof *x);
     if (n < ENT_BLOCK || mask) {
         float padded[ENT_BLOCK] = {0};
         for (size_t i = 0; i < n; i++)
@@ -175,34 +173,47 @@ static void value_body(double *restrict error, double *restrict term, double *re
     }
 }
 
-/* Whole lines past the caches. */
-static void stream_lines(float *out, const float *x, size_t n) {
-    const size_t head = (64 - ((uintptr_t)out & 63)) % 64 / sizeof *out;
-    size_t i = head < n ? head : n;
-    memcpy(out, x, i * sizeof *x);
-    for (; i + 16 <= n; i += 16)
-        ent_stream_line(out + i, x + i);
-    memcpy(out + i, x + i, (n - i) * sizeof *x);
+/* Whole lines past the caches; what is left of the last one waits for the next block. A line of which a block before
+ * this stream's first has a part is written through the caches. */
+static void stream_lines(float *out, const float *x, size_t n, ent_stream *stream) {
+    float lines[ENT_BLOCK + 16];
+    memcpy(lines, stream->rest, stream->n * sizeof *x);
+    memcpy(lines + stream->n, x, n * sizeof *x);
+    float *to = out - stream->n; /* the beginning of a line, but for the first block */
+    const size_t n_all = stream->n + n, head = (64 - ((uintptr_t)to & 63)) % 64 / sizeof *to;
+    size_t i = head < n_all ? head : n_all;
+    memcpy(to, lines, i * sizeof *to);
+    for (; i + 16 <= n_all; i += 16)
+        ent_stream_line(to + i, lines + i);
+    stream->n = n_all - i;
+    memcpy(stream->rest, lines + i, stream->n * sizeof *x);
 }
 
-static void store_body(float *out, const double *x, double scale, size_t n, int past_caches) {
+static void store_body(float *out, const double *x, double scale, size_t n, ent_stream *stream) {
     float rounded[ENT_BLOCK];
+    float *to = n == ENT_BLOCK && !stream ? out : rounded;
     for (size_t i = 0; i < ENT_BLOCK; i++)
-        rounded[i] = (float)(x[i] * scale);
-    if (past_caches)
-        stream_lines(out, rounded, n);
-    else
+        to[i] = (float)(x[i] * scale);
+    if (stream)
+        stream_lines(out, rounded, n, stream);
+    else if (to == rounded)
         memcpy(out, rounded, n * sizeof *out);
 }
 
-static void fill_body(float *out, float x, size_t n, int past_caches) {
+static void fill_body(float *out, float x, size_t n, ent_stream *stream) {
     float same[ENT_BLOCK];
     for (size_t i = 0; i < ENT_BLOCK; i++)
         same[i] = x;
-    if (past_caches)
-        stream_lines(out, same, n);
+    if (stream)
+        stream_lines(out, same, n, stream);
     else
         memcpy(out, same, n * sizeof *out);
+}
+
+static void stream_end_body(float *end, ent_stream *stream) {
+    memcpy(end - stream->n, stream->rest, stream->n * sizeof *end);
+    stream->n = 0;
+    ent_stream_end();
 }
 
 /* Exact sums in two integers a lane. A term is rounded to a multiple of 2^-20, by adding a number so large that this is
@@ -281,7 +292,7 @@ const ent_objective_kernels ENT_OBJECTIVE_TABLE = {
     .value = value_body,
     .store = store_body,
     .fill = fill_body,
-    .stream_end = ent_stream_end,
+    .stream_end = stream_end_body,
     .sum = sum_body,
     .sum_products = sum_products_body,
 };

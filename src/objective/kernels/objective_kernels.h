@@ -33,6 +33,12 @@ typedef struct ent_running_sum {
 /* Brings all of it into `folded`. */
 void ent_fold_sum(ent_running_sum *sum);
 
+/* What is not yet written of an array's last line. */
+typedef struct ent_stream {
+    float rest[16];
+    size_t n;
+} ent_stream;
+
 /* Arrays of doubles have ENT_BLOCK elements; what a block has fewer tokens, load makes 0. `mask` may be NULL. */
 typedef struct ent_objective_kernels {
     /* The pattern of the greatest |x| of tokens that count, as an integer: these are ordered as the sizes are, with
@@ -53,10 +59,11 @@ typedef struct ent_objective_kernels {
     /* error = R - v, the term (v - R)^2 or the clipped one where that is greater, and its derivative by v. */
     void (*value)(double *error, double *term, double *slope, const double *value, const double *old_value,
                   const double *target, const ent_value_clip *clip);
-    /* out = scale x as floats, or all x; past the caches where nothing will be read soon. */
-    void (*store)(float *out, const double *x, double scale, size_t n, int past_caches);
-    void (*fill)(float *out, float x, size_t n, int past_caches);
-    void (*stream_end)(void);
+    /* out = scale x as floats, or all x. A stream (NULL: none) goes past the caches: it begins as {0}, each block of an
+     * array follows the one before, and it is ended where the last one ends. */
+    void (*store)(float *out, const double *x, double scale, size_t n, ent_stream *stream);
+    void (*fill)(float *out, float x, size_t n, ent_stream *stream);
+    void (*stream_end)(float *end, ent_stream *stream);
     /* Adds the elements of x, or of scale x y, to a sum as entrol_sum_add does. */
     void (*sum)(ent_running_sum *sum, const double *x);
     void (*sum_products)(ent_running_sum *sum, const double *x, const double *y, double scale);

@@ -93,7 +93,7 @@ typedef struct entrol_policy_options {
  * inside. A Beta of alpha = beta = 1 has H = ln(high - low) exactly.
  *
  * Trouble: a row whose parameters are NaN, infinite (but for the above: NAN, INFINITE), empty (EMPTY_SUPPORT) or out of
- * their domain (PARAMETER: L_ii < 0, a shape that is 0 or infinite in double) has only NaN. An action that the
+ * their domain (PARAMETER: L_ii < 0, a shape below 1e-300 or above 1e300) has only NaN. An action that the
  * distribution cannot give (ACTION: no column's number, not 0 or 1, out of the bounds; NAN, INFINITE) makes its ln p
  * NaN, and a reference's row in trouble the divergences. The column in the diagnosis is the offending matrix's.
  *

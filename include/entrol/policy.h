@@ -167,8 +167,9 @@ typedef struct entrol_policy_sample_options {
  * arithmetic, if compiled as the library's own build does, with -ffp-contract=off. Normal numbers are Wichura's AS 241
  * of 52 random bits (relative error about 1e-16; none is beyond 8.3), choices the first whose cumulative mass passes 53
  * bits' share of the whole, Beta numbers ratios of Gamma numbers by Marsaglia and Tsang. A result is rounded to its
- * dtype, and may so come to lie on a bound. A row in trouble gets NaN, as does one whose action is beyond the greatest
- * double (PARAMETER). Threads, allocation and errors as for entrol_policy_measure. */
+ * dtype, and may so come to lie on a bound; a dtype that does not hold every number below n is an ARGUMENT. A row in
+ * trouble gets NaN, as does one whose action is beyond the greatest double (PARAMETER). Threads, allocation and errors
+ * as for entrol_policy_measure. */
 ENTROL_API entrol_status entrol_policy_sample(entrol_context *context, const entrol_destination *actions,
                                               const entrol_destination *before, entrol_diagnosis *diagnosis,
                                               const entrol_policy *policy, const entrol_policy_sample_options *options);

@@ -113,9 +113,10 @@ static void test_sac_stays_in_its_bounds(void) {
     for (int i = 0; i < 1000; i++)
         CHECK(tell(context, controller, 1, 1).coefficient <= 2);
     CHECK_NEAR(command_of(controller).coefficient, 2, 1e-12);
+    CHECK(command_of(controller).is_limited);
     for (int i = 0; i < 100; i++)
         tell(context, controller, 6, 1);
-    CHECK(command_of(controller).coefficient < 1);
+    CHECK(command_of(controller).coefficient < 1 && !command_of(controller).is_limited);
     entrol_controller_destroy(context, controller);
     entrol_context_destroy(context);
 }
@@ -498,6 +499,7 @@ static void test_bad_settings(void) {
                  {"piecewise", {"points", 0, "5"}, "points"},
                  {"piecewise", {"points", 0, "-1:2"}, "points"},
                  {"piecewise", {"points", 0, "1:2,"}, "points"},
+                 {"piecewise", {"points", 0, "0:-1e308,10:1e308"}, "points"}, /* their difference is no number */
                  {"box", {"high", 0, "none"}, "high"},
                  {"sac", {"initial", 0, "0"}, "initial"}};
     entrol_context *context = open_alone();

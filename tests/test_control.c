@@ -234,6 +234,18 @@ static void test_adaptive_kl(void) {
     compare("adaptive_kl", settings, (oracle){.value = 0.2, .low = 1e-6, .high = 1e3, .target = 0.5}, step_kl, false);
 }
 
+/* Without a batch the count is the samples', and of more than the horizon the whole step is taken. */
+static void test_adaptive_kl_counts(void) {
+    const entrol_setting settings[] = {{"target", 0, "1"}, {NULL, 0, NULL}};
+    entrol_context *context = open_alone();
+    entrol_controller *controller = make_controller(context, "adaptive_kl", settings);
+    CHECK_NEAR(tell(context, controller, 2 * 5000, 5000).coefficient, 0.2 * 1.1, 1e-15);
+    CHECK_NEAR(tell(context, controller, 2 * 50000, 50000).coefficient, 0.2 * 1.1 * 1.2, 1e-15);
+    CHECK_NEAR(tell(context, controller, 2, 1).coefficient, 0.2 * 1.1 * 1.2 * 1.00002, 1e-15);
+    entrol_controller_destroy(context, controller);
+    entrol_context_destroy(context);
+}
+
 /* --- Schedules --- */
 
 static void step_piecewise(oracle *oracle) {
@@ -669,6 +681,7 @@ int main(int argc, char **argv) {
     TEST(test_aer_is_for_hard_prompts);
     TEST(test_aepo);
     TEST(test_adaptive_kl);
+    TEST(test_adaptive_kl_counts);
     TEST(test_schedules);
     TEST(test_first_step);
     TEST(test_registry);

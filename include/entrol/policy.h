@@ -136,11 +136,12 @@ typedef struct entrol_policy_gradient_record {
  * A row whose record is all 0 gets 0, or is left as it is when adding, without a look at its parameters. Gradients are
  * exactly 0 where a column is impossible, and for a support of one. A row in trouble (as in entrol_policy_measure, by
  * what its record needs), and one whose record or gradient is not finite (GRADIENT: as that of ln p for a sigma of 0,
- * of KL = inf, or of ln p = -inf of a Gaussian), gets NaN, adds nothing to a sum over rows, and is diagnosed; in a
- * discrete kind an impossible action has the gradient that its neighbours' limit has, -p_i, with 0 of its own.
- * Accuracy, before rounding to the destination's dtype (beyond whose greatest number an element is infinite): within
- * 1e-12 of the greatest term that a part of the record alone gives the row, and 1e-14 dL/dKL. Threads and errors as for
- * entrol_policy_measure; UNSUPPORTED for d_action or is_pathwise of a kind that has none. */
+ * of KL(p||q) = inf, or of ln p = -inf of a Gaussian), gets NaN, adds nothing to a sum over rows, and is diagnosed. In
+ * a discrete kind what is impossible in p alone has the gradient of its neighbours' limit, with 0 of its own, also
+ * where the support is one: -p_i of an impossible action's ln p, p_i - q_i of KL(q||p) = inf. Accuracy, before rounding
+ * to the destination's dtype (beyond whose greatest number an element is infinite): within 1e-12 of the greatest term
+ * that a part of the record alone gives the row, and 1e-14 dL/dKL. Threads and errors as for entrol_policy_measure;
+ * UNSUPPORTED for d_action or is_pathwise of a kind that has none. */
 ENTROL_API entrol_status entrol_policy_gradient(entrol_context *context, const entrol_destination *d_first,
                                                 const entrol_destination *d_second, entrol_diagnosis *diagnosis,
                                                 const entrol_policy_gradient_record *gradient,

@@ -4,6 +4,7 @@
 #   setup_llama                  llama.cpp: a system one that pkg-config finds, else built into the cache
 #   setup_llama_perplexity       llama.cpp's own perplexity program, for the benchmark; its path in $LLAMA_PERPLEXITY
 #   setup_peers                  PyTorch, TRL, NumPy, SciPy and matplotlib for the benchmark; their folder in $ENTROL_PEERS
+#   setup_environments           MuJoCo, gymnasium and CleanRL, for examples/rl; their folder in $ENTROL_ENVIRONMENTS
 #   setup_model                  the default model; its path in $ENTROL_MODEL
 #   setup_texts                  the texts of scripts/cases, unpacked from packages; their folder in $ENTROL_TEXTS
 #
@@ -219,6 +220,28 @@ setup_peers() {
     [ -e "$entrol_cache/peers-$key" ] || say "installing PyTorch and TRL into $entrol_cache (once; 3 GB to download, 8 GB on the disk)"
     in_cache "peers-$key" make_peers
     export ENTROL_PEERS=$entrol_cache/peers-$key
+}
+
+# ---- the environments of examples/rl ---------------------------------------------------------------------------
+
+# Python's modules and, in mujoco/, the C library, side by side.
+make_environments() {
+    local wheel
+    download environments --only-binary :all: --ignore-requires-python || return 1
+    for wheel in download/*.whl; do
+        python3 -m zipfile -e "$wheel" part || return 1
+    done
+    (cd part/mujoco && ln -s libmujoco.so.* libmujoco.so)
+}
+
+# Returns 1 where the wheels are not for this machine.
+setup_environments() {
+    local key
+    python3 -c 'import platform, sys; sys.exit(sys.version_info[:2] != (3, 11) or platform.machine() != "x86_64")' || return 1
+    key=$({ cat "$entrol_parts/environments.txt" && declare -f make_environments; } | sha256sum | cut -c 1-12)
+    [ -e "$entrol_cache/environments-$key" ] || say "unpacking MuJoCo and gymnasium into $entrol_cache (once; 10 MB to download)"
+    in_cache "environments-$key" make_environments
+    export ENTROL_ENVIRONMENTS=$entrol_cache/environments-$key
 }
 
 # ---- the texts of the cases ------------------------------------------------------------------------------------

@@ -1,41 +1,10 @@
 /* Calls that several ranks make together: threads that add up counts by turns, as MPI would. Every rank must get what
  * one that has all the values gets. */
-#include "harness.h"
+#include "team.h"
 
 #include <entrol/entrol.h>
 
-#include <pthread.h>
-
-enum { MOST_RANKS = 7, MOST_COUNTS = 4096 };
-
-/* What the ranks share. */
-typedef struct team {
-    size_t size;
-    pthread_barrier_t barrier;
-    pthread_mutex_t lock;
-    uint64_t sums[MOST_COUNTS];
-    size_t n_bytes, n_calls; /* that each rank has sent */
-    size_t fails_at;         /* the call that fails; 0: none */
-} team;
-
-static int add_up(void *user, uint64_t *counts, size_t n) {
-    team *team = user;
-    if (n > MOST_COUNTS)
-        abort();
-    if (pthread_barrier_wait(&team->barrier) == PTHREAD_BARRIER_SERIAL_THREAD) {
-        memset(team->sums, 0, n * sizeof *team->sums);
-        team->n_bytes += n * sizeof *counts;
-        team->n_calls++;
-    }
-    pthread_barrier_wait(&team->barrier);
-    pthread_mutex_lock(&team->lock);
-    for (size_t i = 0; i < n; i++)
-        team->sums[i] += counts[i];
-    pthread_mutex_unlock(&team->lock);
-    pthread_barrier_wait(&team->barrier);
-    memcpy(counts, team->sums, n * sizeof *counts);
-    return team->n_calls == team->fails_at;
-}
+enum { MOST_RANKS = 7 };
 
 typedef struct part part;
 typedef void (*work)(part *part);
@@ -58,7 +27,7 @@ struct part {
 
 static void *run_rank(void *argument) {
     part *part = argument;
-    const entrol_comm comm = {part->rank, part->team->size, add_up, part->team};
+    const entrol_comm comm = {part->rank, part->team->size, team_add_up, part->team};
     entrol_context_options options = ENTROL_CONTEXT_OPTIONS_INIT;
     options.n_threads = 1 + part->rank % 2;
     options.comm = &comm;
@@ -71,8 +40,7 @@ static void *run_rank(void *argument) {
 /* Cuts n values into parts, one of them empty where there are several, and runs the ranks. */
 static void run_team(team *team, part *parts, size_t size, const part *like, size_t n) {
     pthread_t threads[MOST_RANKS];
-    *team = (struct team){.size = size, .fails_at = team->fails_at, .lock = PTHREAD_MUTEX_INITIALIZER};
-    pthread_barrier_init(&team->barrier, NULL, (unsigned)size);
+    team_begin(team, size);
     size_t begin = 0;
     for (size_t i = 0; i < size; i++) {
         const size_t left = n - begin, most = i + 1 == size ? left : i == 1 ? 0 : test_below(left + 1);
@@ -85,7 +53,7 @@ static void run_team(team *team, part *parts, size_t size, const part *like, siz
     }
     for (size_t i = 0; i < size; i++)
         pthread_join(threads[i], NULL);
-    pthread_barrier_destroy(&team->barrier);
+    team_end(team);
 }
 
 static const double q_of_tests[8] = {0, 0.1, 0.25, 0.5, 0.5, 0.8, 0.99, 1};
@@ -260,7 +228,7 @@ static void test_lost_messages(void) {
 
 static void test_bad_comms(void) {
     team team = {.fails_at = 0};
-    const entrol_comm bad[] = {{0, 0, add_up, &team}, {2, 2, add_up, &team}, {0, 2, NULL, NULL}};
+    const entrol_comm bad[] = {{0, 0, team_add_up, &team}, {2, 2, team_add_up, &team}, {0, 2, NULL, NULL}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         entrol_context_options options = ENTROL_CONTEXT_OPTIONS_INIT;
         entrol_context *none;

@@ -1,8 +1,9 @@
-/* Entrol: measure the entropy of a model's output, and select by it. Includes every room's header. */
+/* Entrol: measure the entropy of a model's output, select by it and control it. Includes every room's header. */
 #ifndef ENTROL_H
 #define ENTROL_H
 
 #include "base.h"
+#include "control.h"
 #include "measure.h"
 #include "policy.h"
 #include "select.h"

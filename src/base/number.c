@@ -1,6 +1,8 @@
 /* Numbers as people write them, in rules and settings (see number.h), the same in every locale. */
 #include "number.h"
 
+#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -90,4 +92,65 @@ double ent_number_value(const ent_number *in, int scale) {
     *end = 0;
     const double value = strtod(text, NULL);
     return in->is_negative ? -value : value;
+}
+
+/* --- Writing --- */
+
+/* The fewest digits, of 15 to 17, that are this number, without their point and the zeros behind them; and the power of
+ * ten of the first. */
+static int shortest_digits(char digits[17], double size, int *exponent) {
+    char text[ENT_REAL_ROOM];
+    for (int n = 14; n <= 16; n++) {
+        snprintf(text, sizeof text, "%.*e", n, size);
+        if (strtod(text, NULL) == size)
+            break;
+    }
+    int n = 0;
+    const char *at = text;
+    for (; *at != 'e'; at++)
+        if (is_digit(*at)) /* the point is the locale's, and may be several bytes */
+            digits[n++] = *at;
+    *exponent = (int)strtol(at + 1, NULL, 10);
+    while (n > 1 && digits[n - 1] == '0')
+        n--;
+    return n;
+}
+
+static char *put_digits(char *out, const char *digits, int n) {
+    memcpy(out, digits, (size_t)n);
+    return out + n;
+}
+
+static char *put_zeros(char *out, int n) {
+    while (n-- > 0)
+        *out++ = '0';
+    return out;
+}
+
+size_t ent_write_real(char text[ENT_REAL_ROOM], double value) {
+    if (!isfinite(value)) {
+        const char *word = isnan(value) ? "nan" : value > 0 ? "inf" : "-inf";
+        return (size_t)(put_digits(text, word, (int)strlen(word)) - text);
+    }
+    char digits[17], *out = text;
+    int exponent = 0;
+    const int n = shortest_digits(digits, fabs(value), &exponent);
+    if (signbit(value))
+        *out++ = '-';
+    if (exponent >= 0 && exponent < 17) {
+        const int n_whole = exponent + 1 < n ? exponent + 1 : n;
+        out = put_zeros(put_digits(out, digits, n_whole), exponent + 1 - n);
+        if (n > n_whole)
+            *out++ = '.';
+        return (size_t)(put_digits(out, digits + n_whole, n - n_whole) - text);
+    }
+    if (exponent < 0 && exponent >= -5) {
+        out = put_zeros(put_digits(out, "0.", 2), -exponent - 1);
+        return (size_t)(put_digits(out, digits, n) - text);
+    }
+    *out++ = digits[0];
+    if (n > 1)
+        *out++ = '.';
+    out = put_digits(put_digits(out, digits + 1, n - 1), exponent < 0 ? "e-" : "e", exponent < 0 ? 2 : 1);
+    return (size_t)(write_whole(out, abs(exponent)) - text);
 }

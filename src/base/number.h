@@ -1,6 +1,8 @@
-/* Numbers as people write them, read strictly and the same in every locale. */
+/* Numbers as people write them, read strictly and written briefly, the same in every locale. */
 #ifndef ENT_BASE_NUMBER_H
 #define ENT_BASE_NUMBER_H
+
+#include <stddef.h>
 
 /* Longer numbers are refused: nothing needs them, and a buffer on the stack is enough. */
 enum { ENT_MAX_DIGITS = 400 };
@@ -30,5 +32,10 @@ int ent_read_number(ent_number *out, ent_reader *in);
 
 /* The nearest double to number * 10^scale. */
 double ent_number_value(const ent_number *in, int scale);
+
+/* The shortest decimal of up to 17 digits that reads back as the same double, or "inf", "-inf", "nan"; how many bytes,
+ * with no NUL behind them. */
+enum { ENT_REAL_ROOM = 32 };
+size_t ent_write_real(char text[ENT_REAL_ROOM], double value);
 
 #endif

@@ -49,7 +49,10 @@ entrol_status agent_act(agent *self, double *actions, float *logprobs, float *va
     double logprob[MAX_ENVIRONMENTS];
     entrol_policy_record record = ENTROL_POLICY_RECORD_INIT;
     record.logprob = logprob;
-    entrol_status status = entrol_policy_sample(self->context, &drawn, NULL, &policy, self->seed, draw * n_rows, NULL);
+    entrol_policy_sample_options options = ENTROL_POLICY_SAMPLE_OPTIONS_INIT;
+    options.seed = self->seed;
+    options.first_row = draw * n_rows;
+    entrol_status status = entrol_policy_sample(self->context, &drawn, NULL, NULL, &policy, &options);
     if (status == ENTROL_OK)
         status = entrol_policy_measure(self->context, &record, NULL, &policy, &acted, NULL, NULL);
     for (size_t i = 0; status == ENTROL_OK && i < n_rows; i++)

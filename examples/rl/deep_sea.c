@@ -1,8 +1,8 @@
-/* The deep sea (Osband, Van Roy, Russo and Wen 2019, "Deep exploration via randomized value functions"; bsuite): a diver
- * starts in the upper left corner of an N x N grid and sinks one row a step, moving left or right. A treasure of 1 lies
- * in the lower right corner; each move to the right costs 0.01 / N. Which of the two actions moves right is drawn anew
- * for each cell, so nothing can be carried over from one to the next. Whoever learns from what a step paid learns to
- * move left; of an undirected walk, one episode in 2^N finds the treasure. The best return is 0.99. */
+/* The deep sea (Osband, Van Roy, Russo and Wen 2019, "Deep exploration via randomized value functions"; bsuite): a
+ * diver starts in the upper left corner of an N x N grid and sinks one row a step, moving left or right. A treasure of
+ * 1 lies in the lower right corner; each move to the right costs 0.01 / N. Which of the two actions moves right is
+ * drawn anew for each cell, so nothing can be carried over from one to the next. Whoever learns from what a step paid
+ * learns to move left; of an undirected walk, one episode in 2^N finds the treasure. The best return is 0.99. */
 #include "environment.h"
 
 #include <stdlib.h>

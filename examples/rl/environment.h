@@ -30,8 +30,8 @@ struct environment {
     void (*destroy)(environment *self);
 };
 
-/* The environment of a name: "deep-sea", "river-swim", and where MuJoCo was built in "hopper", "half-cheetah". `size` is
- * the side of the deep sea; `models` the folder of gymnasium's MJCF files. NULL, and a sentence in `error`. */
+/* The environment of a name: "deep-sea", "river-swim", and where MuJoCo was built in "hopper", "half-cheetah". `size`
+ * is the side of the deep sea; `models` the folder of gymnasium's MJCF files. NULL, and a sentence in `error`. */
 environment *environment_create(const char *name, size_t size, const char *models, char *error, size_t error_size);
 
 environment *deep_sea_create(size_t size, uint64_t mapping_seed);

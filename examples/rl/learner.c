@@ -9,8 +9,8 @@ typedef struct minibatch {
     size_t n;
     float *observations, *old_logprobs, *advantages, *returns, *old_values; /* gathered from the rollout */
     double *actions;
-    double *logprobs, *entropies;              /* of the policy as it is now */
-    float *logprobs32, *entropies32;           /* the same, as the objective reads them */
+    double *logprobs, *entropies;               /* of the policy as it is now */
+    float *logprobs32, *entropies32;            /* the same, as the objective reads them */
     float *d_logprobs, *d_entropies, *d_values; /* the gradient record */
     float *d_outputs, *d_log_sigma;
 } minibatch;
@@ -36,7 +36,7 @@ static minibatch *minibatch_create(size_t n, const rollout *r, size_t n_outputs)
     m->n = n;
     m->observations = next;
     next += n * r->n_observations;
-    float **const columns[] = {&m->old_logprobs, &m->advantages,  &m->returns,    &m->old_values, &m->logprobs32,
+    float **const columns[] = {&m->old_logprobs, &m->advantages, &m->returns,     &m->old_values, &m->logprobs32,
                                &m->entropies32,  &m->d_logprobs, &m->d_entropies, &m->d_values};
     for (size_t i = 0; i < sizeof columns / sizeof *columns; i++, next += n)
         *columns[i] = next;
@@ -102,8 +102,7 @@ static entrol_status evaluate(minibatch *m, const agent *agent, const entrol_pol
     entrol_policy_record record = ENTROL_POLICY_RECORD_INIT;
     record.logprob = m->logprobs;
     record.entropy = m->entropies;
-    const entrol_status status =
-        entrol_policy_measure(agent->context, &record, NULL, policy, actions, NULL, NULL);
+    const entrol_status status = entrol_policy_measure(agent->context, &record, NULL, policy, actions, NULL, NULL);
     for (size_t i = 0; i < m->n; i++) {
         m->logprobs32[i] = (float)m->logprobs[i];
         m->entropies32[i] = (float)m->entropies[i];
@@ -118,8 +117,8 @@ static entrol_status judge(minibatch *m, entrol_objective_result *result, const 
     const entrol_setting settings[] = {{"clip_low", o->clip, NULL},
                                        {"clip_high", o->clip, NULL},
                                        {"value_clip", o->clip, NULL},
-                                       {"value_coefficient", o->value_coefficient, NULL},
-                                       {"beta", beta, NULL}};
+                                       {"value_coefficient", o->value_coefficient / 2, NULL}, /* CleanRL halves */
+                                       {"entropy_coefficient", beta, NULL}};
     entrol_tokens tokens = ENTROL_TOKENS_INIT;
     tokens.n_tokens = m->n;
     tokens.logprob = m->logprobs32;
@@ -148,11 +147,11 @@ static entrol_status descend(learner *self, const entrol_policy *policy, const e
     const ptrdiff_t stride = (ptrdiff_t)a->n_outputs;
     const entrol_destination d_outputs = {m->d_outputs, ENTROL_F32, stride, 0};
     const entrol_destination d_log_sigma = {a->log_sigma.gradient, ENTROL_F32, stride, 1};
-    entrol_policy_gradient_record record = ENTROL_POLICY_GRADIENT_INIT;
+    entrol_policy_gradient_record record = ENTROL_POLICY_GRADIENT_RECORD_INIT;
     record.logprob = m->d_logprobs;
     record.entropy = m->d_entropies;
     const entrol_status status = entrol_policy_gradient(a->context, &d_outputs, a->is_discrete ? NULL : &d_log_sigma,
-                                                        NULL, policy, actions, NULL, &record, NULL);
+                                                        NULL, &record, policy, actions, NULL, NULL);
     if (status != ENTROL_OK)
         return status;
     network_backward(&a->actor, m->d_outputs, m->n);
@@ -166,9 +165,8 @@ static void add_report(update_report *report, const entrol_objective_result *res
     report->loss += share * result->loss;
     report->policy_loss += share * result->policy_loss;
     report->value_loss += share * result->value_loss;
-    report->entropy += share * result->entropy;
     report->kl += share * result->kl_k3;
-    report->clip_fraction += share * result->clip_fraction;
+    report->clip_fraction += share * (result->clip_low + result->clip_high);
 }
 
 static entrol_status learn(learner *self, update_report *report, const size_t *rows, double beta,
@@ -182,7 +180,7 @@ static entrol_status learn(learner *self, update_report *report, const size_t *r
     const entrol_policy policy = agent_policy(a, network_forward(&a->actor, m->observations, m->n), m->n);
     const entrol_matrix actions = {m->actions, ENTROL_F64, m->n, a->n_dimensions, (ptrdiff_t)a->n_dimensions};
     const float *values = network_forward(&a->critic, m->observations, m->n);
-    entrol_objective_result result = ENTROL_OBJECTIVE_RESULT_INIT;
+    entrol_objective_result result = {.size = sizeof result};
     if (status == ENTROL_OK)
         status = evaluate(m, a, &policy, &actions);
     if (status == ENTROL_OK)

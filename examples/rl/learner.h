@@ -1,5 +1,5 @@
-/* PPO (Schulman et al. 2017) with what is Entrol's of it: the policy, its samples, advantages, the loss, and the gradients
- * that the networks need. */
+/* PPO (Schulman et al. 2017) with what is Entrol's of it: the policy, its samples, advantages, the loss, and the
+ * gradients that the networks need. */
 #ifndef RL_LEARNER_H
 #define RL_LEARNER_H
 
@@ -7,24 +7,25 @@
 #include "worlds.h"
 
 typedef struct learner_options {
-    size_t n_hidden;        /* units in each of the two layers of a network */
+    size_t n_hidden; /* units in each of the two layers of a network */
     size_t n_environments;
-    size_t n_rollout;       /* steps of each between two updates */
+    size_t n_rollout; /* steps of each between two updates */
     size_t n_epochs, n_minibatches;
-    double learning_rate;   /* at the start; it falls to 0 at the end */
+    double learning_rate; /* at the start; it falls to 0 at the end */
     double gamma, lambda;
-    double clip;            /* of the ratio, and of the change of the value */
+    double clip; /* of the ratio, and of the change of the value */
     double value_coefficient;
-    double max_norm;        /* of the gradient */
+    double max_norm; /* of the gradient */
     int normalise_advantages;
 } learner_options;
 
 /* What the agent went through since the last update: steps x environments, and a row more of what comes next. */
 typedef struct rollout {
     size_t n_steps, n_environments, n_observations, n_dimensions;
-    float *observations, *values;  /* one row of environments more */
-    float *rewards, *ended, *logprobs; /* ended: 1 where the step ended an episode */
-    float *advantages, *returns;
+    float *observations, *values; /* one row of environments more */
+    float *rewards, *logprobs, *advantages, *returns;
+    uint8_t
+        *ends; /* 1 where the step ended an episode. Cut off or not, nothing of what follows counts, as in CleanRL */
     double *actions;
 } rollout;
 
@@ -33,7 +34,7 @@ void rollout_destroy(rollout *self);
 
 /* Means over the minibatches of an update. */
 typedef struct update_report {
-    double loss, policy_loss, value_loss, entropy, kl, clip_fraction;
+    double loss, policy_loss, value_loss, kl, clip_fraction;
 } update_report;
 
 typedef struct learner {
@@ -41,7 +42,7 @@ typedef struct learner {
     agent agent;
     worlds worlds;
     rollout rollout;
-    size_t *order;        /* of the steps, shuffled */
+    size_t *order; /* of the steps, shuffled */
     random_state shuffle;
     struct minibatch *minibatch;
     size_t n_adam_steps;

@@ -11,12 +11,12 @@
 /* How the tasks differ. */
 typedef struct task {
     const char *name, *file;
-    int frame_skip;          /* steps of the physics in one of the agent's */
-    double control_cost;     /* times the sum of squares of the action */
-    double healthy_reward;   /* of a step that ends upright */
-    double noise;            /* of the first state */
-    int normal_velocities;   /* the first velocities' noise is normal, else uniform */
-    double velocity_limit;   /* velocities are clipped to it when observed */
+    int frame_skip;        /* steps of the physics in one of the agent's */
+    double control_cost;   /* times the sum of squares of the action */
+    double healthy_reward; /* of a step that ends upright */
+    double noise;          /* of the first state */
+    int normal_velocities; /* the first velocities' noise is normal, else uniform */
+    double velocity_limit; /* velocities are clipped to it when observed */
     int (*is_healthy)(const mjModel *, const mjData *);
 } task;
 
@@ -133,7 +133,7 @@ environment *mujoco_create(const char *name, const char *models, char *error, si
         free(self);
         return NULL;
     }
-    self->base = (environment){(size_t)(self->model->nq - 1 + self->model->nv), 0, (size_t)self->model->nu, -1, 1, 1000,
-                               reset, step, destroy};
+    self->base = (environment){
+        (size_t)(self->model->nq - 1 + self->model->nv), 0, (size_t)self->model->nu, -1, 1, 1000, reset, step, destroy};
     return &self->base;
 }

@@ -18,11 +18,11 @@ typedef struct parameters {
 /* Layers of tanh, the last one linear. Layer i maps sizes[i] numbers to sizes[i + 1]. */
 typedef struct network {
     size_t n_layers, sizes[MAX_LAYERS + 1];
-    size_t capacity;                  /* rows that fit at once */
-    parameters learnt;                /* layer by layer: weights (outputs x inputs), then biases */
-    const float *input;               /* of the last forward pass, the caller's */
-    float *activations[MAX_LAYERS];   /* of each layer, capacity x sizes[i + 1] */
-    float *deltas[MAX_LAYERS];        /* dL by what went into each layer's tanh, the same shapes */
+    size_t capacity;                /* rows that fit at once */
+    parameters learnt;              /* layer by layer: weights (outputs x inputs), then biases */
+    const float *input;             /* of the last forward pass, the caller's */
+    float *activations[MAX_LAYERS]; /* of each layer, capacity x sizes[i + 1] */
+    float *deltas[MAX_LAYERS];      /* dL by what went into each layer's tanh, the same shapes */
 } network;
 
 /* 0, or -1 where memory ran out. Weights are orthogonal (Saxe, McClelland and Ganguli 2014), of gain sqrt(2), the last

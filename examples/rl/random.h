@@ -1,5 +1,5 @@
-/* Random numbers of the environments and of the networks' first weights: splitmix64 (Steele, Lea and Flood, OOPSLA 2014).
- * What a policy draws comes from Entrol. */
+/* Random numbers of the environments and of the networks' first weights: splitmix64 (Steele, Lea and Flood, OOPSLA
+ * 2014). What a policy draws comes from Entrol. */
 #ifndef RL_RANDOM_H
 #define RL_RANDOM_H
 

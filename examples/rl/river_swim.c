@@ -1,7 +1,7 @@
-/* RiverSwim (Strehl and Littman 2008, "An analysis of model-based interval estimation for Markov decision processes"), in
- * episodes of 20 steps from the left bank and with the probabilities of Osband, Russo and Van Roy 2013 ("(More) efficient
- * reinforcement learning via posterior sampling"): six states in a row. To swim left, with the current, always works, and
- * at the left bank pays 0.005; to swim right mostly fails, but at the right bank pays 1. */
+/* RiverSwim (Strehl and Littman 2008, "An analysis of model-based interval estimation for Markov decision processes"),
+ * in episodes of 20 steps from the left bank and with the probabilities of Osband, Russo and Van Roy 2013 ("(More)
+ * efficient reinforcement learning via posterior sampling"): six states in a row. To swim left, with the current,
+ * always works, and at the left bank pays 0.005; to swim right mostly fails, but at the right bank pays 1. */
 #include "environment.h"
 
 #include <stdlib.h>

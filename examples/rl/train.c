@@ -21,31 +21,31 @@ typedef struct run {
     learner_options learner;
 } run;
 
-static const char help[] =
-    "usage: rl_train ENVIRONMENT [option value]...\n"
-    "\n"
-    "Trains a policy by PPO and prints JSON Lines. ENVIRONMENT is deep-sea, river-swim, hopper or half-cheetah (these two\n"
-    "where it was built with MuJoCo).\n"
-    "\n"
-    "  --controller NAME       of the entropy coefficient (default: constant)\n"
-    "  --set NAME=VALUE        one of the controller's parameters; several times\n"
-    "  --seed N                (default: 1)\n"
-    "  --steps N               of the environment, all together (default: 200000)\n"
-    "  --size N                of the deep sea (default: 10)\n"
-    "  --models FOLDER         with gymnasium's MJCF files\n"
-    "and of PPO, by default as CleanRL has them for discrete | continuous actions:\n"
-    "  --environments N        side by side (4 | 1)\n"
-    "  --rollout N             steps of each between two updates (128 | 2048)\n"
-    "  --epochs N              of an update (4 | 10)\n"
-    "  --minibatches N         of an epoch (4 | 32)\n"
-    "  --learning-rate X       at the start; falls to 0 (2.5e-4 | 3e-4)\n"
-    "  --gamma X --lambda X    (0.99, 0.95)\n"
-    "  --clip X                (0.2)\n"
-    "  --value-coefficient X   (0.5)\n"
-    "  --max-norm X            of the gradient (0.5)\n"
-    "  --hidden N              units of a layer (64)\n"
-    "  --normalise 0 | 1       observations and rewards (0 | 1)\n"
-    "  --normalise-advantages 0 | 1   in each minibatch (1)\n";
+static const char help[] = "usage: rl_train ENVIRONMENT [option value]...\n"
+                           "\n"
+                           "Trains a policy by PPO and prints JSON Lines. ENVIRONMENT is deep-sea, river-swim, hopper "
+                           "or half-cheetah (these two\n"
+                           "where it was built with MuJoCo).\n"
+                           "\n"
+                           "  --controller NAME       of the entropy coefficient (default: constant)\n"
+                           "  --set NAME=VALUE        one of the controller's parameters; several times\n"
+                           "  --seed N                (default: 1)\n"
+                           "  --steps N               of the environment, all together (default: 200000)\n"
+                           "  --size N                of the deep sea (default: 10)\n"
+                           "  --models FOLDER         with gymnasium's MJCF files\n"
+                           "and of PPO, by default as CleanRL has them for discrete | continuous actions:\n"
+                           "  --environments N        side by side (4 | 1)\n"
+                           "  --rollout N             steps of each between two updates (128 | 2048)\n"
+                           "  --epochs N              of an update (4 | 10)\n"
+                           "  --minibatches N         of an epoch (4 | 32)\n"
+                           "  --learning-rate X       at the start; falls to 0 (2.5e-4 | 3e-4)\n"
+                           "  --gamma X --lambda X    (0.99, 0.95)\n"
+                           "  --clip X                (0.2)\n"
+                           "  --value-coefficient X   (0.5)\n"
+                           "  --max-norm X            of the gradient (0.5)\n"
+                           "  --hidden N              units of a layer (64)\n"
+                           "  --normalise 0 | 1       observations and rewards (0 | 1)\n"
+                           "  --normalise-advantages 0 | 1   in each minibatch (1)\n";
 
 static const learner_options of_choices = {64, 4, 128, 4, 4, 2.5e-4, 0.99, 0.95, 0.2, 0.5, 0.5, 1};
 static const learner_options of_vectors = {64, 1, 2048, 10, 32, 3e-4, 0.99, 0.95, 0.2, 0.5, 0.5, 1};
@@ -134,7 +134,8 @@ static int read_options(run *self, int argc, char **argv) {
         fputs(help, argc < 2 ? stderr : stdout);
         exit(argc < 2 ? 2 : 0);
     }
-    *self = (run){.environment = argv[1], .models = ".", .controller = "constant", .size = 10, .n_steps = 200000, .seed = 1};
+    *self = (run){
+        .environment = argv[1], .models = ".", .controller = "constant", .size = 10, .n_steps = 200000, .seed = 1};
     const int chooses = strcmp(argv[1], "deep-sea") == 0 || strcmp(argv[1], "river-swim") == 0;
     self->learner = chooses ? of_choices : of_vectors;
     self->normalise = !chooses;

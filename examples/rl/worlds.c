@@ -91,7 +91,7 @@ static float pay(const worlds *self, world *one, outcome got) {
     return (float)cut(got.reward / sqrt(one->paid.variance[0] + 1e-8), -LARGEST, LARGEST);
 }
 
-static void step_one(worlds *self, world *one, const double *action, float *shown, float *reward, float *ended) {
+static void step_one(worlds *self, world *one, const double *action, float *shown, float *reward, uint8_t *ended) {
     environment *environment = one->environment;
     double observation[MAX_OBSERVATIONS], within[MAX_OBSERVATIONS];
     for (size_t i = 0; i < environment->n_dimensions; i++)
@@ -102,7 +102,7 @@ static void step_one(worlds *self, world *one, const double *action, float *show
     *reward = pay(self, one, got);
     *ended = got.terminated || one->length == environment->max_steps;
     show(self, one, shown, observation);
-    if (*ended == 0)
+    if (!*ended)
         return;
     self->ended.n++;
     self->ended.n_steps += one->length;
@@ -110,7 +110,7 @@ static void step_one(worlds *self, world *one, const double *action, float *show
     begin(self, one, shown);
 }
 
-void worlds_step(worlds *self, const double *actions, float *observations, float *rewards, float *ended) {
+void worlds_step(worlds *self, const double *actions, float *observations, float *rewards, uint8_t *ended) {
     for (size_t i = 0; i < self->n; i++) {
         world *one = &self->each[i];
         step_one(self, one, actions + i * one->environment->n_dimensions,

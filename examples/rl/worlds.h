@@ -49,6 +49,6 @@ void worlds_reset(worlds *self, float *observations);
 
 /* One step of each: the next observations, the rewards, and 1 where an episode ended and the observation is of the next
  * one. */
-void worlds_step(worlds *self, const double *actions, float *observations, float *rewards, float *ended);
+void worlds_step(worlds *self, const double *actions, float *observations, float *rewards, uint8_t *ended);
 
 #endif

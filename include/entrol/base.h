@@ -100,6 +100,14 @@ typedef struct entrol_matrix {
     ptrdiff_t row_stride;
 } entrol_matrix;
 
+/* Where a matrix of results goes, as many rows and columns as the input has; views as in entrol_matrix. */
+typedef struct entrol_destination {
+    void *data;
+    entrol_dtype dtype;
+    ptrdiff_t row_stride;
+    int add; /* 1: added to what is there; 0: written */
+} entrol_destination;
+
 /* Instruction-set levels, in the order in which they are preferred on their architecture. */
 typedef enum entrol_cpu {
     ENTROL_CPU_BEST = 0, /* what ENTROL_CPU says, else the best level of this machine */

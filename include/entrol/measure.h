@@ -189,14 +189,6 @@ typedef struct entrol_gradient {
 #define ENTROL_GRADIENT_INIT                                                                                           \
     { sizeof(entrol_gradient), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL }
 
-/* Where a matrix of results goes, as many rows and columns as the input has; views as in entrol_matrix. */
-typedef struct entrol_destination {
-    void *data;
-    entrol_dtype dtype;
-    ptrdiff_t row_stride;
-    int add; /* 1: added to what is there; 0: written */
-} entrol_destination;
-
 /* The gradient of the logits, dL/dz, from the gradient record and the states of the rows, which entrol_measure_rows
  * gave (or merged ones, for one shard of a vocabulary: a target that is no column here is another shard's) at the same
  * options.

@@ -1,4 +1,5 @@
-/* One element of any dtype as a number, by the definition of its format; and where a row of a matrix lies. */
+/* One element of any dtype as a number, by the definition of its format; where a row of a matrix lies, and what a mask
+ * leaves of it. */
 #ifndef ENT_BASE_DTYPE_H
 #define ENT_BASE_DTYPE_H
 
@@ -59,9 +60,20 @@ static inline uint16_t ent_float_to_f16(float value) {
 /* Element `index` of an array of any alignment; NaN for a number that is no dtype. */
 double ent_element(const void *data, entrol_dtype dtype, size_t index);
 
+/* Writes the nearest element to a value; nothing for a number that is no dtype. */
+void ent_put_element(void *data, entrol_dtype dtype, size_t index, double value);
+
 static inline const char *ent_matrix_row(const entrol_matrix *matrix, size_t row) {
     const ptrdiff_t n_elements = (ptrdiff_t)row * matrix->row_stride;
     return (const char *)matrix->data + n_elements * (ptrdiff_t)entrol_dtype_size(matrix->dtype);
+}
+
+/* 0 if the address of some row's element does not fit. */
+int ent_fits_in_memory(const entrol_matrix *matrix);
+
+/* 1 if the mask (NULL: none) leaves the column. */
+static inline int ent_is_allowed(const uint8_t *mask, size_t column) {
+    return !mask || ((mask[column / 8] >> (column % 8)) & 1);
 }
 
 #endif

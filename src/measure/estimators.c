@@ -5,10 +5,9 @@
  * 2002). */
 #include <entrol/measure.h>
 
-#include "gamma.h"
-
 #include "base/compensated.h"
 #include "base/context.h"
+#include "base/gamma.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -40,27 +40,6 @@ void ent_rows_blame(const ent_rows *rows, size_t row, entrol_reason reason, entr
         find_column(found, rows, row);
 }
 
-void ent_trouble_begin(ent_trouble *trouble) {
-    *trouble = (ent_trouble){.lock = PTHREAD_MUTEX_INITIALIZER};
-}
-
-void ent_trouble_join(ent_trouble *trouble, const entrol_diagnosis *of_task) {
-    if (!of_task->n_bad)
-        return;
-    pthread_mutex_lock(&trouble->lock);
-    const size_t n_bad = trouble->found.n_bad;
-    if (n_bad == 0 || of_task->first_row < trouble->found.first_row)
-        trouble->found = *of_task;
-    trouble->found.n_bad = n_bad + of_task->n_bad;
-    pthread_mutex_unlock(&trouble->lock);
-}
-
-void ent_trouble_end(ent_trouble *trouble, entrol_diagnosis *diagnosis) {
-    pthread_mutex_destroy(&trouble->lock);
-    if (diagnosis)
-        *diagnosis = trouble->found;
-}
-
 /* Where finished rows of a block go. */
 typedef struct block {
     size_t begin;
@@ -150,13 +129,6 @@ static const char *check_record(const entrol_record *record, const int64_t *targ
     if (record->n_top > ENTROL_MAX_TOP || (record->n_top == 0 && (record->top_id || record->top_logprob)))
         return "record.n_top";
     return NULL;
-}
-
-int ent_fits_in_memory(const entrol_matrix *logits) {
-    const size_t stride = logits->row_stride < 0 ? 0 - (size_t)logits->row_stride : (size_t)logits->row_stride;
-    size_t n_elements, n_bytes;
-    return ent_multiply(&n_elements, logits->n_rows, stride > logits->n_columns ? stride : logits->n_columns) &&
-           ent_multiply(&n_bytes, n_elements, entrol_dtype_size(logits->dtype)) && n_bytes <= PTRDIFF_MAX;
 }
 
 /* Which sums and which columns the wanted outputs need. */

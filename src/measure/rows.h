@@ -4,10 +4,12 @@
 
 #include "state.h"
 
+#include "base/dtype.h"
+#include "base/trouble.h"
+
 #include <entrol/measure.h>
 
 #include <math.h>
-#include <pthread.h>
 #include <string.h>
 
 /* What a call was given, checked, and what follows from it. */
@@ -52,9 +54,6 @@ double ent_scale(const entrol_measure_options *options);
 /* What is wrong with a matrix of logits, NULL if nothing is. */
 const char *ent_check_matrix(const entrol_matrix *logits);
 
-/* 0 if the address of some row's element does not fit. */
-int ent_fits_in_memory(const entrol_matrix *matrix);
-
 /* The arguments of a call, checked. */
 entrol_status ent_rows_prepare(ent_rows *rows, entrol_context *context, entrol_diagnosis *diagnosis,
                                const entrol_record *record, const entrol_matrix *logits, const int64_t *targets,
@@ -69,17 +68,6 @@ entrol_reason ent_record_trouble(const entrol_record *record, const entrol_state
 /* Adds a row in trouble to what a task found. If it is the first, its logits are looked at for the column to blame, so
  * they must be there still. */
 void ent_rows_blame(const ent_rows *rows, size_t row, entrol_reason reason, entrol_diagnosis *found);
-
-/* The rows in trouble of a call, from all its tasks. */
-typedef struct ent_trouble {
-    pthread_mutex_t lock;
-    entrol_diagnosis found;
-} ent_trouble;
-
-void ent_trouble_begin(ent_trouble *trouble);
-void ent_trouble_join(ent_trouble *trouble, const entrol_diagnosis *of_task);
-/* Fills the diagnosis; NULL: not wanted. */
-void ent_trouble_end(ent_trouble *trouble, entrol_diagnosis *diagnosis);
 
 /* Rows that are measured and worked on again, a block at a time, so that those that the second-level cache holds are
  * read from memory once: whose matrices have row_bytes a row together, in blocks of at most n_most. */
@@ -100,11 +88,6 @@ void ent_rows_measure(const ent_rows *rows, size_t begin, size_t end, entrol_sta
 
 const char *ent_rows_at(const ent_rows *rows, size_t row);
 const uint8_t *ent_rows_mask(const ent_rows *rows, size_t row); /* NULL: none */
-
-/* 1 if the mask (NULL: none) leaves the column. */
-static inline int ent_is_allowed(const uint8_t *mask, size_t column) {
-    return !mask || ((mask[column / 8] >> (column % 8)) & 1);
-}
 
 /* The logit of a column, -inf where masked. */
 double ent_rows_logit(const ent_rows *rows, size_t row, size_t column);

@@ -1,8 +1,8 @@
 /* The gamma function's logarithm and its derivatives, for arguments above 0: reentrant, unlike lgamma, and libm has no
  * others. Each is moved up to 16 and more by its recurrence and taken from its asymptotic series there (Abramowitz and
  * Stegun 6.1.40, 6.3.18, 6.4.12), to about 1e-15 of the greatest term. */
-#ifndef ENT_MEASURE_GAMMA_H
-#define ENT_MEASURE_GAMMA_H
+#ifndef ENT_BASE_GAMMA_H
+#define ENT_BASE_GAMMA_H
 
 #include <math.h>
 
@@ -29,15 +29,19 @@ static inline double ent_log_rising(double x, double n) {
     return (x + n - 0.5) * log1p(n / x) - n + ent_stirling_rest(x + n) - ent_stirling_rest(x);
 }
 
+/* ln x - 1 / 2 x - psi(x), for x from 16 on: about 1 / 12 x^2. */
+static inline double ent_digamma_rest(double x) {
+    const double square = 1 / (x * x);
+    return square *
+           (1.0 / 12 - square * (1.0 / 120 - square * (1.0 / 252 - square * (1.0 / 240 - square * (1.0 / 132)))));
+}
+
 /* psi(x), the first derivative. */
 static inline double ent_digamma(double x) {
     double sum = 0;
     for (; x < ENT_LEAST_ASYMPTOTIC; x++)
         sum += 1 / x;
-    const double square = 1 / (x * x);
-    const double series =
-        square * (1.0 / 12 - square * (1.0 / 120 - square * (1.0 / 252 - square * (1.0 / 240 - square * (1.0 / 132)))));
-    return log(x) - 0.5 / x - series - sum;
+    return log(x) - 0.5 / x - ent_digamma_rest(x) - sum;
 }
 
 /* psi'(x). */

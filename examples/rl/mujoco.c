@@ -114,12 +114,18 @@ static const task *find_task(const char *name) {
     return NULL;
 }
 
+/* gymnasium's models use words that MuJoCo has deprecated, which it would say on the standard error and in a file. */
+static void hear_no_warning(const char *text) {
+    (void)text;
+}
+
 environment *mujoco_create(const char *name, const char *models, char *error, size_t error_size) {
     const task *task = find_task(name);
     if (task == NULL) {
         snprintf(error, error_size, "no environment \"%s\"", name);
         return NULL;
     }
+    mju_user_warning = hear_no_warning;
     char path[4096];
     snprintf(path, sizeof path, "%s/%s", models, task->file);
     mujoco *self = calloc(1, sizeof *self);

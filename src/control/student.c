@@ -3,7 +3,7 @@
  * Thompson and Barnett have it, J. Comp. Phys. 64, 1986). */
 #include "student.h"
 
-#include "measure/gamma.h"
+#include "base/gamma.h"
 
 #include <float.h>
 #include <math.h>

@@ -1,0 +1,43 @@
+"""The runs of docs/training-rl.md: environments, how their entropy coefficients are set, and seeds."""
+
+SEEDS = (1, 2, 3, 4, 5)
+BETAS = (0, 0.001, 0.01, 0.03, 0.1, 0.3, 1)
+
+# environment: steps, and PPO's options that are not rl_train's own
+ENVIRONMENTS = {
+    "deep-sea": (400000, ["--size", 12, "--learning-rate", 0.001, "--normalise-advantages", 0]),
+    "river-swim": (200000, ["--learning-rate", 0.001, "--normalise-advantages", 0]),
+    "hopper": (500000, []),
+    "half-cheetah": (500000, []),
+}
+DISCRETE = ("deep-sea", "river-swim")
+GYMNASIUM = {"hopper": "Hopper-v5", "half-cheetah": "HalfCheetah-v5"}  # the peer's names
+
+
+def fixed(beta):
+    return "constant", {"initial": beta}
+
+
+def adaptive(target):
+    """Each as its defaults are, but for SAC's rate: 3e-4 is for hundreds of thousands of steps, here are hundreds."""
+    return {"PI": ("pi", {"target": target}), "SAC": ("sac", {"target": target, "initial": 0.01, "rate": 0.05}),
+            "Skywork": ("skywork", {"target": target})}
+
+
+def arms(environment):
+    """name: the controller's name and its settings."""
+    if environment in DISCRETE:
+        n_updates = ENVIRONMENTS[environment][0] // 512
+        return {**{f"{beta:g}": fixed(beta) for beta in BETAS}, **adaptive("0.5max"),
+                "0.1 to 0": ("linear", {"initial": 0.1, "final": 0, "steps": n_updates})}
+    return {**{f"{beta:g}": fixed(beta) for beta in (0, 0.003, 0.01, 0.03)}, **adaptive("0.7x")}
+
+
+def command(environment, arm, seed, steps=None):
+    """What rl_train is called with."""
+    whole, options = ENVIRONMENTS[environment]
+    controller, settings = arms(environment)[arm]
+    words = [environment, "--steps", steps or whole, "--seed", seed, *options, "--controller", controller]
+    for name, value in settings.items():
+        words += ["--set", f"{name}={value}"]
+    return [str(word) for word in words]

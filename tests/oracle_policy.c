@@ -77,7 +77,12 @@ static long double choice_entropy(const long double *logs, size_t n) {
 static long double choice_kl(const long double *p, const long double *q, size_t n) {
     long double sum = 0;
     for (size_t k = 0; k < n; k++)
-        sum += p[k] > -INFINITY ? expl(p[k]) * (p[k] - q[k]) : 0;
+        if (p[k] == -INFINITY)
+            sum += expl(q[k]);
+        else if (fabsl(p[k] - q[k]) < 1) /* with sum q - sum p = 0, so that no term is negative */
+            sum += expl(p[k]) * (expm1l(q[k] - p[k]) - (q[k] - p[k]));
+        else
+            sum += expl(p[k]) * (p[k] - q[k]) + expl(q[k]) - expl(p[k]);
     return sum;
 }
 
@@ -416,7 +421,7 @@ static long double continuous_kl(const oracle_distribution *p, const oracle_dist
     const long double s = p->second[i], t = q->second[i], d = p->first[i] - q->first[i];
     const long double a = expl(p->first[i]), b = expl(s), c = expl(q->first[i]), e = expl(t);
     if (p->kind != ENTROL_POLICY_BETA)
-        return t - s + (expl(2 * s) + d * d) / (2 * expl(2 * t)) - 0.5L;
+        return (expm1l(2 * (s - t)) - 2 * (s - t)) / 2 + d * d / (2 * expl(2 * t));
     return log_beta(c, e) - log_beta(a, b) + (a - c) * oracle_digamma(a) + (b - e) * oracle_digamma(b) +
            (c - a + e - b) * oracle_digamma(a + b);
 }

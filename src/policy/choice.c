@@ -55,7 +55,7 @@ static sums sum_up(const double *logits, size_t n) {
         product += e > 0 ? e * d : 0;
     }
     sums.sum = sums.n_top + sums.rest;
-    sums.log_sum = log1p(sums.n_top - 1 + sums.rest);
+    sums.log_sum = sums.n_top == 1 ? log1p(sums.rest) : log(sums.sum);
     sums.mean = product / sums.sum;
     return sums;
 }

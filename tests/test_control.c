@@ -182,7 +182,7 @@ static void step_box(oracle *oracle) {
 }
 
 static void step_aer(oracle *oracle) {
-    oracle->value += (long double)2e-3 * (oracle->target - oracle->entropy);
+    oracle->value += (long double)1e-4 * (oracle->target - oracle->entropy);
     oracle->value = clip(oracle->value, oracle->low, oracle->high);
 }
 

@@ -25,7 +25,7 @@ static const entrol_parameter parameters[] = {
 };
 
 /* More samples than the horizon has would be a factor below 0. A target of 0 is no aim. */
-static double move(const ent_move *move) {
+static double move_kl(const ent_move *move) {
     const double *values = move->settings->values;
     if (!(move->target > 0))
         return move->value;
@@ -37,5 +37,5 @@ static double move(const ent_move *move) {
 const ent_law ent_law_adaptive_kl = {
     .kind = {"adaptive_kl", ENTROL_DRIVE_KL_COEFFICIENT, "KL", parameters, sizeof parameters / sizeof *parameters,
              "v (1 + clip(KL / target - 1, -0.2, 0.2) batch / horizon)", "Ziegler and others, arXiv 1909.08593"},
-    .move = move,
+    .move = move_kl,
 };

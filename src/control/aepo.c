@@ -19,12 +19,12 @@ static const entrol_parameter parameters[] = {
     {.name = "cold", .initial = 0.8, .low = 0.01, .high = 10, .says = "and while H > target", .source = "AEPO"},
 };
 
-static double move(const ent_move *move) {
+static double move_aepo(const ent_move *move) {
     return move->settings->values[move->entropy <= move->target ? HOT : COLD];
 }
 
 const ent_law ent_law_aepo = {
     .kind = {"aepo", ENTROL_DRIVE_TEMPERATURE, "entropy", parameters, sizeof parameters / sizeof *parameters,
              "T = hot while H <= target, else cold", "AEPO, arXiv 2510.08141"},
-    .move = move,
+    .move = move_aepo,
 };

@@ -3,7 +3,7 @@
 
 #include <math.h>
 
-enum { HIGH = ENT_OWN, RATE };
+enum { HIGH = ENT_OWN, BOX_RATE };
 
 static const entrol_parameter parameters[] = {
     ENT_LIMITED(4e-5, 0.1),
@@ -21,14 +21,14 @@ static const entrol_parameter parameters[] = {
      .source = "AEnt's recipe in AReaL"},
 };
 
-static double move(const ent_move *move) {
+static double move_box(const ent_move *move) {
     const double below = move->entropy - move->target, above = move->entropy - move->far_target;
-    return move->value - move->settings->values[RATE] * ((below < 0 ? below : 0) + (above > 0 ? above : 0));
+    return move->value - move->settings->values[BOX_RATE] * ((below < 0 ? below : 0) + (above > 0 ? above : 0));
 }
 
 const ent_law ent_law_box = {
     .kind = {"box", ENTROL_DRIVE_ENTROPY_COEFFICIENT, "entropy", parameters, sizeof parameters / sizeof *parameters,
              "beta - rate (min(0, H - target) + max(0, H - high))", "AEnt, arXiv 2509.03493"},
     .far_target = HIGH,
-    .move = move,
+    .move = move_box,
 };

@@ -69,8 +69,8 @@ static void solve_at(at_rho *at, const fit *fit, const double *x, double rho) {
     at->slope = at->v_mixed * p.or +at->v_slope * p.xr;
     at->intercept = at->v_one * p.or +at->v_mixed * p.xr;
     const double left = p.rr - at->intercept * p.or -at->slope * p.xr;
-    /* What is left of an exact fit is rounding. */
-    const double squares = left > 1e-28 * p.rr ? left : 1e-28 * p.rr;
+    /* What is left of an exact fit is rounding, and of rewards that do not differ nothing. */
+    const double squares = fmax(left, fmax(1e-28 * p.rr, 1e-300));
     at->deviation = sqrt(squares / freedom);
     at->weight = 0.5 * log1p(-rho * rho) - 0.5 * log(determinant) - freedom / 2 * log(squares);
 }
@@ -101,21 +101,23 @@ static double probability_below(const fit *fit, double x, double reward) {
     for (int i = 0; i < N_GRID; i++) {
         double error;
         const double at = reward_at(&fit->grid[i], x, &error);
-        if (fit->grid[i].weight > 1e-14)
+        if (fit->grid[i].weight > 1e-12)
             below += fit->grid[i].weight *
                      (error > 0 ? ent_student_cdf((reward - at) / error, (double)fit->n - 2) : reward >= at);
     }
     return below;
 }
 
-/* Where the mixture has the probability q below it: between bounds that are moved out until they hold it. */
+/* Where the mixture has the probability q below it, to 1e-10 of its width: between bounds that are moved out until they
+ * hold it. */
 static double quantile_of(const fit *fit, double x, double q, double middle, double width) {
+    const double near = 1e-10 * width;
     double low = middle - width, high = middle + width;
     for (int i = 0; i < 200 && probability_below(fit, x, low) > q; i++)
         low -= width *= 2;
     for (int i = 0; i < 200 && probability_below(fit, x, high) < q; i++)
         high += width *= 2;
-    for (int i = 0; i < 200 && high - low > 1e-12 * (fabs(low) + fabs(high)); i++) {
+    for (int i = 0; i < 200 && high - low > near; i++) {
         const double between = low + (high - low) / 2;
         if (probability_below(fit, x, between) < q)
             low = between;
@@ -131,7 +133,7 @@ static void forecast(entrol_forecast *out, const fit *fit, double confidence) {
     for (int i = 0; i < N_GRID; i++) {
         double error;
         middle += fit->grid[i].weight * reward_at(&fit->grid[i], x, &error);
-        width += fit->grid[i].weight > 1e-14 ? fit->grid[i].weight * error : 0;
+        width += fit->grid[i].weight > 1e-12 ? fit->grid[i].weight * error : 0;
     }
     out->reward = middle + fit->mean_r;
     out->low = quantile_of(fit, x, (1 - confidence) / 2, middle, width) + fit->mean_r;
@@ -165,7 +167,8 @@ static void describe_residuals(entrol_ceiling *out, const fit *fit, const double
         all += reward * reward;
     }
     out->deviation = sqrt(squares / ((double)fit->n - 2));
-    out->r_squared = all > 0 ? 1 - squares / all : 0;
+    const int differ = all > 1e-24 * (double)fit->n * fit->mean_r * fit->mean_r; /* by more than rounding */
+    out->r_squared = differ ? 1 - squares / all : 0;
 }
 
 static void describe(entrol_ceiling *out, const fit *fit, const double *x, double confidence) {

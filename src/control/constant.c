@@ -14,12 +14,12 @@ static const entrol_parameter parameters[] = {
      .source = "CleanRL, ppo.py"},
 };
 
-static double begin(double *memory, const ent_controller_settings *settings) {
+static double begin_constant(double *memory, const ent_controller_settings *settings) {
     (void)memory;
     return settings->values[ENT_SCHEDULE_OWN];
 }
 
-static double move(const ent_move *move) {
+static double move_constant(const ent_move *move) {
     return move->settings->values[ENT_SCHEDULE_OWN];
 }
 
@@ -27,6 +27,6 @@ const ent_law ent_law_constant = {
     .kind = {"constant", ENTROL_DRIVE_ENTROPY_COEFFICIENT, "entropy", parameters,
              sizeof parameters / sizeof *parameters, "beta = initial", "A3C, arXiv 1602.01783"},
     .is_schedule = 1,
-    .begin = begin,
-    .move = move,
+    .begin = begin_constant,
+    .move = move_constant,
 };

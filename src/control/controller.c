@@ -69,7 +69,7 @@ static entrol_status take_settings(ent_controller_settings *settings, entrol_dia
 
 /* --- Making --- */
 
-static void begin(entrol_controller *made) {
+static void begin_state(entrol_controller *made) {
     const ent_controller_settings *settings = &made->settings;
     double *memory = made->state.memory;
     const double value = made->law->begin ? made->law->begin(memory, settings) : settings->values[ENT_INITIAL];
@@ -95,7 +95,7 @@ static entrol_status make(entrol_context *context, entrol_controller **controlle
     if (!made)
         return ENTROL_ERROR_MEMORY;
     *made = (entrol_controller){.law = law, .settings = settings};
-    begin(made);
+    begin_state(made);
     *controller = made;
     return ENTROL_OK;
 }

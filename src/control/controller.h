@@ -116,7 +116,7 @@ typedef struct ent_law {
     const char *(*check)(const ent_controller_settings *settings);
 } ent_law;
 
-/* One row a law, in the order of the registry (registry.c). */
+/* One row a law, in the order of the registry (controllers.c). */
 extern const ent_law ent_law_constant, ent_law_piecewise, ent_law_linear, ent_law_cosine, ent_law_exponential,
     ent_law_polynomial, ent_law_sac, ent_law_skywork, ent_law_pi, ent_law_entropic, ent_law_box, ent_law_aer,
     ent_law_aepo, ent_law_adaptive_kl;

@@ -14,8 +14,8 @@ static const entrol_parameter of_coefficient[] = {
     ENT_LIMITED(0, 1),
     ENT_WATCHED("0.1x", "2x"),
     ENT_AIMED("0.4x", 0, NULL),
-    {.name = "kp", .initial = 0.02, .low = 0, .high = 1e6, .says = "the gain of the error, a coefficient by nat"},
-    {.name = "ki", .initial = 0.002, .low = 0, .high = 1e6, .says = "the gain of its sum over the steps"},
+    {.name = "kp", .initial = 0.05, .low = 0, .high = 1e6, .says = "the gain of the error, a coefficient by nat"},
+    {.name = "ki", .initial = 5e-4, .low = 0, .high = 1e6, .says = "the gain of its sum over the steps"},
 };
 
 static const entrol_parameter of_weights[] = {
@@ -33,7 +33,7 @@ static const entrol_parameter of_weights[] = {
 
 static const ent_memory integral[] = {{"integral", -1e300, 1e300}};
 
-static double move(const ent_move *move) {
+static double move_pi(const ent_move *move) {
     const double *values = move->settings->values;
     const double error = move->target - move->entropy;
     const double sum = move->memory[0] + error;
@@ -50,7 +50,7 @@ const ent_law ent_law_pi = {
              "EntroPIC's law, arXiv 2511.15248, on the entropy coefficient"},
     .n_memory = 1,
     .memory = integral,
-    .move = move,
+    .move = move_pi,
 };
 
 const ent_law ent_law_entropic = {
@@ -60,5 +60,5 @@ const ent_law ent_law_entropic = {
              "EntroPIC, arXiv 2511.15248"},
     .n_memory = 1,
     .memory = integral,
-    .move = move,
+    .move = move_pi,
 };

@@ -7,7 +7,7 @@
 
 static const char *const losses[] = {"log_alpha", "alpha", NULL};
 
-enum { LOSS = ENT_OWN, RATE, BETA1, BETA2, EPSILON };
+enum { LOSS = ENT_OWN, SAC_RATE, BETA1, BETA2, EPSILON };
 
 static const entrol_parameter parameters[] = {
     {.name = "min", .initial = 1e-6, .low = 1e-30, .high = 1e6, .says = "the least coefficient"},
@@ -56,12 +56,12 @@ enum { LOG_ALPHA, MEAN, SQUARE, N_STEPS, N_MEMORY };
 static const ent_memory memory_of[N_MEMORY] = {
     {"log_alpha", -70, 14}, {"mean", -1e300, 1e300}, {"square", 0, 1e300}, {"adam_steps", 0, 9007199254740992.0}};
 
-static double begin(double *memory, const ent_controller_settings *settings) {
+static double begin_sac(double *memory, const ent_controller_settings *settings) {
     memory[LOG_ALPHA] = log(settings->values[ENT_INITIAL]);
     return settings->values[ENT_INITIAL];
 }
 
-static double move(const ent_move *move) {
+static double move_sac(const ent_move *move) {
     const double *values = move->settings->values;
     double *memory = move->memory;
     double gradient = move->entropy - move->target;
@@ -72,12 +72,12 @@ static double move(const ent_move *move) {
     memory[SQUARE] = values[BETA2] * memory[SQUARE] + (1 - values[BETA2]) * gradient * gradient;
     const double mean = memory[MEAN] / (1 - pow(values[BETA1], memory[N_STEPS]));
     const double square = memory[SQUARE] / (1 - pow(values[BETA2], memory[N_STEPS]));
-    memory[LOG_ALPHA] -= values[RATE] * mean / (sqrt(square) + values[EPSILON]);
+    memory[LOG_ALPHA] -= values[SAC_RATE] * mean / (sqrt(square) + values[EPSILON]);
     memory[LOG_ALPHA] = ent_clamp(memory[LOG_ALPHA], log(move->low), log(move->high));
     return exp(memory[LOG_ALPHA]);
 }
 
-static const char *check(const ent_controller_settings *settings) {
+static const char *check_sac(const ent_controller_settings *settings) {
     return settings->values[ENT_INITIAL] > 0 ? NULL : "initial";
 }
 
@@ -89,7 +89,7 @@ const ent_law ent_law_sac = {
          "Soft Actor-Critic, arXiv 1812.05905"},
     .n_memory = N_MEMORY,
     .memory = memory_of,
-    .begin = begin,
-    .move = move,
-    .check = check,
+    .begin = begin_sac,
+    .move = move_sac,
+    .check = check_sac,
 };

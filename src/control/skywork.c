@@ -25,12 +25,12 @@ static const entrol_parameter parameters[] = {
      .says = "on: the coefficient is 0 while the entropy is above the target, and before the first observation"},
 };
 
-static double move(const ent_move *move) {
+static double move_skywork(const ent_move *move) {
     const double delta = move->settings->values[DELTA];
     return move->value + (move->entropy <= move->target ? delta : -delta);
 }
 
-static double apply(double value, const ent_controller_settings *settings, double entropy, double target) {
+static double apply_skywork(double value, const ent_controller_settings *settings, double entropy, double target) {
     return settings->values[GATE] == 0 || entropy <= target ? value : 0;
 }
 
@@ -38,6 +38,6 @@ const ent_law ent_law_skywork = {
     .kind = {"skywork", ENTROL_DRIVE_ENTROPY_COEFFICIENT, "entropy", parameters, sizeof parameters / sizeof *parameters,
              "c + delta while H <= target, else c - delta; beta = c while H <= target, else 0",
              "Skywork-OR1, arXiv 2505.22312; TRL, use_adaptive_entropy"},
-    .move = move,
-    .apply = apply,
+    .move = move_skywork,
+    .apply = apply_skywork,
 };

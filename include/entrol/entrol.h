@@ -1,10 +1,12 @@
 /* Entrol: measure the entropy of a model's output, select by it and control it. Includes every room's header. */
+/* Entrol: measure the entropy of a model's output, select by it, and learn by it. Includes every room's header. */
 #ifndef ENTROL_H
 #define ENTROL_H
 
 #include "base.h"
 #include "control.h"
 #include "measure.h"
+#include "objective.h"
 #include "policy.h"
 #include "select.h"
 

@@ -1,0 +1,236 @@
+/* Advantages over what others got: of a group of answers to one question, or of a batch. Means and deviations are made
+ * of exact sums, so that no split changes them. */
+#include <entrol/objective.h>
+
+#include "base/context.h"
+
+#include <math.h>
+
+/* The mean of numbers, and their deviation with n - 1 below it; what is NaN for fewer than two. */
+typedef struct moments {
+    double mean, deviation;
+} moments;
+
+/* The greatest and the least tell whether all are equal, which no rounding does. */
+static moments moments_of(const float *x, size_t n) {
+    entrol_sum sum = {0}, squares = {0};
+    int are_equal = 1;
+    for (size_t i = 0; i < n; i++) {
+        entrol_sum_add(&sum, (double)x[i]);
+        are_equal = are_equal && x[i] == x[0];
+    }
+    if (are_equal)
+        return (moments){n ? (double)x[0] : NAN, n > 1 ? 0 : NAN};
+    const double mean = entrol_sum_value(&sum) / (double)n;
+    for (size_t i = 0; i < n; i++)
+        entrol_sum_add(&squares, ((double)x[i] - mean) * ((double)x[i] - mean));
+    return (moments){mean, sqrt(entrol_sum_value(&squares) / (double)(n - 1))};
+}
+
+/* The same of all ranks' numbers that count. */
+typedef struct batch {
+    moments moments;
+    uint64_t n;
+} batch;
+
+static int counts(const uint8_t *mask, size_t i) {
+    return !mask || mask[i];
+}
+
+static entrol_status find_batch(entrol_context *context, batch *batch, entrol_status status, const float *x,
+                                const uint8_t *mask, size_t n) {
+    entrol_sum sum = {0}, squares = {0};
+    for (size_t i = 0; status == ENTROL_OK && i < n; i++)
+        if (counts(mask, i))
+            entrol_sum_add(&sum, (double)x[i]);
+    status = ent_add_up_sums(context, status, &sum, 1);
+    batch->n = sum.n;
+    batch->moments.mean = entrol_sum_value(&sum) / (double)sum.n;
+    /* Of equal numbers the mean may be rounded: the deviation is then that of their distance from it, and not 0. */
+    const double mean = (double)(float)batch->moments.mean;
+    uint64_t n_others[2] = {0, 0};
+    for (size_t i = 0; status == ENTROL_OK && i < n; i++)
+        if (counts(mask, i)) {
+            n_others[0] += (double)x[i] != mean;
+            entrol_sum_add(&squares, ((double)x[i] - batch->moments.mean) * ((double)x[i] - batch->moments.mean));
+        }
+    if (status == ENTROL_OK)
+        status = ent_add_up(context, status, n_others, 1);
+    if (status == ENTROL_OK)
+        status = ent_add_up_sums(context, status, &squares, 1);
+    batch->moments.deviation = n_others[0] ? sqrt(entrol_sum_value(&squares) / (double)(sum.n - 1)) : 0;
+    return status;
+}
+
+static void note(entrol_diagnosis *found, size_t row, entrol_reason reason) {
+    if (found->n_bad++ == 0) {
+        found->first_row = row;
+        found->reason = reason;
+    }
+}
+
+static void note_numbers(entrol_diagnosis *found, const float *x, const uint8_t *mask, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        if (counts(mask, i) && !(fabsf(x[i]) < 0x1p30f)) /* whose square has an exact sum */
+            note(found, i, isnan(x[i]) ? ENTROL_REASON_NAN : ENTROL_REASON_INFINITE);
+}
+
+static entrol_status give(entrol_diagnosis *diagnosis, const entrol_diagnosis *found, entrol_status status) {
+    if (diagnosis)
+        *diagnosis = *found;
+    return status;
+}
+
+/* A call over groups. */
+typedef struct groups {
+    float *advantages;
+    const float *rewards;
+    const size_t *starts;
+    size_t n;
+} groups;
+
+static const char *find_bad(const groups *groups) {
+    if (groups->n == 0)
+        return NULL;
+    if (!groups->starts || groups->starts[0] != 0)
+        return "group_starts";
+    for (size_t g = 0; g < groups->n; g++)
+        if (groups->starts[g] > groups->starts[g + 1])
+            return "group_starts";
+    if (groups->starts[groups->n] == 0)
+        return NULL;
+    return !groups->rewards ? "rewards" : !groups->advantages ? "advantages" : NULL;
+}
+
+static size_t n_rewards(const groups *groups) {
+    return groups->n ? groups->starts[groups->n] : 0;
+}
+
+/* What no advantage can be made of. An empty group is none. */
+static entrol_status check_groups(const groups *groups, entrol_diagnosis *found) {
+    note_numbers(found, groups->rewards, NULL, n_rewards(groups));
+    for (size_t g = 0; found->n_bad == 0 && g < groups->n; g++)
+        if (groups->starts[g + 1] - groups->starts[g] == 1)
+            note(found, groups->starts[g], ENTROL_REASON_GROUP);
+    return found->n_bad ? ENTROL_ERROR_DATA : ENTROL_OK;
+}
+
+static void note_equal_groups(const groups *groups, entrol_diagnosis *found) {
+    for (size_t g = 0; g < groups->n; g++) {
+        const size_t begin = groups->starts[g], n = groups->starts[g + 1] - begin;
+        if (n && moments_of(groups->rewards + begin, n).deviation == 0)
+            note(found, begin, ENTROL_REASON_DEVIATION);
+    }
+}
+
+static void write_group(const groups *groups, size_t g, double divisor_of_batch, entrol_advantage_scale scale,
+                        double epsilon) {
+    const size_t begin = groups->starts[g], n = groups->starts[g + 1] - begin;
+    const moments own = moments_of(groups->rewards + begin, n);
+    const double divisor = scale == ENTROL_SCALE_GROUP   ? own.deviation + epsilon
+                           : scale == ENTROL_SCALE_BATCH ? divisor_of_batch
+                                                         : 1;
+    for (size_t i = begin; i < begin + n; i++) {
+        const double above = (double)groups->rewards[i] - own.mean;
+        groups->advantages[i] = above == 0 ? 0 : (float)(above / divisor);
+    }
+}
+
+entrol_status entrol_advantage_group(entrol_context *context, float *advantages, entrol_diagnosis *diagnosis,
+                                     const float *rewards, const size_t *group_starts, size_t n_groups,
+                                     entrol_advantage_scale scale, double epsilon) {
+    const groups groups = {advantages, rewards, group_starts, n_groups};
+    entrol_diagnosis found = {0};
+    batch batch = {{0, 0}, 0};
+    if (!context)
+        return ent_bad_argument(diagnosis, "context");
+    const char *bad = find_bad(&groups);
+    if ((unsigned)scale > ENTROL_SCALE_NONE || !(epsilon >= 0 && epsilon < INFINITY))
+        bad = (unsigned)scale > ENTROL_SCALE_NONE ? "scale" : "epsilon";
+    entrol_status status = bad ? ENTROL_ERROR_ARGUMENT : check_groups(&groups, &found);
+    if (status == ENTROL_OK)
+        note_equal_groups(&groups, &found);
+    if (status == ENTROL_OK && scale == ENTROL_SCALE_GROUP && epsilon == 0 && found.n_bad)
+        status = ENTROL_ERROR_DATA;
+    if (scale == ENTROL_SCALE_BATCH)
+        status = find_batch(context, &batch, status, rewards, NULL, status == ENTROL_OK ? n_rewards(&groups) : 0);
+    else
+        status = ent_agree(context, status);
+    const double divisor = batch.moments.deviation + epsilon;
+    if (status == ENTROL_OK && scale == ENTROL_SCALE_BATCH && batch.n && divisor == 0) {
+        found = (entrol_diagnosis){.n_bad = 1, .reason = ENTROL_REASON_DEVIATION};
+        status = ENTROL_ERROR_DATA;
+    }
+    if (bad)
+        return ent_bad_argument(diagnosis, bad);
+    for (size_t g = 0; status == ENTROL_OK && g < n_groups; g++)
+        write_group(&groups, g, divisor, scale, epsilon);
+    return give(diagnosis, &found, status);
+}
+
+entrol_status entrol_advantage_leave_one_out(entrol_context *context, float *advantages, entrol_diagnosis *diagnosis,
+                                             const float *rewards, const size_t *group_starts, size_t n_groups) {
+    const groups groups = {advantages, rewards, group_starts, n_groups};
+    entrol_diagnosis found = {0};
+    if (!context)
+        return ent_bad_argument(diagnosis, "context");
+    const char *bad = find_bad(&groups);
+    const entrol_status status = ent_agree(context, bad ? ENTROL_ERROR_ARGUMENT : check_groups(&groups, &found));
+    if (bad)
+        return ent_bad_argument(diagnosis, bad);
+    if (status != ENTROL_OK)
+        return give(diagnosis, &found, status);
+    note_equal_groups(&groups, &found);
+    for (size_t g = 0; g < n_groups; g++) {
+        const size_t begin = group_starts[g], n = group_starts[g + 1] - begin;
+        const double mean = moments_of(rewards + begin, n).mean, more = (double)n / ((double)n - 1);
+        for (size_t i = begin; i < begin + n; i++)
+            advantages[i] = (float)(((double)rewards[i] - mean) * more);
+    }
+    return give(diagnosis, &found, status);
+}
+
+entrol_status entrol_advantage_whiten(entrol_context *context, float *whitened, entrol_diagnosis *diagnosis,
+                                      const float *advantages, const uint8_t *mask, size_t n_advantages,
+                                      double epsilon) {
+    entrol_diagnosis found = {0};
+    batch batch;
+    if (!context)
+        return ent_bad_argument(diagnosis, "context");
+    const char *bad = !(epsilon >= 0 && epsilon < INFINITY)        ? "epsilon"
+                      : n_advantages && (!advantages || !whitened) ? (advantages ? "whitened" : "advantages")
+                                                                   : NULL;
+    entrol_status status = bad ? ENTROL_ERROR_ARGUMENT : ENTROL_OK;
+    if (!bad)
+        note_numbers(&found, advantages, mask, n_advantages);
+    if (found.n_bad)
+        status = ENTROL_ERROR_DATA;
+    status = find_batch(context, &batch, status, advantages, mask, status == ENTROL_OK ? n_advantages : 0);
+    if (bad)
+        return ent_bad_argument(diagnosis, bad);
+    if (status == ENTROL_OK && batch.n < 2)
+        note(&found, 0, ENTROL_REASON_GROUP);
+    else if (status == ENTROL_OK && batch.moments.deviation == 0)
+        note(&found, 0, ENTROL_REASON_DEVIATION);
+    if (status == ENTROL_OK && (batch.n < 2 || batch.moments.deviation + epsilon == 0))
+        status = ENTROL_ERROR_DATA;
+    const double divisor = batch.moments.deviation + epsilon;
+    for (size_t i = 0; status == ENTROL_OK && i < n_advantages; i++) {
+        const int is_moved = counts(mask, i) && batch.moments.deviation > 0;
+        whitened[i] = is_moved ? (float)(((double)advantages[i] - batch.moments.mean) / divisor) : 0;
+    }
+    return give(diagnosis, &found, status);
+}
+
+entrol_status entrol_advantage_repeat(float *of_tokens, const float *of_sequences, const size_t *sequence_starts,
+                                      size_t n_sequences) {
+    if (n_sequences && (!of_tokens || !of_sequences || !sequence_starts))
+        return ENTROL_ERROR_ARGUMENT;
+    for (size_t s = 0; s < n_sequences; s++)
+        if (sequence_starts[s] > sequence_starts[s + 1])
+            return ENTROL_ERROR_ARGUMENT;
+    for (size_t s = 0; s < n_sequences; s++)
+        for (size_t i = sequence_starts[s]; i < sequence_starts[s + 1]; i++)
+            of_tokens[i] = of_sequences[s];
+    return ENTROL_OK;
+}

@@ -30,7 +30,8 @@ def arms(environment):
         n_updates = ENVIRONMENTS[environment][0] // 512
         return {**{f"{beta:g}": fixed(beta) for beta in BETAS}, **adaptive("0.5max"),
                 "0.1 to 0": ("linear", {"initial": 0.1, "final": 0, "steps": n_updates})}
-    return {**{f"{beta:g}": fixed(beta) for beta in (0, 0.003, 0.01, 0.03)}, **adaptive("0.7x")}
+    betas = (0, 0.003, 0.01, 0.03) if environment == "hopper" else (0, 0.01)
+    return {**{f"{beta:g}": fixed(beta) for beta in betas}, **adaptive("0.7x")}
 
 
 def command(environment, arm, seed, steps=None):

@@ -1,8 +1,8 @@
 """Trains all that arms.py names, and gathers what came out: run.py PROGRAM ENVIRONMENTS WORK RESULTS [--jobs N] [--quick]
-[--peer PROGRAM] [--only ENVIRONMENT,...]
+[--peer PYTHON] [--peer-logs FOLDER] [--only ENVIRONMENT,...]
 
 PROGRAM is rl_train, ENVIRONMENTS the folder that setup_environments makes. Each run leaves its log in WORK, whole or not at
-all; a run whose log is there is not made again. --peer PROGRAM trains bench/peer_ppo.py, too, by a Python that has torch. RESULTS
+all; a run whose log is there is not made again. --peer PYTHON runs bench/peer_ppo.py, too, by a Python that has torch. RESULTS
 becomes one JSON object a run: what was run, and its course in 50 parts. --quick: two seeds of a few updates.
 """
 import argparse
@@ -10,6 +10,7 @@ import collections
 import concurrent.futures
 import hashlib
 import json
+import math
 import os
 import subprocess
 import sys
@@ -36,7 +37,7 @@ def planned(o):
         if o.peer and environment in GYMNASIUM:
             for seed in seeds:
                 name = GYMNASIUM[environment]
-                log = f"{o.work}/peer-{name}-{steps}-{seed}.jsonl"
+                log = f"{o.peer_logs}/peer-{name}-{steps}-{seed}.jsonl"
                 yield Run(environment, "CleanRL", seed, steps, log,
                           [o.peer, f"{ROOT}/bench/peer_ppo.py", o.environments, log, "--env-id", name, "--seed", str(seed),
                            "--total-timesteps", str(steps)])
@@ -83,12 +84,24 @@ def mean_return(log, steps, share):
     return float(f"{sum(r * n for r, n in ended) / sum(n for _, n in ended):.5g}") if ended else None
 
 
+def target_of(settings, log):
+    """A target in nats, as Entrol reads it: a share of the greatest entropy (here of two actions), or of the mean of the first 20."""
+    text = settings.get("target", "")
+    if text.endswith("max"):
+        return float(text[:-3]) * math.log(2)
+    first = [line["entropy"] for line in log if "entropy" in line][:20]
+    return float(text[:-1]) * sum(first) / len(first) if text.endswith("x") else None
+
+
 def summary(run):
     log = lines(run.log)
     result = {"environment": run.environment, "arm": run.arm, "seed": run.seed, "steps": run.steps,
               "return": mean_return(log, run.steps, 0.2)}
     if run.arm != "CleanRL":
         result["command"] = " ".join(["rl_train", *command(run.environment, run.arm, run.seed, run.steps)])
+        target = target_of(arms(run.environment)[run.arm][1], log)
+        if target is not None:
+            result["target"] = float(f"{target:.4g}")
         result["coefficients"] = course(log, run.steps, "coefficient")
     return {**result, "returns": course(log, run.steps, "return", "episodes"), "entropies": course(log, run.steps, "entropy")}
 
@@ -99,10 +112,13 @@ def main():
         parser.add_argument(name)
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--peer")
+    parser.add_argument("--peer", help="a Python that has torch")
+    parser.add_argument("--peer-logs", help="the folder of its logs; default: WORK")
     parser.add_argument("--only")
     o = parser.parse_args()
+    o.peer_logs = o.peer_logs or o.work
     os.makedirs(o.work, exist_ok=True)
+    os.makedirs(o.peer_logs, exist_ok=True)
     runs = list(planned(o))
     with concurrent.futures.ThreadPoolExecutor(o.jobs) as pool:
         for _ in pool.map(train, runs):

@@ -1,0 +1,87 @@
+"""Writes the tables of docs/training-rl.md from the results: page.py RESULTS PAGE
+
+A table stands between <!-- table NAME --> and <!-- end -->; all else on the page is left as it is.
+"""
+import re
+import statistics
+import sys
+
+from arms import DISCRETE, GYMNASIUM, arms
+from results import late, of, read, spread
+
+SOLVED = {"deep-sea": 0.9, "river-swim": 1.5}  # returns: of 0.99, and of about 3.5 at best; 0 and 0.1 are the traps'
+
+
+def table(head, rows):
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join("| " + " | ".join(map(str, line)) + " |\n" for line in lines)
+
+
+def number(x):
+    return f"{x:.0f}" if abs(x) >= 100 else f"{x:.2f}"
+
+
+def with_spread(values):
+    mean, deviation = spread(values)
+    return f"{number(mean)} ± {number(deviation)}"
+
+
+def label(arm):
+    return f"beta {arm}" if arm[0].isdigit() else arm
+
+
+def discrete(results):
+    rows = []
+    for arm in arms(DISCRETE[0]):
+        row = [label(arm)]
+        for environment in DISCRETE:
+            runs = of(results, environment, arm)
+            returns = [run["return"] for run in runs]
+            row += [with_spread(returns), f"{sum(r > SOLVED[environment] for r in returns)} of {len(runs)}",
+                    with_spread([run["entropies"][-1] for run in runs])]
+        rows.append(row)
+    return table(["", "deep sea: return", "solved", "entropy at the end", "RiverSwim: return", "solved", "entropy at the end"], rows)
+
+
+def continuous(results, environment):
+    rows = []
+    peer = of(results, environment, "CleanRL")
+    for arm in ["CleanRL"] * bool(peer) + list(arms(environment)):
+        runs = of(results, environment, arm)
+        returns = [run["return"] for run in runs]
+        row = [label(arm), with_spread(returns), " ".join(number(r) for r in sorted(returns))]
+        row.append(f"{statistics.mean(returns) / statistics.mean(p['return'] for p in peer):.2f}" if peer else "")
+        row.append(with_spread([run["entropies"][-1] for run in runs]))
+        missed = [statistics.mean(abs(h - run["target"]) for h in late(run, "entropies")) for run in runs if "target" in run]
+        row.append(number(statistics.mean(missed)) if missed else "")
+        rows.append(row)
+    return table(["", "return", "of each seed", "to CleanRL's mean", "entropy at the end (nats)", "distance from the target"], rows)
+
+
+def hopper(results):
+    return continuous(results, "hopper")
+
+
+def half_cheetah(results):
+    return continuous(results, "half-cheetah")
+
+
+TABLES = (discrete, hopper, half_cheetah)
+assert {function.__name__.replace("_", "-") for function in TABLES[1:]} == set(GYMNASIUM)
+
+
+def filled(page, results):
+    """The page with its tables written anew."""
+    written = {function.__name__: function(results) for function in TABLES}
+    return re.sub(r"(<!-- table (\w+) -->\n).*?(<!-- end -->)", lambda m: m[1] + written[m[2]] + m[3], page, flags=re.DOTALL)
+
+
+def main(path, page):
+    with open(page, encoding="utf-8") as file:
+        text = file.read()
+    with open(page, "w", encoding="utf-8") as file:
+        file.write(filled(text, read(path)))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

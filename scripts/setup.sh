@@ -1,6 +1,6 @@
-# Sets up what Entrol is built from and tested with. Sourced by scripts/build, demo, cases and check, from any folder.
+# Sets up what Entrol is built from and tested with. Sourced by scripts/build, demo, cases, train and check, from any folder.
 #
-#   setup_packages build|cases|check   system packages: installed with apt-get when root, else named (exit 2)
+#   setup_packages build|cases|train|check   system packages: installed with apt-get when root, else named (exit 2)
 #   setup_llama                  llama.cpp: a system one that pkg-config finds, else built into the cache
 #   setup_llama_perplexity       llama.cpp's own perplexity program, for the benchmark; its path in $LLAMA_PERPLEXITY
 #   setup_peers                  PyTorch, TRL, NumPy, SciPy and matplotlib for the benchmark; their folder in $ENTROL_PEERS
@@ -45,14 +45,14 @@ python_with() {
     return 1
 }
 
-# The packages that are missing for "build", "cases" (which needs those of "build" too) or "check" (which needs all).
+# The packages that are missing for "build", "cases" or "train" (which need those of "build" too) or "check" (which needs all).
 missing_packages() {
     local who package kind what
     while read -r who package kind what; do
         case $who in '' | '#'*) continue ;; esac
         [ "$who" = build ] || [ "$who" = "$1" ] || [ "$1" = check ] || continue
         "have_$kind" "$what" || echo "$package"
-    done <"$entrol_parts/packages.txt"
+    done <"$entrol_parts/packages.txt" | awk '!seen[$0]++'
 }
 
 setup_packages() {

@@ -30,8 +30,10 @@ def arms(environment):
         n_updates = ENVIRONMENTS[environment][0] // 512
         return {**{f"{beta:g}": fixed(beta) for beta in BETAS}, **adaptive("0.5max"),
                 "0.1 to 0": ("linear", {"initial": 0.1, "final": 0, "steps": n_updates})}
-    betas = (0, 0.003, 0.01, 0.03) if environment == "hopper" else (0, 0.01)
-    return {**{f"{beta:g}": fixed(beta) for beta in betas}, **adaptive("0.7x")}
+    held = adaptive("0.7x")
+    if environment == "half-cheetah":
+        return {"0": fixed(0), "PI": held["PI"]}
+    return {**{f"{beta:g}": fixed(beta) for beta in (0, 0.01)}, **held}
 
 
 def command(environment, arm, seed, steps=None):

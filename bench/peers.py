@@ -3,7 +3,7 @@
     bench/peers.py LIBENTROL [--quick] [--threads N] [--filter WORD]
 
 Peers: TRL's entropy_from_logits and selective_log_softmax, verl's formula, torch.distributions.Categorical, torch's autograd,
-NumPy with SciPy. Each repetition times the peer and Entrol one after the other; ratio_to_peer is how many times faster Entrol
+NumPy with SciPy; and for losses TRL's own, and PPO in torch (bench/objectives.py). Each repetition times the peer and Entrol one after the other; ratio_to_peer is how many times faster Entrol
 was in that pair. scripts/bench makes the environment and calls this.
 """
 import argparse
@@ -16,6 +16,8 @@ import os
 import statistics
 import sys
 import time
+
+import objectives
 
 REPEATS, QUICK_REPEATS = 9, 3
 
@@ -275,6 +277,12 @@ def main():
             print(json.dumps(line), flush=True)
     if arguments.filter is None or arguments.filter in "conformance":
         print(json.dumps(conformance(entrol, 1000 if arguments.quick else 10000)), flush=True)
+    if arguments.filter is None or arguments.filter in "objective":
+        for line in objectives.conformance(entrol, 20 if arguments.quick else 200):
+            print(json.dumps(line), flush=True)
+    if arguments.filter is None or arguments.filter in "ppo":
+        for line in objectives.throughput(entrol, arguments.threads, QUICK_REPEATS if arguments.quick else 3 * REPEATS):
+            print(json.dumps(line), flush=True)
     for name, logits, peer, peers_work, our_work, entropy, *more in cases(entrol, arguments.quick, arguments.filter):
         with torch.no_grad() if name != "gradient" else contextlib.nullcontext():
             peers_work()

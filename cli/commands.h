@@ -5,6 +5,8 @@
 #include "options.h"
 
 extern const command command_compare;
+extern const command command_control;
+extern const command command_diagnose;
 extern const command command_entropy;
 extern const command command_filter;
 extern const command command_inspect;

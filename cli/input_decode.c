@@ -16,9 +16,18 @@ static bool is_zstd(const unsigned char *bytes, size_t n) {
     return frame || skippable;
 }
 
+/* Whether its first byte can begin a magic number. What begins otherwise is not waited for: a pipe may send "2", and no
+ * more until that is answered. */
+static bool may_be_packed(unsigned char first) {
+    return first == 0x1F || first == 0x28 || (first & 0xF0) == 0x50;
+}
+
 bool decoder_open(decoder *decoder, source *source, trouble *trouble) {
     *decoder = (struct decoder){0};
-    if (!source_fill(source, 4, trouble))
+    if (!source_fill(source, 1, trouble))
+        return false;
+    const bool has_first = source->end > source->start;
+    if (has_first && may_be_packed(source->bytes[source->start]) && !source_fill(source, 4, trouble))
         return false;
     size_t n = source->end - source->start;
     const unsigned char *bytes = n > 0 ? source->bytes + source->start : NULL;

@@ -23,6 +23,8 @@ static const command *const commands[] = {
     &command_compare,
     &command_show,
     &command_report,
+    &command_control,
+    &command_diagnose,
     &command_entropy,
     &command_inspect,
     &command_version,

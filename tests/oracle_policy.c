@@ -499,9 +499,9 @@ static void slope_continuous_kl(oracle_slopes *slopes, const oracle_distribution
     const long double a = expl(p->first[i]), b = expl(s), c = expl(q->first[i]), e = expl(t);
     if (p->kind != ENTROL_POLICY_BETA) {
         add(slopes, &slopes->first[i], by_pq * d * expl(-2 * t));
-        add(slopes, &slopes->second[i], by_pq * (expl(2 * (s - t)) - 1));
+        add(slopes, &slopes->second[i], by_pq * expm1l(2 * (s - t)));
         add(slopes, &slopes->first[i], by_qp * d * expl(-2 * s));
-        add(slopes, &slopes->second[i], by_qp * (1 - expl(2 * (t - s))));
+        add(slopes, &slopes->second[i], -by_qp * expm1l(2 * (t - s)));
         add(slopes, &slopes->second[i], -by_qp * d * d * expl(-2 * s));
         return;
     }

@@ -44,6 +44,15 @@ static inline double ent_digamma(double x) {
     return log(x) - 0.5 / x - ent_digamma_rest(x) - sum;
 }
 
+/* psi(y) - psi(x), which keeps its digits for a small h = y - x that does. */
+static inline double ent_digamma_step(double x, double y, double h) {
+    double sum = 0;
+    for (; x < ENT_LEAST_ASYMPTOTIC || y < ENT_LEAST_ASYMPTOTIC; x++, y++)
+        sum += h / (x * y);
+    const double logs = fabs(h) < 0.5 * x ? log1p(h / x) : log(y / x);
+    return sum + logs + 0.5 * h / (x * y) - (ent_digamma_rest(y) - ent_digamma_rest(x));
+}
+
 /* psi'(x). */
 static inline double ent_trigamma(double x) {
     double sum = 0;

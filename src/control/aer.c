@@ -5,13 +5,13 @@
 
 #include <math.h>
 
-enum { AER_RATE = ENT_OWN, HARD };
+enum { AER_GAIN = ENT_OWN, HARD };
 
 static const entrol_parameter parameters[] = {
     ENT_LIMITED(0, 1),
     ENT_WATCHED("0.1x", "2x"),
     ENT_AIMED("0.4x", 0, NULL),
-    {.name = "rate", .initial = 1e-4, .low = 0, .high = 1e6, .says = "the coefficient by nat and step"},
+    {.name = "gain", .initial = 1e-4, .low = 0, .high = 1e6, .says = "the coefficient by nat and step"},
     {.name = "hard",
      .initial = 0.5,
      .low = 0,
@@ -20,12 +20,12 @@ static const entrol_parameter parameters[] = {
 };
 
 static double move_aer(const ent_move *move) {
-    return move->value + move->settings->values[AER_RATE] * (move->target - move->entropy);
+    return move->value + move->settings->values[AER_GAIN] * (move->target - move->entropy);
 }
 
 const ent_law ent_law_aer = {
     .kind = {"aer", ENTROL_DRIVE_PROMPT_COEFFICIENT, "entropy", parameters, sizeof parameters / sizeof *parameters,
-             "beta + rate (target - H), for hard prompts alone", "AER, arXiv 2510.10959"},
+             "beta + gain (target - H), for hard prompts alone", "AER, arXiv 2510.10959"},
     .move = move_aer,
 };
 

@@ -3,7 +3,7 @@
 
 #include <math.h>
 
-enum { HIGH = ENT_OWN, BOX_RATE };
+enum { HIGH = ENT_OWN, BOX_GAIN };
 
 static const entrol_parameter parameters[] = {
     ENT_LIMITED(4e-5, 0.1),
@@ -13,7 +13,7 @@ static const entrol_parameter parameters[] = {
      .type = ENTROL_PARAMETER_TEXT,
      .text = "0.6x",
      .says = "the upper end of the box, as a target; `target` is the lower"},
-    {.name = "rate",
+    {.name = "gain",
      .initial = 2e-3,
      .low = 0,
      .high = 1e6,
@@ -23,12 +23,12 @@ static const entrol_parameter parameters[] = {
 
 static double move_box(const ent_move *move) {
     const double below = move->entropy - move->target, above = move->entropy - move->far_target;
-    return move->value - move->settings->values[BOX_RATE] * ((below < 0 ? below : 0) + (above > 0 ? above : 0));
+    return move->value - move->settings->values[BOX_GAIN] * ((below < 0 ? below : 0) + (above > 0 ? above : 0));
 }
 
 const ent_law ent_law_box = {
     .kind = {"box", ENTROL_DRIVE_ENTROPY_COEFFICIENT, "entropy", parameters, sizeof parameters / sizeof *parameters,
-             "beta - rate (min(0, H - target) + max(0, H - high))", "AEnt, arXiv 2509.03493"},
+             "beta - gain (min(0, H - target) + max(0, H - high))", "AEnt, arXiv 2509.03493"},
     .far_target = HIGH,
     .move = move_box,
 };

@@ -10,7 +10,7 @@ static const entrol_parameter parameters[] = {
      .initial = 0.01,
      .low = -1e6,
      .high = 1e6,
-     .says = "the coefficient",
+     .says = "the coefficient at the start",
      .source = "CleanRL, ppo.py"},
 };
 

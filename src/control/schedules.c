@@ -7,7 +7,7 @@
 enum { START = ENT_SCHEDULE_OWN, END, STEPS, SHAPE, DECAY = END, FLOOR = END, COSINE_STEPS };
 
 #define STARTED                                                                                                        \
-    { .name = "initial", .initial = 0.01, .low = -1e6, .high = 1e6, .says = "the coefficient of the first step" }
+    { .name = "initial", .initial = 0.01, .low = -1e6, .high = 1e6, .says = "the coefficient at the start" }
 #define ENDED                                                                                                          \
     { .name = "final", .initial = 0, .low = -1e6, .high = 1e6, .says = "the coefficient from `steps` on" }
 #define LASTS                                                                                                          \

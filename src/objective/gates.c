@@ -5,9 +5,11 @@
 #include "objective_rows.h"
 
 #include "base/context.h"
+#include "base/order.h"
 #include "base/ranks.h"
 
-#include <string.h>
+#include <math.h>
+#include <stdlib.h>
 
 static void begin_flags(ent_objective_call *call) {
     for (size_t i = 0; i < call->tokens.n_tokens; i++)
@@ -77,22 +79,49 @@ static void keep_steady_entropies(ent_objective_call *call) {
     }
 }
 
+static int compare_floats(const void *a, const void *b) {
+    const float x = *(const float *)a, y = *(const float *)b;
+    return (x > y) - (x < y);
+}
+
+/* The linear quantile of the entropies of a sequence's tokens that count, which `room` has room for; inf of none. */
+static double quantile_of_sequence(const ent_objective_call *call, float *room, const float *entropy, size_t sequence) {
+    const size_t *starts = call->tokens.sequence_starts;
+    const double q = 1 - call->settings.entropy_share;
+    size_t n = 0;
+    for (size_t i = starts[sequence]; i < starts[sequence + 1]; i++)
+        if (call->flags[i])
+            room[n++] = entropy[i];
+    if (n == 0)
+        return INFINITY;
+    qsort(room, n, sizeof *room, compare_floats);
+    const uint64_t k = ent_quantile_rank(n, q, ENTROL_QUANTILE_LINEAR);
+    const ent_ranked ranked = {.k = k, .value = room[k], .next = room[k + 1 < n ? k + 1 : k]};
+    return ent_quantile_value(&ranked, n, q, ENTROL_QUANTILE_LINEAR);
+}
+
+static size_t longest_sequence(const ent_objective_call *call) {
+    size_t longest = 0;
+    for (size_t s = 0; call->sequences && s < call->tokens.n_sequences; s++) {
+        const size_t n = call->tokens.sequence_starts[s + 1] - call->tokens.sequence_starts[s];
+        longest = n > longest ? n : longest;
+    }
+    return longest;
+}
+
 /* Of each sequence, those at or above a quantile of its own. */
 static entrol_status cover_top_of_sequences(ent_objective_call *call) {
     const entrol_tokens *tokens = &call->tokens;
     const float *entropy = call->row->bonus_on_support ? tokens->support_entropy : tokens->entropy;
-    const double q = 1 - call->settings.entropy_share;
-    entrol_status status = ENTROL_OK;
-    for (size_t s = 0; status == ENTROL_OK && call->sequences && s < tokens->n_sequences; s++) {
-        const size_t begin = tokens->sequence_starts[s], end = tokens->sequence_starts[s + 1];
-        double threshold = INFINITY;
-        status = entrol_quantile(NULL, &threshold, NULL, entropy + begin, tokens->mask ? tokens->mask + begin : NULL,
-                                 end - begin, &q, 1, NULL);
-        for (size_t i = begin; i < end; i++)
+    float *room = ent_allocate(call->context, longest_sequence(call) * sizeof *room); /* of an array in memory */
+    for (size_t s = 0; room && call->sequences && s < tokens->n_sequences; s++) {
+        const double threshold = quantile_of_sequence(call, room, entropy, s);
+        for (size_t i = tokens->sequence_starts[s]; i < tokens->sequence_starts[s + 1]; i++)
             if (!((double)entropy[i] >= threshold))
                 shut(&call->flags[i], ENT_IS_COVERED);
     }
-    return status;
+    ent_release(call->context, room);
+    return room ? ENTROL_OK : ENTROL_ERROR_MEMORY;
 }
 
 entrol_status ent_fill_flags(ent_objective_call *call) {

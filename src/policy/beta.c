@@ -112,34 +112,40 @@ static void slope_logprob(ent_slopes *slopes, const ent_policy_row *row, double 
 
 /* --- Divergences --- */
 
+/* The shapes of p less those of q, whose digits are kept where they are close. */
+static shapes differences_at(const ent_policy_row *row, size_t i) {
+    const double a = exp(row->q.first[i]) * expm1(row->p.first[i] - row->q.first[i]);
+    const double b = exp(row->q.second[i]) * expm1(row->p.second[i] - row->q.second[i]);
+    return (shapes){a, b, a + b};
+}
+
 static double kl(const ent_policy_row *row) {
     double sum = 0;
     for (size_t i = 0; i < row->shape->n; i++) {
-        const shapes p = shapes_at(&row->p, i), q = shapes_at(&row->q, i);
-        const double normalisers = log_beta(&q) - log_beta(&p);
-        const double means = (p.a - q.a) * ent_digamma(p.a) + (p.b - q.b) * ent_digamma(p.b);
-        sum += fmax(0, normalisers + means + (q.t - p.t) * ent_digamma(p.t));
+        const shapes p = shapes_at(&row->p, i), q = shapes_at(&row->q, i), off = differences_at(row, i);
+        const double means = off.a * ent_digamma(p.a) + off.b * ent_digamma(p.b) - off.t * ent_digamma(p.t);
+        sum += fmax(0, log_beta(&q) - log_beta(&p) + means);
     }
     return sum;
 }
 
-/* By alpha: (alpha_p - alpha_q) psi'(alpha_p) + (t_q - t_p) psi'(t_p). */
+/* By alpha: (alpha_p - alpha_q) psi'(alpha_p) - (t_p - t_q) psi'(t_p). */
 static void slope_kl_pq(ent_slopes *slopes, const ent_policy_row *row, double by) {
     for (size_t i = 0; i < row->shape->n; i++) {
-        const shapes p = shapes_at(&row->p, i), q = shapes_at(&row->q, i);
-        const double both = (q.t - p.t) * ent_trigamma(p.t);
-        slopes->first[i] += by * (p.a * ((p.a - q.a) * ent_trigamma(p.a) + both));
-        slopes->second[i] += by * (p.b * ((p.b - q.b) * ent_trigamma(p.b) + both));
+        const shapes p = shapes_at(&row->p, i), off = differences_at(row, i);
+        const double both = off.t * ent_trigamma(p.t);
+        slopes->first[i] += by * (p.a * (off.a * ent_trigamma(p.a) - both));
+        slopes->second[i] += by * (p.b * (off.b * ent_trigamma(p.b) - both));
     }
 }
 
 /* By alpha: psi(alpha_p) - psi(alpha_q) - (psi(t_p) - psi(t_q)). */
 static void slope_kl_qp(ent_slopes *slopes, const ent_policy_row *row, double by) {
     for (size_t i = 0; i < row->shape->n; i++) {
-        const shapes p = shapes_at(&row->p, i), q = shapes_at(&row->q, i);
-        const double both = ent_digamma(p.t) - ent_digamma(q.t);
-        slopes->first[i] += by * (p.a * (ent_digamma(p.a) - ent_digamma(q.a) - both));
-        slopes->second[i] += by * (p.b * (ent_digamma(p.b) - ent_digamma(q.b) - both));
+        const shapes p = shapes_at(&row->p, i), q = shapes_at(&row->q, i), off = differences_at(row, i);
+        const double both = ent_digamma_step(q.t, p.t, off.t);
+        slopes->first[i] += by * (p.a * (ent_digamma_step(q.a, p.a, off.a) - both));
+        slopes->second[i] += by * (p.b * (ent_digamma_step(q.b, p.b, off.b) - both));
     }
 }
 

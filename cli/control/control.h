@@ -1,0 +1,66 @@
+/* `entrol control`: its flags, which are the registry's parameters, and the filter. */
+#ifndef CLI_CONTROL_CONTROL_H
+#define CLI_CONTROL_CONTROL_H
+
+#include "../buffer.h"
+#include "../input.h"
+#include "../options.h"
+
+#include <entrol/control.h>
+
+/* Distinct names of parameters over all controllers, and rows of the table of options. */
+enum {
+    CONTROL_MOST_NAMES = 48,
+    CONTROL_OWN_OPTIONS = 6,
+    CONTROL_MOST_OPTIONS = CONTROL_MOST_NAMES + CONTROL_OWN_OPTIONS
+};
+
+/* A parameter's flag: its name with - for _. */
+typedef struct control_flag {
+    char name[32];
+    const char *parameter;
+    const char *text; /* given; NULL: not */
+} control_flag;
+
+typedef struct control_settings {
+    control_flag flags[CONTROL_MOST_NAMES];
+    size_t n_flags;
+    int64_t n_actions; /* 0: not given */
+    double max_entropy;
+    const char *state; /* NULL: none is kept */
+    bool as_json, begins, lists;
+} control_settings;
+
+/* The options of one controller, or of all where `kind` is NULL; how many rows. The texts of help live as long as the
+ * program. */
+size_t control_options(option rows[CONTROL_MOST_OPTIONS], control_settings *settings,
+                       const entrol_controller_kind *kind);
+/* The introduction, and a line for each controller (or this one alone) with its name, law and source. Lives as long as
+ * the program. */
+const char *control_describe(const char *introduction, const entrol_controller_kind *only);
+/* --list, on standard output. */
+void control_list(void);
+
+/* Makes the controller that the flags say; NULL: what is wrong with them was said. */
+entrol_controller *control_make(entrol_context *context, const control_settings *settings,
+                                const entrol_controller_kind *kind);
+
+/* --- The filter --- */
+
+/* An entropy, or a sum and a count, from a line without its newline; `name` and `number` are for the message. */
+bool control_parse_line(double *sum, uint64_t *count, const char *name, uint64_t number, const char *line,
+                        size_t n_bytes, trouble *trouble);
+/* The line that answers, with its newline: the coefficient, or the whole command as JSON. */
+void control_append_answer(buffer *out, const entrol_command *command, const entrol_controller_kind *kind,
+                           bool as_json);
+
+/* What --state FILE holds, into the controller; nothing where there is no such file. */
+bool control_load(entrol_controller *controller, const char *path, trouble *trouble);
+/* Writes it whole or not at all: FILE.part, renamed. is_last: and waits until it is on the disk. */
+bool control_save(const entrol_controller *controller, const char *path, bool is_last, trouble *trouble);
+
+/* Answers each line of an input until its end. */
+int control_run(entrol_context *context, entrol_controller *controller, const control_settings *settings,
+                const char *path);
+
+#endif

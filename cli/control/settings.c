@@ -1,0 +1,316 @@
+/* The flags of `entrol control`, made from the registry: one for each name of a parameter, whose help says what holds
+ * for which controller. */
+#include "control.h"
+
+#include "../message.h"
+#include "../suggest.h"
+
+#include <ctype.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const entrol_parameter *find_parameter(const entrol_controller_kind *kind, const char *name) {
+    for (size_t i = 0; i < kind->n_parameters; i++)
+        if (strcmp(kind->parameters[i].name, name) == 0)
+            return &kind->parameters[i];
+    return NULL;
+}
+
+/* --- Help --- */
+
+static void append_default(buffer *out, const entrol_parameter *parameter) {
+    if (parameter->type == ENTROL_PARAMETER_TEXT)
+        buffer_append_string(out, parameter->text);
+    else if (parameter->type == ENTROL_PARAMETER_CHOICE)
+        buffer_append_string(out, parameter->choices[(size_t)parameter->initial]);
+    else if (isinf(parameter->initial))
+        buffer_append_string(out, "none");
+    else
+        buffer_append_format(out, "%g", parameter->initial);
+}
+
+/* The default of a controller's parameter; 0 where it has none of the name. */
+static bool default_of(char text[64], size_t index, const char *name) {
+    const entrol_parameter *parameter = find_parameter(entrol_controller_kind_at(index), name);
+    buffer own = {0};
+    if (parameter != NULL)
+        append_default(&own, parameter);
+    snprintf(text, 64, "%s", own.data != NULL ? own.data : "");
+    buffer_free(&own);
+    return parameter != NULL;
+}
+
+/* "a, b and c": the controllers whose parameter of this name has this default (NULL: any). How many. */
+static size_t append_owners(buffer *out, const char *name, const char *initial) {
+    const char *owners[32];
+    size_t n = 0;
+    for (size_t i = 0; i < entrol_controller_kind_count() && n < 32; i++) {
+        char own[64];
+        if (default_of(own, i, name) && (initial == NULL || strcmp(own, initial) == 0))
+            owners[n++] = entrol_controller_kind_at(i)->name;
+    }
+    for (size_t i = 0; i < n && out != NULL; i++)
+        buffer_append_format(out, "%s%s", i == 0 ? "" : i + 1 == n ? " and " : ", ", owners[i]);
+    return n;
+}
+
+/* The default that most controllers have. */
+static void usual_default(char text[64], const char *name) {
+    size_t most = 0;
+    for (size_t i = 0; i < entrol_controller_kind_count(); i++) {
+        char own[64];
+        const size_t n = default_of(own, i, name) ? append_owners(NULL, name, own) : 0;
+        if (n > most) {
+            most = n;
+            snprintf(text, 64, "%s", own);
+        }
+    }
+}
+
+/* "Default: 0.4x." or "Default: 0; 1 for sac and aepo.", the usual one first. */
+static void append_defaults(buffer *out, const char *name) {
+    char usual[64] = "", own[64], before[64];
+    usual_default(usual, name);
+    buffer_append_format(out, " Default: %s", usual);
+    for (size_t i = 0; i < entrol_controller_kind_count(); i++) {
+        bool is_new = default_of(own, i, name) && strcmp(own, usual) != 0;
+        for (size_t j = 0; j < i && is_new; j++)
+            is_new = !default_of(before, j, name) || strcmp(before, own) != 0;
+        if (!is_new)
+            continue;
+        buffer_append_format(out, "; %s for ", own);
+        append_owners(out, name, own);
+    }
+    buffer_append_string(out, ".");
+}
+
+/* "The step. Default: 0.005." with its source for one controller, and its owners for all of them. */
+static char *describe_flag(const entrol_parameter *parameter, const entrol_controller_kind *only) {
+    buffer text = {0};
+    const bool is_of_few = only == NULL && append_owners(NULL, parameter->name, NULL) <= 4;
+    if (is_of_few) {
+        buffer_append_string(&text, "Of ");
+        append_owners(&text, parameter->name, NULL);
+        buffer_append_string(&text, ": ");
+    }
+    const size_t start = text.size;
+    buffer_append_format(&text, "%s.", parameter->says);
+    if (!text.failed && !is_of_few)
+        text.data[start] = (char)toupper((unsigned char)text.data[start]);
+    if (only != NULL) {
+        buffer_append_string(&text, " Default: ");
+        append_default(&text, parameter);
+        buffer_append_string(&text, ".");
+    } else {
+        append_defaults(&text, parameter->name);
+    }
+    if (only != NULL && parameter->source != NULL)
+        buffer_append_format(&text, " Source: %s.", parameter->source);
+    return text.failed ? NULL : text.data;
+}
+
+static const char *metavar_of(const entrol_parameter *parameter) {
+    static const char *const words[] = {"X", "N", "", "TARGET"};
+    if (strcmp(parameter->name, "points") == 0)
+        return "STEP:X,...";
+    if (parameter->type != ENTROL_PARAMETER_CHOICE)
+        return words[parameter->type];
+    buffer names = {0};
+    for (size_t i = 0; parameter->choices[i] != NULL; i++)
+        buffer_append_format(&names, "%s%s", i > 0 ? "|" : "", parameter->choices[i]);
+    return names.failed ? "NAME" : names.data;
+}
+
+static void append_kind(buffer *out, const entrol_controller_kind *kind) {
+    buffer_append_format(out, "\n%s, %s: %s (%s).", kind->name, entrol_drive_name(kind->drives), kind->says,
+                         kind->source);
+}
+
+const char *control_describe(const char *introduction, const entrol_controller_kind *only) {
+    buffer text = {0};
+    buffer_append_string(&text, introduction);
+    if (only != NULL)
+        append_kind(&text, only);
+    else
+        buffer_append_string(&text, " The controllers:");
+    for (size_t i = 0; i < entrol_controller_kind_count() && only == NULL; i++)
+        append_kind(&text, entrol_controller_kind_at(i));
+    return text.failed ? introduction : text.data;
+}
+
+void control_list(void) {
+    for (size_t i = 0; i < entrol_controller_kind_count(); i++) {
+        const entrol_controller_kind *kind = entrol_controller_kind_at(i);
+        printf("%s%s\n  drives: %s\n  law: %s\n  source: %s\n", i > 0 ? "\n" : "", kind->name,
+               entrol_drive_name(kind->drives), kind->says, kind->source);
+        for (size_t p = 0; p < kind->n_parameters; p++) {
+            const entrol_parameter *parameter = &kind->parameters[p];
+            buffer initial = {0};
+            append_default(&initial, parameter);
+            printf("  %s = %s: %s%s%s\n", parameter->name, initial.data != NULL ? initial.data : "", parameter->says,
+                   parameter->source != NULL ? "; " : "", parameter->source != NULL ? parameter->source : "");
+            buffer_free(&initial);
+        }
+    }
+}
+
+/* --- Options --- */
+
+static void add_flag(option *row, control_flag *flag, const entrol_parameter *parameter,
+                     const entrol_controller_kind *kind) {
+    *flag = (control_flag){.parameter = parameter->name};
+    snprintf(flag->name, sizeof flag->name, "%s", parameter->name);
+    for (char *at = flag->name; *at != '\0'; at++)
+        if (*at == '_')
+            *at = '-';
+    const char *help = describe_flag(parameter, kind);
+    *row = (option){.name = flag->name,
+                    .type = OPTION_STRING,
+                    .value = &flag->text,
+                    .metavar = metavar_of(parameter),
+                    .help = help != NULL ? help : parameter->says};
+}
+
+static bool has_flag(const control_settings *settings, const char *parameter) {
+    for (size_t i = 0; i < settings->n_flags; i++)
+        if (strcmp(settings->flags[i].parameter, parameter) == 0)
+            return true;
+    return false;
+}
+
+size_t control_options(option rows[CONTROL_MOST_OPTIONS], control_settings *settings,
+                       const entrol_controller_kind *kind) {
+    const option own[CONTROL_OWN_OPTIONS] = {
+        {.name = "actions",
+         .type = OPTION_INTEGER,
+         .value = &settings->n_actions,
+         .metavar = "N",
+         .minimum = 2,
+         .maximum = 1e15,
+         .help =
+             "How many actions, or tokens of a vocabulary, there are: the greatest entropy, of which max is a share, "
+             "is ln N."},
+        {.name = "max-entropy",
+         .type = OPTION_REAL,
+         .value = &settings->max_entropy,
+         .metavar = "NATS",
+         .minimum = 1e-300,
+         .maximum = 1e6,
+         .help = "The same in nats."},
+        {.name = "state",
+         .type = OPTION_STRING,
+         .value = &settings->state,
+         .metavar = "FILE",
+         .help = "Go on from the state in FILE, if it is there, and keep it there: it is written anew, whole or not at "
+                 "all, before each answer, so that a run that is killed goes on where it was."},
+        {.name = "begin",
+         .type = OPTION_FLAG,
+         .value = &settings->begins,
+         .help = "Before anything is read, write the line that holds for the next step: of a new run, the first."},
+        {.name = "json",
+         .type = OPTION_FLAG,
+         .value = &settings->as_json,
+         .help =
+             "Answer each line with an object: step, coefficient, entropy, target, error, alarms and what else holds."},
+        {.name = "list",
+         .type = OPTION_FLAG,
+         .value = &settings->lists,
+         .help = "Print every controller with its law, its parameters, what holds without them, and the sources; and "
+                 "end."},
+    };
+    size_t n = 0;
+    for (size_t i = 0; i < entrol_controller_kind_count(); i++) {
+        const entrol_controller_kind *each = entrol_controller_kind_at(i);
+        for (size_t p = 0; p < each->n_parameters; p++) {
+            const bool is_wanted = (kind == NULL || kind == each) && !has_flag(settings, each->parameters[p].name);
+            if (is_wanted && settings->n_flags < CONTROL_MOST_NAMES)
+                add_flag(&rows[n++], &settings->flags[settings->n_flags++], &each->parameters[p], kind);
+        }
+    }
+    memcpy(rows + n, own, sizeof own);
+    return n + CONTROL_OWN_OPTIONS;
+}
+
+/* --- Making --- */
+
+static const control_flag *flag_of(const control_settings *settings, const char *parameter) {
+    for (size_t i = 0; i < settings->n_flags; i++)
+        if (strcmp(settings->flags[i].parameter, parameter) == 0)
+            return &settings->flags[i];
+    return NULL;
+}
+
+/* What the parameter wanted. */
+static void append_expected(buffer *out, const entrol_parameter *parameter) {
+    if (strcmp(parameter->name, "points") == 0)
+        buffer_append_string(out, "step:coefficient, joined by commas, at most 64, steps ascending from 0 on");
+    else if (parameter->type == ENTROL_PARAMETER_TEXT)
+        buffer_append_string(out, "nats as 0.3, a share of the greatest entropy as 0.7max (with --actions or "
+                                  "--max-entropy), or a share of the first observations as 0.4x");
+    else if (parameter->type == ENTROL_PARAMETER_CHOICE)
+        buffer_append_format(out, "one of %s", metavar_of(parameter));
+    else
+        buffer_append_format(out, "%s from %g to %g",
+                             parameter->type == ENTROL_PARAMETER_WHOLE ? "a whole number" : "a number", parameter->low,
+                             parameter->high);
+}
+
+static void report_setting(const control_settings *settings, const entrol_controller_kind *kind, const char *argument) {
+    const entrol_parameter *parameter = find_parameter(kind, argument);
+    const control_flag *flag = flag_of(settings, argument);
+    if (parameter == NULL || flag == NULL) {
+        message_error("%s: %s", kind->name, argument);
+        return;
+    }
+    buffer expected = {0};
+    append_expected(&expected, parameter);
+    if (flag->text == NULL)
+        message_error("--%s: expected one that fits the other settings: min <= initial <= max", flag->name);
+    else if (strcmp(argument, "min") == 0 || strcmp(argument, "initial") == 0)
+        message_error("--%s: expected %s, and min <= initial <= max, found \"%s\"", flag->name,
+                      expected.data != NULL ? expected.data : "", flag->text);
+    else
+        message_error("--%s: expected %s, found \"%s\"", flag->name, expected.data != NULL ? expected.data : "",
+                      flag->text);
+    buffer_free(&expected);
+}
+
+/* A flag of another controller. */
+static bool check_flags(const control_settings *settings, const entrol_controller_kind *kind) {
+    for (size_t i = 0; i < settings->n_flags; i++) {
+        const control_flag *flag = &settings->flags[i];
+        if (flag->text == NULL || find_parameter(kind, flag->parameter) != NULL)
+            continue;
+        buffer owners = {0};
+        append_owners(&owners, flag->parameter, NULL);
+        message_error("--%s is of %s, not of %s; \"entrol control %s --help\" lists what it has", flag->name,
+                      owners.data != NULL ? owners.data : "", kind->name, kind->name);
+        buffer_free(&owners);
+        return false;
+    }
+    return true;
+}
+
+entrol_controller *control_make(entrol_context *context, const control_settings *settings,
+                                const entrol_controller_kind *kind) {
+    entrol_setting given[CONTROL_MOST_NAMES];
+    entrol_controller_options options = ENTROL_CONTROLLER_OPTIONS_INIT;
+    entrol_controller *made = NULL;
+    entrol_diagnosis diagnosis;
+    size_t n = 0;
+    if (!check_flags(settings, kind))
+        return NULL;
+    for (size_t i = 0; i < settings->n_flags; i++)
+        if (settings->flags[i].text != NULL)
+            given[n++] = (entrol_setting){settings->flags[i].parameter, 0, settings->flags[i].text};
+    options.n_actions = (uint64_t)settings->n_actions;
+    options.max_entropy = settings->max_entropy;
+    const entrol_status status = entrol_controller_create(context, &made, &diagnosis, kind->name, given, n, &options);
+    if (status == ENTROL_ERROR_ARGUMENT && diagnosis.argument != NULL)
+        report_setting(settings, kind, diagnosis.argument);
+    else if (status != ENTROL_OK)
+        message_error("%s: %s", kind->name, entrol_status_string(status));
+    return made;
+}

@@ -1,0 +1,84 @@
+/* `entrol diagnose`: a finished run's entropies and rewards, and what they say. */
+#ifndef CLI_DIAGNOSE_DIAGNOSE_H
+#define CLI_DIAGNOSE_DIAGNOSE_H
+
+#include "../buffer.h"
+#include "../message.h"
+
+#include <entrol/control.h>
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+enum { RUN_STEP, RUN_ENTROPY, RUN_REWARD, RUN_COLUMNS };
+
+/* What a run logged: one row for each step that has an entropy. A reward is NaN where there is none. */
+typedef struct run_log {
+    size_t n;
+    double *columns[RUN_COLUMNS];
+    char *names[RUN_COLUMNS]; /* of the columns; NULL: there is none, and a step is a row's number from 1 */
+    size_t n_without;         /* rows with a reward and no entropy */
+} run_log;
+
+/* Reads a run. `names` are the columns that the user asks for; NULL: the known ones. */
+bool run_read(run_log *log, const char *path, const char *const names[RUN_COLUMNS], trouble *trouble);
+/* The same from memory (tests, fuzzing). */
+bool run_read_memory(run_log *log, const char *name, const char *bytes, size_t n_bytes,
+                     const char *const names[RUN_COLUMNS], trouble *trouble);
+void run_free(run_log *log);
+
+/* --- Rows, whatever the file's format --- */
+
+/* A row's value by its name: 1; 0 where it is not there or says that there is none (null, NaN, an empty cell); -1 where
+ * it is something else than a number. */
+typedef int (*row_value)(const void *row, const char *name, double *value);
+/* What is done with a row, from `place` (a line, or an entry of an array) on; false ends it. */
+typedef bool (*row_visitor)(void *user, const void *row, row_value value, size_t place, trouble *trouble);
+
+/* Visits every row of a file's text, which is one of TRL's trainer_state.json (or its log_history alone), JSON Lines
+ * (of verl's file logger, {"step", "data"}, or flat), and CSV or TSV with a header. */
+bool rows_visit(const char *name, const char *bytes, size_t n_bytes, row_visitor visitor, void *user, trouble *trouble);
+/* CSV alone (rows_csv.c). */
+bool rows_visit_csv(const char *name, const char *bytes, size_t n_bytes, row_visitor visitor, void *user,
+                    trouble *trouble);
+
+/* --- What is found --- */
+
+/* What a controller with its defaults would have commanded, told the entropies of a run that had none: open loop. */
+typedef struct commanded {
+    const entrol_controller_kind *kind;
+    bool is_refused; /* by an entropy below 0, of which there is no share */
+    double target, last, least, greatest;
+    double first_moved; /* the step from which it commanded another coefficient than at the start; NaN: never */
+} commanded;
+
+enum { MOST_COMMANDED = 32 };
+
+typedef struct diagnosis_of_run {
+    size_t n_first;     /* rows at the start and at the end that means are taken of; the controllers' reference */
+    double first, last; /* means, in nats */
+    double gone;        /* the share of `first` that is not there at the end; NaN where `first` is not above 0 */
+    double early_step;  /* a twelfth of the run, as 200 steps of 2,400 are */
+    double early_gone;
+    double half_step;     /* where half of `first` is gone; NaN: nowhere */
+    double collapse_step; /* where the alarm of collapse is first raised; NaN: nowhere */
+    bool is_collapsed;    /* at the end */
+    bool has_fit;
+    entrol_reason no_fit; /* why there is none, where there are rewards */
+    entrol_ceiling ceiling;
+    double last_reward; /* mean of the last n_first rewards; NaN: none */
+    size_t n_commanded;
+    commanded commanded[MOST_COMMANDED];
+} diagnosis_of_run;
+
+/* `target` for every controller; NULL: 0.4x. */
+bool run_diagnose(entrol_context *context, diagnosis_of_run *found, const run_log *log, const char *target,
+                  double confidence, trouble *trouble);
+
+/* As text, for people, or as JSON. */
+void run_print(buffer *out, const diagnosis_of_run *found, const run_log *log, const char *name, double confidence);
+void run_print_json(buffer *out, const diagnosis_of_run *found, const run_log *log, const char *name,
+                    double confidence);
+
+#endif

@@ -1,0 +1,218 @@
+/* A diagnosis as text, and as JSON. */
+#include "diagnose.h"
+
+#include "../json_text.h"
+
+#include <math.h>
+#include <string.h>
+
+/* --- Lines of bars --- */
+
+enum { N_BARS = 60 };
+
+/* The means of N_BARS parts of a run, from its least to its greatest. */
+static void append_bars(buffer *out, const double *values, size_t n) {
+    static const char *const bars[] = {"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
+    const size_t n_bars = n < N_BARS ? n : N_BARS;
+    double means[N_BARS], least = INFINITY, greatest = -INFINITY;
+    for (size_t i = 0; i < n_bars; i++) {
+        const size_t begin = i * n / n_bars, end = (i + 1) * n / n_bars;
+        double sum = 0;
+        size_t n_known = 0;
+        for (size_t j = begin; j < end; j++)
+            if (!isnan(values[j])) {
+                sum += values[j];
+                n_known++;
+            }
+        means[i] = n_known > 0 ? sum / (double)n_known : (double)NAN;
+        least = fmin(least, means[i]);
+        greatest = fmax(greatest, means[i]);
+    }
+    for (size_t i = 0; i < n_bars; i++) {
+        const double share = greatest > least ? (means[i] - least) / (greatest - least) : 0;
+        buffer_append_string(out, isnan(means[i]) ? " " : bars[(size_t)(share * 7.999)]);
+    }
+}
+
+static void append_series(buffer *out, const run_log *log, int column, const char *name) {
+    buffer_append_format(out, "%-10s", name);
+    append_bars(out, log->columns[column], log->n);
+    buffer_append_string(out, "\n");
+}
+
+/* --- Text --- */
+
+static void append_source(buffer *out, const run_log *log, const char *name) {
+    buffer_append_format(out, "%s: %zu rows, steps %.15g to %.15g; entropy from %s", name, log->n,
+                         log->columns[RUN_STEP][0], log->columns[RUN_STEP][log->n - 1], log->names[RUN_ENTROPY]);
+    if (log->names[RUN_REWARD] != NULL)
+        buffer_append_format(out, ", reward from %s", log->names[RUN_REWARD]);
+    if (log->n_without > 0)
+        buffer_append_format(out, "; %zu without an entropy left out", log->n_without);
+    buffer_append_string(out, "\n");
+}
+
+static void append_entropy(buffer *out, const diagnosis_of_run *found, const run_log *log) {
+    append_series(out, log, RUN_ENTROPY, "entropy");
+    buffer_append_format(out, "  from %.4g to %.4g nats (means of %zu row%s)\n", found->first, found->last,
+                         found->n_first, found->n_first == 1 ? "" : "s");
+    if (isnan(found->gone)) {
+        buffer_append_string(out,
+                             "  it does not begin above 0, as of a continuous policy: shares of it mean nothing\n");
+        return;
+    }
+    buffer_append_format(out,
+                         "  %.0f %% of it is gone; %.0f %% by step %.15g, a twelfth of the run (published: 73 %%, "
+                         "arXiv 2505.22617)\n",
+                         100 * found->gone, 100 * found->early_gone, found->early_step);
+    if (!isnan(found->half_step))
+        buffer_append_format(out, "  half of it is gone at step %.15g\n", found->half_step);
+    if (isnan(found->collapse_step))
+        buffer_append_string(out, "  no collapse: it stays above a tenth of what it was at first\n");
+    else
+        buffer_append_format(out, "  collapse at step %.15g, below a tenth of what it was at first%s\n",
+                             found->collapse_step, found->is_collapsed ? "" : "; it recovers");
+}
+
+static const char *why_no_fit(entrol_reason reason) {
+    if (reason == ENTROL_REASON_GROUP)
+        return "fewer than 4 steps have a reward and an entropy";
+    if (reason == ENTROL_REASON_DEVIATION)
+        return "the entropies do not differ";
+    return entrol_reason_string(reason);
+}
+
+static void append_ceiling(buffer *out, const diagnosis_of_run *found, const run_log *log, double confidence) {
+    const entrol_ceiling *fit = &found->ceiling;
+    if (log->names[RUN_REWARD] == NULL) {
+        buffer_append_string(out, "reward     none is known: --reward names its column\n");
+        return;
+    }
+    append_series(out, log, RUN_REWARD, "reward");
+    if (!found->has_fit) {
+        buffer_append_format(out, "  no fit of R = b - a exp(H): %s\n", why_no_fit(found->no_fit));
+        return;
+    }
+    buffer_append_format(out,
+                         "  R = %.4g %c %.4g exp(H) explains %.0f %% of its variance; residuals %.3g, correlation "
+                         "%.2f\n",
+                         fit->b, fit->a < 0 ? '+' : '-', fabs(fit->a), 100 * fit->r_squared, fit->deviation,
+                         fit->autocorrelation);
+    if (fit->a > 0)
+        buffer_append_format(out,
+                             "  ceiling %.4g when the entropy is spent (%g %%: %.4g to %.4g); the run ends at %.4g\n",
+                             fit->ceiling, 100 * confidence, fit->low, fit->high, found->last_reward);
+    else
+        buffer_append_string(out, "  the reward does not rise as the entropy falls: the law gives no ceiling\n");
+}
+
+static void append_number(buffer *out, double value) {
+    if (isnan(value))
+        buffer_append_format(out, "  %10s", "-");
+    else
+        buffer_append_format(out, "  %10.4g", value);
+}
+
+static void append_commands(buffer *out, const diagnosis_of_run *found) {
+    buffer_append_string(out,
+                         "what controllers would have commanded, open loop: the run had none of them, and with one its "
+                         "entropies would have been others\n");
+    buffer_append_format(out, "  %-12s%-30s  %10s  %10s  %10s  %10s  %10s\n", "controller", "drives", "target",
+                         "from step", "least", "greatest", "at the end");
+    for (size_t i = 0; i < found->n_commanded; i++) {
+        const commanded *each = &found->commanded[i];
+        buffer_append_format(out, "  %-12s%-30s", each->kind->name, entrol_drive_name(each->kind->drives));
+        if (each->is_refused) {
+            buffer_append_string(out, "  of an entropy below 0 there is no share: it needs nats\n");
+            continue;
+        }
+        append_number(out, each->target);
+        append_number(out, each->first_moved);
+        append_number(out, each->least);
+        append_number(out, each->greatest);
+        append_number(out, each->last);
+        buffer_append_string(out, "\n");
+    }
+}
+
+void run_print(buffer *out, const diagnosis_of_run *found, const run_log *log, const char *name, double confidence) {
+    append_source(out, log, name);
+    append_entropy(out, found, log);
+    append_ceiling(out, found, log, confidence);
+    append_commands(out, found);
+}
+
+/* --- JSON --- */
+
+static json_t *real_or_null(double value) {
+    return isnan(value) ? json_null() : json_of_real(value);
+}
+
+static void set_real(json_t *object, const char *name, double value) {
+    json_object_set_new(object, name, real_or_null(value));
+}
+
+static json_t *name_or_null(const char *name) {
+    return name != NULL ? json_string_of(name) : json_null();
+}
+
+static json_t *ceiling_of(const diagnosis_of_run *found, double confidence) {
+    const entrol_ceiling *fit = &found->ceiling;
+    if (!found->has_fit)
+        return json_null();
+    json_t *object = json_object();
+    set_real(object, "a", fit->a);
+    set_real(object, "b", fit->b);
+    set_real(object, "ceiling", fit->a > 0 ? fit->ceiling : (double)NAN);
+    set_real(object, "low", fit->a > 0 ? fit->low : (double)NAN);
+    set_real(object, "high", fit->a > 0 ? fit->high : (double)NAN);
+    set_real(object, "confidence", confidence);
+    set_real(object, "r_squared", fit->r_squared);
+    set_real(object, "deviation", fit->deviation);
+    set_real(object, "autocorrelation", fit->autocorrelation);
+    json_object_set_new(object, "n", json_integer((json_int_t)fit->n));
+    return object;
+}
+
+static json_t *commands_of(const diagnosis_of_run *found) {
+    json_t *all = json_array();
+    for (size_t i = 0; i < found->n_commanded; i++) {
+        const commanded *each = &found->commanded[i];
+        const bool ok = !each->is_refused;
+        json_t *object = json_object();
+        json_object_set_new(object, "controller", json_string(each->kind->name));
+        json_object_set_new(object, "drives", json_string(entrol_drive_name(each->kind->drives)));
+        set_real(object, "target", ok ? each->target : (double)NAN);
+        set_real(object, "from_step", ok ? each->first_moved : (double)NAN);
+        set_real(object, "least", ok ? each->least : (double)NAN);
+        set_real(object, "greatest", ok ? each->greatest : (double)NAN);
+        set_real(object, "last", ok ? each->last : (double)NAN);
+        json_array_append_new(all, object);
+    }
+    return all;
+}
+
+void run_print_json(buffer *out, const diagnosis_of_run *found, const run_log *log, const char *name,
+                    double confidence) {
+    json_t *object = json_object();
+    json_object_set_new(object, "file", json_string_of(name));
+    json_object_set_new(object, "steps", json_integer((json_int_t)log->n));
+    json_object_set_new(object, "entropy_from", name_or_null(log->names[RUN_ENTROPY]));
+    json_object_set_new(object, "reward_from", name_or_null(log->names[RUN_REWARD]));
+    json_object_set_new(object, "rows_without_entropy", json_integer((json_int_t)log->n_without));
+    set_real(object, "entropy_first", found->first);
+    set_real(object, "entropy_last", found->last);
+    json_object_set_new(object, "mean_of_steps", json_integer((json_int_t)found->n_first));
+    set_real(object, "gone", found->gone);
+    set_real(object, "early_step", found->early_step);
+    set_real(object, "early_gone", found->early_gone);
+    set_real(object, "half_step", found->half_step);
+    set_real(object, "collapse_step", found->collapse_step);
+    json_object_set_new(object, "collapsed_at_the_end", json_boolean(found->is_collapsed));
+    set_real(object, "reward_last", found->last_reward);
+    json_object_set_new(object, "fit", ceiling_of(found, confidence));
+    json_object_set_new(object, "open_loop", commands_of(found));
+    json_append(out, object);
+    buffer_append_string(out, "\n");
+    json_decref(object);
+}

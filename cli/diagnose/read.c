@@ -1,0 +1,195 @@
+/* The columns of a run that matter, by the names that trainers log them under. */
+#include "diagnose.h"
+
+#include "../input.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A name, and what its values are to be multiplied by: Stable-Baselines3 logs the loss, which is less the entropy. */
+typedef struct known_name {
+    const char *name;
+    double sign;
+} known_name;
+
+/* In the order in which they are looked for. */
+static const known_name known[RUN_COLUMNS][16] = {
+    [RUN_STEP] = {{"step", 1},                 /* TRL, verl */
+                  {"global_step", 1},          /* CleanRL */
+                  {"training/global_step", 1}, /* verl */
+                  {"time/total_timesteps", 1}, /* Stable-Baselines3 */
+                  {"_step", 1},                /* an export of Weights & Biases */
+                  {NULL, 0}},
+    [RUN_ENTROPY] = {{"entropy", 1},       /* TRL's GRPO */
+                     {"actor/entropy", 1}, /* verl */
+                     {"actor/entropy_loss", 1},
+                     {"policy/entropy_avg", 1}, /* TRL's PPO */
+                     {"objective/entropy", 1},
+                     {"losses/entropy", 1}, /* CleanRL */
+                     {"train/entropy", 1},
+                     {"train/entropy_loss", -1}, /* Stable-Baselines3 */
+                     {"entropy_loss", -1},
+                     {NULL, 0}},
+    [RUN_REWARD] = {{"reward", 1},              /* TRL's GRPO */
+                    {"critic/rewards/mean", 1}, /* verl */
+                    {"critic/score/mean", 1},
+                    {"objective/scores", 1}, /* TRL's PPO */
+                    {"objective/rlhf_reward", 1},
+                    {"rollout/ep_rew_mean", 1},    /* Stable-Baselines3 */
+                    {"charts/episodic_return", 1}, /* CleanRL */
+                    {"episodic_return", 1},
+                    {"return", 1},
+                    {"score", 1},
+                    {NULL, 0}},
+};
+
+/* --- Which columns there are --- */
+
+typedef struct search {
+    const char *const *wanted;
+    known_name candidates[RUN_COLUMNS][16];
+    bool seen[RUN_COLUMNS][16];
+} search;
+
+static bool look_for(void *user, const void *row, row_value value, size_t place, trouble *trouble) {
+    search *search = user;
+    double unused;
+    (void)place;
+    (void)trouble;
+    for (int c = 0; c < RUN_COLUMNS; c++)
+        for (size_t i = 0; search->candidates[c][i].name != NULL; i++)
+            if (!search->seen[c][i])
+                search->seen[c][i] = value(row, search->candidates[c][i].name, &unused) != 0;
+    return true;
+}
+
+static const known_name *found_name(const search *search, int column) {
+    for (size_t i = 0; search->candidates[column][i].name != NULL; i++)
+        if (search->seen[column][i])
+            return &search->candidates[column][i];
+    return NULL;
+}
+
+static bool report_column(const search *search, int column, const char *name, trouble *trouble) {
+    static const char *const flags[RUN_COLUMNS] = {"--step", "--entropy", "--reward"};
+    if (search->wanted[column] != NULL)
+        return trouble_set(trouble, "%s: %s %s: no row has a value of this name", name, flags[column],
+                           search->wanted[column]);
+    buffer names = {0};
+    for (size_t i = 0; known[column][i].name != NULL; i++)
+        buffer_append_format(&names, "%s%s", i > 0 ? ", " : "", known[column][i].name);
+    trouble_set(trouble, "%s: expected an entropy in one of %s, found none; %s names another column", name,
+                names.data != NULL ? names.data : "", flags[column]);
+    buffer_free(&names);
+    return false;
+}
+
+/* --- Their values --- */
+
+typedef struct collection {
+    run_log *log;
+    const char *name;
+    known_name columns[RUN_COLUMNS]; /* NULL names: none */
+    size_t n_rows, capacity;
+} collection;
+
+static bool grow(collection *collection, trouble *trouble) {
+    run_log *log = collection->log;
+    if (log->n < collection->capacity)
+        return true;
+    const size_t capacity = 2 * collection->capacity + 256;
+    for (int c = 0; c < RUN_COLUMNS; c++) {
+        double *larger = realloc(log->columns[c], capacity * sizeof *larger);
+        if (larger == NULL)
+            return trouble_set(trouble, "%s: out of memory", collection->name);
+        log->columns[c] = larger;
+    }
+    collection->capacity = capacity;
+    return true;
+}
+
+/* A value of a column of the row, NaN where it has none. */
+static bool take_value(double *taken, const collection *collection, int column, const void *row, row_value value,
+                       size_t place, trouble *trouble) {
+    const known_name *from = &collection->columns[column];
+    double found = 0;
+    const int is_there = from->name != NULL ? value(row, from->name, &found) : 0;
+    *taken = is_there == 1 ? from->sign * found : (double)NAN;
+    return is_there >= 0 ||
+           trouble_set(trouble, "%s:%zu: expected a number as %s", collection->name, place, from->name);
+}
+
+static bool take_row(void *user, const void *row, row_value value, size_t place, trouble *trouble) {
+    collection *collection = user;
+    run_log *log = collection->log;
+    double values[RUN_COLUMNS];
+    collection->n_rows++;
+    for (int c = 0; c < RUN_COLUMNS; c++)
+        if (!take_value(&values[c], collection, c, row, value, place, trouble))
+            return false;
+    if (isnan(values[RUN_ENTROPY])) {
+        log->n_without += isnan(values[RUN_REWARD]) ? 0 : 1;
+        return true;
+    }
+    if (!grow(collection, trouble))
+        return false;
+    if (isnan(values[RUN_STEP]))
+        values[RUN_STEP] = (double)collection->n_rows;
+    for (int c = 0; c < RUN_COLUMNS; c++)
+        log->columns[c][log->n] = values[c];
+    log->n++;
+    return true;
+}
+
+static bool note_names(collection *collection, const search *search, trouble *trouble) {
+    for (int c = 0; c < RUN_COLUMNS; c++) {
+        const known_name *from = found_name(search, c);
+        if (from == NULL && (c == RUN_ENTROPY || search->wanted[c] != NULL))
+            return report_column(search, c, collection->name, trouble);
+        if (from == NULL)
+            continue;
+        collection->columns[c] = *from;
+        collection->log->names[c] = strdup(from->name);
+        if (collection->log->names[c] == NULL)
+            return trouble_set(trouble, "%s: out of memory", collection->name);
+    }
+    return true;
+}
+
+bool run_read_memory(run_log *log, const char *name, const char *bytes, size_t n_bytes,
+                     const char *const names[RUN_COLUMNS], trouble *trouble) {
+    static const char *const any[RUN_COLUMNS] = {NULL, NULL, NULL};
+    search search = {.wanted = names != NULL ? names : any};
+    collection collection = {.log = log, .name = name};
+    *log = (run_log){.n = 0};
+    memcpy(search.candidates, known, sizeof known);
+    for (int c = 0; c < RUN_COLUMNS; c++)
+        if (search.wanted[c] != NULL) {
+            search.candidates[c][0] = (known_name){search.wanted[c], 1};
+            search.candidates[c][1].name = NULL;
+        }
+    return rows_visit(name, bytes, n_bytes, look_for, &search, trouble) && note_names(&collection, &search, trouble) &&
+           rows_visit(name, bytes, n_bytes, take_row, &collection, trouble);
+}
+
+bool run_read(run_log *log, const char *path, const char *const names[RUN_COLUMNS], trouble *trouble) {
+    char *bytes = NULL;
+    size_t n_bytes;
+    input *input = input_open(path, trouble);
+    *log = (run_log){.n = 0};
+    bool ok = input != NULL && input_all(input, &bytes, &n_bytes, (size_t)1 << 30, trouble);
+    if (ok)
+        ok = run_read_memory(log, input_name(input), bytes, n_bytes, names, trouble);
+    input_close(input);
+    free(bytes);
+    return ok;
+}
+
+void run_free(run_log *log) {
+    for (int c = 0; c < RUN_COLUMNS; c++) {
+        free(log->columns[c]);
+        free(log->names[c]);
+    }
+    *log = (run_log){.n = 0};
+}

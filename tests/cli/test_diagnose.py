@@ -1,0 +1,207 @@
+"""entrol diagnose: the three forms of a log give one diagnosis, against the run's own figures; bad logs are named."""
+import json
+import math
+import os
+import random
+import subprocess
+import tempfile
+import unittest
+
+ENTROL = os.environ.get("ENTROL", "build/entrol")
+RUNS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "runs")
+
+
+def run(*arguments, data=None):
+    """(exit code, standard output, standard error) of entrol diagnose."""
+    done = subprocess.run([ENTROL, "diagnose", *arguments], input=data, capture_output=True, timeout=60)
+    return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+
+def lines(n=200, first=1.0, floor=0.02, a=0.15, b=0.8, seed=5, names=("step", "entropy", "reward")):
+    """JSON Lines of a run that follows the law, and its entropies and rewards."""
+    random.seed(seed)
+    entropies = [floor + first * math.exp(-t / (n / 6)) for t in range(n)]
+    rewards = [b - a * math.exp(h) + 0.005 * random.gauss(0, 1) for h in entropies]
+    text = "".join(json.dumps(dict(zip(names, (t + 1, h, r)))) + "\n" for t, (h, r) in enumerate(zip(entropies, rewards)))
+    return text.encode(), entropies, rewards
+
+
+def diagnose(data, *arguments):
+    code, out, err = run("-", "--json", *arguments, data=data)
+    assert (code, err) == (0, ""), err
+    return json.loads(out)
+
+
+class Formats(unittest.TestCase):
+    """What TRL, verl and Stable-Baselines3 write of one run (tests/cli/runs/make.py)."""
+
+    def test_one_run_in_three_forms(self):
+        found = {}
+        for name, entropy, reward in (("trainer_state.json", "entropy", "reward"), ("metrics.jsonl", "actor/entropy", "critic/rewards/mean"),
+                                      ("progress.csv", "train/entropy_loss", "rollout/ep_rew_mean")):
+            code, out, err = run("--json", os.path.join(RUNS, name))
+            self.assertEqual((code, err), (0, ""))
+            found[name] = json.loads(out)
+            self.assertEqual((found[name].pop("entropy_from"), found[name].pop("reward_from")), (entropy, reward))
+            self.assertEqual(os.path.basename(found[name].pop("file")), name)
+            self.assertEqual(found[name].pop("rows_without_entropy"), int(name == "progress.csv"))  # its first row
+        self.assertEqual(found["trainer_state.json"], found["metrics.jsonl"])
+        self.assertEqual(found["progress.csv"], found["metrics.jsonl"])
+
+    def test_its_figures(self):
+        """Of the run's own rows, worked out here."""
+        rows = []
+        with open(os.path.join(RUNS, "metrics.jsonl"), encoding="utf-8") as file:
+            for row in map(json.loads, file):
+                if "actor/entropy" in row["data"]:
+                    rows.append((row["step"], row["data"]["actor/entropy"]))
+        found = json.loads(run("--json", os.path.join(RUNS, "metrics.jsonl"))[1])
+        first = sum(h for _, h in rows[:2]) / 2
+        last = sum(h for _, h in rows[-2:]) / 2
+        self.assertEqual((found["steps"], found["mean_of_steps"]), (80, 2))
+        self.assertAlmostEqual(found["entropy_first"], first, 12)
+        self.assertAlmostEqual(found["entropy_last"], last, 12)
+        self.assertAlmostEqual(found["gone"], 1 - last / first, 12)
+        self.assertEqual(found["early_step"], 180)
+        self.assertAlmostEqual(found["early_gone"], 1 - rows[5][1] / first, 12)
+        self.assertEqual(found["half_step"], next(step for step, h in rows if h <= first / 2))
+        self.assertEqual(found["collapse_step"], next(step for step, h in rows if h < first / 10))
+        self.assertTrue(found["collapsed_at_the_end"])
+        # The run was made with a ceiling of 0.65, a = 0.15 and a correlation of 0.7.
+        self.assertLess(found["fit"]["low"], 0.65)
+        self.assertGreater(found["fit"]["high"], 0.65)
+        self.assertAlmostEqual(found["fit"]["ceiling"], 0.65, delta=0.01)
+        self.assertAlmostEqual(found["fit"]["autocorrelation"], 0.7, delta=0.25)
+
+    def test_a_log_history_alone_and_on_one_line(self):
+        with open(os.path.join(RUNS, "trainer_state.json"), encoding="utf-8") as file:
+            state = json.load(file)
+        whole = json.loads(run("--json", os.path.join(RUNS, "trainer_state.json"))[1])
+        for text in (json.dumps(state), json.dumps(state["log_history"]), json.dumps(state["log_history"], indent=1), "\n\n" + json.dumps(state)):
+            found = diagnose(text.encode())
+            found["file"] = whole["file"]
+            self.assertEqual(found, whole)
+
+    def test_packed(self):
+        import gzip
+        data = lines()[0]
+        self.assertEqual(diagnose(gzip.compress(data)), diagnose(data))
+
+    def test_csv_of_all_kinds(self):
+        _, entropies, rewards = lines(50)
+        rows = list(zip(range(1, 51), entropies, rewards))
+        plain = diagnose(("step,entropy,reward\n" + "".join(f"{t},{h!r},{r!r}\n" for t, h, r in rows)).encode())
+        for text in ("step\tentropy\treward\n" + "".join(f"{t}\t{h!r}\t{r!r}\n" for t, h, r in rows),
+                     '"step","entropy","note, ""quoted""\nand long","reward"\r\n' + "".join(f'{t},"{h!r}","a, b\nc",{r!r}\r\n' for t, h, r in rows),
+                     "\ufeffstep, entropy, reward\n" + "".join(f"{t}, {h!r}, {r!r}\n\n" for t, h, r in rows)):
+            self.assertEqual(diagnose(text.encode()), plain)
+
+    def test_missing_values_are_left_out(self):
+        data, _, _ = lines()
+        with_holes = b'{"step": 0, "entropy": NaN, "reward": 0.1}\n' + data + b'{"step": 201, "entropy": null, "reward": -Infinity}\n\n{"step": 202, "eval": "NaN"}\n'
+        found, plain = diagnose(with_holes), diagnose(data)
+        self.assertEqual(found.pop("rows_without_entropy"), 1)
+        plain.pop("rows_without_entropy")
+        self.assertEqual(found, plain)
+
+
+class Findings(unittest.TestCase):
+    def test_the_law_is_found(self):
+        for a, b in ((0.15, 0.8), (2, 30)):
+            fit = diagnose(lines(400, a=a, b=b)[0])["fit"]
+            self.assertAlmostEqual(fit["a"], a, delta=0.01)
+            self.assertAlmostEqual(fit["ceiling"], b - a, delta=0.01)
+            self.assertTrue(fit["low"] < b - a < fit["high"])
+
+    def test_confidence(self):
+        data = lines()[0]
+        wide, narrow = (diagnose(data, "--confidence", c)["fit"] for c in ("0.99", "0.5"))
+        self.assertTrue(wide["low"] < narrow["low"] < narrow["ceiling"] < narrow["high"] < wide["high"])
+
+    def test_no_ceiling_where_the_reward_falls(self):
+        fit = diagnose(lines(a=-0.15)[0])["fit"]
+        self.assertLess(fit["a"], 0)
+        self.assertIsNone(fit["ceiling"])
+        self.assertIn("the law gives no ceiling", run("-", data=lines(a=-0.15)[0])[1])
+
+    def test_no_collapse(self):
+        found = diagnose(lines(first=0.3, floor=0.7)[0])
+        self.assertIsNone(found["collapse_step"])
+        self.assertIsNone(found["half_step"])
+        self.assertIn("no collapse", run("-", data=lines(first=0.3, floor=0.7)[0])[1])
+
+    def test_no_reward(self):
+        code, out, _ = run("-", data=b"entropy\n1\n0.5\n0.2\n")
+        self.assertEqual(code, 0)
+        self.assertIn("reward     none is known: --reward names its column", out)
+        self.assertIn("3 rows, steps 1 to 3", out)
+        self.assertIsNone(diagnose(b"entropy\n1\n0.5\n")["fit"])
+
+    def test_entropies_below_0(self):
+        code, out, _ = run("-", data=b"entropy,reward\n" + b"".join(b"%f,1\n" % (-i / 10) for i in range(1, 30)))
+        self.assertEqual(code, 0)
+        self.assertIn("shares of it mean nothing", out)
+        self.assertEqual(out.count("of an entropy below 0 there is no share"), 7)
+        # The box has a second end, which is a share.
+        self.assertEqual(run("-", "--target", "-3", data=b"entropy\n-1\n-2\n")[1].count("of an entropy below 0 there is no share"), 1)
+
+    def test_columns_by_name(self):
+        data = lines(names=("n", "h", "r"))[0]
+        found = diagnose(data, "--entropy", "h", "--reward", "r", "--step", "n")
+        self.assertEqual((found["entropy_from"], found["reward_from"]), ("h", "r"))
+        self.assertEqual(found["fit"], diagnose(lines()[0])["fit"])
+
+    def test_the_controllers_are_those_of_control(self):
+        """What is said of each is what `entrol control` answers to the same entropies."""
+        data, entropies, _ = lines(900)
+        found = diagnose(data)
+        self.assertEqual(found["mean_of_steps"], 20)
+        for each in found["open_loop"]:
+            done = subprocess.run([ENTROL, "control", each["controller"], "--begin"], input="".join(f"{h!r}\n" for h in entropies),
+                                  capture_output=True, text=True)
+            answers = [float(line) for line in done.stdout.split()]
+            self.assertEqual((each["last"], each["least"], each["greatest"]), (answers[-1], min(answers), max(answers)), each["controller"])
+            self.assertEqual(each["from_step"], next(i for i, x in enumerate(answers) if x != answers[0]))
+        self.assertEqual(len(found["open_loop"]), 7)
+
+    def test_several_files(self):
+        path = os.path.join(RUNS, "metrics.jsonl")
+        code, out, _ = run(path, path)
+        self.assertEqual((code, out.count("80 rows, steps 30 to 2400")), (0, 2))
+        self.assertEqual(len(run("--json", path, path)[1].splitlines()), 2)
+
+
+class Refused(unittest.TestCase):
+    def refuse(self, message, data, *arguments):
+        code, out, err = run("-", *arguments, data=data)
+        self.assertEqual((code, out), (2, ""))
+        self.assertIn(message, err)
+        self.assertEqual(err.count("\n"), 1, err)
+
+    def test_refused(self):
+        self.refuse("standard input: expected the log of a run, found nothing", b"")
+        self.refuse("standard input: expected the log of a run, found nothing", b" \n\n")
+        self.refuse("expected an entropy in one of entropy, actor/entropy, ", b"step,reward\n1,2\n")
+        self.refuse("expected an entropy in one of", b'{"step": 1}\n')
+        self.refuse("--entropy h: no row has a value of this name", b"entropy\n1\n", "--entropy", "h")
+        self.refuse("--reward h: no row has a value of this name", b"entropy\n1\n", "--reward", "h")
+        self.refuse("standard input:3: expected a number as entropy", b"step,entropy\n1,0.5\n2,high\n")
+        self.refuse("standard input:2: expected a number as entropy", b'{"entropy": 1}\n{"entropy": "x"}\n')
+        self.refuse("standard input:2: broken JSON", b'{"entropy": 1}\n{"entropy": }\n')
+        self.refuse("standard input:2: expected a JSON object, found a number", b'{"entropy": 1}\n7\n')
+        self.refuse("standard input:3: expected 2 cells, as the header has, found 3", b"step,entropy\n1,1\n1,2,3\n")
+        self.refuse("standard input:2: a quote that is not closed", b'entropy\n"1\n2\n')
+        self.refuse('expected a "log_history"', b'{\n "entropy": 1\n}\n')
+        self.refuse("expected objects in log_history, found a number as entry 2", b'{"log_history": [{"entropy": 1}, 2]}\n')
+        self.refuse("expected an entropy in one of", b"step,entropy\n1,\n")
+        self.refuse('--target: expected nats as 0.3, or a share of the first observations as 0.4x, found "0.7max"', b"entropy\n1\n", "--target", "0.7max")
+        self.refuse("--confidence: expected a number from 0.5", b"entropy\n1\n", "--confidence", "2")
+        code, out, err = run()
+        self.assertEqual((code, out), (2, ""))
+        self.assertIn("expected FILE", err)
+        with tempfile.TemporaryDirectory() as folder:
+            self.assertEqual(run(folder)[0], 2)
+
+
+if __name__ == "__main__":
+    unittest.main()

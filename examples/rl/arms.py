@@ -3,12 +3,13 @@
 SEEDS = (1, 2, 3, 4, 5)
 BETAS = (0, 0.001, 0.01, 0.03, 0.1, 0.3, 1)
 
-# environment: steps, and PPO's options that are not rl_train's own
+# What it is called here: rl_train's name of it, steps, and PPO's options that are not rl_train's own
 ENVIRONMENTS = {
-    "deep-sea": (400000, ["--size", 12, "--learning-rate", 0.001, "--normalise-advantages", 0]),
-    "river-swim": (200000, ["--learning-rate", 0.001, "--normalise-advantages", 0]),
-    "hopper": (500000, []),
-    "half-cheetah": (500000, []),
+    "deep-sea": ("deep-sea", 400000, ["--size", 12, "--learning-rate", 0.001, "--normalise-advantages", 0]),
+    "river-swim": ("river-swim", 200000, ["--learning-rate", 0.001, "--normalise-advantages", 0]),
+    "deep-sea-normalised": ("deep-sea", 400000, ["--size", 12, "--learning-rate", 0.001]),
+    "hopper": ("hopper", 500000, []),
+    "half-cheetah": ("half-cheetah", 500000, []),
 }
 DISCRETE = ("deep-sea", "river-swim")
 GYMNASIUM = {"hopper": "Hopper-v5", "half-cheetah": "HalfCheetah-v5"}  # the peer's names
@@ -26,8 +27,11 @@ def adaptive(target):
 
 def arms(environment):
     """name: the controller's name and its settings."""
+    n_updates = ENVIRONMENTS[environment][1] // 512
+    if environment == "deep-sea-normalised":
+        return {**{f"{beta:g}": fixed(beta) for beta in (0, 0.01, 0.1, 0.3, 1)},
+                "1 to 0": ("linear", {"initial": 1, "final": 0, "steps": n_updates})}
     if environment in DISCRETE:
-        n_updates = ENVIRONMENTS[environment][0] // 512
         return {**{f"{beta:g}": fixed(beta) for beta in BETAS}, **adaptive("0.5max"),
                 "0.1 to 0": ("linear", {"initial": 0.1, "final": 0, "steps": n_updates})}
     held = adaptive("0.7x")
@@ -38,9 +42,9 @@ def arms(environment):
 
 def command(environment, arm, seed, steps=None):
     """What rl_train is called with."""
-    whole, options = ENVIRONMENTS[environment]
+    name, whole, options = ENVIRONMENTS[environment]
     controller, settings = arms(environment)[arm]
-    words = [environment, "--steps", steps or whole, "--seed", seed, *options, "--controller", controller]
+    words = [name, "--steps", steps or whole, "--seed", seed, *options, "--controller", controller]
     for name, value in settings.items():
         words += ["--set", f"{name}={value}"]
     return [str(word) for word in words]

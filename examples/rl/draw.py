@@ -8,10 +8,10 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 
 from arms import BETAS, DISCRETE, GYMNASIUM  # noqa: E402
-from results import band, of, read  # noqa: E402
+from results import band, label, of, read  # noqa: E402
 
 BLUE, ORANGE, GREEN, PURPLE, RED, GREY = "#3974b1", "#c4632b", "#3b8a5a", "#8458a3", "#b3304a", "#888888"
-SHADES = {"0": "black", "0.001": "#9b6a3c", "0.003": "#c9a227", "0.01": ORANGE, "0.03": "#d98c6a", "0.1": PURPLE, "0.3": "#b39ac8", "1": GREY,
+SHADES = {"0": "black", "0.01": ORANGE, "0.1": PURPLE, "1": GREY,
           "PI": BLUE, "SAC": GREEN, "Skywork": RED, "0.1 to 0": "#5fa8a0", "CleanRL": GREY}
 TITLES = {"deep-sea": "deep sea", "river-swim": "RiverSwim", "hopper": "Hopper", "half-cheetah": "HalfCheetah"}
 
@@ -26,10 +26,6 @@ def canvas(n_rows, *titles, height=3.6):
         for side in ("top", "right"):
             one.spines[side].set_visible(False)
     return figure, list(axes.flat)
-
-
-def label(arm):
-    return f"beta {arm}" if arm[0].isdigit() else arm
 
 
 def curves(axes, results, environment, names, field):
@@ -75,7 +71,7 @@ def continuous(results):
     figure, panels = canvas(len(shown), *(f"{TITLES[e]}: {what}" for e in shown for what in ("entropy (nats)", "entropy coefficient", "return")))
     for row, environment in enumerate(shown):
         entropy, coefficient, returns = panels[3 * row:3 * row + 3]
-        curves(entropy, results, environment, ("0", "0.003", "0.01", "0.03", "PI", "SAC", "Skywork"), "entropies")
+        curves(entropy, results, environment, ("0", "0.01", "PI", "SAC", "Skywork"), "entropies")
         curves(coefficient, results, environment, ("PI", "SAC", "Skywork"), "coefficients")
         curves(returns, results, environment, ("0", "0.01", "PI", "SAC", "Skywork"), "returns")
         targets = [run["target"] for run in of(results, environment, "PI")]

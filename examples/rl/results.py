@@ -30,3 +30,8 @@ def late(run, field, share=0.5):
 def spread(values):
     """Mean and standard deviation over the seeds (n - 1)."""
     return statistics.mean(values), statistics.stdev(values) if len(values) > 1 else 0.0
+
+
+def label(arm):
+    """A fixed coefficient or a schedule is named by its numbers."""
+    return f"beta {arm}" if arm[0].isdigit() else arm

@@ -32,7 +32,7 @@ def log_name(words):
 def planned(o):
     """All runs, the peer's first, for they take longest."""
     for environment in o.only.split(",") if o.only else ENVIRONMENTS:
-        steps = QUICK_STEPS if o.quick else ENVIRONMENTS[environment][0]
+        steps = QUICK_STEPS if o.quick else ENVIRONMENTS[environment][1]
         seeds = QUICK_SEEDS if o.quick else SEEDS
         if o.peer and environment in GYMNASIUM:
             for seed in seeds:

@@ -178,6 +178,38 @@ class Gymnasium(unittest.TestCase):
             np.testing.assert_allclose(seen[:, n:].std(0), noise / (math.sqrt(3) if name == "hopper" else 1), rtol=0.08)
             self.assertEqual(np.abs(seen[:, n:]).max() > 2 * noise, name == "half-cheetah")
 
+    def test_normalised(self):
+        """What worlds.c shows beside gymnasium's wrappers, in CleanRL's order, around the same course."""
+        shim = os.path.join(self.folder.name, "shim.c")
+        with open(shim, "w", encoding="utf-8") as file:
+            file.write(SHIM)
+        words = [f"{RL}/{name}.c" for name in ("worlds", "environment", "deep_sea", "river_swim", "mujoco")]
+        shown = ctypes.CDLL(compiled(self.folder.name, "worlds.so", "-shared", "-fPIC", "-DWITH_MUJOCO", f"-I{RL}", "-isystem",
+                                     f"{PLACE}/mujoco/include", shim, *words, f"{PLACE}/mujoco/libmujoco.so",
+                                     f"-Wl,-rpath,{PLACE}/mujoco", "-lm"))
+        seen, reward, ended = (ctypes.c_float * 11)(), ctypes.c_float(), ctypes.c_uint8()
+        shown.begin(MODELS.encode(), seen)
+        raw = Environment(self.library, "hopper")
+        raw.random.value = 16  # seed 1
+        course, ours, draw = [{"seen": raw.reset().tolist()}], [list(seen)], np.random.default_rng(8)
+        for _ in range(300):
+            action = 1.5 * draw.normal(size=3)
+            shown.go((ctypes.c_double * 3)(*action), seen, ctypes.byref(reward), ctypes.byref(ended))
+            got = raw.step(np.clip(action, -1, 1))
+            course.append({"seen": got[0].tolist(), "reward": got[1], "ended": got[2]})
+            if got[2]:
+                course.append({"seen": raw.reset().tolist()})
+            self.assertEqual(bool(ended.value), got[2])
+            ours.append([*seen, reward.value])
+        done = subprocess.run([sys.executable, "-c", WRAPPED], env=dict(os.environ, PYTHONPATH=PLACE), input=json.dumps(course),
+                              capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        theirs = json.loads(done.stdout)
+        self.assertEqual(len(theirs), len(ours))
+        self.assertGreater(sum("reward" not in step for step in course), 3)
+        for i, (x, y) in enumerate(zip(ours, theirs)):
+            np.testing.assert_allclose(x, y, rtol=2e-4, atol=2e-4, err_msg=str(i))  # gymnasium's moments are f32
+
     def test_pole(self):
         """examples/ppo.c's, with everything in it made visible."""
         library = ctypes.CDLL(compiled(self.folder.name, "ppo.so", "-shared", "-fPIC", "-w", "-Dstatic=", "-Dmain=ppo_main",
@@ -198,6 +230,51 @@ class Gymnasium(unittest.TestCase):
 class Pole(ctypes.Structure):
     _fields_ = [("state", ctypes.c_double * 4), ("n_steps", ctypes.c_int)]
 
+
+SHIM = r"""
+#include "worlds.h"
+static worlds all;
+void begin(const char *models, float *seen);
+void go(const double *action, float *seen, float *reward, uint8_t *ended);
+void begin(const char *models, float *seen) {
+    char error[1000];
+    worlds_create(&all, 1, "hopper", 0, models, 1, error, sizeof error);
+    all.normalise = 1;
+    all.gamma = 0.99;
+    worlds_reset(&all, seen);
+}
+void go(const double *action, float *seen, float *reward, uint8_t *ended) {
+    worlds_step(&all, action, seen, reward, ended);
+}
+"""
+
+# Plays a course to gymnasium's wrappers, and prints what they show.
+WRAPPED = r"""
+import json, sys
+import gymnasium as gym, numpy as np
+course = iter(json.load(sys.stdin))
+class Course(gym.Env):
+    observation_space = gym.spaces.Box(-np.inf, np.inf, (11,), np.float64)
+    action_space = gym.spaces.Box(-1, 1, (3,), np.float32)
+    def reset(self, **_):
+        return np.array(next(course)["seen"]), {}
+    def step(self, _):
+        step = next(course)
+        return np.array(step["seen"]), step["reward"], step["ended"], False, {}
+env = gym.wrappers.NormalizeObservation(Course())
+env = gym.wrappers.TransformObservation(env, lambda seen: np.clip(seen, -10, 10), env.observation_space)
+env = gym.wrappers.NormalizeReward(env, gamma=0.99)
+env = gym.wrappers.TransformReward(env, lambda reward: np.clip(reward, -10, 10))
+shown = [env.reset()[0].tolist()]
+try:
+    while True:
+        seen, reward, ended, _, _ = env.step(np.zeros(3))
+        if ended:
+            seen = env.reset()[0]
+        shown.append([*seen.tolist(), float(np.squeeze(reward))])
+except StopIteration:
+    print(json.dumps(shown))
+"""
 
 # Runs where gymnasium is, and prints what it does.
 STEPS = r"""

@@ -169,7 +169,8 @@ class Setting(ctypes.Structure):
 
 
 class ObjectiveOptions(ctypes.Structure):
-    _fields_ = [("size", ctypes.c_size_t), ("settings", ctypes.c_void_p), ("n_settings", ctypes.c_size_t)]
+    _fields_ = [("size", ctypes.c_size_t), ("settings", ctypes.c_void_p), ("n_settings", ctypes.c_size_t),
+                ("loss_alone", ctypes.c_int)]
 
 
 class Result(ctypes.Structure):
@@ -180,7 +181,7 @@ class Result(ctypes.Structure):
         "explained_variance")]
 
 
-def compute(entrol, objective, settings, arrays, mask=None, starts=None, outputs=("logprob", "entropy")):
+def compute(entrol, objective, settings, arrays, mask=None, starts=None, outputs=("logprob", "entropy"), loss_alone=0):
     """A function that computes an objective of float32 arrays, its result, and the outputs by name."""
     import torch
     find = entrol.library.entrol_objective_find
@@ -196,7 +197,7 @@ def compute(entrol, objective, settings, arrays, mask=None, starts=None, outputs
     named = [Setting(k.encode(), 0 if isinstance(v, str) else v, v.encode() if isinstance(v, str) else None)
              for k, v in settings.items()]
     chosen = (Setting * max(1, len(named)))(*named)
-    options = ObjectiveOptions(ctypes.sizeof(ObjectiveOptions), ctypes.cast(chosen, ctypes.c_void_p), len(named))
+    options = ObjectiveOptions(ctypes.sizeof(ObjectiveOptions), ctypes.cast(chosen, ctypes.c_void_p), len(named), loss_alone)
     result = Result(size=ctypes.sizeof(Result))
     row = ctypes.c_void_p(find(objective.encode()))
 
@@ -278,7 +279,8 @@ def throughput(entrol, n_threads, repeats):
     for name, logs, value_clip in (("ppo, clipped value, logs", True, True), ("ppo, loss and gradient alone", False, False)):
         theirs, leaves = torch_ppo(arrays, logs, value_clip)
         settings = {"value_clip": 0.2} if value_clip else {}
-        ours, result, made = compute(entrol, "ppo", settings, arrays, outputs=("logprob", "entropy", "value"))
+        ours, result, made = compute(entrol, "ppo", settings, arrays, outputs=("logprob", "entropy", "value"),
+                                     loss_alone=not logs)
         times, ratios, peers = [], [], []
         for repeat in range(repeats + 2):
             start = time.perf_counter()
@@ -293,7 +295,7 @@ def throughput(entrol, n_threads, repeats):
         spread = lambda x: {"min": min(x), "median": statistics.median(x), "max": max(x)}
         apart = max(((leaf.grad - made[key]).abs().max() / leaf.grad.abs().max()).item()
                     for leaf, key in zip(leaves, ("logprob", "entropy", "value")))
-        yield {"case": name, "tokens": n, "threads": n_threads, "cpu": entrol.cpu, "seconds": spread(times),
+        yield {"case": name, "dtype": "float32", "rows": n, "columns": 1, "threads": n_threads, "cpu": entrol.cpu, "seconds": spread(times),
                "nanoseconds_per_token": statistics.median(times) / n * 1e9, "peer": "torch, forward and backward",
                "peer_seconds": spread(peers), "ratio_to_peer": spread(ratios), "loss_differs_by": abs(loss - result.loss),
                "gradient_differs_by": apart}

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Draws the controllers' step responses: bench/plot_plant.py build/plant docs/images/control.png"""
+"""Draws the controllers' step responses, a panel for each on each plant: bench/plot_plant.py build/plant docs/images/control.png"""
 import csv
 import subprocess
 import sys
@@ -9,31 +9,36 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 
-PLANTS = ["nominal", "noisy", "late", "gain x 10"]
-SHOWN = {"constant": "#999999", "skywork": "#3974b1", "pi": "#c4632b", "entropic": "#4c9a4c", "box": "#8a5fb0", "aer": "#b04a6d",
-         "aepo": "#7a6a3a"}
+PLANTS = ["nominal", "slow", "noisy", "late", "gain / 10", "gain x 10"]
+SHOWN = ["constant", "sac", "skywork", "pi", "entropic", "box", "aer", "aepo"]
+TOP = 1.2  # what goes beyond is said in the panel
+
+
+def draw(panel, rows, controller):
+    own = [row for row in rows if row["controller"] == controller]
+    entropies, targets = ([float(row[name]) for row in own] for name in ("entropy", "target"))
+    steps = [int(row["step"]) for row in own]
+    if controller != "constant":
+        panel.axhspan(0.9 * targets[-1], 1.1 * targets[-1], color="#d9d9d9", linewidth=0)
+    panel.plot(steps, entropies, color="#c4632b" if controller != "constant" else "#777777", linewidth=0.8)
+    panel.set(ylim=(0, TOP), xlim=(0, max(steps)), xticks=[0, 1000, 2000], yticks=[0, 0.5, 1])
+    if max(entropies) > TOP:
+        panel.text(0.97, 0.93, f"up to {max(entropies):.1f}", transform=panel.transAxes, ha="right", va="top", fontsize=8)
+    panel.spines[["top", "right"]].set_visible(False)
 
 
 def main(program, output):
-    figure, panels = plt.subplots(2, len(PLANTS), figsize=(13, 6), sharex=True, layout="constrained", height_ratios=[3, 2])
+    figure, panels = plt.subplots(len(SHOWN), len(PLANTS), figsize=(13, 12), sharex=True, sharey=True, layout="constrained")
     for column, plant in enumerate(PLANTS):
         text = subprocess.run([program, "--trace", plant], capture_output=True, text=True, check=True).stdout
         rows = list(csv.DictReader(text.splitlines()))
-        for name, color in SHOWN.items():
-            own = [row for row in rows if row["controller"] == name]
-            steps = [int(row["step"]) for row in own]
-            panels[0][column].plot(steps, [float(row["entropy"]) for row in own], color=color, linewidth=1, label=name)
-            if name in ("skywork", "pi", "box", "aer", "constant"):
-                panels[1][column].plot(steps, [float(row["coefficient"]) for row in own], color=color, linewidth=1)
-        target = next(float(row["target"]) for row in rows if row["controller"] == "pi")
-        panels[0][column].axhline(target, color="black", linewidth=0.8, linestyle=":")
-        panels[0][column].set(title=plant, ylim=(0, 1.1))
-        panels[1][column].set(xlabel="training step", yscale="symlog", ylim=(0, 0.2))
-        panels[1][column].set_yscale("symlog", linthresh=0.001)
-    panels[0][0].set_ylabel("entropy, nats (dotted: the target of pi)")
-    panels[1][0].set_ylabel("entropy coefficient")
-    panels[0][0].legend(fontsize=8, frameon=False)
-    figure.savefig(output, dpi=110)
+        for line, controller in enumerate(SHOWN):
+            draw(panels[line][column], rows, controller)
+        panels[0][column].set_title(plant)
+        panels[-1][column].set_xlabel("training step")
+    for line, controller in enumerate(SHOWN):
+        panels[line][0].set_ylabel(f"{controller}\nentropy, nats")
+    figure.savefig(output, dpi=90)
 
 
 if __name__ == "__main__":

@@ -47,21 +47,21 @@ static int run_filter(const control_settings *settings, const operands *operands
 }
 
 static int run(const command *command, int argc, char **argv) {
-    static control_settings settings; /* its flags' names are the options' */
+    control_settings settings = {.n_flags = 0};
     const entrol_controller_kind *kind = asked_for_help(argc, argv);
     option options[CONTROL_MOST_OPTIONS];
     const size_t n_options = control_options(options, &settings, kind);
     struct command described = *command;
     operands operands;
-    int exit_code;
-    described.description = control_describe(command->description, kind);
-    if (!options_parse(&described, options, n_options, argc, argv, &operands, &exit_code))
-        return exit_code;
-    if (settings.lists) {
+    int exit_code = EXIT_DONE;
+    described.description = control_describe(&settings, command->description, kind);
+    const bool goes_on = options_parse(&described, options, n_options, argc, argv, &operands, &exit_code);
+    if (goes_on && settings.lists)
         control_list();
-        return EXIT_DONE;
-    }
-    return run_filter(&settings, &operands);
+    else if (goes_on)
+        exit_code = run_filter(&settings, &operands);
+    control_free(&settings);
+    return exit_code;
 }
 
 const command command_control = {

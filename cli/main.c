@@ -34,7 +34,8 @@ enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
 
 static void print_help(void) {
     printf("usage: entrol COMMAND [options] FILE...\n\n");
-    help_wrap("Measures how uncertain a language model is, token by token, and selects by it.", 0, 0);
+    help_wrap("Measures how uncertain a language model is, token by token, selects by it, and controls it in training.",
+              0, 0);
     printf("\nCommands:\n");
     for (size_t i = 0; i < N_COMMANDS; i++) {
         printf("  %-10s", commands[i]->name);

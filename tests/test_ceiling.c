@@ -23,13 +23,15 @@ static void test_student(void) {
     double worst = 0;
     for (size_t f = 0; f < sizeof freedoms / sizeof freedoms[0]; f++)
         for (size_t i = 0; i < sizeof ts / sizeof ts[0]; i++) {
+            const ent_student student = ent_student_of(freedoms[f]);
             const double half = (double)integrate_student(ts[i], freedoms[f]);
-            worst = fmax(worst, fabs(ent_student_cdf(ts[i], freedoms[f]) - (0.5 + half)));
-            worst = fmax(worst, fabs(ent_student_cdf(-ts[i], freedoms[f]) - (0.5 - half)));
+            worst = fmax(worst, fabs(ent_student_cdf(&student, ts[i]) - (0.5 + half)));
+            worst = fmax(worst, fabs(ent_student_cdf(&student, -ts[i]) - (0.5 - half)));
         }
-    CHECK_SAY(worst < 1e-9, "Student's t is off by %g", worst);       /* Simpson's own error, at 40 */
-    CHECK_NEAR(ent_student_cdf(12.706204736174707, 1), 0.975, 1e-14); /* tan(0.475 pi) */
-    CHECK(ent_student_cdf((double)INFINITY, 3) == 1 && ent_student_cdf(-(double)INFINITY, 3) == 0);
+    CHECK_SAY(worst < 1e-9, "Student's t is off by %g", worst); /* Simpson's own error, at 40 */
+    const ent_student one = ent_student_of(1), three = ent_student_of(3);
+    CHECK_NEAR(ent_student_cdf(&one, 12.706204736174707), 0.975, 1e-14); /* tan(0.475 pi) */
+    CHECK(ent_student_cdf(&three, (double)INFINITY) == 1 && ent_student_cdf(&three, -(double)INFINITY) == 0);
     printf("    Student's t within %.1g of its density's integral\n", worst);
 }
 
@@ -155,6 +157,7 @@ static dense solve_dense(const sample *in, long double rho, long double entropy)
 static double dense_probability(const sample *in, double entropy, double reward) {
     enum { N = 2000 };
     static dense at[N];
+    const ent_student student = ent_student_of(DENSE - 2);
     long double greatest = -INFINITY, total = 0, below = 0;
     for (int i = 0; i < N; i++) {
         at[i] = solve_dense(in, (i + 0.5L) / N, (long double)entropy);
@@ -163,7 +166,7 @@ static double dense_probability(const sample *in, double entropy, double reward)
     for (int i = 0; i < N; i++) {
         const long double weight = expl(at[i].log_weight - greatest);
         total += weight;
-        below += weight * (long double)ent_student_cdf((double)((reward - at[i].estimate) / at[i].error), DENSE - 2);
+        below += weight * (long double)ent_student_cdf(&student, (double)((reward - at[i].estimate) / at[i].error));
     }
     return (double)(below / total);
 }

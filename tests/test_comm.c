@@ -1,10 +1,9 @@
-/* Calls that several ranks make together: threads that add up counts by turns, as MPI would. Every rank must get what
+/* Calls that several ranks make together (harness_team.h). Every rank must get what
  * one that has all the values gets. */
-#include "team.h"
+#include "harness.h"
+#include "harness_team.h"
 
 #include <entrol/entrol.h>
-
-enum { MOST_RANKS = 7 };
 
 typedef struct part part;
 typedef void (*work)(part *part);

@@ -594,6 +594,52 @@ static void test_tokens(void) {
     entrol_context_destroy(context);
 }
 
+/* Memory that is refused: no controller, and nothing is lost. */
+static int n_allowed, n_held;
+
+static void *allocate_some(void *user, size_t n_bytes) {
+    (void)user;
+    if (n_allowed-- <= 0)
+        return NULL;
+    n_held++;
+    return malloc(n_bytes);
+}
+
+static void release_some(void *user, void *memory) {
+    (void)user;
+    n_held--;
+    free(memory);
+}
+
+static void test_no_memory(void) {
+    entrol_context_options options = ENTROL_CONTEXT_OPTIONS_INIT;
+    entrol_context *context = NULL;
+    entrol_controller *controller = NULL;
+    const double entropies[] = {4, 3, 2, 1, 0}, rewards[] = {0, 1, 2, 2, 3};
+    entrol_ceiling ceiling = {.a = 77};
+    options.n_threads = 1;
+    options.allocate = allocate_some;
+    options.release = release_some;
+    n_allowed = 100;
+    CHECK_INT(entrol_context_create(&context, &options), ENTROL_OK);
+    const int n_before = n_held;
+    n_allowed = 0;
+    CHECK_INT(entrol_controller_create(context, &controller, NULL, "pi", NULL, 0, NULL), ENTROL_ERROR_MEMORY);
+    CHECK(!controller && n_held == n_before);
+    for (int i = 0; i < 2; i++) {
+        n_allowed = i;
+        CHECK_INT(entrol_fit_ceiling(context, &ceiling, NULL, 0, NULL, entropies, rewards, 5, NULL),
+                  ENTROL_ERROR_MEMORY);
+        CHECK(ceiling.a == 77 && n_held == n_before);
+    }
+    n_allowed = 100;
+    CHECK_INT(entrol_controller_create(context, &controller, NULL, "pi", NULL, 0, NULL), ENTROL_OK);
+    entrol_controller_destroy(context, controller);
+    CHECK_INT(entrol_fit_ceiling(context, &ceiling, NULL, 0, NULL, entropies, rewards, 5, NULL), ENTROL_OK);
+    CHECK_INT(n_held, n_before);
+    entrol_context_destroy(context);
+}
+
 /* A caller of an older library has a shorter struct, of which no more is written. */
 static void test_short_command(void) {
     entrol_context *context = open_alone();
@@ -633,6 +679,7 @@ int main(int argc, char **argv) {
     TEST(test_bad_settings);
     TEST(test_bad_observations);
     TEST(test_tokens);
+    TEST(test_no_memory);
     TEST(test_short_command);
     return test_end();
 }

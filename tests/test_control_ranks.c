@@ -1,9 +1,9 @@
 /* Controllers over ranks: on 1, 2 and 4 of them, however the tokens are split, every rank has the coefficient that one
  * process with all tokens has, to the bit; and where one rank's observation is bad, no rank's controller moves. */
 #include "control.h"
-#include "team.h"
+#include "harness_team.h"
 
-enum { MOST_RANKS = 4, N_STEPS = 50, N_TOKENS = 600 };
+enum { N_STEPS = 50, N_TOKENS = 600 };
 
 /* A run's tokens, and how each step's are split: rank i has those from splits[i] to splits[i + 1]. */
 typedef struct run {

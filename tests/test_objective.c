@@ -52,7 +52,7 @@ static float draw(int array, float logprob, float spread) {
     case 0:
         return (float)(-5 * test_uniform());
     case 1:
-        return logprob - spread * (float)test_normal(); /* old */
+        return logprob - fminf(37, spread * (float)test_normal()); /* old; terms stay below 2^62 */
     case 2:
         return logprob - 0.5f * (float)test_normal(); /* reference */
     case 3:
@@ -121,7 +121,7 @@ static void choose(chosen *c, const char *name, double value) {
 
 static void choose_needed(chosen *c, const entrol_objective *objective) {
     take_defaults(&c->parameters, objective);
-    c->options = (entrol_objective_options){sizeof c->options, c->settings, 0};
+    c->options = (entrol_objective_options){sizeof c->options, c->settings, 0, 0};
     choose(c, "length", 77);
     choose(c, "entropy_target", 0.7);
 }

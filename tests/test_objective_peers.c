@@ -35,7 +35,7 @@ static void check_vector(size_t i) {
     for (size_t s = 0; s <= VECTOR_SEQUENCES; s++)
         starts[s] = s * VECTOR_LENGTH;
     snprintf(text, sizeof text, "%s", vectors[i].settings);
-    const entrol_objective_options options = {sizeof options, settings, read_settings(settings, text)};
+    const entrol_objective_options options = {sizeof options, settings, read_settings(settings, text), 0};
     entrol_tokens tokens = ENTROL_TOKENS_INIT;
     tokens.n_tokens = N;
     tokens.logprob = vector_logprob;
@@ -54,8 +54,8 @@ static void check_vector(size_t i) {
     CHECK_INT(entrol_objective_compute(context, &record, &result, NULL, entrol_objective_find(vectors[i].objective),
                                        &tokens, &options),
               ENTROL_OK);
-    CHECK_SAY(fabs(result.loss - vectors[i].loss) <= 1e-7 * fabs(vectors[i].loss), "%s: the loss is %.12g, not %.12g", vectors[i].name,
-              result.loss, vectors[i].loss);
+    CHECK_SAY(fabs(result.loss - vectors[i].loss) <= 1e-7 * fabs(vectors[i].loss), "%s: the loss is %.12g, not %.12g",
+              vectors[i].name, result.loss, vectors[i].loss);
     check_slopes(vectors[i].name, by_logprob, vectors[i].by_logprob);
     check_slopes(vectors[i].name, by_entropy, vectors[i].by_entropy);
 }

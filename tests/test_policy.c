@@ -524,6 +524,55 @@ static void test_arguments(void) {
     CHECK_STRING(diagnosis.argument, "context");
 }
 
+/* --- Memory --- */
+
+static size_t n_allocated, n_left = SIZE_MAX;
+
+static void *allocate(void *user, size_t n_bytes) {
+    (void)user;
+    n_allocated++;
+    return n_left && n_left-- ? malloc(n_bytes) : NULL;
+}
+
+static void release(void *user, void *memory) {
+    (void)user;
+    free(memory);
+}
+
+/* Usual rows need no memory; without it, wide ones write nothing. */
+static void test_memory(void) {
+    static batch batch;
+    static results results;
+    entrol_context *own = context;
+    entrol_context_options options = ENTROL_CONTEXT_OPTIONS_INIT;
+    options.allocate = allocate;
+    options.release = release;
+    options.n_threads = 2;
+    CHECK_INT(entrol_context_create(&context, &options), ENTROL_OK);
+    for (int kind = 0; kind < count_kinds(); kind++) {
+        const bool is_full = kind == ENTROL_POLICY_FULL_GAUSSIAN;
+        batch_plan plan = {.kind = (entrol_policy_kind)kind, .n_rows = 40, .n = is_full ? 16 : 120, .spread = 0.1};
+        batch_make(&batch, &plan);
+        n_allocated = 0;
+        CHECK_INT(measure(&results, &batch), ENTROL_OK);
+        CHECK_INT(n_allocated, 0);
+        batch_free(&batch);
+    }
+    static const double zeros[500];
+    entrol_policy p = ENTROL_POLICY_INIT;
+    p.first = (entrol_matrix){zeros, ENTROL_F64, 2, 500, 0};
+    double entropy[2] = {7, 7};
+    const entrol_policy_record record = {sizeof record, entropy, NULL, NULL, NULL};
+    n_left = 0;
+    CHECK_INT(entrol_policy_measure(context, &record, NULL, &p, NULL, NULL, NULL), ENTROL_ERROR_MEMORY);
+    CHECK(entropy[0] == 7 && entropy[1] == 7 && n_allocated == 1);
+    n_left = SIZE_MAX;
+    CHECK_INT(entrol_policy_measure(context, &record, NULL, &p, NULL, NULL, NULL), ENTROL_OK);
+    CHECK(n_allocated == 2 && entropy[1] == log(500));
+    entrol_context_destroy(context);
+    context = own;
+}
+
 static void test_no_rows(void) {
     for (int kind = 0; kind < count_kinds(); kind++) {
         static const size_t sizes[3] = {1, 1, 2};
@@ -562,6 +611,7 @@ int main(int argc, char **argv) {
     TEST(test_trouble_is_counted);
     TEST(test_threads);
     TEST(test_arguments);
+    TEST(test_memory);
     TEST(test_no_rows);
     entrol_context_destroy(context);
     return test_end();

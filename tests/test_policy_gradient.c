@@ -441,6 +441,24 @@ static void test_sigma_of_zero(void) {
     CHECK_INT(got.diagnosis.reason, ENTROL_REASON_GRADIENT);
 }
 
+/* torch.clamp: the whole gradient at a bound, none beyond. */
+static void test_clipped_sigma(void) {
+    static const double means[5] = {0}, log_sigmas[5] = {-3, -2, 0, 2, 2.5}, expected[5] = {0, 1, 1, 1, 0};
+    static const float ones[5] = {1, 1, 1, 1, 1};
+    double d_second[5];
+    entrol_policy p = ENTROL_POLICY_INIT;
+    p.kind = ENTROL_POLICY_GAUSSIAN;
+    p.first = (entrol_matrix){means, ENTROL_F64, 1, 5, 5};
+    p.second = (entrol_matrix){log_sigmas, ENTROL_F64, 1, 5, 5};
+    p.log_sigma_low = -2;
+    p.log_sigma_high = 2;
+    const entrol_destination second = {d_second, ENTROL_F64, 5, 0};
+    const entrol_policy_gradient_record record = {sizeof record, ones, NULL, NULL, NULL, NULL, 0};
+    CHECK_INT(entrol_policy_gradient(context, NULL, &second, NULL, &record, &p, NULL, NULL, NULL), ENTROL_OK);
+    for (size_t i = 0; i < 5; i++)
+        CHECK(d_second[i] == expected[i]);
+}
+
 static void test_record_of_zero(void) {
     one one = {.first = NAN, .second = NAN, .action = NAN};
     for (int kind = 0; kind < count_kinds(); kind++) {
@@ -582,6 +600,7 @@ int main(int argc, char **argv) {
     TEST(test_wide);
     TEST(test_destinations);
     TEST(test_sigma_of_zero);
+    TEST(test_clipped_sigma);
     TEST(test_record_of_zero);
     TEST(test_certain);
     TEST(test_shared_sum);

@@ -17,7 +17,8 @@ enum {
 
 /* A parameter's flag: its name with - for _. */
 typedef struct control_flag {
-    char name[32];
+    char name[32], metavar[64];
+    char *help;
     const char *parameter;
     const char *text; /* given; NULL: not */
 } control_flag;
@@ -25,19 +26,20 @@ typedef struct control_flag {
 typedef struct control_settings {
     control_flag flags[CONTROL_MOST_NAMES];
     size_t n_flags;
+    char *description;
     int64_t n_actions; /* 0: not given */
     double max_entropy;
     const char *state; /* NULL: none is kept */
     bool as_json, begins, lists;
 } control_settings;
 
-/* The options of one controller, or of all where `kind` is NULL; how many rows. The texts of help live as long as the
- * program. */
+/* The options of one controller, or of all where `kind` is NULL; how many rows. They point into the settings. */
 size_t control_options(option rows[CONTROL_MOST_OPTIONS], control_settings *settings,
                        const entrol_controller_kind *kind);
-/* The introduction, and a line for each controller (or this one alone) with its name, law and source. Lives as long as
- * the program. */
-const char *control_describe(const char *introduction, const entrol_controller_kind *only);
+/* The introduction, and a line for each controller (or this one alone) with its name, law and source. In the settings.
+ */
+const char *control_describe(control_settings *settings, const char *introduction, const entrol_controller_kind *only);
+void control_free(control_settings *settings);
 /* --list, on standard output. */
 void control_list(void);
 
@@ -54,10 +56,20 @@ bool control_parse_line(double *sum, uint64_t *count, const char *name, uint64_t
 void control_append_answer(buffer *out, const entrol_command *command, const entrol_controller_kind *kind,
                            bool as_json);
 
-/* What --state FILE holds, into the controller; nothing where there is no such file. */
-bool control_load(entrol_controller *controller, const char *path, trouble *trouble);
-/* Writes it whole or not at all: FILE.part, renamed. is_last: and waits until it is on the disk. */
-bool control_save(const entrol_controller *controller, const char *path, bool is_last, trouble *trouble);
+/* The file that --state names. */
+typedef struct control_file {
+    const char *path;
+    int fd; /* -1: none */
+    size_t n_bytes;
+} control_file;
+
+/* Restores what the file holds, or makes one that holds the controller's state; no other process may have it open so.
+ */
+bool control_open(control_file *file, entrol_controller *controller, const char *path, trouble *trouble);
+/* Writes the state in the place of the one before; nothing where there is no file. */
+bool control_store(control_file *file, const entrol_controller *controller, trouble *trouble);
+/* Closes the file, if there is one; where all went well so far (`ok`), when it is on the disk. Whether all is well. */
+bool control_close(control_file *file, bool ok, trouble *trouble);
 
 /* Answers each line of an input until its end. */
 int control_run(entrol_context *context, entrol_controller *controller, const control_settings *settings,

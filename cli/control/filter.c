@@ -99,6 +99,7 @@ typedef struct run {
     entrol_controller *controller;
     const entrol_controller_kind *kind;
     const control_settings *settings;
+    control_file file;
     buffer out;
     unsigned alarms; /* that were said */
 } run;
@@ -155,8 +156,7 @@ static bool take_line(run *run, const char *name, uint64_t number, const char *l
     if (status != ENTROL_OK)
         return report_observation(&diagnosis, status, name, number, trouble);
     say_alarms(run, &command, name, number);
-    const char *state = run->settings->state;
-    return (state == NULL || control_save(run->controller, state, false, trouble)) && answer(run, &command, trouble);
+    return control_store(&run->file, run->controller, trouble) && answer(run, &command, trouble);
 }
 
 static bool take_lines(run *run, const char *path, trouble *trouble) {
@@ -176,8 +176,7 @@ static bool take_lines(run *run, const char *path, trouble *trouble) {
 static bool begin_run(run *run, trouble *trouble) {
     entrol_command command = ENTROL_COMMAND_INIT;
     const char *state = run->settings->state;
-    if (state != NULL &&
-        !(control_load(run->controller, state, trouble) && control_save(run->controller, state, false, trouble)))
+    if (state != NULL && !control_open(&run->file, run->controller, state, trouble))
         return false;
     if (entrol_controller_command(&command, run->controller) != ENTROL_OK)
         return trouble_set(trouble, "%s: no command", run->kind->name);
@@ -191,10 +190,10 @@ int control_run(entrol_context *context, entrol_controller *controller, const co
     run run = {.context = context,
                .controller = controller,
                .kind = entrol_controller_kind_of(controller),
-               .settings = settings};
+               .settings = settings,
+               .file = {.fd = -1}};
     bool ok = begin_run(&run, &trouble) && take_lines(&run, path, &trouble);
-    if (ok && settings->state != NULL)
-        ok = control_save(controller, settings->state, true, &trouble);
+    ok = control_close(&run.file, ok, &trouble);
     buffer_free(&run.out);
     return ok ? EXIT_DONE : message_trouble(&trouble);
 }

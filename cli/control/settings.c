@@ -108,19 +108,21 @@ static char *describe_flag(const entrol_parameter *parameter, const entrol_contr
     }
     if (only != NULL && parameter->source != NULL)
         buffer_append_format(&text, " Source: %s.", parameter->source);
-    return text.failed ? NULL : text.data;
+    if (!text.failed)
+        return text.data;
+    buffer_free(&text);
+    return NULL;
 }
 
-static const char *metavar_of(const entrol_parameter *parameter) {
+static void append_metavar(buffer *out, const entrol_parameter *parameter) {
     static const char *const words[] = {"X", "N", "", "TARGET"};
     if (strcmp(parameter->name, "points") == 0)
-        return "STEP:X,...";
-    if (parameter->type != ENTROL_PARAMETER_CHOICE)
-        return words[parameter->type];
-    buffer names = {0};
-    for (size_t i = 0; parameter->choices[i] != NULL; i++)
-        buffer_append_format(&names, "%s%s", i > 0 ? "|" : "", parameter->choices[i]);
-    return names.failed ? "NAME" : names.data;
+        buffer_append_string(out, "STEP:X,...");
+    else if (parameter->type != ENTROL_PARAMETER_CHOICE)
+        buffer_append_string(out, words[parameter->type]);
+    else
+        for (size_t i = 0; parameter->choices[i] != NULL; i++)
+            buffer_append_format(out, "%s%s", i > 0 ? "|" : "", parameter->choices[i]);
 }
 
 static void append_kind(buffer *out, const entrol_controller_kind *kind) {
@@ -128,7 +130,7 @@ static void append_kind(buffer *out, const entrol_controller_kind *kind) {
                          kind->source);
 }
 
-const char *control_describe(const char *introduction, const entrol_controller_kind *only) {
+const char *control_describe(control_settings *settings, const char *introduction, const entrol_controller_kind *only) {
     buffer text = {0};
     buffer_append_string(&text, introduction);
     if (only != NULL)
@@ -137,7 +139,14 @@ const char *control_describe(const char *introduction, const entrol_controller_k
         buffer_append_string(&text, " The controllers:");
     for (size_t i = 0; i < entrol_controller_kind_count() && only == NULL; i++)
         append_kind(&text, entrol_controller_kind_at(i));
+    settings->description = text.data;
     return text.failed ? introduction : text.data;
+}
+
+void control_free(control_settings *settings) {
+    for (size_t i = 0; i < settings->n_flags; i++)
+        free(settings->flags[i].help);
+    free(settings->description);
 }
 
 void control_list(void) {
@@ -165,12 +174,16 @@ static void add_flag(option *row, control_flag *flag, const entrol_parameter *pa
     for (char *at = flag->name; *at != '\0'; at++)
         if (*at == '_')
             *at = '-';
-    const char *help = describe_flag(parameter, kind);
+    buffer metavar = {0};
+    append_metavar(&metavar, parameter);
+    snprintf(flag->metavar, sizeof flag->metavar, "%s", metavar.data != NULL ? metavar.data : "X");
+    buffer_free(&metavar);
+    flag->help = describe_flag(parameter, kind);
     *row = (option){.name = flag->name,
                     .type = OPTION_STRING,
                     .value = &flag->text,
-                    .metavar = metavar_of(parameter),
-                    .help = help != NULL ? help : parameter->says};
+                    .metavar = flag->metavar,
+                    .help = flag->help != NULL ? flag->help : parameter->says};
 }
 
 static bool has_flag(const control_settings *settings, const char *parameter) {
@@ -203,8 +216,8 @@ size_t control_options(option rows[CONTROL_MOST_OPTIONS], control_settings *sett
          .type = OPTION_STRING,
          .value = &settings->state,
          .metavar = "FILE",
-         .help = "Go on from the state in FILE, if it is there, and keep it there: it is written anew, whole or not at "
-                 "all, before each answer, so that a run that is killed goes on where it was."},
+         .help = "Go on from the state in FILE, if it is there, and keep it there: it is written before each answer, "
+                 "whole or not at all, so that a run that is killed goes on where it was."},
         {.name = "begin",
          .type = OPTION_FLAG,
          .value = &settings->begins,
@@ -249,9 +262,10 @@ static void append_expected(buffer *out, const entrol_parameter *parameter) {
     else if (parameter->type == ENTROL_PARAMETER_TEXT)
         buffer_append_string(out, "nats as 0.3, a share of the greatest entropy as 0.7max (with --actions or "
                                   "--max-entropy), or a share of the first observations as 0.4x");
-    else if (parameter->type == ENTROL_PARAMETER_CHOICE)
-        buffer_append_format(out, "one of %s", metavar_of(parameter));
-    else
+    else if (parameter->type == ENTROL_PARAMETER_CHOICE) {
+        buffer_append_string(out, "one of ");
+        append_metavar(out, parameter);
+    } else
         buffer_append_format(out, "%s from %g to %g",
                              parameter->type == ENTROL_PARAMETER_WHOLE ? "a whole number" : "a number", parameter->low,
                              parameter->high);

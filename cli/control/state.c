@@ -1,13 +1,19 @@
-/* A controller's state in a file. */
+/* A controller's state in a file, which is written in place before each answer.
+ *
+ * A state has fewer bytes than a page, and is one write: a process that is killed has written all of it or nothing.
+ * What replaces a file by another name would wait for the disk each time, some milliseconds on ext4, where this takes
+ * microseconds; but a machine that fails may lose the last steps of a run that has not ended. */
 #include "control.h"
 
 #include "../message.h"
+#include "../output.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* The line, from 1, in which byte `at` of a text is, and that line. */
@@ -47,50 +53,88 @@ static bool report_text(const entrol_controller *controller, const char *path, c
                        n_found < 60 ? (int)n_found : 60, found, is_setting ? " with these settings" : "");
 }
 
-bool control_load(entrol_controller *controller, const char *path, trouble *trouble) {
+/* The state's text without the newlines that filled up a shorter one. */
+static size_t trimmed(const char *text, size_t n_bytes) {
+    while (n_bytes > 1 && text[n_bytes - 1] == '\n' && text[n_bytes - 2] == '\n')
+        n_bytes--;
+    return n_bytes;
+}
+
+static bool load(entrol_controller *controller, const char *path, trouble *trouble) {
     char *text = NULL;
-    size_t n_bytes, n_read = 0;
-    if (access(path, F_OK) != 0 && errno == ENOENT)
-        return true;
+    size_t n_bytes = 0, n_read = 0;
     input *input = input_open(path, trouble);
     bool ok = input != NULL && input_all(input, &text, &n_bytes, (size_t)1 << 20, trouble);
     input_close(input);
+    n_bytes = ok ? trimmed(text, n_bytes) : 0;
     if (ok && entrol_controller_restore(controller, &n_read, text, n_bytes) != ENTROL_OK)
         ok = report_text(controller, path, text, n_bytes, n_read, trouble);
     free(text);
     return ok;
 }
 
-static bool write_all(int fd, const char *bytes, size_t n_bytes) {
-    while (n_bytes > 0) {
-        const ssize_t n = write(fd, bytes, n_bytes);
-        if (n < 0 && errno != EINTR)
-            return false;
-        bytes += n > 0 ? n : 0;
-        n_bytes -= n > 0 ? (size_t)n : 0;
-    }
+static bool report_write(const char *path, trouble *trouble) {
+    return trouble_set(trouble, "cannot write %s: %s", path, strerror(errno));
+}
+
+/* One that is not there appears whole: written under another name. */
+static bool create(const entrol_controller *controller, const char *path, trouble *trouble) {
+    char text[ENTROL_CONTROLLER_STATE_ROOM];
+    size_t n_bytes = 0;
+    output *output = output_open(path, trouble);
+    if (output == NULL)
+        return false;
+    if (entrol_controller_save(text, &n_bytes, sizeof text, controller) == ENTROL_OK &&
+        output_write(output, text, n_bytes, trouble))
+        return output_commit(output, false, trouble);
+    output_abandon(output, false);
+    return false;
+}
+
+bool control_open(control_file *file, entrol_controller *controller, const char *path, trouble *trouble) {
+    struct stat status;
+    *file = (control_file){.path = path, .fd = -1};
+    const bool is_there = access(path, F_OK) == 0 || errno != ENOENT;
+    if (!(is_there ? load(controller, path, trouble) : create(controller, path, trouble)))
+        return false;
+    file->fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (file->fd < 0 || fstat(file->fd, &status) != 0)
+        return report_write(path, trouble);
+    if (!S_ISREG(status.st_mode))
+        return trouble_set(trouble, "cannot write %s: expected a plain file", path);
+    if (flock(file->fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+        return trouble_set(trouble, "cannot write %s: another process is writing it", path);
+    file->n_bytes = (size_t)status.st_size;
     return true;
 }
 
-/* Without waiting for the disk at every step, which would take longer than all else: what a process wrote is there also
- * where it is killed. */
-bool control_save(const entrol_controller *controller, const char *path, bool is_last, trouble *trouble) {
+bool control_store(control_file *file, const entrol_controller *controller, trouble *trouble) {
     char text[ENTROL_CONTROLLER_STATE_ROOM];
     size_t n_bytes = 0;
-    buffer part = {0};
-    buffer_append_format(&part, "%s.part", path);
-    if (part.failed || entrol_controller_save(text, &n_bytes, sizeof text, controller) != ENTROL_OK) {
-        buffer_free(&part);
-        return trouble_set(trouble, "cannot write %s: out of memory", path);
+    if (file->fd < 0)
+        return true;
+    if (entrol_controller_save(text, &n_bytes, sizeof text, controller) != ENTROL_OK)
+        return trouble_set(trouble, "cannot write %s: the state is too long", file->path);
+    size_t n_written = n_bytes;
+    while (n_written < file->n_bytes && n_written < sizeof text)
+        text[n_written++] = '\n';
+    ssize_t n;
+    do
+        n = pwrite(file->fd, text, n_written, 0);
+    while (n < 0 && errno == EINTR);
+    if (n != (ssize_t)n_written || (n_bytes < file->n_bytes && ftruncate(file->fd, (off_t)n_bytes) != 0)) {
+        errno = n >= 0 && n != (ssize_t)n_written ? ENOSPC : errno;
+        return report_write(file->path, trouble);
     }
-    const int fd = open(part.data, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    bool ok = fd >= 0 && write_all(fd, text, n_bytes) && (!is_last || fsync(fd) == 0);
-    ok = (fd < 0 || close(fd) == 0) && ok && rename(part.data, path) == 0;
-    if (!ok) {
-        trouble_set(trouble, "cannot write %s: %s", path, strerror(errno));
-        if (fd >= 0)
-            unlink(part.data);
-    }
-    buffer_free(&part);
-    return ok;
+    file->n_bytes = n_bytes;
+    return true;
+}
+
+bool control_close(control_file *file, bool ok, trouble *trouble) {
+    if (file->fd < 0)
+        return ok;
+    const bool is_kept = !ok || fsync(file->fd) == 0 || errno == EINVAL;
+    const bool is_closed = close(file->fd) == 0;
+    file->fd = -1;
+    return ok && ((is_kept && is_closed) || report_write(file->path, trouble));
 }

@@ -1,5 +1,5 @@
-/* Entrol: measure the entropy of what a model or a policy puts out, select by it, learn by it and control it. Includes
- * every room's header. */
+/* Entrol: measure the entropy of a model's or policy's output, select by it, learn by it and control it. Includes every
+ * room's header. */
 #ifndef ENTROL_H
 #define ENTROL_H
 

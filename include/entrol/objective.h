@@ -109,7 +109,8 @@ typedef struct entrol_objective_result {
     double covered_entropy;     /* mean H (or H_S) of those that the bonus covers */
     double kl_k1, kl_k2, kl_k3; /* estimates of KL(old || policy) */
     double reference_kl;        /* mean of the penalty, before its coefficient */
-    double ratio_mean, ratio_greatest;
+    double ratio_mean;
+    double ratio_greatest;     /* or 1; of ln p - ln p_old rounded to float */
     double clip_low;           /* share of tokens with A < 0 and a ratio below its bound */
     double clip_high;          /* with A > 0 and one above it */
     double clip_dual;          /* with A < 0 that the dual clip holds */
@@ -130,8 +131,8 @@ typedef struct entrol_objective {
     const entrol_parameter *parameters;
     size_t n_parameters;
     unsigned needs; /* ENTROL_NEEDS_ bits, as the parameters begin */
-    unsigned
-        gives; /* the derivatives that are not always 0: ENTROL_NEEDS_LOGPROB, _ENTROPY, _SUPPORT_ENTROPY, _VALUE */
+    /* The derivatives that are not always 0: ENTROL_NEEDS_LOGPROB, _ENTROPY, _SUPPORT_ENTROPY, _VALUE. */
+    unsigned gives;
     entrol_support_kind support_kind; /* of support_entropy: what to measure it on */
     double support_parameter;
 } entrol_objective;
@@ -150,21 +151,24 @@ typedef struct entrol_objective_options {
     size_t size; /* sizeof(entrol_objective_options) */
     const entrol_setting *settings;
     size_t n_settings;
+    int loss_alone; /* 1: of the result only the loss, its parts, the means of entropy and the counts; others are NaN,
+                       and cost nothing */
 } entrol_objective_options;
 
 #define ENTROL_OBJECTIVE_OPTIONS_INIT                                                                                  \
-    { sizeof(entrol_objective_options), NULL, 0 }
+    { sizeof(entrol_objective_options), NULL, 0, 0 }
 
 /* The loss of the tokens under an objective of the registry, and its derivatives. `record` and `result` may be NULL.
  *
- * Parameters that every objective has:
- *   aggregation           token_mean: the mean over all tokens; sequence_mean: of the sequences' means; sequence_sum:
- * of their sums; constant: of their sums / length over                  valid: means divide by all tokens that count;
- * selected: by those that a gate lets through entropy_coefficient   beta: -beta (mean entropy of the tokens covered),
- * the same under every aggregation kl_coefficient, kl_estimator; value_coefficient, value_clip; top_share, top_by;
- * entropy_ratio_low, entropy_ratio_high; entropy_alpha, entropy_kappa; positive_weight, negative_weight At the bound of
- * a clip the gradient is that of its inside; where a minimum or a maximum is taken of two equal numbers it is as
- * torch's, half of each.
+ * Every objective has these parameters besides its own. aggregation: token_mean, the mean over all tokens;
+ * sequence_mean, the mean of the sequences' means; sequence_sum, the mean of their sums; constant, of their sums /
+ * length. over: valid, means divide by all tokens that count; selected, by those that gates let through.
+ * entropy_coefficient, beta: -beta times the mean entropy of the tokens covered, the same under every aggregation.
+ * Others: kl_coefficient, kl_estimator; value_coefficient, value_clip; the gates top_share, top_by, entropy_ratio_low,
+ * entropy_ratio_high; entropy_alpha, entropy_kappa; positive_weight, negative_weight.
+ *
+ * At the bound of a clip the derivative is that of its inside; where the clipped value loss takes the greater of two
+ * equal numbers it is half of each, as torch has it.
  *
  * With a context that has a comm, every rank makes the call with its own tokens (whole sequences; it may have none) and
  * the same objective and settings: counts and means are those of all ranks together, and so the derivatives are those
@@ -172,10 +176,10 @@ typedef struct entrol_objective_options {
  * within 1e-6 of the greatest of them (most within 1e-7).
  *
  * Errors, on which nothing at all is written: ARGUMENT (the array or parameter is named), MEMORY, COMMUNICATION
- * (another rank's call failed, or settings differ), and DATA, where `diagnosis` counts this rank's tokens in trouble
- * and names the first: NAN; INFINITE; RATIO, ln p - ln p_old above 88.72, or a term of the loss beyond 2^62;
- * EMPTY_SUPPORT, no token counts on any rank. Objectives that look at the whole batch first need up to 24 bytes a token
- * from the context's allocator; the others none. */
+ * (another rank's call failed, or settings differ; in the last exchange it leaves the record written), and DATA, where
+ * `diagnosis` counts this rank's tokens in trouble and names the first: NAN; INFINITE; RATIO, ln p - ln p_old
+ * above 88.72, or a term of the loss beyond 2^62; EMPTY_SUPPORT, no token counts on any rank. Sequences take 40 bytes
+ * each from the context's allocator, gates up to 9 a token; other calls need none. */
 ENTROL_API entrol_status entrol_objective_compute(entrol_context *context, const entrol_objective_record *record,
                                                   entrol_objective_result *result, entrol_diagnosis *diagnosis,
                                                   const entrol_objective *objective, const entrol_tokens *tokens,

@@ -97,12 +97,12 @@ typedef struct entrol_policy_options {
  * distribution cannot give (ACTION: no column's number, not 0 or 1, out of the bounds; NAN, INFINITE) makes its ln p
  * NaN, and a reference's row in trouble the divergences. The column in the diagnosis is the offending matrix's.
  *
- * Accuracy against exact arithmetic, relative to the greatest term of a sum (whose terms may be of both signs): 1e-13.
- * For H of SQUASHED_GAUSSIAN: within 1e-12 max(1, |H|), for any mean and sigma (docs/policies.md has the method). For
- * BETA: H and the gradients' terms as above, ln p and KL within 1e-14 (alpha + beta) more, for shapes from 1e-6 to 1e6.
- * KL of equal rows is exactly 0, and close ones keep their digits but for BETA. The result of a row depends on that row
- * alone, and its bits not on the threads. Allocates for rows of more than some 200 dimensions only. Errors: ARGUMENT
- * (the diagnosis names it), OVERFLOW, MEMORY. */
+ * Accuracy against exact arithmetic: within 1e-13 of the greatest term of the sum that a result is, each dimension with
+ * its own. H of SQUASHED_GAUSSIAN: within 1e-12 max(1, |H|), for any mean and sigma, by quadrature (docs/policies.md).
+ * Of BETA, shapes from 1e-6 to 1e6: ln p and KL within 1e-14 (alpha + beta) more. KL of equal rows is exactly 0, and
+ * within 1e-7 of itself or 1e-14 sqrt(KL) however small it is, but for BETA. The result of a row depends on that row
+ * alone, and its bits not on the threads. Allocates only for rows of more than 256 dimensions (of the discrete kinds
+ * 400, of FULL_GAUSSIAN 19). Errors: ARGUMENT (the diagnosis names it), OVERFLOW, MEMORY. */
 ENTROL_API entrol_status entrol_policy_measure(entrol_context *context, const entrol_policy_record *record,
                                                entrol_diagnosis *diagnosis, const entrol_policy *policy,
                                                const entrol_matrix *actions, const entrol_policy *reference,
@@ -131,14 +131,16 @@ typedef struct entrol_policy_gradient_record {
  * exactly (entrol_sum): the same bits in any order. Destinations may be NULL: not wanted; they overlap nothing that is
  * read.
  *
+ * Allocates as entrol_policy_measure does, and for a shared second of more than 64 numbers.
+ *
  * A row whose record is all 0 gets 0, or is left as it is when adding, without a look at its parameters. Gradients are
  * exactly 0 where a column is impossible, and for a support of one. A row in trouble (as in entrol_policy_measure, by
  * what its record needs), and one whose record or gradient is not finite (GRADIENT: as that of ln p for a sigma of 0,
  * of KL = inf, or of ln p = -inf of a Gaussian), gets NaN, adds nothing to a sum over rows, and is diagnosed; in a
  * discrete kind an impossible action has the gradient that its neighbours' limit has, -p_i, with 0 of its own.
- * Accuracy, before rounding to the destination's dtype: within 1e-12 of the greatest element that a part of the record
- * alone would give the row; a part that is a sum, as dL/d ln sigma, counts as its greatest term. Allocation, threads
- * and errors as for entrol_policy_measure; UNSUPPORTED for d_action or is_pathwise of a kind that has none. */
+ * Accuracy, before rounding to the destination's dtype (beyond whose greatest number an element is infinite): within
+ * 1e-12 of the greatest term that a part of the record alone gives the row, and 1e-14 dL/dKL. Threads and errors as for
+ * entrol_policy_measure; UNSUPPORTED for d_action or is_pathwise of a kind that has none. */
 ENTROL_API entrol_status entrol_policy_gradient(entrol_context *context, const entrol_destination *d_first,
                                                 const entrol_destination *d_second, entrol_diagnosis *diagnosis,
                                                 const entrol_policy_gradient_record *gradient,
@@ -162,11 +164,11 @@ typedef struct entrol_policy_sample_options {
  * Row i's numbers come from (seed, first_row + i) alone, by a counter (SplitMix64), and everything that decides an
  * action is computed with additions, products, quotients and square roots of doubles, without the C library's exp and
  * log: the same parameters give the same bits on every thread count, split over ranks, and machine with IEEE
- * arithmetic. Normal numbers are Wichura's AS 241 of 52 random bits (relative error about 1e-16; none is beyond 8.3),
- * choices the first whose cumulative mass passes 53 bits' share of the whole, Beta numbers ratios of Gamma numbers by
- * Marsaglia and Tsang. A result is rounded to its dtype, and may so come to lie on a bound. A row in trouble gets NaN,
- * as does one whose action is beyond the greatest double (PARAMETER). Threads, allocation and errors as for
- * entrol_policy_measure. */
+ * arithmetic, if compiled as the library's own build does, with -ffp-contract=off. Normal numbers are Wichura's AS 241
+ * of 52 random bits (relative error about 1e-16; none is beyond 8.3), choices the first whose cumulative mass passes 53
+ * bits' share of the whole, Beta numbers ratios of Gamma numbers by Marsaglia and Tsang. A result is rounded to its
+ * dtype, and may so come to lie on a bound. A row in trouble gets NaN, as does one whose action is beyond the greatest
+ * double (PARAMETER). Threads, allocation and errors as for entrol_policy_measure. */
 ENTROL_API entrol_status entrol_policy_sample(entrol_context *context, const entrol_destination *actions,
                                               const entrol_destination *before, entrol_diagnosis *diagnosis,
                                               const entrol_policy *policy, const entrol_policy_sample_options *options);

@@ -43,9 +43,9 @@ static entrol_status find_digit(entrol_context *context, uint64_t *begun, uint64
     return ENTROL_OK;
 }
 
-entrol_status ent_find_least(entrol_context *context, ent_choice *least, const uint64_t *keys, size_t n_keys,
+entrol_status ent_find_least(entrol_context *context, ent_lowest *least, const uint64_t *keys, size_t n_keys,
                              uint64_t wanted) {
-    *least = (ent_choice){0, 0};
+    *least = (ent_lowest){0, 0};
     uint64_t left = wanted, n_equal = 0, before;
     if (wanted == 0)
         return ENTROL_OK;

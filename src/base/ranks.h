@@ -9,10 +9,10 @@ entrol_status ent_count_before(entrol_context *context, uint64_t *before, uint64
 
 /* The `wanted` least keys of all ranks: those below the threshold, and the first n_ties of this rank's that equal it.
  * wanted is at most how many there are, and the same on all ranks; 0: threshold and n_ties are 0. Errors: as above. */
-typedef struct ent_choice {
+typedef struct ent_lowest {
     uint64_t threshold, n_ties;
-} ent_choice;
-entrol_status ent_find_least(entrol_context *context, ent_choice *least, const uint64_t *keys, size_t n_keys,
+} ent_lowest;
+entrol_status ent_find_least(entrol_context *context, ent_lowest *least, const uint64_t *keys, size_t n_keys,
                              uint64_t wanted);
 
 /* A key whose order is that of doubles, -0 below 0. */

@@ -30,6 +30,7 @@ typedef struct fit {
     const double *entropies, *rewards;
     size_t n;
     double scale, mean_x, mean_r; /* exp(H) = scale x; both are centred, so that little cancels */
+    ent_student student;
     at_rho grid[N_GRID];
 } fit;
 
@@ -103,28 +104,47 @@ static double probability_below(const fit *fit, double x, double reward) {
         const double at = reward_at(&fit->grid[i], x, &error);
         if (fit->grid[i].weight > 1e-12)
             below += fit->grid[i].weight *
-                     (error > 0 ? ent_student_cdf((reward - at) / error, (double)fit->n - 2) : reward >= at);
+                     (error > 0 ? ent_student_cdf(&fit->student, (reward - at) / error) : reward >= at);
     }
     return below;
 }
 
-/* Where the mixture has the probability q below it, to 1e-10 of its width: between bounds that are moved out until they
- * hold it. */
-static double quantile_of(const fit *fit, double x, double q, double middle, double width) {
-    const double near = 1e-10 * width;
-    double low = middle - width, high = middle + width;
-    for (int i = 0; i < 200 && probability_below(fit, x, low) > q; i++)
-        low -= width *= 2;
-    for (int i = 0; i < 200 && probability_below(fit, x, high) < q; i++)
-        high += width *= 2;
-    for (int i = 0; i < 200 && high - low > near; i++) {
-        const double between = low + (high - low) / 2;
-        if (probability_below(fit, x, between) < q)
-            low = between;
-        else
-            high = between;
+/* Moves an end of a bracket out until what is below it is less (more, for a `sign` of -1) than the probability q. */
+static double move_out(const fit *fit, double x, double q, double end, double width, double sign, double *left) {
+    for (int i = 0; i < 200; i++) {
+        *left = probability_below(fit, x, end) - q;
+        if (sign * *left <= 0)
+            break;
+        end -= sign * (width *= 2);
     }
-    return low + (high - low) / 2;
+    return end;
+}
+
+/* Where the mixture has the probability q below it, to 1e-10 of its width: false position, where the end that stays
+ * counts half each time (the Illinois method; Dowell and Jarratt, BIT 11, 1971). */
+static double quantile_of(const fit *fit, double x, double q, double middle, double width) {
+    double below, above, between = middle;
+    double low = move_out(fit, x, q, middle - width, width, 1, &below);
+    double high = move_out(fit, x, q, middle + width, width, -1, &above);
+    int side = 0; /* that moved last */
+    for (int i = 0; i < 200 && high - low > 1e-10 * width; i++) {
+        between = above > below ? low - below * (high - low) / (above - below) : low + (high - low) / 2;
+        const double left = probability_below(fit, x, between) - q;
+        if (fabs(left) < 1e-14)
+            break;
+        const int moves = left < 0 ? -1 : 1;
+        if (left < 0) {
+            above *= side == moves ? 0.5 : 1;
+            low = between;
+            below = left;
+        } else {
+            below *= side == moves ? 0.5 : 1;
+            high = between;
+            above = left;
+        }
+        side = moves;
+    }
+    return between;
 }
 
 static void forecast(entrol_forecast *out, const fit *fit, double confidence) {
@@ -211,7 +231,11 @@ static entrol_status check_pairs(entrol_diagnosis *diagnosis, const double *entr
 }
 
 static void begin_fit(fit *made, double *x, const double *entropies, const double *rewards, size_t n) {
-    *made = (fit){.entropies = entropies, .rewards = rewards, .n = n, .scale = entropies[0]};
+    *made = (fit){.entropies = entropies,
+                  .rewards = rewards,
+                  .n = n,
+                  .scale = entropies[0],
+                  .student = ent_student_of((double)n - 2)};
     for (size_t i = 1; i < n; i++)
         made->scale = fmax(made->scale, entropies[i]);
     for (size_t i = 0; i < n; i++) {

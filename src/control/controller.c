@@ -213,7 +213,7 @@ static entrol_status bad_data(entrol_diagnosis *diagnosis, entrol_reason reason)
     return ENTROL_ERROR_DATA;
 }
 
-/* The sum of this rank, its terms counted, and whether it is one. */
+/* Adds up this rank's sum, whose n counts tokens, over all ranks, unless `status` says that it is none; and moves. */
 static entrol_status observe(entrol_context *context, entrol_command *command, entrol_diagnosis *diagnosis,
                              entrol_controller *controller, entrol_status status, entrol_sum *sum) {
     status = ent_add_up_sums(context, status, sum, 1);

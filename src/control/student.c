@@ -31,17 +31,22 @@ static double fraction(double x, double a, double b) {
 }
 
 /* I_x(a, b), where y = 1 - x. */
-static double incomplete_beta(double x, double y, double a, double b) {
+static double incomplete_beta(double x, double y, double a, double b, double log_beta) {
     if (x <= 0 || y <= 0)
         return x <= 0 ? 0 : 1;
-    const double front = exp(ent_log_gamma(a + b) - ent_log_gamma(a) - ent_log_gamma(b) + a * log(x) + b * log(y));
+    const double front = exp(a * log(x) + b * log(y) - log_beta);
     if (x < (a + 1) / (a + b + 2))
         return front * fraction(x, a, b) / a;
     return 1 - front * fraction(y, b, a) / b;
 }
 
-double ent_student_cdf(double t, double freedom) {
-    const double square = t * t, whole = freedom + square;
-    const double tails = isinf(square) ? 0 : incomplete_beta(freedom / whole, square / whole, freedom / 2, 0.5);
+ent_student ent_student_of(double freedom) {
+    const double a = freedom / 2;
+    return (ent_student){freedom, ent_log_gamma(a) + ent_log_gamma(0.5) - ent_log_gamma(a + 0.5)};
+}
+
+double ent_student_cdf(const ent_student *student, double t) {
+    const double f = student->freedom, square = t * t, whole = f + square;
+    const double tails = isinf(square) ? 0 : incomplete_beta(f / whole, square / whole, f / 2, 0.5, student->log_beta);
     return t > 0 ? 1 - tails / 2 : tails / 2;
 }

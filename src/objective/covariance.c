@@ -8,6 +8,8 @@
 #include "base/random.h"
 #include "base/ranks.h"
 
+#include <string.h>
+
 /* What is in the way, or in reach, of every token. */
 typedef struct covariances {
     double logprob_mean, advantage_mean;
@@ -17,13 +19,17 @@ typedef struct covariances {
 
 static entrol_status find_means(ent_objective_call *call, covariances *found) {
     ent_objective_block block;
-    entrol_sum sums[2] = {{0}};
+    ent_running_sum running[2];
+    memset(running, 0, sizeof running);
     for (size_t at = 0; at < call->tokens.n_tokens; at += ENT_BLOCK) {
         const size_t left = call->tokens.n_tokens - at;
         ent_load_block(&block, call, at, left < ENT_BLOCK ? left : ENT_BLOCK);
-        call->kernels->sum(&sums[0], block.logprob);
-        call->kernels->sum(&sums[1], block.advantage);
+        call->kernels->sum(&running[0], block.logprob);
+        call->kernels->sum(&running[1], block.advantage);
     }
+    ent_fold_sum(&running[0]);
+    ent_fold_sum(&running[1]);
+    entrol_sum sums[2] = {running[0].folded, running[1].folded};
     for (size_t i = 0; i < call->tokens.n_tokens; i++)
         sums[0].n += ent_counts(call, i) != 0;
     entrol_status status = ent_add_up_sums(call->context, ENTROL_OK, sums, 2);
@@ -65,7 +71,7 @@ static void fill_keys(uint64_t *keys, const ent_objective_call *call, const cova
     }
 }
 
-static void take_keys(ent_objective_call *call, const uint64_t *keys, ent_choice least) {
+static void take_keys(ent_objective_call *call, const uint64_t *keys, ent_lowest least) {
     for (size_t i = 0; i < call->tokens.n_tokens; i++) {
         const int is_tie = keys[i] == least.threshold && least.n_ties > 0;
         least.n_ties -= (uint64_t)is_tie;
@@ -80,7 +86,7 @@ static void take_keys(ent_objective_call *call, const uint64_t *keys, ent_choice
 
 entrol_status ent_fill_covariance_flags(ent_objective_call *call) {
     covariances means;
-    ent_choice least;
+    ent_lowest least;
     size_t n_bytes = 0;
     const size_t n = call->tokens.n_tokens;
     const int fits = ent_multiply(&n_bytes, n, sizeof(uint64_t));

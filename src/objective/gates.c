@@ -53,7 +53,7 @@ static entrol_status keep_exactly(ent_objective_call *call, unsigned closed) {
         n_valid[0] += call->flags[i] != 0;
         keys[i] = call->flags[i] ? ~ent_key_of((double)call->tokens.entropy[i] + 0.0) : UINT64_MAX;
     }
-    ent_choice least;
+    ent_lowest least;
     entrol_status status = ent_add_up(call->context, keys ? ENTROL_OK : ENTROL_ERROR_MEMORY, n_valid, 1);
     if (status == ENTROL_OK)
         status = ent_find_least(call->context, &least, keys, n,

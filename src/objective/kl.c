@@ -10,7 +10,7 @@ void ent_estimate_kl(double *ratio, double *excess, const double *d, entrol_kl_e
     for (size_t i = 0; i < ENT_BLOCK; i++) {
         const double k3 = excess[i], slope3 = -(excess[i] + d[i]); /* 1 - q / p */
         const double k2 = 0.5 * d[i] * d[i];
-        ratio[i] = estimator == ENTROL_KL_K1 ? -d[i] : estimator == ENTROL_KL_K2 ? k2 : k3;
+        ratio[i] = estimator == ENTROL_KL_K1 ? 0 - d[i] : estimator == ENTROL_KL_K2 ? k2 : k3;
         excess[i] = estimator == ENTROL_KL_K1 ? 1 : estimator == ENTROL_KL_K2 ? -d[i] : slope3;
     }
 }
@@ -66,9 +66,9 @@ static void estimate_block(void *argument, size_t index) {
     for (size_t i = 0; mask && i < n; i++)
         derivative[i] = mask[i] ? derivative[i] : 0; /* k1's is 1 */
     if (call->kl)
-        call->kernels->store(call->kl + begin, kl, 1, n);
+        call->kernels->store(call->kl + begin, kl, 1, n, NULL);
     if (call->derivative)
-        call->kernels->store(call->derivative + begin, derivative, 1, n);
+        call->kernels->store(call->derivative + begin, derivative, 1, n, NULL);
 }
 
 entrol_status entrol_kl_estimate(entrol_context *context, float *kl, float *derivative, entrol_diagnosis *diagnosis,

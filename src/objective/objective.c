@@ -5,12 +5,16 @@
 
 #include <string.h>
 
+/* Tokens whose arrays no second-level cache holds. */
+enum { LARGE = 1 << 18 };
+
 static entrol_status take_structs(ent_objective_call *call, entrol_diagnosis *diagnosis,
                                   const entrol_objective_record *record, const entrol_tokens *tokens) {
     call->tokens = (entrol_tokens)ENTROL_TOKENS_INIT;
     call->record = (entrol_objective_record)ENTROL_OBJECTIVE_RECORD_INIT;
     if (!tokens || !ent_take(&call->tokens, tokens, sizeof call->tokens))
         return ent_bad_argument(diagnosis, "tokens");
+    call->is_large = call->tokens.n_tokens > LARGE;
     if (!call->tokens.sequence_starts)
         call->tokens.n_sequences = 0;
     if (record && !ent_take(&call->record, record, sizeof call->record))
@@ -27,6 +31,7 @@ static entrol_status take_arguments(ent_objective_call *call, entrol_diagnosis *
         return ent_bad_argument(diagnosis, "objective");
     if (options && !ent_take(&taken, options, sizeof taken))
         return ent_bad_argument(diagnosis, "options");
+    call->wants_logs = call->wants_result && !taken.loss_alone;
     entrol_status status =
         ent_take_objective_settings(&call->settings, diagnosis, objective, taken.settings, taken.n_settings);
     if (status == ENTROL_OK)
@@ -36,11 +41,10 @@ static entrol_status take_arguments(ent_objective_call *call, entrol_diagnosis *
 
 /* What all ranks must have been given alike. */
 static uint64_t digest_of(const ent_objective_call *call) {
-    uint64_t digest = ent_digest(0, &call->settings, sizeof call->settings);
-    const uint32_t given[3] = {call->tokens.old_logprob != NULL, call->tokens.sequence_starts != NULL,
-                               (uint32_t)call->wants_result};
-    return ent_digest(ent_digest(digest, call->row->objective.name, strlen(call->row->objective.name)), given,
-                      call->tokens.n_tokens ? sizeof given : 0);
+    const char *name = call->row->objective.name;
+    const uint64_t digest = ent_digest(0, &call->settings, sizeof call->settings);
+    const int wants[2] = {call->wants_result, call->wants_logs};
+    return ent_digest(ent_digest(digest, name, strlen(name)), wants, sizeof wants);
 }
 
 static int wants_sequences(const ent_objective_call *call) {

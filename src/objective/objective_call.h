@@ -21,7 +21,7 @@ typedef struct ent_sequence {
     double share;            /* of its tokens' surrogates: what each is multiplied by beside the scale of all */
     double kl_share;         /* of their KL penalties */
     double cover_share;      /* of their entropies, where the means of sequences are averaged */
-    double log_ratio, slope; /* of its ratio: see sequences.c */
+    double log_ratio, slope; /* of its ratio: see sequence_ratio.c */
 } ent_sequence;
 
 /* Of all ranks. */
@@ -39,25 +39,26 @@ typedef struct ent_objective_call {
     ent_objective_settings settings;
     entrol_tokens tokens;
     entrol_objective_record record;
-    int wants_result;
+    int wants_result, wants_logs;     /* logs: all of it */
     uint8_t *flags;                   /* one a token; NULL where there is no gate */
     ent_sequence *sequences;          /* NULL where nothing is asked of them */
     ent_objective_counts own, counts; /* this rank's; those of all */
     double scale, kl_scale;           /* of a token's surrogate and penalty, beside its sequence's share */
     double entropy_slope;             /* dL/d(mean entropy of covered tokens) */
     double covered_mean;              /* known before only where the bonus is anchored */
+    int is_large;                     /* results go past the caches */
+    double greatest_ratio;            /* at least 1 */
     int may_be_beyond;                /* a term may be too great to be summed */
     int is_dry;                       /* 1: nothing is written, tokens are only looked at */
     pthread_mutex_t lock;             /* of what follows */
     entrol_sum sums[ENTROL_OBJECTIVE_SUMS];
     ent_clip_counts clips;
     uint64_t n_kept;
-    double greatest_ratio; /* 0: none yet */
-    uint64_t n_beyond;     /* tokens with a term that has no sum, and the first of them */
+    uint64_t n_beyond; /* tokens with a term that has no sum, and the first of them */
     size_t first_beyond;
 } ent_objective_call;
 
-/* check.c: ARGUMENT for what is missing or does not fit; DATA for tokens that no loss can be made of. */
+/* objective_check.c: ARGUMENT for what is missing or does not fit; DATA for tokens that no loss can be made of. */
 entrol_status ent_check_tokens(const ent_objective_call *call, entrol_diagnosis *diagnosis);
 entrol_status ent_check_data(ent_objective_call *call, entrol_diagnosis *diagnosis);
 /* The same of terms that are beyond what can be summed, after the scales are found. */
@@ -69,14 +70,14 @@ entrol_status ent_fill_flags(ent_objective_call *call);
 uint64_t ent_choice_size(double share, uint64_t n, double more);
 /* covariance.c: Clip-Cov's and KL-Cov's part of it. */
 entrol_status ent_fill_covariance_flags(ent_objective_call *call);
-/* scales.c: counts, shares and scales, which need the flags of all ranks. */
+/* objective_scales.c: counts, shares and scales, which need the flags of all ranks. */
 entrol_status ent_find_scales(ent_objective_call *call, entrol_diagnosis *diagnosis);
 /* sequence_ratio.c: log_ratio and slope of sequences. */
 void ent_find_sequence_ratios(ent_objective_call *call);
 /* What a token's own ratio moves its sequence's by, but for the number of tokens: 1, or 0 where it is clipped. */
 double ent_ratio_slope(const ent_objective_call *call, size_t token);
 
-/* evaluate.c: works off all tokens. */
+/* objective_evaluate.c: works off all tokens. */
 void ent_evaluate_tokens(ent_objective_call *call);
 /* Fills all of a block but what is made of ratios. */
 void ent_load_block(ent_objective_block *block, const ent_objective_call *call, size_t begin, size_t n);
@@ -84,7 +85,7 @@ void ent_load_block(ent_objective_block *block, const ent_objective_call *call, 
 double ent_term_factor(const ent_objective_call *call, size_t token);
 double ent_slope_factor(const ent_objective_call *call, size_t token, double term_factor);
 
-/* result.c: sums over the ranks, and what they come to. */
+/* objective_result.c: sums over the ranks, and what they come to. */
 entrol_status ent_finish_result(ent_objective_call *call, entrol_objective_result *result);
 
 static inline int ent_counts(const ent_objective_call *call, size_t token) {

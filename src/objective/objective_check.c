@@ -186,6 +186,7 @@ entrol_status ent_check_data(ent_objective_call *call, entrol_diagnosis *diagnos
     if (!is_finite || number_of(census.log_ratio) > (double)greatest_log_ratio ||
         number_of(census.reference_ratio) > (double)greatest_log_ratio)
         return diagnose_tokens(call, diagnosis);
+    call->greatest_ratio = exp(number_of(census.log_ratio));
     call->may_be_beyond = !are_terms_small(&census);
     return ENTROL_OK;
 }

@@ -35,9 +35,10 @@ typedef struct ent_objective_block {
     double ratio[ENT_BLOCK];     /* its exponential */
     double excess[ENT_BLOCK];    /* ratio - 1 - log_ratio */
     double advantage[ENT_BLOCK];
-    double shaped[ENT_BLOCK]; /* the advantage that the surrogate sees */
-    double term[ENT_BLOCK];   /* the surrogate's */
-    double slope[ENT_BLOCK];  /* its derivative by ln p */
+    double raised[ENT_BLOCK];
+    const double *shaped;    /* the advantages that the surrogate sees: these, or those raised by entropy */
+    double term[ENT_BLOCK];  /* the surrogate's */
+    double slope[ENT_BLOCK]; /* its derivative by ln p */
     ent_clip_counts clips;
     uint64_t n_held; /* tokens whose derivative a clip makes 0 */
 } ent_objective_block;

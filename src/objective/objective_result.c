@@ -91,9 +91,9 @@ static void set_terms(ent_objective_call *call, uint64_t n_tokens, uint64_t n_co
     sums[ENTROL_SUM_KL].n = call->settings.kl_coefficient != 0 ? n_tokens : 0;
     sums[ENTROL_SUM_ENTROPY].n = tokens->entropy ? n_tokens : 0;
     sums[ENTROL_SUM_COVERED_ENTROPY].n = has_bonus ? n_covered : 0;
-    for (size_t i = ENTROL_SUM_ERROR; i <= ENTROL_SUM_RETURN_SQUARED; i++)
-        sums[i].n = has_critic ? n_tokens : 0;
-    sums[ENTROL_SUM_VALUE].n = has_critic ? n_tokens : 0;
+    for (size_t i = ENTROL_SUM_K1; i < ENTROL_OBJECTIVE_SUMS; i++)
+        sums[i].n = call->wants_logs && (i < ENTROL_SUM_ERROR || has_critic) ? n_tokens : 0;
+    sums[ENTROL_SUM_VALUE].n = has_critic && (call->wants_logs || call->settings.value_coefficient != 0) ? n_tokens : 0;
 }
 
 /* The greatest ratio of all ranks: of what has the pattern of a positive double, found a byte at a time by who has the

@@ -33,9 +33,9 @@ static int add_product(size_t *sum, size_t a, size_t b) {
 }
 
 /* Two parameters, an action, slopes and d_action of n; two and slopes of n_second; scratch. */
-static int find_needed(needed *needed, const ent_batch *batch) {
+static int find_needed(needed *needed, const ent_batch *batch, int has_totals) {
     const ent_shape *shape = &batch->shape;
-    *needed = (struct needed){0, batch->shares_second ? shape->n_second : 0, 0};
+    *needed = (struct needed){0, has_totals && batch->shares_second ? shape->n_second : 0, 0};
     const size_t n = shape->n > shape->n_actions ? shape->n : shape->n_actions;
     const size_t n_scratch = batch->distribution->n_scratch ? batch->distribution->n_scratch(shape->n) : 0;
     if (!add_product(&needed->n_numbers, n, 5) || !add_product(&needed->n_numbers, shape->n_second, 3) ||
@@ -45,7 +45,7 @@ static int find_needed(needed *needed, const ent_batch *batch) {
     return 1;
 }
 
-static ent_row_memory divide(double *numbers, entrol_sum *sums, const ent_batch *batch) {
+static ent_row_memory divide(double *numbers, entrol_sum *sums, size_t n_sums, const ent_batch *batch) {
     const size_t n_second = batch->shape.n_second;
     const size_t n = batch->shape.n > batch->shape.n_actions ? batch->shape.n : batch->shape.n_actions;
     ent_row_memory memory = {.p_first = numbers, .sums = sums};
@@ -57,7 +57,7 @@ static ent_row_memory divide(double *numbers, entrol_sum *sums, const ent_batch 
     memory.q_second = memory.p_second + n_second;
     memory.slopes_second = memory.q_second + n_second;
     memory.scratch = memory.slopes_second + n_second;
-    for (size_t i = 0; batch->shares_second && i < n_second; i++)
+    for (size_t i = 0; i < n_sums; i++)
         sums[i] = (entrol_sum){0};
     return memory;
 }
@@ -162,11 +162,11 @@ static size_t first_row_of(const run *run, size_t task) {
 }
 
 static void work_on(run *run, double *numbers, entrol_sum *sums, size_t task) {
-    const ent_row_memory memory = divide(numbers, sums, run->batch);
+    const ent_row_memory memory = divide(numbers, sums, run->needed.n_sums, run->batch);
     entrol_diagnosis found = {0};
     run->work(run->call, &memory, first_row_of(run, task), first_row_of(run, task + 1), &found);
     ent_trouble_join(&run->trouble, &found);
-    if (!run->totals || !run->needed.n_sums)
+    if (!run->needed.n_sums)
         return;
     pthread_mutex_lock(&run->trouble.lock);
     for (size_t i = 0; i < run->needed.n_sums; i++)
@@ -202,7 +202,7 @@ entrol_status ent_batch_run(const ent_batch *batch, entrol_context *context, ent
                             ent_batch_work work, ent_batch_totals totals, void *call) {
     run run = {.batch = batch, .work = work, .call = call, .n_tasks = 1};
     entrol_sum own_totals[OWN_SUMS];
-    if (!find_needed(&run.needed, batch))
+    if (!find_needed(&run.needed, batch, totals != NULL))
         return ENTROL_ERROR_OVERFLOW;
     if (batch->p.first.n_rows)
         run.n_tasks = count_tasks(batch, context);

@@ -4,6 +4,7 @@
  *   H = ln B - (alpha - 1) psi(alpha) - (beta - 1) psi(beta) + (t - 2) psi(t) + ln w,
  *   KL(p||q) = ln B_q - ln B_p + (alpha_p - alpha_q) psi(alpha_p) + (beta_p - beta_q) psi(beta_p) + (t_q - t_p)
  * psi(t_p). Gradients are by ln alpha and ln beta. */
+#include "gaussian.h"
 #include "squash.h"
 
 #include "portable.h"
@@ -11,8 +12,6 @@
 #include "base/gamma.h"
 
 #include <math.h>
-
-#define HALF_LOG_2_PI_E 1.4189385332046727418
 
 typedef struct shapes {
     double a, b, t;
@@ -27,7 +26,7 @@ static int is_shape(double shape) {
     return shape > 0 && shape < INFINITY;
 }
 
-static ent_fault check(const ent_shape *shape, const ent_parameters *p, int needs_density) {
+static ent_fault beta_check(const ent_shape *shape, const ent_parameters *p, int needs_density) {
     (void)needs_density;
     for (size_t i = 0; i < shape->n; i++) {
         if (isnan(p->first[i]) || isnan(p->second[i]))
@@ -44,7 +43,7 @@ static ent_fault check(const ent_shape *shape, const ent_parameters *p, int need
 static double entropy_part(double x) {
     if (x < ENT_LEAST_ASYMPTOTIC)
         return ent_log_gamma(x) - (x - 1) * ent_digamma(x) + x;
-    return 0.5 * log(x) + HALF_LOG_2_PI_E - 0.5 / x + ent_stirling_rest(x) + (x - 1) * ent_digamma_rest(x);
+    return 0.5 * log(x) + ENT_NORMAL_ENTROPY - 0.5 / x + ent_stirling_rest(x) + (x - 1) * ent_digamma_rest(x);
 }
 
 static double entropy_of(const shapes *p) {
@@ -53,7 +52,7 @@ static double entropy_of(const shapes *p) {
     return entropy_part(p->a) + entropy_part(p->b) - entropy_part(p->t) - ent_digamma(p->t);
 }
 
-static double entropy(const ent_policy_row *row) {
+static double beta_entropy(const ent_policy_row *row) {
     double sum = 0;
     for (size_t i = 0; i < row->shape->n; i++) {
         const shapes p = shapes_at(&row->p, i);
@@ -63,7 +62,7 @@ static double entropy(const ent_policy_row *row) {
 }
 
 /* dH/dalpha = (t - 2) psi'(t) - (alpha - 1) psi'(alpha). */
-static void slope_entropy(ent_slopes *slopes, const ent_policy_row *row, double by) {
+static void beta_slope_entropy(ent_slopes *slopes, const ent_policy_row *row, double by) {
     for (size_t i = 0; i < row->shape->n; i++) {
         const shapes p = shapes_at(&row->p, i);
         const double both = (p.t - 2) * ent_trigamma(p.t);
@@ -90,7 +89,7 @@ static place place_of(const ent_shape *shape, double action) {
     return (place){log1p(-above / width), log(above / width)};
 }
 
-static double logprob(const ent_policy_row *row) {
+static double beta_logprob(const ent_policy_row *row) {
     double sum = 0;
     for (size_t i = 0; i < row->shape->n; i++) {
         const shapes p = shapes_at(&row->p, i);
@@ -100,7 +99,7 @@ static double logprob(const ent_policy_row *row) {
     return sum;
 }
 
-static void slope_logprob(ent_slopes *slopes, const ent_policy_row *row, double by) {
+static void beta_slope_logprob(ent_slopes *slopes, const ent_policy_row *row, double by) {
     for (size_t i = 0; i < row->shape->n; i++) {
         const shapes p = shapes_at(&row->p, i);
         const place at = place_of(row->shape, row->action[i]);
@@ -119,7 +118,7 @@ static shapes differences_at(const ent_policy_row *row, size_t i) {
     return (shapes){a, b, a + b};
 }
 
-static double kl(const ent_policy_row *row) {
+static double beta_kl(const ent_policy_row *row) {
     double sum = 0;
     for (size_t i = 0; i < row->shape->n; i++) {
         const shapes p = shapes_at(&row->p, i), q = shapes_at(&row->q, i), off = differences_at(row, i);
@@ -130,7 +129,7 @@ static double kl(const ent_policy_row *row) {
 }
 
 /* By alpha: (alpha_p - alpha_q) psi'(alpha_p) - (t_p - t_q) psi'(t_p). */
-static void slope_kl_pq(ent_slopes *slopes, const ent_policy_row *row, double by) {
+static void beta_slope_kl_pq(ent_slopes *slopes, const ent_policy_row *row, double by) {
     for (size_t i = 0; i < row->shape->n; i++) {
         const shapes p = shapes_at(&row->p, i), off = differences_at(row, i);
         const double both = off.t * ent_trigamma(p.t);
@@ -140,7 +139,7 @@ static void slope_kl_pq(ent_slopes *slopes, const ent_policy_row *row, double by
 }
 
 /* By alpha: psi(alpha_p) - psi(alpha_q) - (psi(t_p) - psi(t_q)). */
-static void slope_kl_qp(ent_slopes *slopes, const ent_policy_row *row, double by) {
+static void beta_slope_kl_qp(ent_slopes *slopes, const ent_policy_row *row, double by) {
     for (size_t i = 0; i < row->shape->n; i++) {
         const shapes p = shapes_at(&row->p, i), q = shapes_at(&row->q, i), off = differences_at(row, i);
         const double both = ent_digamma_step(q.t, p.t, off.t);
@@ -153,7 +152,7 @@ static void slope_kl_qp(ent_slopes *slopes, const ent_policy_row *row, double by
 
 /* u = X / (X + Y) of two Gamma numbers, whose logarithms alone do not underflow for small shapes; as (1 + tanh x) / 2
  * with 2 x = ln X - ln Y. */
-static void sample(double *action, double *before, const ent_policy_row *row, ent_draws *draws) {
+static void beta_sample(double *action, double *before, const ent_policy_row *row, ent_draws *draws) {
     (void)before;
     for (size_t i = 0; i < row->shape->n; i++) {
         double log_x = row->p.first[i], log_y = row->p.second[i]; /* of the mean */
@@ -168,13 +167,13 @@ static void sample(double *action, double *before, const ent_policy_row *row, en
 const ent_distribution ent_beta = {.name = "beta",
                                    .second = ENT_SECOND_ROW,
                                    .has_bounds = 1,
-                                   .check = check,
+                                   .check = beta_check,
                                    .take_action = ent_take_bounded,
-                                   .entropy = entropy,
-                                   .logprob = logprob,
-                                   .kl = kl,
-                                   .slope_entropy = slope_entropy,
-                                   .slope_logprob = slope_logprob,
-                                   .slope_kl_pq = slope_kl_pq,
-                                   .slope_kl_qp = slope_kl_qp,
-                                   .sample = sample};
+                                   .entropy = beta_entropy,
+                                   .logprob = beta_logprob,
+                                   .kl = beta_kl,
+                                   .slope_entropy = beta_slope_entropy,
+                                   .slope_logprob = beta_slope_logprob,
+                                   .slope_kl_pq = beta_slope_kl_pq,
+                                   .slope_kl_qp = beta_slope_kl_qp,
+                                   .sample = beta_sample};

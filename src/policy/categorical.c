@@ -7,7 +7,7 @@ static ent_choice choice_at(const ent_policy_row *row, size_t i, size_t first) {
     return (ent_choice){row->p.first + first, row->q.first ? row->q.first + first : NULL, row->shape->sizes[i]};
 }
 
-static ent_fault check(const ent_shape *shape, const ent_parameters *p, int needs_density) {
+static ent_fault choices_check(const ent_shape *shape, const ent_parameters *p, int needs_density) {
     (void)needs_density;
     size_t first = 0;
     for (size_t i = 0; i < shape->n_sizes; first += shape->sizes[i++]) {
@@ -18,7 +18,7 @@ static ent_fault check(const ent_shape *shape, const ent_parameters *p, int need
     return (ent_fault){ENTROL_REASON_NONE, 0};
 }
 
-static ent_fault take_action(const ent_shape *shape, double *action) {
+static ent_fault choices_take_action(const ent_shape *shape, double *action) {
     for (size_t i = 0; i < shape->n_sizes; i++) {
         const ent_fault fault = ent_choice_take(action[i], shape->sizes[i]);
         if (fault.reason != ENTROL_REASON_NONE)
@@ -27,7 +27,7 @@ static ent_fault take_action(const ent_shape *shape, double *action) {
     return (ent_fault){ENTROL_REASON_NONE, 0};
 }
 
-static double entropy(const ent_policy_row *row) {
+static double choices_entropy(const ent_policy_row *row) {
     double sum = 0;
     size_t first = 0;
     for (size_t i = 0; i < row->shape->n_sizes; first += row->shape->sizes[i++]) {
@@ -37,7 +37,7 @@ static double entropy(const ent_policy_row *row) {
     return sum;
 }
 
-static double logprob(const ent_policy_row *row) {
+static double choices_logprob(const ent_policy_row *row) {
     double sum = 0;
     size_t first = 0;
     for (size_t i = 0; i < row->shape->n_sizes; first += row->shape->sizes[i++]) {
@@ -47,7 +47,7 @@ static double logprob(const ent_policy_row *row) {
     return sum;
 }
 
-static double kl(const ent_policy_row *row) {
+static double choices_kl(const ent_policy_row *row) {
     double sum = 0;
     size_t first = 0;
     for (size_t i = 0; i < row->shape->n_sizes; first += row->shape->sizes[i++]) {
@@ -57,9 +57,7 @@ static double kl(const ent_policy_row *row) {
     return sum;
 }
 
-typedef void (*slope)(double *slopes, const ent_choice *choice, double by);
-
-static void slope_each(ent_slopes *slopes, const ent_policy_row *row, double by, slope slope) {
+static void choices_slope_each(ent_slopes *slopes, const ent_policy_row *row, double by, ent_choice_slope slope) {
     size_t first = 0;
     for (size_t i = 0; i < row->shape->n_sizes; first += row->shape->sizes[i++]) {
         const ent_choice choice = choice_at(row, i, first);
@@ -67,11 +65,11 @@ static void slope_each(ent_slopes *slopes, const ent_policy_row *row, double by,
     }
 }
 
-static void slope_entropy(ent_slopes *slopes, const ent_policy_row *row, double by) {
-    slope_each(slopes, row, by, ent_choice_slope_entropy);
+static void choices_slope_entropy(ent_slopes *slopes, const ent_policy_row *row, double by) {
+    choices_slope_each(slopes, row, by, ent_choice_slope_entropy);
 }
 
-static void slope_logprob(ent_slopes *slopes, const ent_policy_row *row, double by) {
+static void choices_slope_logprob(ent_slopes *slopes, const ent_policy_row *row, double by) {
     size_t first = 0;
     for (size_t i = 0; i < row->shape->n_sizes; first += row->shape->sizes[i++]) {
         const ent_choice choice = choice_at(row, i, first);
@@ -79,15 +77,15 @@ static void slope_logprob(ent_slopes *slopes, const ent_policy_row *row, double 
     }
 }
 
-static void slope_kl_pq(ent_slopes *slopes, const ent_policy_row *row, double by) {
-    slope_each(slopes, row, by, ent_choice_slope_kl_pq);
+static void choices_slope_kl_pq(ent_slopes *slopes, const ent_policy_row *row, double by) {
+    choices_slope_each(slopes, row, by, ent_choice_slope_kl_pq);
 }
 
-static void slope_kl_qp(ent_slopes *slopes, const ent_policy_row *row, double by) {
-    slope_each(slopes, row, by, ent_choice_slope_kl_qp);
+static void choices_slope_kl_qp(ent_slopes *slopes, const ent_policy_row *row, double by) {
+    choices_slope_each(slopes, row, by, ent_choice_slope_kl_qp);
 }
 
-static void sample(double *action, double *before, const ent_policy_row *row, ent_draws *draws) {
+static void choices_sample(double *action, double *before, const ent_policy_row *row, ent_draws *draws) {
     (void)before;
     size_t first = 0;
     for (size_t i = 0; i < row->shape->n_sizes; first += row->shape->sizes[i++]) {
@@ -97,9 +95,10 @@ static void sample(double *action, double *before, const ent_policy_row *row, en
 }
 
 #define CHOICES                                                                                                        \
-    .takes_mask = 1, .check = check, .take_action = take_action, .entropy = entropy, .logprob = logprob, .kl = kl,     \
-    .slope_entropy = slope_entropy, .slope_logprob = slope_logprob, .slope_kl_pq = slope_kl_pq,                        \
-    .slope_kl_qp = slope_kl_qp, .sample = sample
+    .takes_mask = 1, .check = choices_check, .take_action = choices_take_action, .entropy = choices_entropy,           \
+    .logprob = choices_logprob, .kl = choices_kl, .slope_entropy = choices_slope_entropy,                              \
+    .slope_logprob = choices_slope_logprob, .slope_kl_pq = choices_slope_kl_pq, .slope_kl_qp = choices_slope_kl_qp,    \
+    .sample = choices_sample
 
 /* Its shape has one size, n. */
 const ent_distribution ent_categorical = {.name = "categorical", CHOICES};

@@ -17,7 +17,8 @@ ent_fault ent_choice_take(double action, size_t n);
 double ent_choice_entropy(const ent_choice *choice);
 double ent_choice_logprob(const ent_choice *choice, size_t action);
 double ent_choice_kl(const ent_choice *choice);
-/* Each adds `by` times its gradient to n slopes. */
+/* Each of these adds `by` times its gradient to n slopes. */
+typedef void (*ent_choice_slope)(double *slopes, const ent_choice *choice, double by);
 void ent_choice_slope_entropy(double *slopes, const ent_choice *choice, double by);
 void ent_choice_slope_logprob(double *slopes, const ent_choice *choice, size_t action, double by);
 void ent_choice_slope_kl_pq(double *slopes, const ent_choice *choice, double by);

@@ -9,11 +9,11 @@
 #include <string.h>
 
 /* A vector of n and two matrices. */
-static size_t n_scratch(size_t n) {
+static size_t full_n_scratch(size_t n) {
     return n + 2 * n * n;
 }
 
-static ent_fault check(const ent_shape *shape, const ent_parameters *p, int needs_density) {
+static ent_fault full_check(const ent_shape *shape, const ent_parameters *p, int needs_density) {
     const ent_fault fault = ent_find_infinite(p->first, shape->n);
     if (fault.reason != ENTROL_REASON_NONE)
         return fault;
@@ -28,7 +28,7 @@ static ent_fault check(const ent_shape *shape, const ent_parameters *p, int need
     return (ent_fault){ENTROL_REASON_NONE, 0};
 }
 
-static ent_fault take_action(const ent_shape *shape, double *action) {
+static ent_fault full_take_action(const ent_shape *shape, double *action) {
     return ent_find_infinite(action, shape->n);
 }
 
@@ -70,11 +70,11 @@ static double sum_of_squares(const double *x, size_t n) {
 
 /* --- Entropy and density --- */
 
-static double entropy(const ent_policy_row *row) {
+static double full_entropy(const ent_policy_row *row) {
     return (double)row->shape->n * ENT_NORMAL_ENTROPY + sum_of_logs(row->p.second, row->shape->n);
 }
 
-static void slope_entropy(ent_slopes *slopes, const ent_policy_row *row, double by) {
+static void full_slope_entropy(ent_slopes *slopes, const ent_policy_row *row, double by) {
     const size_t n = row->shape->n;
     for (size_t i = 0; i < n; i++)
         slopes->second[i * n + i] += by / row->p.second[i * n + i];
@@ -89,7 +89,7 @@ static double *noise(const ent_policy_row *row) {
     return row->scratch;
 }
 
-static double logprob(const ent_policy_row *row) {
+static double full_logprob(const ent_policy_row *row) {
     const size_t n = row->shape->n;
     const double square = sum_of_squares(noise(row), n) / 2;
     return -square - sum_of_logs(row->p.second, n) - (double)n * ENT_HALF_LOG_2_PI;
@@ -102,7 +102,7 @@ static void add_product(double *slopes, const double *u, const double *v, size_t
             slopes[i * n + j] += by * (u[i] * v[j]);
 }
 
-static void slope_logprob(ent_slopes *slopes, const ent_policy_row *row, double by) {
+static void full_slope_logprob(ent_slopes *slopes, const ent_policy_row *row, double by) {
     const size_t n = row->shape->n;
     const double *y = noise(row);
     double *u = row->scratch + n;
@@ -111,7 +111,7 @@ static void slope_logprob(ent_slopes *slopes, const ent_policy_row *row, double 
     for (size_t i = 0; i < n; i++)
         slopes->first[i] += by * u[i];
     add_product(slopes->second, u, y, n, by);
-    slope_entropy(slopes, row, -by);
+    full_slope_entropy(slopes, row, -by);
 }
 
 /* --- Divergences --- */
@@ -131,7 +131,7 @@ static double *relative_to(const ent_policy_row *row, const ent_parameters *p, c
     return d;
 }
 
-static double kl(const ent_policy_row *row) {
+static double full_kl(const ent_policy_row *row) {
     const size_t n = row->shape->n;
     const double *d = relative_to(row, &row->p, &row->q);
     double sum = (sum_of_squares(row->scratch, n) + sum_of_squares(d, n * n)) / 2;
@@ -142,7 +142,7 @@ static double kl(const ent_policy_row *row) {
 
 /* By mu: Lq^-T w. By L: the lower triangle of Lq^-T (I + D) - diag(1 / Lp_ii), in which 1 / Lq_ii - 1 / Lp_ii = D_ii /
  * Lp_ii. */
-static void slope_kl_pq(ent_slopes *slopes, const ent_policy_row *row, double by) {
+static void full_slope_kl_pq(ent_slopes *slopes, const ent_policy_row *row, double by) {
     const size_t n = row->shape->n;
     double *w = row->scratch, *d = relative_to(row, &row->p, &row->q);
     for (size_t i = 0; i < n; i++)
@@ -159,7 +159,7 @@ static void slope_kl_pq(ent_slopes *slopes, const ent_policy_row *row, double by
 
 /* With E = Lp^-1 (Lq - Lp) and w = Lp^-1 (mu_q - mu_p): by mu, -Lp^-T w; by L, the lower triangle of diag(1 / Lp_ii) -
  * Lp^-T [(I + E)(I + E)^T + w w^T], in which what I gives is the diagonal. */
-static void slope_kl_qp(ent_slopes *slopes, const ent_policy_row *row, double by) {
+static void full_slope_kl_qp(ent_slopes *slopes, const ent_policy_row *row, double by) {
     const size_t n = row->shape->n;
     const double *e = relative_to(row, &row->q, &row->p);
     double *w = row->scratch, *a = w + n + n * n;
@@ -183,7 +183,7 @@ static void slope_kl_qp(ent_slopes *slopes, const ent_policy_row *row, double by
 /* --- Draws --- */
 
 /* a = mu + L y. */
-static void slope_action(ent_slopes *slopes, const ent_policy_row *row, const double *d_action) {
+static void full_slope_action(ent_slopes *slopes, const ent_policy_row *row, const double *d_action) {
     const size_t n = row->shape->n;
     for (size_t i = 0; i < n; i++)
         slopes->first[i] += d_action[i];
@@ -191,11 +191,11 @@ static void slope_action(ent_slopes *slopes, const ent_policy_row *row, const do
 }
 
 /* y is fixed: ln p = -sum ln L_ii and what is constant. */
-static void slope_pathwise_logprob(ent_slopes *slopes, const ent_policy_row *row, double by) {
-    slope_entropy(slopes, row, -by);
+static void full_slope_pathwise_logprob(ent_slopes *slopes, const ent_policy_row *row, double by) {
+    full_slope_entropy(slopes, row, -by);
 }
 
-static void sample(double *action, double *before, const ent_policy_row *row, ent_draws *draws) {
+static void full_sample(double *action, double *before, const ent_policy_row *row, ent_draws *draws) {
     (void)before;
     const size_t n = row->shape->n;
     for (size_t i = 0; i < n; i++) {
@@ -208,16 +208,16 @@ static void sample(double *action, double *before, const ent_policy_row *row, en
 
 const ent_distribution ent_full_gaussian = {.name = "full-gaussian",
                                             .second = ENT_SECOND_SQUARE,
-                                            .n_scratch = n_scratch,
-                                            .check = check,
-                                            .take_action = take_action,
-                                            .entropy = entropy,
-                                            .logprob = logprob,
-                                            .kl = kl,
-                                            .slope_entropy = slope_entropy,
-                                            .slope_logprob = slope_logprob,
-                                            .slope_kl_pq = slope_kl_pq,
-                                            .slope_kl_qp = slope_kl_qp,
-                                            .slope_action = slope_action,
-                                            .slope_pathwise_logprob = slope_pathwise_logprob,
-                                            .sample = sample};
+                                            .n_scratch = full_n_scratch,
+                                            .check = full_check,
+                                            .take_action = full_take_action,
+                                            .entropy = full_entropy,
+                                            .logprob = full_logprob,
+                                            .kl = full_kl,
+                                            .slope_entropy = full_slope_entropy,
+                                            .slope_logprob = full_slope_logprob,
+                                            .slope_kl_pq = full_slope_kl_pq,
+                                            .slope_kl_qp = full_slope_kl_qp,
+                                            .slope_action = full_slope_action,
+                                            .slope_pathwise_logprob = full_slope_pathwise_logprob,
+                                            .sample = full_sample};

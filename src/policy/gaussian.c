@@ -24,18 +24,18 @@ ent_fault ent_gaussian_check(const ent_shape *shape, const ent_parameters *p, in
     return (ent_fault){ENTROL_REASON_NONE, 0};
 }
 
-static ent_fault take_action(const ent_shape *shape, double *action) {
+static ent_fault gaussian_take_action(const ent_shape *shape, double *action) {
     return ent_find_infinite(action, shape->n);
 }
 
-static double entropy(const ent_policy_row *row) {
+static double gaussian_entropy(const ent_policy_row *row) {
     double sum = 0;
     for (size_t i = 0; i < row->shape->n; i++)
         sum += ENT_NORMAL_ENTROPY + row->p.second[i];
     return sum;
 }
 
-static void slope_entropy(ent_slopes *slopes, const ent_policy_row *row, double by) {
+static void gaussian_slope_entropy(ent_slopes *slopes, const ent_policy_row *row, double by) {
     for (size_t i = 0; i < row->shape->n; i++)
         slopes->second[i] += by;
 }
@@ -93,7 +93,7 @@ void ent_gaussian_slope_kl_qp(ent_slopes *slopes, const ent_policy_row *row, dou
 }
 
 /* a = mu + sigma z: da/dmu = 1, da/ds = sigma z = a - mu. */
-static void slope_action(ent_slopes *slopes, const ent_policy_row *row, const double *d_action) {
+static void gaussian_slope_action(ent_slopes *slopes, const ent_policy_row *row, const double *d_action) {
     for (size_t i = 0; i < row->shape->n; i++) {
         slopes->first[i] += d_action[i];
         slopes->second[i] += d_action[i] * (row->action[i] - row->p.first[i]);
@@ -101,7 +101,7 @@ static void slope_action(ent_slopes *slopes, const ent_policy_row *row, const do
 }
 
 /* z is fixed: ln p = -s and what is constant. */
-static void slope_pathwise_logprob(ent_slopes *slopes, const ent_policy_row *row, double by) {
+static void gaussian_slope_pathwise_logprob(ent_slopes *slopes, const ent_policy_row *row, double by) {
     for (size_t i = 0; i < row->shape->n; i++)
         slopes->second[i] -= by;
 }
@@ -114,7 +114,7 @@ void ent_gaussian_sample(double *x, const ent_policy_row *row, ent_draws *draws)
     }
 }
 
-static void sample(double *action, double *before, const ent_policy_row *row, ent_draws *draws) {
+static void gaussian_sample(double *action, double *before, const ent_policy_row *row, ent_draws *draws) {
     (void)before;
     ent_gaussian_sample(action, row, draws);
 }
@@ -123,17 +123,17 @@ const ent_distribution ent_gaussian = {.name = "gaussian",
                                        .second = ENT_SECOND_ROW,
                                        .has_log_sigma = 1,
                                        .check = ent_gaussian_check,
-                                       .take_action = take_action,
-                                       .entropy = entropy,
+                                       .take_action = gaussian_take_action,
+                                       .entropy = gaussian_entropy,
                                        .logprob = ent_gaussian_logprob,
                                        .kl = ent_gaussian_kl,
-                                       .slope_entropy = slope_entropy,
+                                       .slope_entropy = gaussian_slope_entropy,
                                        .slope_logprob = ent_gaussian_slope_logprob,
                                        .slope_kl_pq = ent_gaussian_slope_kl_pq,
                                        .slope_kl_qp = ent_gaussian_slope_kl_qp,
-                                       .slope_action = slope_action,
-                                       .slope_pathwise_logprob = slope_pathwise_logprob,
-                                       .sample = sample};
+                                       .slope_action = gaussian_slope_action,
+                                       .slope_pathwise_logprob = gaussian_slope_pathwise_logprob,
+                                       .sample = gaussian_sample};
 
 entrol_status entrol_gaussian_entropy(double *entropy, const double *sigma, size_t n_dimensions) {
     if (!sigma && n_dimensions)

@@ -8,7 +8,7 @@
 
 #include <math.h>
 
-static ent_fault take_action(const ent_shape *shape, double *action) {
+static ent_fault squashed_take_action(const ent_shape *shape, double *action) {
     if (shape->are_before_squash)
         return ent_find_infinite(action, shape->n);
     const ent_fault fault = ent_take_bounded(shape, action);
@@ -21,7 +21,7 @@ static double log_half_width(const ent_shape *shape) {
     return log((shape->high - shape->low) / 2);
 }
 
-static double entropy(const ent_policy_row *row) {
+static double squashed_entropy(const ent_policy_row *row) {
     double sum = 0;
     for (size_t i = 0; i < row->shape->n; i++) {
         const double s = row->p.second[i];
@@ -31,7 +31,7 @@ static double entropy(const ent_policy_row *row) {
     return sum;
 }
 
-static void slope_entropy(ent_slopes *slopes, const ent_policy_row *row, double by) {
+static void squashed_slope_entropy(ent_slopes *slopes, const ent_policy_row *row, double by) {
     for (size_t i = 0; i < row->shape->n; i++) {
         const ent_squash_loss loss = ent_squash_expect(row->shape->squash, row->p.first[i], row->p.second[i]);
         slopes->first[i] += by * loss.by_mean;
@@ -39,7 +39,7 @@ static void slope_entropy(ent_slopes *slopes, const ent_policy_row *row, double 
     }
 }
 
-static double logprob(const ent_policy_row *row) {
+static double squashed_logprob(const ent_policy_row *row) {
     double sum = ent_gaussian_logprob(row);
     for (size_t i = 0; i < row->shape->n && sum > -INFINITY; i++)
         sum -= ent_log_slope_at(row->action[i]).value + log_half_width(row->shape);
@@ -47,7 +47,7 @@ static double logprob(const ent_policy_row *row) {
 }
 
 /* da/dx = (high - low) / 2 (1 - tanh(x)^2), which is -f'' / 2; dx/dmu = 1, dx/ds = x - mu. */
-static void slope_action(ent_slopes *slopes, const ent_policy_row *row, const double *d_action) {
+static void squashed_slope_action(ent_slopes *slopes, const ent_policy_row *row, const double *d_action) {
     const double half_width = (row->shape->high - row->shape->low) / 2;
     for (size_t i = 0; i < row->shape->n; i++) {
         const double x = row->action[i], d_x = d_action[i] * (half_width * (ent_log_slope_at(x).second / -2));
@@ -57,7 +57,7 @@ static void slope_action(ent_slopes *slopes, const ent_policy_row *row, const do
 }
 
 /* The noise is fixed: ln p = -s - f(x) and what is constant. */
-static void slope_pathwise_logprob(ent_slopes *slopes, const ent_policy_row *row, double by) {
+static void squashed_slope_pathwise_logprob(ent_slopes *slopes, const ent_policy_row *row, double by) {
     for (size_t i = 0; i < row->shape->n; i++) {
         const double x = row->action[i], d_x = -by * ent_log_slope_at(x).first;
         slopes->first[i] += d_x;
@@ -65,7 +65,7 @@ static void slope_pathwise_logprob(ent_slopes *slopes, const ent_policy_row *row
     }
 }
 
-static void sample(double *action, double *before, const ent_policy_row *row, ent_draws *draws) {
+static void squashed_sample(double *action, double *before, const ent_policy_row *row, ent_draws *draws) {
     ent_gaussian_sample(before, row, draws);
     for (size_t i = 0; i < row->shape->n; i++)
         action[i] = ent_squash_portably(row->shape, before[i]);
@@ -76,14 +76,14 @@ const ent_distribution ent_squashed_gaussian = {.name = "squashed-gaussian",
                                                 .has_bounds = 1,
                                                 .has_log_sigma = 1,
                                                 .check = ent_gaussian_check,
-                                                .take_action = take_action,
-                                                .entropy = entropy,
-                                                .logprob = logprob,
+                                                .take_action = squashed_take_action,
+                                                .entropy = squashed_entropy,
+                                                .logprob = squashed_logprob,
                                                 .kl = ent_gaussian_kl,
-                                                .slope_entropy = slope_entropy,
+                                                .slope_entropy = squashed_slope_entropy,
                                                 .slope_logprob = ent_gaussian_slope_logprob,
                                                 .slope_kl_pq = ent_gaussian_slope_kl_pq,
                                                 .slope_kl_qp = ent_gaussian_slope_kl_qp,
-                                                .slope_action = slope_action,
-                                                .slope_pathwise_logprob = slope_pathwise_logprob,
-                                                .sample = sample};
+                                                .slope_action = squashed_slope_action,
+                                                .slope_pathwise_logprob = squashed_slope_pathwise_logprob,
+                                                .sample = squashed_sample};

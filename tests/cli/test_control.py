@@ -63,6 +63,17 @@ class Laws(unittest.TestCase):
         self.assertEqual(code, 0)
         self.assertEqual([float(line) for line in out.split()], expected)
 
+    def test_sac_as_in_torch(self):
+        """tests/cli/runs/make.py: the losses of Stable-Baselines3 and CleanRL under torch.optim.Adam."""
+        with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "runs", "sac.json"), encoding="utf-8") as file:
+            torch = json.load(file)
+        for loss in ("log_alpha", "alpha"):
+            code, out, _ = run("sac", "--loss", loss, "--target", repr(torch["target"]), "--rate", repr(torch["rate"]),
+                               data="".join(f"{v!r}\n" for v in torch["entropies"]))
+            self.assertEqual(code, 0)
+            for answer, alpha in zip(out.split(), torch[loss], strict=True):
+                self.assertAlmostEqual(float(answer), alpha, 13)
+
     def test_a_sum_and_a_count(self):
         one = run("pi", "--target", "1", data="0.25\n0.5\n")[1]
         self.assertEqual(run("pi", "--target", "1", data="0.25 1\n  2\t4 \r\n")[1], one)
@@ -172,6 +183,35 @@ class State(unittest.TestCase):
         self.assertEqual(run("sac", "--state", self.path, data="1\n0.5\n")[1] + run("sac", "--state", self.path, data="0.25\n")[1], whole)
         self.assertEqual(os.listdir(os.path.dirname(self.path)), ["state"])
 
+    def test_one_process_at_a_time(self):
+        filter = Filter("pi", "--state", self.path)
+        filter.ask("1")
+        code, out, err = run("pi", "--state", self.path, data="1\n")
+        self.assertEqual((code, out, err), (2, "", f"entrol: cannot write {self.path}: another process is writing it\n"))
+        filter.close()
+        self.assertEqual(run("pi", "--state", self.path, data="1\n")[0], 0)
+
+    def test_it_is_written_before_the_answer(self):
+        filter = Filter("pi", "--state", self.path)
+        for step in range(1, 30):
+            filter.ask("0.5")
+            with open(self.path, encoding="utf-8") as file:
+                self.assertIn(f"\nstep {step}\n", file.read())
+        filter.close()
+
+    def test_a_shorter_state_leaves_nothing_behind(self):
+        """0.1 + 0.2 has more digits than what comes after it; and a run that was killed before it cut the file."""
+        run("pi", "--state", self.path, "--target", "5", data="0.30000000000000004\n")
+        run("pi", "--state", self.path, "--target", "5", data="1\n")
+        with open(self.path, encoding="utf-8") as file:
+            text = file.read()
+        self.assertTrue(text.endswith("\nend\n"))
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write("\n" * 7)
+        self.assertEqual(run("pi", "--state", self.path, "--target", "5", data="1\n")[0], 0)
+        with open(self.path, encoding="utf-8") as file:
+            self.assertTrue(file.read().endswith("\nend\n"))
+
     def test_a_refused_line_leaves_it(self):
         for bad in ("nan", "inf", "-inf", "1e400", "3 0", "3 -1", "3 1.5", "1 2 3", "a", "", "1,5", "0x1p3", "1 nan"):
             with self.subTest(line=bad):
@@ -206,7 +246,7 @@ class State(unittest.TestCase):
         with open(self.path, "rb") as file:
             whole = file.read()
         random.seed(3)
-        hostile = [b"", b"\0" * 100, whole[:-1], whole + b"\n", whole.replace(b"step 2", b"step 1e300"), b"x" * 100000]
+        hostile = [b"", b"\0" * 100, whole[:-1], whole + b"end\n", whole.replace(b"step 2", b"step 1e300"), b"x" * 100000]
         for _ in range(60):
             broken = bytearray(whole)
             broken[random.randrange(len(broken))] ^= 1 << random.randrange(8)

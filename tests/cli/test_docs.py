@@ -5,8 +5,10 @@ import math
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import tempfile
+import textwrap
 import unittest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -25,10 +27,12 @@ def examples(name):
 
 
 class Examples(unittest.TestCase):
-    def check(self, name):
-        """Each in turn, in one folder; what they say on standard error."""
+    def check(self, name, files=()):
+        """Each in turn, in one folder that has these files; what they say on standard error."""
         said = []
         with tempfile.TemporaryDirectory() as folder:
+            for file in files:
+                shutil.copy(file, folder)
             for command, output in examples(name):
                 words = shlex.split(command)
                 if words[0] == "cat":
@@ -44,11 +48,50 @@ class Examples(unittest.TestCase):
     def test_formats(self):
         self.assertGreaterEqual(len(self.check("formats.md")), 5)
 
+    def test_control(self):
+        runs = os.path.join(ROOT, "tests", "cli", "runs")
+        self.assertEqual(len(self.check("control.md", [os.path.join(runs, "metrics.jsonl")])), 3)
+
     def test_semantic(self):
         said = self.check("semantic.md")
         self.assertEqual(len(said), 4)
         summary = re.search(r"^    prompts .*\n(?:    .*\n)+", read("semantic.md"), re.MULTILINE).group(0)
         self.assertEqual(re.sub(r"^    ", "", summary, flags=re.MULTILINE), said[0])
+
+
+class Control(unittest.TestCase):
+    text = read("control.md")
+
+    def test_the_table_is_what_the_plant_prints(self):
+        program = os.path.join(os.environ.get("BUILD", os.path.join(ROOT, "build")), "plant")
+        if not os.path.exists(program):
+            self.skipTest(f"there is no {program}")
+        done = subprocess.run([program], capture_output=True, text=True, check=True)
+        self.assertEqual(len(done.stdout.splitlines()), 10)
+        self.assertIn("\n\n" + done.stdout + "\n", self.text)
+
+    def test_every_controller_has_a_row(self):
+        listed = subprocess.run([ENTROL, "control", "--list"], capture_output=True, text=True).stdout
+        rows = "".join(re.findall(r"^\|( `.*?) \|", self.text, re.MULTILINE))
+        for name in re.findall(r"^\w+$", listed, re.MULTILINE):
+            self.assertIn(f"`{name}`", rows)
+
+    def test_the_python_runs(self):
+        """It trains nothing: its entropies are told to the filter, which answers with what the state then holds."""
+        block = re.search(r"^    import subprocess\n(?:    .*\n)+", self.text, re.MULTILINE).group(0)
+        told = []
+        with tempfile.TemporaryDirectory() as folder:
+            script = textwrap.dedent(block).replace('["entrol"', f'["{ENTROL}"').replace("pi.state", f"{folder}/pi.state")
+            scope = {"n_steps": 30, "train": lambda beta: told.append(beta) or [1.0 - 0.03 * len(told), 0.5]}
+            exec(compile(script, "control.md", "exec"), scope)
+            scope["controller"].stdin.close()
+            scope["controller"].wait()
+            scope["controller"].stdout.close()
+            with open(f"{folder}/pi.state", encoding="utf-8") as file:
+                state = file.read()
+        self.assertEqual(told[:20], [0] * 20)
+        self.assertIn("\nstep 30\n", state)
+        self.assertIn(f"\nvalue {scope['beta'] if scope['beta'] else 0}\n", state)
 
 
 class Semantic(unittest.TestCase):

@@ -17,7 +17,7 @@ HAS_MPI = b"\nMPI: not in this build\n" not in subprocess.run([ENTROL, "version"
 # More processes than processors, and root's, are the tests' alone; and a container may forbid one process to read
 # another's memory. As in tests/mpi/CMakeLists.txt.
 LAUNCHER = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMPI_MCA_rmaps_base_oversubscribe": "1",
-            "OMPI_MCA_btl": "self,vader", "OMPI_MCA_btl_vader_single_copy_mechanism": "none"}
+            "OMPI_MCA_pml": "ob1", "OMPI_MCA_btl": "self,vader", "OMPI_MCA_btl_vader_single_copy_mechanism": "none"}
 PIECE = 1 << 20  # ranks.c sends what a rank wrote in such pieces
 
 

@@ -23,6 +23,18 @@ class Programs(unittest.TestCase):
             spread = result[name]
             self.assertTrue(0 < spread["min"] <= spread["median"] <= spread["max"], result)
 
+    def test_plant(self):
+        """Its table is docs/control.md's (tests/cli/test_docs.py); a trace has every controller at every step."""
+        def trace(*arguments):
+            return subprocess.run([f"{BUILD}/plant", *arguments], capture_output=True, text=True, timeout=300)
+
+        rows = trace("--trace", "late").stdout.splitlines()
+        self.assertEqual(rows[0], "plant,controller,step,entropy,target,coefficient")
+        self.assertEqual(len(rows), 1 + 14 * 2400)
+        self.assertTrue(all(float(row.split(",")[3]) >= 0 for row in rows[1:]))
+        self.assertEqual(trace("--trace", "fast").returncode, 2)
+        self.assertEqual(trace("--quick").returncode, 2)
+
     def test_rows_of_logits(self):
         for threads in "1", "2":
             results = lines_of(f"{BUILD}/bench_measure", "--quick", "--threads", threads, "--filter", "cached")

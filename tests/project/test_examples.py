@@ -2,6 +2,7 @@
 import json
 import math
 import os
+import re
 import subprocess
 import tempfile
 import unittest
@@ -27,6 +28,25 @@ class Programs(unittest.TestCase):
         rows = [[0, 0, 0, 0], [9, 0, 0, 0], [1, 1, -1e9, -1e9]]
         expected = [f"row {i}: {entropy(row):.4f} nats, {entropy(row) / math.log(2):.4f} bits" for i, row in enumerate(rows)]
         self.assertEqual(printed, expected)
+
+
+    def test_control(self):
+        """It brings the entropy to its target and keeps it there, and the restart in the middle changes nothing."""
+        with open(f"{ROOT}/examples/control.c", encoding="utf-8") as file:
+            source = file.read()
+        without = source.replace("if (step == 300)", "if (step == 0)")
+        self.assertNotEqual(without, source)
+        printed = []
+        with tempfile.TemporaryDirectory() as folder:
+            for name, text in (("control", source), ("whole", without)):
+                with open(f"{folder}/{name}.c", "w", encoding="utf-8") as file:
+                    file.write(text)
+                subprocess.run(["cc", "-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror", f"-I{ROOT}/include", "-o", f"{folder}/{name}",
+                                f"{folder}/{name}.c", f"{BUILD}/libentrol.a", "-lm", "-pthread"], check=True)
+                printed.append(subprocess.run([f"{folder}/{name}"], check=True, capture_output=True, text=True).stdout)
+        self.assertEqual(printed[0], printed[1])
+        last = re.match(r"step 600: ([0-9.]+) of ([0-9.]+) nats", printed[0].splitlines()[-1])
+        self.assertAlmostEqual(float(last.group(1)), float(last.group(2)), delta=0.01)
 
 
 class Texts(unittest.TestCase):

@@ -4,8 +4,6 @@
 
 #include <entrol/base.h>
 
-/* Adds coarse 2^-20 + fine 2^-64; sum->n stays. */
-void ent_sum_add_fixed(entrol_sum *sum, int64_t coarse, int64_t fine);
 /* Adds x, or (y is not NULL) scale x y, one by one; sum->n stays, sum->n_bad does not. */
 void ent_sum_add_each(entrol_sum *sum, const double *x, const double *y, double scale, size_t n);
 

@@ -2,7 +2,8 @@
 """Writes the runs beside it, simulated, in the form in which trainers write theirs: tests/cli/runs/make.py
 
 trainer_state.json is saved by transformers' own TrainerState, with the keys of TRL 1.16's GRPOTrainer.log; metrics.jsonl has the
-lines of verl's file logger (orjson, so compact and with null for NaN); progress.csv those of Stable-Baselines3's CSV logger.
+lines of verl's file logger (orjson, so compact and with null for NaN); progress.csv those of Stable-Baselines3's CSV logger; sac.json
+the alphas of two trainers' loss under torch's Adam.
 The run: entropy 0.02 + 0.9 exp(-t / 153), of which 73 % is gone by step 200, with noise of 4 %; reward
 0.80 - 0.15 exp(H) with residuals e(t) = 0.7 e(t-1) + noise.
 """
@@ -60,7 +61,31 @@ def write_sb3():
             file.write(f"21.5,{reward},812,{step},{-entropy},0.03\n")
 
 
+def write_sac():
+    """alpha of Stable-Baselines3's and of CleanRL's sac.py, by torch's own Adam, in float64, told 60 entropies (-logp)."""
+    import torch
+    random.seed(7)
+    entropies = [round(2 * math.exp(-i / 12) + 0.3 * random.random(), 6) for i in range(60)]
+    found = {"target": 0.5, "rate": 0.01, "entropies": entropies}
+    for name in ("log_alpha", "alpha"):
+        log_alpha, found[name] = torch.zeros(1, dtype=torch.float64, requires_grad=True), []
+        optimizer = torch.optim.Adam([log_alpha], lr=found["rate"])
+        for entropy in entropies:
+            log_prob = torch.tensor([-entropy], dtype=torch.float64)
+            # Stable-Baselines3: -(log_ent_coef * (log_prob + target)); CleanRL: -log_alpha.exp() * (log_pi + target)
+            factor = log_alpha if name == "log_alpha" else log_alpha.exp()
+            loss = -(factor * (log_prob + found["target"])).mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            found[name].append(log_alpha.exp().item())
+    with open(os.path.join(FOLDER, "sac.json"), "w", encoding="utf-8") as file:
+        json.dump(found, file)
+        file.write("\n")
+
+
 if __name__ == "__main__":
+    write_sac()
     write_verl()
     write_sb3()
     write_trl()

@@ -2,21 +2,54 @@
 #if defined(__x86_64__)
 
 #if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c"))),              \
+                             apply_to = function)
 #else
 #pragma GCC push_options
-#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx2,prefer-vector-width=512")
+#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c,prefer-vector-width=512")
 #endif
 
 #include "objective/kernels/objective_kernels.h"
 
 #include "objective/kernels/objective_fixed.h"
 
+#include <immintrin.h>
 #include <math.h>
 #include <string.h>
 
 #define ENT_LANES_OF_DOUBLE 8
 #define ENT_OBJECTIVE_TABLE ent_objective_kernels_avx512
+
+typedef double __attribute__((vector_size(ENT_LANES_OF_DOUBLE * sizeof(double)))) ent_vd;
+typedef int64_t __attribute__((vector_size(ENT_LANES_OF_DOUBLE * sizeof(int64_t)))) ent_vi;
+
+static inline ent_vd ent_choose_less(ent_vd a, ent_vd b, ent_vd x, ent_vd y) {
+    return (ent_vd)_mm512_mask_blend_pd(_mm512_cmp_pd_mask((__m512d)a, (__m512d)b, _CMP_LT_OQ), (__m512d)y, (__m512d)x);
+}
+
+static inline ent_vd ent_min(ent_vd a, ent_vd b) {
+    return (ent_vd)_mm512_min_pd((__m512d)a, (__m512d)b);
+}
+
+static inline ent_vd ent_max(ent_vd a, ent_vd b) {
+    return (ent_vd)_mm512_max_pd((__m512d)a, (__m512d)b);
+}
+
+/* a 1 + b is rounded once, too, and the multipliers do it. */
+static inline ent_vd ent_add(ent_vd a, ent_vd b) {
+    __m512d one = _mm512_set1_pd(1);
+    __asm__("" : "+v"(one)); /* which the compiler shall not see */
+    return (ent_vd)_mm512_fmadd_pd((__m512d)a, one, (__m512d)b);
+}
+
+static inline void ent_stream_line(float *out, const float *x) {
+    _mm512_stream_ps(out, _mm512_loadu_ps(x));
+}
+
+static void ent_stream_end(void) {
+    _mm_sfence();
+}
+
 #include "objective/kernels/objective_body.h"
 
 #if defined(__clang__)

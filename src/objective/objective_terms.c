@@ -1,0 +1,104 @@
+/* What is in a loss beside the surrogate: the critic's squares and the entropy bonus. */
+#include "objective_worker.h"
+
+#include <math.h>
+
+void ent_look_for_beyond(ent_worker *worker, const double *terms, const double *slopes) {
+    for (size_t i = 0; i < worker->block.n; i++) {
+        if (fabs(terms[i]) < 0x1p62 && fabs(slopes[i]) < 0x1p62)
+            continue;
+        const size_t token = worker->block.begin + i;
+        worker->first_beyond = worker->n_beyond++ == 0 || token < worker->first_beyond ? token : worker->first_beyond;
+    }
+}
+
+/* The critic's part. */
+void ent_work_value(ent_worker *worker) {
+    const ent_objective_call *call = worker->call;
+    const ent_objective_block *block = &worker->block;
+    const int is_clipped = call->settings.value_clip < INFINITY && call->settings.value_coefficient != 0;
+    const ent_value_clip clip = {is_clipped ? call->settings.value_clip : INFINITY};
+    double *value = worker->a, *target = worker->b, *old = worker->c, *term = worker->d;
+    double *error = worker->factor, *slope = worker->loss;
+    ent_load(value, call, block, call->tokens.value);
+    ent_load(target, call, block, call->tokens.target_return);
+    if (is_clipped)
+        ent_load(old, call, block, call->tokens.old_value);
+    ent_fetch_some(worker);
+    call->kernels->value(error, term, slope, value, old, target, &clip);
+    if (call->is_dry && call->settings.value_coefficient != 0)
+        ent_look_for_beyond(worker, term, slope);
+    if (call->wants_result)
+        call->kernels->sum(&worker->sums[ENTROL_SUM_VALUE], term);
+    if (call->wants_logs) {
+        ent_fetch_some(worker);
+        call->kernels->sum(&worker->sums[ENTROL_SUM_ERROR], error);
+        ent_fetch_some(worker);
+        call->kernels->sum_products(&worker->sums[ENTROL_SUM_ERROR_SQUARED], error, error, 1);
+        ent_fetch_some(worker);
+        call->kernels->sum(&worker->sums[ENTROL_SUM_RETURN], target);
+        ent_fetch_some(worker);
+        call->kernels->sum_products(&worker->sums[ENTROL_SUM_RETURN_SQUARED], target, target, 1);
+    }
+    if (call->record.value && !call->is_dry)
+        call->kernels->store(call->record.value + block->begin, slope,
+                             call->settings.value_coefficient / (double)call->counts.tokens, block->n,
+                             ent_stream_of(worker, ENT_BY_VALUE));
+}
+
+/* What the entropy bonus is of: the entropies of covered tokens, each with its share. */
+static void sum_covered(ent_worker *worker, const float *entropy) {
+    const ent_objective_call *call = worker->call;
+    const ent_objective_block *block = &worker->block;
+    const int is_anchored = !isnan(call->settings.entropy_target);
+    size_t sequence = worker->sequence;
+    ent_load(worker->a, call, block, entropy);
+    for (size_t i = 0; call->flags && i < block->n; i++) {
+        sequence = ent_find_sequence(call, sequence, block->begin + i);
+        const double share = is_anchored ? call->sequences[sequence].cover_share : 1;
+        worker->a[i] *= call->flags[block->begin + i] & ENT_IS_COVERED ? share : 0;
+    }
+    call->kernels->sum(&worker->sums[ENTROL_SUM_COVERED_ENTROPY], worker->a);
+}
+
+static void write_entropy_slopes(ent_worker *worker, int is_support) {
+    const ent_objective_call *call = worker->call;
+    float *out = is_support ? call->record.support_entropy : call->record.entropy;
+    const int is_bonus = call->row->bonus_on_support == is_support;
+    const ent_objective_block *block = &worker->block;
+    const int is_anchored = !isnan(call->settings.entropy_target);
+    size_t sequence = worker->sequence;
+    if (!call->flags && !call->tokens.mask) {
+        call->kernels->fill(out + block->begin, is_bonus ? (float)call->entropy_slope : 0, block->n,
+                            ent_stream_of(worker, is_support ? ENT_BY_SUPPORT_ENTROPY : ENT_BY_ENTROPY));
+        return;
+    }
+    for (size_t i = 0; i < block->n; i++) {
+        const size_t token = block->begin + i;
+        const int is_covered =
+            is_bonus && (call->flags ? call->flags[token] & ENT_IS_COVERED : ent_counts(call, token));
+        double share = 1;
+        if (is_anchored) {
+            sequence = ent_find_sequence(call, sequence, token);
+            share = call->sequences[sequence].cover_share;
+        }
+        out[token] = is_covered ? (float)(call->entropy_slope * share) : 0;
+    }
+}
+
+void ent_work_entropy(ent_worker *worker) {
+    const ent_objective_call *call = worker->call;
+    const entrol_tokens *tokens = &call->tokens;
+    const int on_support = call->row->bonus_on_support;
+    const float *of_bonus = on_support ? tokens->support_entropy : tokens->entropy;
+    if (call->wants_result && tokens->entropy) {
+        ent_load(worker->a, call, &worker->block, tokens->entropy);
+        call->kernels->sum(&worker->sums[ENTROL_SUM_ENTROPY], worker->a);
+    }
+    if (call->wants_result && of_bonus && (on_support || call->flags))
+        sum_covered(worker, of_bonus);
+    if (call->record.entropy)
+        write_entropy_slopes(worker, 0);
+    if (call->record.support_entropy)
+        write_entropy_slopes(worker, 1);
+}

@@ -62,7 +62,7 @@ def discrete(results):
     for row, environment in enumerate(DISCRETE):
         curves(panels[2 * row], results, environment, names, "returns")
         curves(panels[2 * row + 1], results, environment, names, "entropies")
-    panels[1].legend(fontsize=8, frameon=False, ncols=2)
+    panels[1].legend(fontsize=8, frameon=False, ncols=2, loc="upper right", bbox_to_anchor=(1, 0.95))
     return figure
 
 

@@ -2,6 +2,7 @@
 
 A table stands between <!-- table NAME --> and <!-- end -->; all else on the page is left as it is.
 """
+import math
 import re
 import statistics
 import sys
@@ -9,7 +10,7 @@ import sys
 from arms import DISCRETE, arms
 from results import label, late, of, read, spread
 
-SOLVED = {"deep-sea": 0.9, "deep-sea-normalised": 0.9, "river-swim": 1.5}  # returns: of 0.99, and of about 3.5 at best; 0 and 0.1 are the traps'
+BEST = {"deep-sea": 0.99, "deep-sea-normalised": 0.99, "river-swim": 3.397}  # the best policy's return; solved is 0.9 of it
 
 
 def table(head, rows):
@@ -18,12 +19,18 @@ def table(head, rows):
 
 
 def number(x):
-    return f"{x:.0f}" if abs(x) >= 100 else f"{x:.2f}"
+    return f"{x:.0f}" if abs(x) >= 100 else f"{x:.2f}".replace("-0.00", "0.00")
 
 
 def with_spread(values):
     mean, deviation = spread(values)
     return f"{number(mean)} ± {number(deviation)}"
+
+
+def ratio(ours, theirs):
+    """Of the means, with its standard error."""
+    (a, s), (b, t) = spread(ours), spread(theirs)
+    return f"{a / b:.2f} ± {abs(a / b) * math.hypot(s / a / math.sqrt(len(ours)), t / b / math.sqrt(len(theirs))):.2f}"
 
 
 def solved(results, environments):
@@ -33,7 +40,7 @@ def solved(results, environments):
         for environment in environments:
             runs = of(results, environment, arm)
             returns = [run["return"] for run in runs]
-            row += [with_spread(returns), f"{sum(r > SOLVED[environment] for r in returns)} of {len(runs)}",
+            row += [with_spread(returns), f"{sum(r > 0.9 * BEST[environment] for r in returns)} of {len(runs)}",
                     with_spread([run["entropies"][-1] for run in runs])]
         rows.append(row)
     return rows
@@ -55,12 +62,12 @@ def continuous(results, environment):
         runs = of(results, environment, arm)
         returns = [run["return"] for run in runs]
         row = [label(arm), with_spread(returns), " ".join(number(r) for r in sorted(returns))]
-        row.append(f"{statistics.mean(returns) / statistics.mean(p['return'] for p in peer):.2f}" if peer else "")
+        row.append("" if arm == "CleanRL" or not peer else ratio(returns, [p["return"] for p in peer]))
         row.append(with_spread([run["entropies"][-1] for run in runs]))
         missed = [statistics.mean(abs(h - run["target"]) for h in late(run, "entropies")) for run in runs if "target" in run]
         row.append(number(statistics.mean(missed)) if missed else "")
         rows.append(row)
-    return table(["", "return", "of each seed", "to CleanRL's mean", "entropy at the end (nats)", "distance from the target"], rows)
+    return table(["", "return", "of each seed", "to CleanRL's mean, ± its standard error", "entropy at the end (nats)", "distance from the target"], rows)
 
 
 def hopper(results):
@@ -82,9 +89,9 @@ def filled(page, results):
 
 def main(path, page):
     with open(page, encoding="utf-8") as file:
-        text = file.read()
+        text = filled(file.read(), read(path))
     with open(page, "w", encoding="utf-8") as file:
-        file.write(filled(text, read(path)))
+        file.write(text)
 
 
 if __name__ == "__main__":

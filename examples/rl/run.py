@@ -15,7 +15,7 @@ import os
 import subprocess
 import sys
 
-from arms import ENVIRONMENTS, GYMNASIUM, SEEDS, arms, command
+from arms import ENVIRONMENTS, GYMNASIUM, arms, command, seeds
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 N_PARTS = 50
@@ -33,16 +33,15 @@ def planned(o):
     """All runs, the peer's first, for they take longest."""
     for environment in o.only.split(",") if o.only else ENVIRONMENTS:
         steps = QUICK_STEPS if o.quick else ENVIRONMENTS[environment][1]
-        seeds = QUICK_SEEDS if o.quick else SEEDS
         if o.peer and environment in GYMNASIUM:
-            for seed in seeds:
+            for seed in QUICK_SEEDS if o.quick else seeds(environment, "CleanRL"):
                 name = GYMNASIUM[environment]
                 log = f"{o.peer_logs}/peer-{name}-{steps}-{seed}.jsonl"
                 yield Run(environment, "CleanRL", seed, steps, log,
                           [o.peer, f"{ROOT}/bench/peer_ppo.py", o.environments, log, "--env-id", name, "--seed", str(seed),
                            "--total-timesteps", str(steps)])
-        for seed in seeds:
-            for arm in arms(environment):
+        for arm in arms(environment):
+            for seed in QUICK_SEEDS if o.quick else seeds(environment, arm):
                 words = command(environment, arm, seed, steps)
                 yield Run(environment, arm, seed, steps, f"{o.work}/{log_name(words)}",
                           [o.program, *words, "--models", f"{o.environments}/gymnasium/envs/mujoco/assets"])

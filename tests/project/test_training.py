@@ -223,7 +223,7 @@ class Page(unittest.TestCase):
         found = {(r["environment"], r["arm"], r["seed"]) for r in results.read(self.RESULTS)}
         for environment in arms.ENVIRONMENTS:
             for arm in arms.arms(environment):
-                for seed in arms.SEEDS:
+                for seed in arms.seeds(environment, arm):
                     self.assertIn((environment, arm, seed), found)
 
     def test_its_pictures_can_be_drawn(self):

@@ -52,7 +52,7 @@ def train(run):
         return
     environment = dict(os.environ, OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
     if run.arm == "CleanRL":  # it writes its log by itself
-        subprocess.run(run.command, check=True, env=environment)
+        subprocess.run(run.command, check=True, env=environment, cwd=os.path.dirname(run.log))  # MuJoCo writes its warnings there
     else:
         with open(run.log + ".part", "w", encoding="utf-8") as file:
             subprocess.run(run.command, check=True, env=environment, stdout=file)
@@ -115,7 +115,8 @@ def main():
     parser.add_argument("--peer-logs", help="the folder of its logs; default: WORK")
     parser.add_argument("--only")
     o = parser.parse_args()
-    o.peer_logs = o.peer_logs or o.work
+    o.peer_logs = os.path.abspath(o.peer_logs or o.work)
+    o.environments = os.path.abspath(o.environments)
     os.makedirs(o.work, exist_ok=True)
     os.makedirs(o.peer_logs, exist_ok=True)
     runs = list(planned(o))

@@ -3,7 +3,7 @@
  * One JSON object a line: case, dtype, rows (tokens), columns (1), threads, cpu, seconds {min, median, max},
  * nanoseconds_per_token, limit and ratio_to_limit. The limit is the read bandwidth: the bytes of the arrays that go in
  * and come out, once, by the same threads; it is measured before every repetition and paired with it. A loss reads its
- * input twice, since nothing is written before all of it is known to be sound. Cases are the objectives of the
+ * input twice where gates, ratios of sequences or an anchor look at it before. Cases are the objectives of the
  * registry, and PPO's gradient without its logs, and with arrays that the second-level cache holds. Options: --quick,
  * --cpu NAME, --threads N, --filter WORD. */
 #include "harness.h"

@@ -23,12 +23,14 @@ static void fill_options(option *rows, settings *settings) {
          .value = &settings->names[RUN_ENTROPY],
          .metavar = "NAME",
          .help = "The column with the mean entropy of a step, in nats. Default: the first that is there of entropy, "
-                 "actor/entropy and the names of other trainers."},
+                 "actor/entropy and the names of other trainers. Of train/entropy_loss and entropy_loss, which "
+                 "Stable-Baselines3 minimises, the sign is turned."},
         {.name = "reward",
          .type = OPTION_STRING,
          .value = &settings->names[RUN_REWARD],
          .metavar = "NAME",
-         .help = "The column with its mean reward. Default: likewise reward, critic/rewards/mean and others."},
+         .help = "The column with its mean reward. Default: likewise reward, critic/rewards/mean and others. A row "
+                 "without one has the mean of those logged without an entropy since the row before."},
         {.name = "step",
          .type = OPTION_STRING,
          .value = &settings->names[RUN_STEP],

@@ -125,6 +125,10 @@ json_t *json_of_real(double value) {
     return json_real(value);
 }
 
+json_t *json_of_real_or_null(double value) {
+    return isnan(value) ? json_null() : json_of_real(value);
+}
+
 /* Recursion is as deep as jansson let the text be. */
 void json_append(buffer *buffer, const json_t *value) {
     switch (json_typeof(value)) {

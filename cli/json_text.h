@@ -22,6 +22,8 @@ void json_append(buffer *buffer, const json_t *value);
 
 /* JSON has no NaN and no infinity: they are the strings "NaN", "Infinity" and "-Infinity". */
 json_t *json_of_real(double value);
+/* The same, null for NaN: a value that is not known. */
+json_t *json_of_real_or_null(double value);
 
 /* "a string", "a number", "an array", ... for messages. */
 const char *json_kind(const json_t *value);

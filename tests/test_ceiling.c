@@ -93,6 +93,22 @@ static void test_exact_law(void) {
     entrol_context_destroy(context);
 }
 
+/* Far from all entropies the reward and its interval grow as exp(H) alone. */
+static void test_far_forecasts(void) {
+    entrol_context *context = open_alone();
+    entrol_forecast far[] = {{.entropy = 300}, {.entropy = 349}}; /* exp(358)^2 is beyond a double */
+    sample sample = {.n = 50};
+    for (size_t i = 0; i < sample.n; i++) {
+        sample.entropies[i] = -9 - (double)i / 50;
+        sample.rewards[i] = 1 - exp(sample.entropies[i]) + 1e-5 * test_normal();
+    }
+    fit(context, &sample, far, 2);
+    CHECK(far[1].low < far[1].reward && far[1].reward < far[1].high && isfinite(far[1].high - far[1].low));
+    CHECK_NEAR(far[1].low / exp(49), far[0].low, 1e-9 * fabs(far[0].low));
+    CHECK_NEAR(far[1].high / exp(49), far[0].high, 1e-9 * fabs(far[0].high));
+    entrol_context_destroy(context);
+}
+
 /* --- Against dense matrices --- */
 
 enum { DENSE = 14 };
@@ -279,6 +295,7 @@ int main(int argc, char **argv) {
     test_begin(argc, argv);
     TEST(test_student);
     TEST(test_exact_law);
+    TEST(test_far_forecasts);
     TEST(test_against_dense_matrices);
     TEST(test_coverage);
     TEST(test_bad_pairs);

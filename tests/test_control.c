@@ -113,9 +113,10 @@ static void test_sac_stays_in_its_bounds(void) {
     for (int i = 0; i < 1000; i++)
         CHECK(tell(context, controller, 1, 1).coefficient <= 2);
     CHECK_NEAR(command_of(controller).coefficient, 2, 1e-12);
+    CHECK(command_of(controller).is_limited);
     for (int i = 0; i < 100; i++)
         tell(context, controller, 6, 1);
-    CHECK(command_of(controller).coefficient < 1);
+    CHECK(command_of(controller).coefficient < 1 && !command_of(controller).is_limited);
     entrol_controller_destroy(context, controller);
     entrol_context_destroy(context);
 }
@@ -231,6 +232,18 @@ static void test_aepo(void) {
 static void test_adaptive_kl(void) {
     const entrol_setting settings[] = {{"target", 0, "0.5"}, {"batch", 256, NULL}, {NULL, 0, NULL}};
     compare("adaptive_kl", settings, (oracle){.value = 0.2, .low = 1e-6, .high = 1e3, .target = 0.5}, step_kl, false);
+}
+
+/* Without a batch the count is the samples', and of more than the horizon the whole step is taken. */
+static void test_adaptive_kl_counts(void) {
+    const entrol_setting settings[] = {{"target", 0, "1"}, {NULL, 0, NULL}};
+    entrol_context *context = open_alone();
+    entrol_controller *controller = make_controller(context, "adaptive_kl", settings);
+    CHECK_NEAR(tell(context, controller, 2 * 5000, 5000).coefficient, 0.2 * 1.1, 1e-15);
+    CHECK_NEAR(tell(context, controller, 2 * 50000, 50000).coefficient, 0.2 * 1.1 * 1.2, 1e-15);
+    CHECK_NEAR(tell(context, controller, 2, 1).coefficient, 0.2 * 1.1 * 1.2 * 1.00002, 1e-15);
+    entrol_controller_destroy(context, controller);
+    entrol_context_destroy(context);
 }
 
 /* --- Schedules --- */
@@ -498,6 +511,7 @@ static void test_bad_settings(void) {
                  {"piecewise", {"points", 0, "5"}, "points"},
                  {"piecewise", {"points", 0, "-1:2"}, "points"},
                  {"piecewise", {"points", 0, "1:2,"}, "points"},
+                 {"piecewise", {"points", 0, "0:-1e308,10:1e308"}, "points"}, /* their difference is no number */
                  {"box", {"high", 0, "none"}, "high"},
                  {"sac", {"initial", 0, "0"}, "initial"}};
     entrol_context *context = open_alone();
@@ -667,6 +681,7 @@ int main(int argc, char **argv) {
     TEST(test_aer_is_for_hard_prompts);
     TEST(test_aepo);
     TEST(test_adaptive_kl);
+    TEST(test_adaptive_kl_counts);
     TEST(test_schedules);
     TEST(test_first_step);
     TEST(test_registry);

@@ -104,18 +104,28 @@ static entrol_status compute(entrol_context *on, outputs *out, entrol_diagnosis 
 
 static outputs untouched;
 
+/* What is left where there is no loss: NaN at every token, and no result. */
+static void spoil(outputs *out, size_t n) {
+    for (int k = 0; k < 5; k++)
+        for (size_t i = 0; i < n; i++)
+            out->arrays[k][i] = (float)NAN;
+    memset(out->kept, 0, n);
+}
+
 static void check_refused(const char *what, const entrol_objective *objective, const entrol_tokens *tokens,
                           entrol_status expected, entrol_reason reason, size_t row, size_t n_bad) {
     static outputs out;
     entrol_diagnosis diagnosis;
     blank(&out);
     blank(&untouched);
+    spoil(&untouched, tokens->n_tokens);
     const entrol_status status = compute(context, &out, &diagnosis, objective, tokens, 0);
     CHECK_SAY(status == expected, "%s, %s: %s", objective->name, what, entrol_status_string(status));
     CHECK_SAY(diagnosis.reason == reason && diagnosis.first_row == row && diagnosis.n_bad == n_bad,
               "%s, %s: %zu rows, the first %zu: %s", objective->name, what, diagnosis.n_bad, diagnosis.first_row,
               entrol_reason_string(diagnosis.reason));
-    CHECK_SAY(memcmp(&out, &untouched, sizeof out) == 0, "%s, %s: something was written", objective->name, what);
+    CHECK_SAY(memcmp(&out, &untouched, sizeof out) == 0, "%s, %s: something else than NaN was written", objective->name,
+              what);
 }
 
 /* A number into one array, at a token that counts and at one that does not. */
@@ -390,6 +400,7 @@ static void test_trouble_on_a_rank(void) {
         mask[i] = 1;
         blank(&together);
         blank(&untouched);
+        spoil(&untouched, N);
         team_run(&team, 3, work_rank, &s);
         data[3][i] = before;
         CHECK_INT(s.status[0], ENTROL_ERROR_COMMUNICATION);
@@ -425,7 +436,6 @@ static void check_many(size_t offset, size_t n, entrol_cpu cpu) {
     CHECK_INT(entrol_context_create(&own, &options), ENTROL_OK);
     CHECK_INT(entrol_objective_compute(own, &record, NULL, NULL, entrol_objective_find("ppo"), &tokens, NULL),
               ENTROL_OK);
-    entrol_context_destroy(own);
     size_t n_wrong = 0;
     for (size_t i = 0; i < n; i++) {
         const double a = in[2 * n + i], r = exp((double)in[i] - in[n + i]);
@@ -439,6 +449,21 @@ static void check_many(size_t offset, size_t n, entrol_cpu cpu) {
         n_wrong += out[i] != 777;
     CHECK_SAY(n_wrong == 0, "%zu numbers are wrong of %zu tokens at an offset of %zu on %s", n_wrong, n, offset,
               entrol_cpu_name(cpu));
+    entrol_diagnosis diagnosis;
+    const size_t bad = test_below(n);
+    in[n + bad] = (float)NAN;
+    CHECK_INT(entrol_objective_compute(own, &record, NULL, &diagnosis, entrol_objective_find("ppo"), &tokens, NULL),
+              ENTROL_ERROR_DATA);
+    CHECK(diagnosis.n_bad == 1 && diagnosis.first_row == bad && diagnosis.reason == ENTROL_REASON_NAN);
+    for (size_t k = 0; k < 3; k++)
+        for (size_t i = 0; i < n; i++) {
+            n_wrong += outputs[k][i] == outputs[k][i];
+            outputs[k][i] = 777;
+        }
+    for (size_t i = 0; i < 3 * n + 200; i++)
+        n_wrong += out[i] != 777;
+    CHECK_SAY(n_wrong == 0, "%zu numbers are not NaN, or beside the arrays", n_wrong);
+    entrol_context_destroy(own);
     free(in);
     free(out);
 }
@@ -447,6 +472,67 @@ static void test_many(void) {
     for (int level = ENTROL_CPU_SCALAR; level <= ENTROL_CPU_NEON; level++)
         for (size_t offset = 0; offset < 16 && entrol_cpu_available((entrol_cpu)level); offset += 5)
             check_many(offset, (1 << 18) + 1 + test_below(600), (entrol_cpu)level);
+}
+
+/* In some blocks such as have an exact sum in double; in others too far from each other, too near 0, or both. */
+static float number_of_any_size(size_t i) {
+    const float size = (float)(1 + test_uniform()), x = test_below(2) ? size : -size;
+    switch (i / 512) {
+    case 0:
+        return (float)test_normal();
+    case 1:
+        return ldexpf(size, -(int)test_below(29));
+    case 2:
+        return ldexpf(x, -38 - (int)test_below(6));
+    case 3:
+        return test_below(3) ? ldexpf(x, (int)test_below(26)) : 0;
+    default:
+        return ldexpf(x, -(int)test_below(70));
+    }
+}
+
+static void check_sum(entrol_cpu cpu, const char *what, const entrol_sum *found, const float *x, const float *less) {
+    entrol_sum expected = {0};
+    for (size_t i = 0; i < N; i++) {
+        entrol_sum_add(&expected, (double)x[i]);
+        if (less)
+            entrol_sum_add(&expected, -(double)less[i]);
+    }
+    CHECK_SAY(found->low == expected.low && found->high == expected.high, "the sum of %s on %s", what,
+              entrol_cpu_name(cpu));
+}
+
+/* Sums of arrays are those of entrol_sum_add to the last bit. */
+static void test_exact_sums(void) {
+    for (int level = ENTROL_CPU_SCALAR; level <= ENTROL_CPU_NEON; level++) {
+        entrol_context_options options = ENTROL_CONTEXT_OPTIONS_INIT;
+        entrol_context *own;
+        options.cpu = (entrol_cpu)level;
+        if (!entrol_cpu_available(options.cpu))
+            continue;
+        for (int k = 0; k < N_ARRAYS; k++)
+            for (size_t i = 0; i < N; i++)
+                data[k][i] = k == 1 ? data[0][i] + 0.5f * fabsf(data[0][i]) : number_of_any_size(i);
+        entrol_tokens tokens = ENTROL_TOKENS_INIT;
+        tokens.n_tokens = N;
+        tokens.logprob = data[0];
+        tokens.old_logprob = data[1];
+        tokens.advantage = data[3];
+        tokens.entropy = data[4];
+        tokens.value = data[7];
+        tokens.target_return = data[9];
+        entrol_objective_result result = {.size = sizeof result};
+        CHECK_INT(entrol_context_create(&own, &options), ENTROL_OK);
+        CHECK_INT(entrol_objective_compute(own, NULL, &result, NULL, entrol_objective_find("reinforce"), &tokens, NULL),
+                  ENTROL_OK);
+        entrol_context_destroy(own);
+        check_sum(options.cpu, "ln p", &result.sums[ENTROL_SUM_LOGPROB], data[0], NULL);
+        check_sum(options.cpu, "A", &result.sums[ENTROL_SUM_ADVANTAGE], data[3], NULL);
+        check_sum(options.cpu, "H", &result.sums[ENTROL_SUM_ENTROPY], data[4], NULL);
+        check_sum(options.cpu, "R", &result.sums[ENTROL_SUM_RETURN], data[9], NULL);
+        check_sum(options.cpu, "R - v", &result.sums[ENTROL_SUM_ERROR], data[9], data[7]);
+        check_sum(options.cpu, "-ln r", &result.sums[ENTROL_SUM_K1], data[1], data[0]);
+    }
 }
 
 /* --- at the bounds --- */
@@ -625,6 +711,7 @@ int main(int argc, char **argv) {
     TEST(test_ranks);
     TEST(test_trouble_on_a_rank);
     TEST(test_many);
+    TEST(test_exact_sums);
     TEST(test_kinks);
     TEST(test_value_kinks);
     TEST(test_beta_means_the_same);

@@ -277,8 +277,20 @@ static void test_uniform_beta(void) {
     CHECK(values.kl_pq == 0 && values.kl_qp == 0);
     one.low = 0;
     CHECK(measure_one(ENTROL_POLICY_BETA, &one, ENTROL_F64).entropy == 0);
-    one.first = INFINITY;
-    CHECK_INT(measure_one(ENTROL_POLICY_BETA, &one, ENTROL_F64).diagnosis.reason, ENTROL_REASON_PARAMETER);
+    static const double too_far[] = {INFINITY, 709, 691, -691, -740};
+    for (size_t i = 0; i < sizeof too_far / sizeof *too_far; i++) {
+        one.first = too_far[i];
+        values = measure_one(ENTROL_POLICY_BETA, &one, ENTROL_F64);
+        CHECK_INT(values.diagnosis.reason, ENTROL_REASON_PARAMETER);
+        CHECK(isnan(values.entropy) && isnan(values.logprob) && isnan(values.kl_pq) && isnan(values.kl_qp));
+    }
+    static const double far[] = {690, -690};
+    for (size_t i = 0; i < sizeof far / sizeof *far; i++) {
+        one.first = far[i];
+        values = measure_one(ENTROL_POLICY_BETA, &one, ENTROL_F64);
+        CHECK_INT(values.diagnosis.n_bad, 0);
+        CHECK(isfinite(values.entropy) && isfinite(values.logprob) && values.kl_pq > 0 && isfinite(values.kl_pq));
+    }
 }
 
 /* Shapes from 1e-6 to 1e6 of both, against the oracle. */
@@ -399,6 +411,22 @@ static void test_factor(void) {
     CHECK_INT(values.diagnosis.reason, ENTROL_REASON_PARAMETER);
 }
 
+/* One dimension of sigma_p and sigma_q is a Gaussian, also where sigma_p / sigma_q is so small that less 1 it is -1. */
+static void test_narrow_factor(void) {
+    static const double sigmas[] = {0.3, 1e-3, 1e-10, 1e-17, 1e-200};
+    for (size_t i = 0; i < sizeof sigmas / sizeof *sigmas; i++)
+        for (int is_far = 0; is_far < 2; is_far++) {
+            one one = usual;
+            one.first = 0.1;
+            one.second = sigmas[i];
+            one.q_second = is_far ? 1e150 : 2;
+            const values values = measure_one(ENTROL_POLICY_FULL_GAUSSIAN, &one, ENTROL_F64);
+            const long double ratio = (long double)one.second / one.q_second, z = (long double)one.first / one.q_second;
+            const long double exact = (ratio * ratio - 1 - 2 * logl(ratio) + z * z) / 2;
+            CHECK_NEAR(values.kl_pq, exact, 1e-15 * (double)exact);
+        }
+}
+
 /* x and a of the same draw have the same ln p, as far as a remembers x. */
 static void test_before_squash(void) {
     for (int i = 0; i < 200; i++) {
@@ -499,6 +527,7 @@ static void test_arguments(void) {
     BROKEN(p.log_sigma_low = NAN, "policy.log_sigma_low");
     BROKEN(p.low = p.high, "policy.low");
     BROKEN(p.low = -INFINITY, "policy.low");
+    BROKEN((p.low = q.low = 0.1, p.high = q.high = nextafter(0.1, 1)), "policy.low"); /* no number is between them */
     BROKEN(q.kind = ENTROL_POLICY_GAUSSIAN, "reference.kind");
     BROKEN(q.first.n_rows = 3, "reference.first");
     BROKEN(q.second.n_columns = 2, "reference.second");
@@ -607,6 +636,7 @@ int main(int argc, char **argv) {
     TEST(test_bits);
     TEST(test_logits);
     TEST(test_factor);
+    TEST(test_narrow_factor);
     TEST(test_before_squash);
     TEST(test_trouble_is_counted);
     TEST(test_threads);

@@ -502,6 +502,13 @@ static void test_certain(void) {
     CHECK_INT(diagnosis.first_row, 1);
     CHECK_INT(diagnosis.reason, ENTROL_REASON_GRADIENT);
     CHECK(d_first[1] == 0 && isnan(d_first[4]) && isnan(d_first[5]));
+    record = (entrol_policy_gradient_record){sizeof record, NULL, NULL, NULL, by, NULL, 0}; /* KL(q||p) = inf there */
+    CHECK_INT(entrol_policy_gradient(context, &first, NULL, &diagnosis, &record, &p, &matrix, &q, NULL), ENTROL_OK);
+    CHECK_INT(diagnosis.n_bad, 0);
+    const double e = exp(1), p_sum = 1 + e + e * e, q_sum = 2 + e;
+    const double exact[4] = {3 * (1 / p_sum - 1 / q_sum), 0, 3 * (e / p_sum - e / q_sum), 3 * (e * e / p_sum)};
+    for (size_t i = 0; i < 4; i++)
+        CHECK_NEAR(d_first[4 + i], exact[i], 1e-15);
     const one certain = {.first = INFINITY, .action = 1, .entropy = 1, .logprob = 1};
     CHECK(differentiate_one(ENTROL_POLICY_BERNOULLI, &certain).first == 0);
 }

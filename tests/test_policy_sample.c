@@ -539,6 +539,23 @@ static void test_arguments(void) {
     CHECK_INT(entrol_policy_sample(context, NULL, NULL, NULL, &p, NULL), ENTROL_OK);
 }
 
+/* bf16 holds every whole number up to 2^8, f16 up to 2^11. */
+static void test_choices_beyond_a_dtype(void) {
+    static double logits[2050];
+    uint16_t out;
+    for (int is_half = 0; is_half < 2; is_half++) {
+        const size_t most = is_half ? 2049 : 257;
+        const entrol_destination to = {&out, is_half ? ENTROL_F16 : ENTROL_BF16, 1, 0};
+        entrol_policy p = ENTROL_POLICY_INIT;
+        p.first = (entrol_matrix){logits, ENTROL_F64, 1, most, (ptrdiff_t)most};
+        logits[most - 1] = 1000;
+        CHECK_INT(entrol_policy_sample(context, &to, NULL, NULL, &p, NULL), ENTROL_OK);
+        CHECK(oracle_decode(to.dtype, &out, 0) == (double)most - 1);
+        p.first.n_columns = most + 1;
+        CHECK_STRING(complain(&p, &to, NULL, NULL), "actions.dtype");
+    }
+}
+
 int main(int argc, char **argv) {
     test_begin(argc, argv);
     context = context_at(ENTROL_CPU_BEST, 1);
@@ -560,6 +577,7 @@ int main(int argc, char **argv) {
     TEST(test_deterministic);
     TEST(test_dtypes);
     TEST(test_arguments);
+    TEST(test_choices_beyond_a_dtype);
     entrol_context_destroy(context);
     return test_end();
 }

@@ -49,10 +49,6 @@ bool control_parse_line(double *sum, uint64_t *count, const char *name, uint64_t
 
 /* --- An answer --- */
 
-static json_t *real_or_null(double value) {
-    return isnan(value) ? json_null() : json_of_real(value);
-}
-
 static json_t *alarms_of(unsigned alarms) {
     json_t *names = json_array();
     if (alarms & ENTROL_ALARM_COLLAPSE)
@@ -72,9 +68,10 @@ static json_t *object_of(const entrol_command *command, const entrol_controller_
     }
     if (kind->drives == ENTROL_DRIVE_TEMPERATURE)
         json_object_set_new(object, "temperature", json_of_real(command->temperature));
-    json_object_set_new(object, strcmp(kind->observes, "KL") == 0 ? "kl" : "entropy", real_or_null(command->entropy));
-    json_object_set_new(object, "target", real_or_null(command->target));
-    json_object_set_new(object, "error", real_or_null(command->error));
+    json_object_set_new(object, strcmp(kind->observes, "KL") == 0 ? "kl" : "entropy",
+                        json_of_real_or_null(command->entropy));
+    json_object_set_new(object, "target", json_of_real_or_null(command->target));
+    json_object_set_new(object, "error", json_of_real_or_null(command->error));
     json_object_set_new(object, "alarms", alarms_of(command->alarms));
     json_object_set_new(object, "limited", json_boolean(command->is_limited));
     json_object_set_new(object, "held", json_boolean(command->is_held));

@@ -258,7 +258,8 @@ static const control_flag *flag_of(const control_settings *settings, const char 
 /* What the parameter wanted. */
 static void append_expected(buffer *out, const entrol_parameter *parameter) {
     if (strcmp(parameter->name, "points") == 0)
-        buffer_append_string(out, "step:coefficient, joined by commas, at most 64, steps ascending from 0 on");
+        buffer_append_string(out, "step:coefficient, joined by commas, at most 64, steps ascending from 0 on, "
+                                  "coefficients from -1e6 to 1e6");
     else if (parameter->type == ENTROL_PARAMETER_TEXT)
         buffer_append_string(out, "nats as 0.3, a share of the greatest entropy as 0.7max (with --actions or "
                                   "--max-entropy), or a share of the first observations as 0.4x");

@@ -77,33 +77,48 @@ static bool report_write(const char *path, trouble *trouble) {
     return trouble_set(trouble, "cannot write %s: %s", path, strerror(errno));
 }
 
-/* One that is not there appears whole: written under another name. */
+static bool is_absent(const char *path) {
+    return access(path, F_OK) != 0 && errno == ENOENT;
+}
+
+/* One that is not there appears whole: written under another name, which one process at a time may do. It replaces
+ * none that another has made meanwhile. */
 static bool create(const entrol_controller *controller, const char *path, trouble *trouble) {
     char text[ENTROL_CONTROLLER_STATE_ROOM];
     size_t n_bytes = 0;
     output *output = output_open(path, trouble);
     if (output == NULL)
         return false;
-    if (entrol_controller_save(text, &n_bytes, sizeof text, controller) == ENTROL_OK &&
+    const bool is_needed = is_absent(path);
+    if (is_needed && entrol_controller_save(text, &n_bytes, sizeof text, controller) == ENTROL_OK &&
         output_write(output, text, n_bytes, trouble))
         return output_commit(output, false, trouble);
     output_abandon(output, false);
-    return false;
+    return !is_needed;
 }
 
+/* Opens it for this process alone. What is no plain file is not waited for. */
+static bool open_alone(control_file *file, trouble *trouble) {
+    file->fd = open(file->path, O_WRONLY | O_CLOEXEC | O_NONBLOCK);
+    if (file->fd < 0)
+        return report_write(file->path, trouble);
+    if (flock(file->fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+        return trouble_set(trouble, "cannot write %s: another process is writing it", file->path);
+    return true;
+}
+
+/* It is read when no other process can write it any more. */
 bool control_open(control_file *file, entrol_controller *controller, const char *path, trouble *trouble) {
     struct stat status;
     *file = (control_file){.path = path, .fd = -1};
-    const bool is_there = access(path, F_OK) == 0 || errno != ENOENT;
-    if (!(is_there ? load(controller, path, trouble) : create(controller, path, trouble)))
-        return false;
-    file->fd = open(path, O_WRONLY | O_CLOEXEC);
-    if (file->fd < 0 || fstat(file->fd, &status) != 0)
-        return report_write(path, trouble);
-    if (!S_ISREG(status.st_mode))
+    if (strcmp(path, "-") == 0 || (stat(path, &status) == 0 && !S_ISREG(status.st_mode)))
         return trouble_set(trouble, "cannot write %s: expected a plain file", path);
-    if (flock(file->fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
-        return trouble_set(trouble, "cannot write %s: another process is writing it", path);
+    if (is_absent(path) && !create(controller, path, trouble))
+        return false;
+    if (!open_alone(file, trouble) || !load(controller, path, trouble))
+        return false;
+    if (fstat(file->fd, &status) != 0)
+        return report_write(path, trouble);
     file->n_bytes = (size_t)status.st_size;
     return true;
 }

@@ -13,12 +13,15 @@
 
 enum { RUN_STEP, RUN_ENTROPY, RUN_REWARD, RUN_COLUMNS };
 
-/* What a run logged: one row for each step that has an entropy. A reward is NaN where there is none. */
+/* What a run logged: one row for each step that has an entropy. A row without a reward of its own has the mean of those
+ * that were logged without an entropy since the row before, as CleanRL logs an episode where it ends and an entropy
+ * where a batch does; NaN where there is none. */
 typedef struct run_log {
     size_t n;
     double *columns[RUN_COLUMNS];
     char *names[RUN_COLUMNS]; /* of the columns; NULL: there is none, and a step is a row's number from 1 */
     size_t n_without;         /* rows with a reward and no entropy */
+    size_t n_gathered;        /* rows that have the mean of such rewards */
 } run_log;
 
 /* Reads a run. `names` are the columns that the user asks for; NULL: the known ones. */

@@ -47,7 +47,10 @@ static void append_source(buffer *out, const run_log *log, const char *name) {
                          log->columns[RUN_STEP][0], log->columns[RUN_STEP][log->n - 1], log->names[RUN_ENTROPY]);
     if (log->names[RUN_REWARD] != NULL)
         buffer_append_format(out, ", reward from %s", log->names[RUN_REWARD]);
-    if (log->n_without > 0)
+    if (log->n_gathered > 0)
+        buffer_append_format(out, "; %zu rows have the mean of the rewards logged since the row before",
+                             log->n_gathered);
+    else if (log->n_without > 0)
         buffer_append_format(out, "; %zu without an entropy left out", log->n_without);
     buffer_append_string(out, "\n");
 }
@@ -79,6 +82,8 @@ static const char *why_no_fit(entrol_reason reason) {
         return "fewer than 4 steps have a reward and an entropy";
     if (reason == ENTROL_REASON_DEVIATION)
         return "the entropies do not differ";
+    if (reason == ENTROL_REASON_INFINITE)
+        return "an entropy of 350 nats or more, as of a whole sequence: exp(H) is beyond reach";
     return entrol_reason_string(reason);
 }
 
@@ -144,12 +149,8 @@ void run_print(buffer *out, const diagnosis_of_run *found, const run_log *log, c
 
 /* --- JSON --- */
 
-static json_t *real_or_null(double value) {
-    return isnan(value) ? json_null() : json_of_real(value);
-}
-
 static void set_real(json_t *object, const char *name, double value) {
-    json_object_set_new(object, name, real_or_null(value));
+    json_object_set_new(object, name, json_of_real_or_null(value));
 }
 
 static json_t *name_or_null(const char *name) {
@@ -200,6 +201,7 @@ void run_print_json(buffer *out, const diagnosis_of_run *found, const run_log *l
     json_object_set_new(object, "entropy_from", name_or_null(log->names[RUN_ENTROPY]));
     json_object_set_new(object, "reward_from", name_or_null(log->names[RUN_REWARD]));
     json_object_set_new(object, "rows_without_entropy", json_integer((json_int_t)log->n_without));
+    json_object_set_new(object, "rows_with_gathered_rewards", json_integer((json_int_t)log->n_gathered));
     set_real(object, "entropy_first", found->first);
     set_real(object, "entropy_last", found->last);
     json_object_set_new(object, "mean_of_steps", json_integer((json_int_t)found->n_first));

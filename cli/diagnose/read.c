@@ -16,6 +16,7 @@ typedef struct known_name {
 /* In the order in which they are looked for. */
 static const known_name known[RUN_COLUMNS][16] = {
     [RUN_STEP] = {{"step", 1},                 /* TRL, verl */
+                  {"Step", 1},                 /* a chart of Weights & Biases */
                   {"global_step", 1},          /* CleanRL */
                   {"training/global_step", 1}, /* verl */
                   {"time/total_timesteps", 1}, /* Stable-Baselines3 */
@@ -43,6 +44,14 @@ static const known_name known[RUN_COLUMNS][16] = {
                     {"score", 1},
                     {NULL, 0}},
 };
+
+/* The name with what is known of it: who names a loss means it as it is meant without being named. */
+static known_name known_as(int column, const char *name) {
+    for (size_t i = 0; known[column][i].name != NULL; i++)
+        if (strcmp(known[column][i].name, name) == 0)
+            return known[column][i];
+    return (known_name){name, 1};
+}
 
 /* --- Which columns there are --- */
 
@@ -92,6 +101,8 @@ typedef struct collection {
     const char *name;
     known_name columns[RUN_COLUMNS]; /* NULL names: none */
     size_t n_rows, capacity;
+    double rewards; /* their sum, of n_rewards rows without an entropy since the last one with one */
+    size_t n_rewards;
 } collection;
 
 static bool grow(collection *collection, trouble *trouble) {
@@ -109,6 +120,10 @@ static bool grow(collection *collection, trouble *trouble) {
     return true;
 }
 
+/* Sizes from which on a number means nothing, and overflows what is done with it: of entropies the controllers' limit,
+ * of rewards the fit's. */
+static const double least_absurd[RUN_COLUMNS] = {[RUN_STEP] = INFINITY, [RUN_ENTROPY] = 0x1p62, [RUN_REWARD] = 1e150};
+
 /* A value of a column of the row, NaN where it has none. */
 static bool take_value(double *taken, const collection *collection, int column, const void *row, row_value value,
                        size_t place, trouble *trouble) {
@@ -116,8 +131,32 @@ static bool take_value(double *taken, const collection *collection, int column, 
     double found = 0;
     const int is_there = from->name != NULL ? value(row, from->name, &found) : 0;
     *taken = is_there == 1 ? from->sign * found : (double)NAN;
+    if (fabs(*taken) >= least_absurd[column])
+        return trouble_set(trouble, "%s:%zu: expected a number of less than %.2g in size as %s", collection->name,
+                           place, least_absurd[column], from->name);
     return is_there >= 0 ||
            trouble_set(trouble, "%s:%zu: expected a number as %s", collection->name, place, from->name);
+}
+
+/* A reward that was logged beside no entropy, as of an episode that ended within a step. */
+static void keep_reward(collection *collection, double reward) {
+    if (isnan(reward))
+        return;
+    collection->log->n_without++;
+    collection->rewards += reward;
+    collection->n_rewards++;
+}
+
+/* The row's own reward, or the mean of those kept. */
+static double reward_of(collection *collection, double own) {
+    const size_t n = collection->n_rewards;
+    const double mean = n > 0 ? collection->rewards / (double)n : (double)NAN;
+    collection->rewards = 0;
+    collection->n_rewards = 0;
+    if (!isnan(own) || n == 0)
+        return own;
+    collection->log->n_gathered++;
+    return mean;
 }
 
 static bool take_row(void *user, const void *row, row_value value, size_t place, trouble *trouble) {
@@ -129,11 +168,12 @@ static bool take_row(void *user, const void *row, row_value value, size_t place,
         if (!take_value(&values[c], collection, c, row, value, place, trouble))
             return false;
     if (isnan(values[RUN_ENTROPY])) {
-        log->n_without += isnan(values[RUN_REWARD]) ? 0 : 1;
+        keep_reward(collection, values[RUN_REWARD]);
         return true;
     }
     if (!grow(collection, trouble))
         return false;
+    values[RUN_REWARD] = reward_of(collection, values[RUN_REWARD]);
     if (isnan(values[RUN_STEP]))
         values[RUN_STEP] = (double)collection->n_rows;
     for (int c = 0; c < RUN_COLUMNS; c++)
@@ -166,7 +206,7 @@ bool run_read_memory(run_log *log, const char *name, const char *bytes, size_t n
     memcpy(search.candidates, known, sizeof known);
     for (int c = 0; c < RUN_COLUMNS; c++)
         if (search.wanted[c] != NULL) {
-            search.candidates[c][0] = (known_name){search.wanted[c], 1};
+            search.candidates[c][0] = known_as(c, search.wanted[c]);
             search.candidates[c][1].name = NULL;
         }
     return rows_visit(name, bytes, n_bytes, look_for, &search, trouble) && note_names(&collection, &search, trouble) &&

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 enum { MOST_CELLS = 4096 };
 
@@ -28,9 +29,10 @@ static const char *cell(const cells *cells, size_t i) {
 
 /* A cell that says that there is no number. */
 static bool is_missing(const char *text) {
-    static const char *const words[] = {"", "nan", "NaN", "NA", "null", "None", "inf", "-inf"};
+    static const char *const words[] = {"", "nan", "na", "n/a", "null", "none", "inf", "infinity"};
+    text += *text == '-' || *text == '+';
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
-        if (strcmp(text, words[i]) == 0)
+        if (strcasecmp(text, words[i]) == 0)
             return true;
     return false;
 }

@@ -5,7 +5,7 @@
  *   - the order is context, outputs, inputs with each length after its pointer, options last;
  *   - an options struct starts with its own size, so that it can grow; NULL means the defaults;
  *   - the caller owns all data; any output pointer may be NULL: not wanted, not computed;
- *   - on a negative status no output was written. */
+ *   - on a negative status no output was written, but where a call says what it leaves. */
 #ifndef ENTROL_BASE_H
 #define ENTROL_BASE_H
 

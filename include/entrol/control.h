@@ -103,7 +103,7 @@ typedef struct entrol_command {
  *
  * Errors: ARGUMENT, where the diagnosis names "name", the parameter, "settings" (no such parameter), "options", or
  * "target", "collapse" or "explosion" where a share "max" is asked for and neither max_entropy nor n_actions is given;
- * also "min" where it is not below "max" or "initial" is not between them; MEMORY, COMMUNICATION. */
+ * also "min" where it is above "max", and "initial" where it is not between them; MEMORY, COMMUNICATION. */
 ENTROL_API entrol_status entrol_controller_create(entrol_context *context, entrol_controller **controller,
                                                   entrol_diagnosis *diagnosis, const char *name,
                                                   const entrol_setting *settings, size_t n_settings,
@@ -201,8 +201,8 @@ typedef struct entrol_forecast {
  * likelihood, so that the interval also counts that rho is not known. An `a` below 0 says that the reward does not rise
  * as entropy is spent: then b - a is no ceiling.
  *
- * Errors: DATA for a NaN (or infinite) entropy or reward, or one whose exp is not finite (the diagnosis has the row),
- * for fewer than 4 pairs (GROUP), and for entropies that do not differ (DEVIATION); ARGUMENT. */
+ * Errors: DATA for a NaN, an entropy of 350 nats or more and a reward of 1e150 or more in size (the diagnosis has the
+ * row), for fewer than 4 pairs (GROUP), and for entropies that do not differ (DEVIATION); ARGUMENT. */
 ENTROL_API entrol_status entrol_fit_ceiling(entrol_context *context, entrol_ceiling *ceiling,
                                             entrol_forecast *forecasts, size_t n_forecasts, entrol_diagnosis *diagnosis,
                                             const double *entropies, const double *rewards, size_t n,

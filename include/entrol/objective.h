@@ -175,11 +175,12 @@ typedef struct entrol_objective_options {
  * of one loss. The bits depend neither on the threads, the ranks, nor the level of instructions. Derivatives are
  * within 1e-6 of the greatest of them (most within 1e-7).
  *
- * Errors, on which nothing at all is written: ARGUMENT (the array or parameter is named), MEMORY, COMMUNICATION
- * (another rank's call failed, or settings differ; in the last exchange it leaves the record written), and DATA, where
- * `diagnosis` counts this rank's tokens in trouble and names the first: NAN; INFINITE; RATIO, ln p - ln p_old
- * above 88.72, or a term of the loss beyond 2^62; EMPTY_SUPPORT, no token counts on any rank. Sequences take 40 bytes
- * each from the context's allocator, gates up to 9 a token; other calls need none. */
+ * Errors on which nothing is written: ARGUMENT (the array or parameter is named) and MEMORY. Errors that leave NaN at
+ * every token in the record's arrays (0 in `kept`), and the result as it was: COMMUNICATION (another rank's call
+ * failed, or settings differ), and DATA, where `diagnosis` counts this rank's tokens in trouble and names the first:
+ * NAN; INFINITE; RATIO, ln p - ln p_old above 88.72, or a term of the loss beyond 2^62; EMPTY_SUPPORT, no token counts
+ * on any rank. Sequences take 40 bytes each from the context's allocator, gates up to 9 a token; other calls need none.
+ */
 ENTROL_API entrol_status entrol_objective_compute(entrol_context *context, const entrol_objective_record *record,
                                                   entrol_objective_result *result, entrol_diagnosis *diagnosis,
                                                   const entrol_objective *objective, const entrol_tokens *tokens,

@@ -93,7 +93,7 @@ typedef struct entrol_policy_options {
  * inside. A Beta of alpha = beta = 1 has H = ln(high - low) exactly.
  *
  * Trouble: a row whose parameters are NaN, infinite (but for the above: NAN, INFINITE), empty (EMPTY_SUPPORT) or out of
- * their domain (PARAMETER: L_ii < 0, a shape that is 0 or infinite in double) has only NaN. An action that the
+ * their domain (PARAMETER: L_ii < 0, a shape below 1e-300 or above 1e300) has only NaN. An action that the
  * distribution cannot give (ACTION: no column's number, not 0 or 1, out of the bounds; NAN, INFINITE) makes its ln p
  * NaN, and a reference's row in trouble the divergences. The column in the diagnosis is the offending matrix's.
  *
@@ -136,11 +136,12 @@ typedef struct entrol_policy_gradient_record {
  * A row whose record is all 0 gets 0, or is left as it is when adding, without a look at its parameters. Gradients are
  * exactly 0 where a column is impossible, and for a support of one. A row in trouble (as in entrol_policy_measure, by
  * what its record needs), and one whose record or gradient is not finite (GRADIENT: as that of ln p for a sigma of 0,
- * of KL = inf, or of ln p = -inf of a Gaussian), gets NaN, adds nothing to a sum over rows, and is diagnosed; in a
- * discrete kind an impossible action has the gradient that its neighbours' limit has, -p_i, with 0 of its own.
- * Accuracy, before rounding to the destination's dtype (beyond whose greatest number an element is infinite): within
- * 1e-12 of the greatest term that a part of the record alone gives the row, and 1e-14 dL/dKL. Threads and errors as for
- * entrol_policy_measure; UNSUPPORTED for d_action or is_pathwise of a kind that has none. */
+ * of KL(p||q) = inf, or of ln p = -inf of a Gaussian), gets NaN, adds nothing to a sum over rows, and is diagnosed. In
+ * a discrete kind what is impossible in p alone has the gradient of its neighbours' limit, with 0 of its own, also
+ * where the support is one: -p_i of an impossible action's ln p, p_i - q_i of KL(q||p) = inf. Accuracy, before rounding
+ * to the destination's dtype (beyond whose greatest number an element is infinite): within 1e-12 of the greatest term
+ * that a part of the record alone gives the row, and 1e-14 dL/dKL. Threads and errors as for entrol_policy_measure;
+ * UNSUPPORTED for d_action or is_pathwise of a kind that has none. */
 ENTROL_API entrol_status entrol_policy_gradient(entrol_context *context, const entrol_destination *d_first,
                                                 const entrol_destination *d_second, entrol_diagnosis *diagnosis,
                                                 const entrol_policy_gradient_record *gradient,
@@ -167,8 +168,9 @@ typedef struct entrol_policy_sample_options {
  * arithmetic, if compiled as the library's own build does, with -ffp-contract=off. Normal numbers are Wichura's AS 241
  * of 52 random bits (relative error about 1e-16; none is beyond 8.3), choices the first whose cumulative mass passes 53
  * bits' share of the whole, Beta numbers ratios of Gamma numbers by Marsaglia and Tsang. A result is rounded to its
- * dtype, and may so come to lie on a bound. A row in trouble gets NaN, as does one whose action is beyond the greatest
- * double (PARAMETER). Threads, allocation and errors as for entrol_policy_measure. */
+ * dtype, and may so come to lie on a bound; a dtype that does not hold every number below n is an ARGUMENT. A row in
+ * trouble gets NaN, as does one whose action is beyond the greatest double (PARAMETER). Threads, allocation and errors
+ * as for entrol_policy_measure. */
 ENTROL_API entrol_status entrol_policy_sample(entrol_context *context, const entrol_destination *actions,
                                               const entrol_destination *before, entrol_diagnosis *diagnosis,
                                               const entrol_policy *policy, const entrol_policy_sample_options *options);

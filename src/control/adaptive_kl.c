@@ -21,7 +21,7 @@ static const entrol_parameter parameters[] = {
      .initial = 0,
      .low = 0,
      .high = 1e15,
-     .says = "samples a step; 0: the count that is observed"},
+     .says = "samples a step; 0: the count that is observed, 1 beside a mean"},
 };
 
 /* More samples than the horizon has would be a factor below 0. A target of 0 is no aim. */

@@ -91,9 +91,11 @@ static void solve(fit *fit, const double *x) {
         fit->grid[i].weight /= total;
 }
 
-/* The reward at x, and its standard error, of one rho. */
+/* The reward at x, and its standard error, of one rho. A far x has no square. */
 static double reward_at(const at_rho *at, double x, double *error) {
-    *error = at->deviation * sqrt(at->v_one + 2 * x * at->v_mixed + x * x * at->v_slope);
+    const double size = fmax(1, fabs(x)), one = 1 / size, part = x / size;
+    *error =
+        at->deviation * size * sqrt(one * one * at->v_one + 2 * one * part * at->v_mixed + part * part * at->v_slope);
     return at->intercept + at->slope * x;
 }
 

@@ -72,9 +72,9 @@ static double move_sac(const ent_move *move) {
     memory[SQUARE] = values[BETA2] * memory[SQUARE] + (1 - values[BETA2]) * gradient * gradient;
     const double mean = memory[MEAN] / (1 - pow(values[BETA1], memory[N_STEPS]));
     const double square = memory[SQUARE] / (1 - pow(values[BETA2], memory[N_STEPS]));
-    memory[LOG_ALPHA] -= values[SAC_RATE] * mean / (sqrt(square) + values[EPSILON]);
-    memory[LOG_ALPHA] = ent_clamp(memory[LOG_ALPHA], log(move->low), log(move->high));
-    return exp(memory[LOG_ALPHA]);
+    const double wanted = memory[LOG_ALPHA] - values[SAC_RATE] * mean / (sqrt(square) + values[EPSILON]);
+    memory[LOG_ALPHA] = ent_clamp(wanted, log(move->low), log(move->high));
+    return exp(wanted);
 }
 
 static const char *check_sac(const ent_controller_settings *settings) {

@@ -47,6 +47,9 @@ double ent_target_nats(const entrol_target *target, double reference, double max
     return (double)NAN;
 }
 
+/* As of every other coefficient. */
+static const double most_coefficient = 1e6;
+
 int ent_parse_points(ent_controller_settings *settings, const char *text) {
     ent_reader in = {text, text};
     size_t n = 0;
@@ -54,7 +57,8 @@ int ent_parse_points(ent_controller_settings *settings, const char *text) {
         if (n == ENT_MAX_POINTS || !read_real(&settings->steps[n], &in) || !ent_skip(&in, ":") ||
             !read_real(&settings->points[n], &in))
             return 0;
-        if (settings->steps[n] < 0 || (n && settings->steps[n] <= settings->steps[n - 1]))
+        if (fabs(settings->points[n]) > most_coefficient || settings->steps[n] < 0 ||
+            (n && settings->steps[n] <= settings->steps[n - 1]))
             return 0;
         n++;
     } while (ent_skip(&in, ","));

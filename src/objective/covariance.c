@@ -23,7 +23,8 @@ static entrol_status find_means(ent_objective_call *call, covariances *found) {
     memset(running, 0, sizeof running);
     for (size_t at = 0; at < call->tokens.n_tokens; at += ENT_BLOCK) {
         const size_t left = call->tokens.n_tokens - at;
-        ent_load_block(&block, call, at, left < ENT_BLOCK ? left : ENT_BLOCK);
+        ent_take_block(&block, call, at, left < ENT_BLOCK ? left : ENT_BLOCK);
+        ent_load_block(&block, call);
         call->kernels->sum(&running[0], block.logprob);
         call->kernels->sum(&running[1], block.advantage);
     }
@@ -55,9 +56,10 @@ static void fill_keys(uint64_t *keys, const ent_objective_call *call, const cova
     const ent_surrogate_call surrogate = {call->kernels, &call->settings};
     for (size_t at = 0; at < call->tokens.n_tokens; at += ENT_BLOCK) {
         const size_t left = call->tokens.n_tokens - at;
-        ent_load_block(&block, call, at, left < ENT_BLOCK ? left : ENT_BLOCK);
+        ent_take_block(&block, call, at, left < ENT_BLOCK ? left : ENT_BLOCK);
+        ent_load_block(&block, call);
+        ent_find_ratios(&block, call);
         block.clips = (ent_clip_counts){0, 0, 0};
-        call->kernels->exponential(block.ratio, block.excess, block.log_ratio);
         call->row->surrogate(&block, &surrogate);
         for (size_t i = 0; i < block.n; i++) {
             const double covariance =

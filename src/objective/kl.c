@@ -55,13 +55,11 @@ static void estimate_block(void *argument, size_t index) {
     const estimate *call = argument;
     const size_t begin = index * ENT_BLOCK, left = call->n - begin, n = left < ENT_BLOCK ? left : ENT_BLOCK;
     const uint8_t *mask = call->mask ? call->mask + begin : NULL;
+    float p[ENT_BLOCK], q[ENT_BLOCK];
     double d[ENT_BLOCK], kl[ENT_BLOCK], derivative[ENT_BLOCK];
-    call->kernels->load(d, call->q + begin, mask, n);
-    call->kernels->load(kl, call->p + begin, mask, n);
-    call->kernels->subtract(d, d, kl);
-    for (size_t i = 0; i < ENT_BLOCK; i++) /* what is beyond has no ratio: its estimator does not look at it */
-        kl[i] = d[i] < 88.72 ? d[i] : 88.72;
-    call->kernels->exponential(kl, derivative, kl);
+    call->kernels->take(p, call->p + begin, mask, n);
+    call->kernels->take(q, call->q + begin, mask, n);
+    call->kernels->ratios(d, kl, derivative, q, p); /* where there is no ratio, the estimator does not look at it */
     ent_estimate_kl(kl, derivative, d, call->estimator);
     for (size_t i = 0; mask && i < n; i++)
         derivative[i] = mask[i] ? derivative[i] : 0; /* k1's is 1 */

@@ -1,8 +1,10 @@
-/* entrol_objective_compute: everything is checked and counted on all ranks before a token's results are written. */
+/* entrol_objective_compute: tokens are counted on all ranks, worked off, and checked on the way; where what is known of
+ * other tokens is asked first, they are checked first. */
 #include "objective_call.h"
 
 #include "base/context.h"
 
+#include <math.h>
 #include <string.h>
 
 /* Tokens whose arrays no second-level cache holds. */
@@ -66,33 +68,49 @@ static entrol_status allocate_parts(ent_objective_call *call) {
     return call->sequences ? ENTROL_OK : ENTROL_ERROR_MEMORY;
 }
 
+/* 1 where numbers are looked at before the tokens are worked off: by gates, ratios of sequences, and an anchor. */
+static int looks_ahead(const ent_objective_call *call) {
+    return ent_has_gates(call->row, &call->settings) || call->row->ratio >= ENT_RATIO_SEQUENCE ||
+           !isnan(call->settings.entropy_target);
+}
+
 /* Before anything is written. */
 static entrol_status prepare(ent_objective_call *call, entrol_diagnosis *diagnosis) {
-    entrol_status status = ent_check_data(call, diagnosis);
-    if (status == ENTROL_OK)
-        status = allocate_parts(call);
+    entrol_status status = allocate_parts(call);
+    if (status == ENTROL_OK && looks_ahead(call))
+        status = ent_check_data(call, diagnosis);
     status = ent_agree(call->context, status);
     if (status == ENTROL_OK && ent_has_gates(call->row, &call->settings))
         status = ent_fill_flags(call);
     if (status == ENTROL_OK)
         status = ent_find_scales(call, diagnosis);
-    if (status != ENTROL_OK)
-        return status;
-    if (call->row->ratio >= ENT_RATIO_SEQUENCE && call->sequences)
+    if (status == ENTROL_OK && call->row->ratio >= ENT_RATIO_SEQUENCE && call->sequences)
         ent_find_sequence_ratios(call);
-    return ent_agree(call->context, ent_check_terms(call, diagnosis));
+    return status;
 }
 
 static entrol_status compute(ent_objective_call *call, entrol_objective_result *result, entrol_diagnosis *diagnosis) {
     entrol_status status = prepare(call, diagnosis);
     if (status == ENTROL_OK) {
         ent_evaluate_tokens(call);
-        if (call->wants_result)
-            status = ent_finish_result(call, result);
+        status = ent_agree(call->context, ent_check_bounds(call, diagnosis));
     }
+    if (status == ENTROL_OK && call->wants_result)
+        status = ent_finish_result(call, result);
     ent_release(call->context, call->flags);
     ent_release(call->context, call->sequences);
     return status;
+}
+
+/* NaN for all that may have been written of a loss that there is not. */
+static void spoil_record(const ent_objective_call *call) {
+    const entrol_objective_record *record = &call->record;
+    float *const outputs[] = {record->logprob, record->entropy, record->support_entropy, record->value, record->loss};
+    for (size_t k = 0; k < sizeof outputs / sizeof *outputs; k++)
+        for (size_t i = 0; outputs[k] && i < call->tokens.n_tokens; i++)
+            outputs[k][i] = NAN;
+    if (record->kept && call->tokens.n_tokens)
+        memset(record->kept, 0, call->tokens.n_tokens);
 }
 
 /* No more of a result is written than the caller's has. */
@@ -118,8 +136,11 @@ entrol_status entrol_objective_compute(entrol_context *context, const entrol_obj
     entrol_status status = take_arguments(&call, diagnosis, record, objective, tokens, options);
     if (status == ENTROL_OK && result && result->size <= sizeof result->size)
         status = ent_bad_argument(diagnosis, "result");
-    status = ent_agree_on(context, status, status == ENTROL_OK ? digest_of(&call) : 0);
+    const int is_understood = status == ENTROL_OK;
+    status = ent_agree_on(context, status, is_understood ? digest_of(&call) : 0);
     if (status == ENTROL_OK)
         status = compute(&call, &found, diagnosis);
+    if (is_understood && (status == ENTROL_ERROR_DATA || status == ENTROL_ERROR_COMMUNICATION))
+        spoil_record(&call);
     return status == ENTROL_OK && result ? give_result(result, &found, result->size) : status;
 }

@@ -32,6 +32,12 @@ typedef struct ent_objective_counts {
     uint64_t covered_sequences; /* with at least one of them */
 } ent_objective_counts;
 
+/* What is known of all tokens that count: the greatest size in each array, and the greatest logarithms of ratios. */
+typedef struct ent_bounds {
+    ent_greatest sizes[ENT_INPUTS];
+    ent_greatest log_ratio, reference_ratio;
+} ent_bounds;
+
 typedef struct ent_objective_call {
     entrol_context *context;
     const ent_objective_kernels *kernels;
@@ -48,9 +54,9 @@ typedef struct ent_objective_call {
     double covered_mean;              /* known before only where the bonus is anchored */
     int is_large;                     /* results go past the caches */
     double greatest_ratio;            /* at least 1 */
-    int may_be_beyond;                /* a term may be too great to be summed */
     int is_dry;                       /* 1: nothing is written, tokens are only looked at */
     pthread_mutex_t lock;             /* of what follows */
+    ent_bounds bounds;
     entrol_sum sums[ENTROL_OBJECTIVE_SUMS];
     ent_clip_counts clips;
     uint64_t n_kept;
@@ -61,8 +67,14 @@ typedef struct ent_objective_call {
 /* objective_check.c: ARGUMENT for what is missing or does not fit; DATA for tokens that no loss can be made of. */
 entrol_status ent_check_tokens(const ent_objective_call *call, entrol_diagnosis *diagnosis);
 entrol_status ent_check_data(ent_objective_call *call, entrol_diagnosis *diagnosis);
-/* The same of terms that are beyond what can be summed, after the scales are found. */
-entrol_status ent_check_terms(ent_objective_call *call, entrol_diagnosis *diagnosis);
+/* The same of tokens that were worked off, and of terms that are beyond what can be summed. */
+entrol_status ent_check_bounds(ent_objective_call *call, entrol_diagnosis *diagnosis);
+/* An array of entrol_tokens, ENT_IN_. */
+const float *ent_input(const entrol_tokens *tokens, size_t array);
+/* Looks at a block's arrays, which are added to `sums` (ENT_INPUTS of them; NULL: not wanted). */
+void ent_look_at_block(ent_bounds *bounds, ent_running_sum *const *sums, const ent_objective_kernels *kernels,
+                       const ent_objective_block *block);
+void ent_merge_bounds(ent_objective_call *call, const ent_bounds *bounds); /* under the lock */
 
 /* gates.c: fills flags. */
 entrol_status ent_fill_flags(ent_objective_call *call);
@@ -79,8 +91,11 @@ double ent_ratio_slope(const ent_objective_call *call, size_t token);
 
 /* objective_evaluate.c: works off all tokens. */
 void ent_evaluate_tokens(ent_objective_call *call);
-/* Fills all of a block but what is made of ratios. */
-void ent_load_block(ent_objective_block *block, const ent_objective_call *call, size_t begin, size_t n);
+/* A block's arrays as they are given, or with 0 for what does not count. */
+void ent_take_block(ent_objective_block *block, const ent_objective_call *call, size_t begin, size_t n);
+/* Fills, of a block that was taken, all but what is made of ratios; and that. */
+void ent_load_block(ent_objective_block *block, const ent_objective_call *call);
+void ent_find_ratios(ent_objective_block *block, const ent_objective_call *call);
 /* What a token's surrogate is multiplied by: its weights, and 0 for a gate; and its derivative, of that. */
 double ent_term_factor(const ent_objective_call *call, size_t token);
 double ent_slope_factor(const ent_objective_call *call, size_t token, double term_factor);

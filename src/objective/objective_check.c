@@ -1,5 +1,4 @@
-/* What is wrong with tokens, found before anything is written: arrays that are missing, and numbers that no loss can be
- * made of. */
+/* What is wrong with tokens: arrays that are missing, and numbers that no loss can be made of. */
 #include "objective_call.h"
 
 #include "base/context.h"
@@ -7,7 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { CHUNK = 16384 };
+enum { CHUNK = 64 * ENT_BLOCK };
 
 /* e^88.72 is the greatest float, or nearly so. */
 static const float greatest_log_ratio = 88.72f;
@@ -21,31 +20,30 @@ typedef struct array {
 #define ARRAY(need, name)                                                                                              \
     { need, #name, offsetof(entrol_tokens, name) }
 
-static const array arrays[] = {
-    ARRAY(ENTROL_NEEDS_LOGPROB, logprob),
-    ARRAY(0, old_logprob),
-    ARRAY(ENTROL_NEEDS_REFERENCE_LOGPROB, reference_logprob),
-    ARRAY(ENTROL_NEEDS_ADVANTAGE, advantage),
-    ARRAY(ENTROL_NEEDS_ENTROPY, entropy),
-    ARRAY(ENTROL_NEEDS_OLD_ENTROPY, old_entropy),
-    ARRAY(ENTROL_NEEDS_SUPPORT_ENTROPY, support_entropy),
-    ARRAY(ENTROL_NEEDS_VALUE, value),
-    ARRAY(ENTROL_NEEDS_VALUE, target_return),
-    ARRAY(ENTROL_NEEDS_OLD_VALUE, old_value),
-    ARRAY(0, weight),
+static const array arrays[ENT_INPUTS] = {
+    [ENT_IN_LOGPROB] = ARRAY(ENTROL_NEEDS_LOGPROB, logprob),
+    [ENT_IN_OLD_LOGPROB] = ARRAY(0, old_logprob),
+    [ENT_IN_REFERENCE_LOGPROB] = ARRAY(ENTROL_NEEDS_REFERENCE_LOGPROB, reference_logprob),
+    [ENT_IN_ADVANTAGE] = ARRAY(ENTROL_NEEDS_ADVANTAGE, advantage),
+    [ENT_IN_ENTROPY] = ARRAY(ENTROL_NEEDS_ENTROPY, entropy),
+    [ENT_IN_OLD_ENTROPY] = ARRAY(ENTROL_NEEDS_OLD_ENTROPY, old_entropy),
+    [ENT_IN_SUPPORT_ENTROPY] = ARRAY(ENTROL_NEEDS_SUPPORT_ENTROPY, support_entropy),
+    [ENT_IN_VALUE] = ARRAY(ENTROL_NEEDS_VALUE, value),
+    [ENT_IN_TARGET_RETURN] = ARRAY(ENTROL_NEEDS_VALUE, target_return),
+    [ENT_IN_OLD_VALUE] = ARRAY(ENTROL_NEEDS_OLD_VALUE, old_value),
+    [ENT_IN_WEIGHT] = ARRAY(0, weight),
 };
-enum { N_ARRAYS = sizeof arrays / sizeof *arrays };
 
-static const float *array_of(const entrol_tokens *tokens, const array *array) {
+const float *ent_input(const entrol_tokens *tokens, size_t array) {
     const float *data;
-    memcpy(&data, (const char *)tokens + array->offset, sizeof data);
+    memcpy(&data, (const char *)tokens + arrays[array].offset, sizeof data);
     return data;
 }
 
 static const char *find_missing(const ent_objective_call *call) {
     const unsigned needs = ent_objective_needs(call->row, &call->settings);
-    for (size_t i = 0; call->tokens.n_tokens && i < N_ARRAYS; i++)
-        if ((needs & arrays[i].need) && !array_of(&call->tokens, &arrays[i]))
+    for (size_t i = 0; call->tokens.n_tokens && i < ENT_INPUTS; i++)
+        if ((needs & arrays[i].need) && !ent_input(&call->tokens, i))
             return arrays[i].name;
     return (needs & ENTROL_NEEDS_SEQUENCES) && !call->tokens.sequence_starts && call->tokens.n_tokens
                ? "sequence_starts"
@@ -69,48 +67,52 @@ entrol_status ent_check_tokens(const ent_objective_call *call, entrol_diagnosis 
     return ENTROL_OK;
 }
 
-/* What is known of all tokens that count: the greatest size in each array, and the greatest differences. */
-typedef struct census {
-    const ent_objective_call *call;
-    pthread_mutex_t lock;
-    uint32_t sizes[N_ARRAYS];
-    uint32_t log_ratio, reference_ratio;
-} census;
-
-static void raise_to(uint32_t *greatest, uint32_t other) {
-    *greatest = other > *greatest ? other : *greatest;
+static void raise_to(ent_greatest *greatest, const ent_greatest *other) {
+    for (size_t i = 0; i < sizeof other->lanes / sizeof *other->lanes; i++)
+        greatest->lanes[i] = other->lanes[i] > greatest->lanes[i] ? other->lanes[i] : greatest->lanes[i];
 }
 
-static const float *from(const float *data, size_t begin) {
-    return data ? data + begin : NULL;
+void ent_look_at_block(ent_bounds *bounds, ent_running_sum *const *sums, const ent_objective_kernels *kernels,
+                       const ent_objective_block *block) {
+    const float *const *in = block->in;
+    for (size_t i = 0; i < ENT_INPUTS; i++)
+        if (in[i])
+            kernels->look(&bounds->sizes[i], sums[i], in[i]);
+    if (in[ENT_IN_OLD_LOGPROB])
+        kernels->look_at_difference(&bounds->log_ratio, in[ENT_IN_LOGPROB], in[ENT_IN_OLD_LOGPROB]);
+    if (in[ENT_IN_REFERENCE_LOGPROB])
+        kernels->look_at_difference(&bounds->reference_ratio, in[ENT_IN_REFERENCE_LOGPROB], in[ENT_IN_LOGPROB]);
+}
+
+void ent_merge_bounds(ent_objective_call *call, const ent_bounds *bounds) {
+    for (size_t i = 0; i < ENT_INPUTS; i++)
+        raise_to(&call->bounds.sizes[i], &bounds->sizes[i]);
+    raise_to(&call->bounds.log_ratio, &bounds->log_ratio);
+    raise_to(&call->bounds.reference_ratio, &bounds->reference_ratio);
 }
 
 static void look_at_chunk(void *argument, size_t index) {
-    census *census = argument;
-    const entrol_tokens *tokens = &census->call->tokens;
-    const ent_objective_kernels *kernels = census->call->kernels;
-    const size_t begin = index * CHUNK, left = tokens->n_tokens - begin, n = left < CHUNK ? left : CHUNK;
-    const uint8_t *mask = tokens->mask ? tokens->mask + begin : NULL;
-    uint32_t sizes[N_ARRAYS] = {0}, log_ratio = 0, reference_ratio = 0;
-    for (size_t i = 0; i < N_ARRAYS; i++)
-        if (array_of(tokens, &arrays[i]))
-            sizes[i] = kernels->greatest_size(array_of(tokens, &arrays[i]) + begin, mask, n);
-    if (tokens->old_logprob)
-        log_ratio =
-            kernels->greatest_difference(from(tokens->logprob, begin), from(tokens->old_logprob, begin), mask, n);
-    if (tokens->reference_logprob)
-        reference_ratio =
-            kernels->greatest_difference(from(tokens->reference_logprob, begin), from(tokens->logprob, begin), mask, n);
-    pthread_mutex_lock(&census->lock);
-    for (size_t i = 0; i < N_ARRAYS; i++)
-        raise_to(&census->sizes[i], sizes[i]);
-    raise_to(&census->log_ratio, log_ratio);
-    raise_to(&census->reference_ratio, reference_ratio);
-    pthread_mutex_unlock(&census->lock);
+    ent_objective_call *call = argument;
+    const size_t begin = index * CHUNK, left = call->tokens.n_tokens - begin,
+                 end = begin + (left < CHUNK ? left : CHUNK);
+    ent_objective_block block;
+    ent_running_sum *const no_sums[ENT_INPUTS] = {NULL};
+    ent_bounds bounds;
+    memset(&bounds, 0, sizeof bounds);
+    for (size_t at = begin; at < end; at += ENT_BLOCK) {
+        ent_take_block(&block, call, at, end - at < ENT_BLOCK ? end - at : ENT_BLOCK);
+        ent_look_at_block(&bounds, no_sums, call->kernels, &block);
+    }
+    pthread_mutex_lock(&call->lock);
+    ent_merge_bounds(call, &bounds);
+    pthread_mutex_unlock(&call->lock);
 }
 
-static double number_of(uint32_t pattern) {
+static double number_of(const ent_greatest *greatest) {
+    int32_t pattern = 0;
     float number;
+    for (size_t i = 0; i < sizeof greatest->lanes / sizeof *greatest->lanes; i++)
+        pattern = greatest->lanes[i] > pattern ? greatest->lanes[i] : pattern;
     memcpy(&number, &pattern, sizeof number);
     return (double)number;
 }
@@ -118,8 +120,8 @@ static double number_of(uint32_t pattern) {
 /* What is wrong with a token, by itself. */
 static entrol_reason trouble_of(const entrol_tokens *tokens, size_t i) {
     entrol_reason found = ENTROL_REASON_NONE;
-    for (size_t k = 0; k < N_ARRAYS; k++) {
-        const float *data = array_of(tokens, &arrays[k]);
+    for (size_t k = 0; k < ENT_INPUTS; k++) {
+        const float *data = ent_input(tokens, k);
         if (data && isnan(data[i]))
             return ENTROL_REASON_NAN;
         if (data && isinf(data[i]))
@@ -131,6 +133,14 @@ static entrol_reason trouble_of(const entrol_tokens *tokens, size_t i) {
     const int is_far =
         tokens->reference_logprob && tokens->reference_logprob[i] - tokens->logprob[i] > greatest_log_ratio;
     return is_beyond || is_far ? ENTROL_REASON_RATIO : ENTROL_REASON_NONE;
+}
+
+static int is_sound(const ent_bounds *bounds) {
+    int is_finite = 1;
+    for (size_t i = 0; i < ENT_INPUTS; i++)
+        is_finite = is_finite && isfinite(number_of(&bounds->sizes[i]));
+    return is_finite && number_of(&bounds->log_ratio) <= (double)greatest_log_ratio &&
+           number_of(&bounds->reference_ratio) <= (double)greatest_log_ratio;
 }
 
 static entrol_status diagnose_tokens(const ent_objective_call *call, entrol_diagnosis *diagnosis) {
@@ -150,21 +160,22 @@ static entrol_status diagnose_tokens(const ent_objective_call *call, entrol_diag
 }
 
 /* 1 unless a term of the loss may be beyond 2^62, of which there is no exact sum: by the greatest of each factor. */
-static int are_terms_small(const census *census) {
-    const ent_objective_settings *settings = &census->call->settings;
-    double sizes[N_ARRAYS];
-    for (size_t i = 0; i < N_ARRAYS; i++)
-        sizes[i] = number_of(census->sizes[i]);
-    const double weight = census->call->tokens.weight ? sizes[10] : 1;
+static int are_terms_small(const ent_objective_call *call) {
+    const ent_objective_settings *settings = &call->settings;
+    const ent_bounds *bounds = &call->bounds;
+    double sizes[ENT_INPUTS];
+    for (size_t i = 0; i < ENT_INPUTS; i++)
+        sizes[i] = number_of(&bounds->sizes[i]);
+    const double weight = call->tokens.weight ? sizes[ENT_IN_WEIGHT] : 1;
     const double of_sign = fmax(settings->positive_weight, settings->negative_weight);
-    const double advantage = sizes[3] * (1 + 1 / settings->entropy_kappa) * weight * of_sign;
-    const double ratio = exp(number_of(census->log_ratio)) * (1 + sizes[0]);
-    const double difference = sizes[7] + sizes[8] + sizes[9];
+    const double advantage = sizes[ENT_IN_ADVANTAGE] * (1 + 1 / settings->entropy_kappa) * weight * of_sign;
+    const double ratio = exp(number_of(&bounds->log_ratio)) * (1 + sizes[ENT_IN_LOGPROB]);
+    const double difference = sizes[ENT_IN_VALUE] + sizes[ENT_IN_TARGET_RETURN] + sizes[ENT_IN_OLD_VALUE];
     return advantage * ratio * fmax(1, 4 / fmin(settings->tau_positive, settings->tau_negative)) < 0x1p62 &&
-           number_of(census->reference_ratio) < 40 && difference < 0x1p30;
+           number_of(&bounds->reference_ratio) < 40 && difference < 0x1p30;
 }
 
-/* Works off all tokens without writing, where a term may be too great. */
+/* Works off all tokens once more, without writing, where a term may be too great. */
 static entrol_status look_at_terms(ent_objective_call *call, entrol_diagnosis *diagnosis) {
     call->is_dry = 1;
     ent_evaluate_tokens(call);
@@ -176,21 +187,15 @@ static entrol_status look_at_terms(ent_objective_call *call, entrol_diagnosis *d
 }
 
 entrol_status ent_check_data(ent_objective_call *call, entrol_diagnosis *diagnosis) {
-    census census = {.call = call, .lock = PTHREAD_MUTEX_INITIALIZER};
     const size_t n_chunks = call->tokens.n_tokens / CHUNK + (call->tokens.n_tokens % CHUNK != 0);
     if (n_chunks)
-        ent_parallel_for(call->context, n_chunks, look_at_chunk, &census);
-    int is_finite = 1;
-    for (size_t i = 0; i < N_ARRAYS; i++)
-        is_finite = is_finite && isfinite(number_of(census.sizes[i]));
-    if (!is_finite || number_of(census.log_ratio) > (double)greatest_log_ratio ||
-        number_of(census.reference_ratio) > (double)greatest_log_ratio)
-        return diagnose_tokens(call, diagnosis);
-    call->greatest_ratio = exp(number_of(census.log_ratio));
-    call->may_be_beyond = !are_terms_small(&census);
-    return ENTROL_OK;
+        ent_parallel_for(call->context, n_chunks, look_at_chunk, call);
+    return is_sound(&call->bounds) ? ENTROL_OK : diagnose_tokens(call, diagnosis);
 }
 
-entrol_status ent_check_terms(ent_objective_call *call, entrol_diagnosis *diagnosis) {
-    return call->may_be_beyond ? look_at_terms(call, diagnosis) : ENTROL_OK;
+entrol_status ent_check_bounds(ent_objective_call *call, entrol_diagnosis *diagnosis) {
+    if (!is_sound(&call->bounds))
+        return diagnose_tokens(call, diagnosis);
+    call->greatest_ratio = exp(number_of(&call->bounds.log_ratio));
+    return are_terms_small(call) ? ENTROL_OK : look_at_terms(call, diagnosis);
 }

@@ -15,25 +15,43 @@ static void shape_advantages(ent_objective_block *block, const ent_objective_cal
     block->shaped = alpha == 0 ? block->advantage : block->raised;
     if (alpha == 0)
         return;
-    ent_load(block->raised, call, block, call->tokens.entropy);
+    call->kernels->load(block->raised, block->in[ENT_IN_ENTROPY]);
     for (size_t i = 0; i < ENT_BLOCK; i++) {
         const double most = fabs(block->advantage[i]) / kappa, more = alpha * block->raised[i];
         block->raised[i] = block->advantage[i] + (more < most ? more : most);
     }
 }
 
-void ent_load_block(ent_objective_block *block, const ent_objective_call *call, size_t begin, size_t n) {
+void ent_take_block(ent_objective_block *block, const ent_objective_call *call, size_t begin, size_t n) {
+    const uint8_t *mask = ent_mask_from(call, begin);
     block->begin = begin;
     block->n = n;
-    ent_load(block->logprob, call, block, call->tokens.logprob);
-    ent_load(block->advantage, call, block, call->tokens.advantage);
-    if (call->tokens.old_logprob) {
-        ent_load(block->ratio, call, block, call->tokens.old_logprob);
-        call->kernels->subtract(block->log_ratio, block->logprob, block->ratio);
-    } else {
-        memset(block->log_ratio, 0, sizeof block->log_ratio);
+    for (size_t i = 0; i < ENT_INPUTS; i++) {
+        const float *data = ent_input(&call->tokens, i);
+        block->in[i] = data ? data + begin : NULL;
+        if (!data || (n == ENT_BLOCK && !mask))
+            continue;
+        call->kernels->take(block->room[i], data + begin, mask, n);
+        block->in[i] = block->room[i];
     }
+}
+
+void ent_load_block(ent_objective_block *block, const ent_objective_call *call) {
+    call->kernels->load(block->logprob, block->in[ENT_IN_LOGPROB]);
+    call->kernels->load(block->advantage, block->in[ENT_IN_ADVANTAGE]);
     shape_advantages(block, call);
+}
+
+void ent_find_ratios(ent_objective_block *block, const ent_objective_call *call) {
+    if (call->tokens.old_logprob && (call->wants_logs || call->row->ratio != ENT_RATIO_NONE)) {
+        call->kernels->ratios(block->log_ratio, block->ratio, block->excess, block->in[ENT_IN_LOGPROB],
+                              block->in[ENT_IN_OLD_LOGPROB]);
+        return;
+    }
+    for (size_t i = 0; i < ENT_BLOCK; i++) {
+        block->log_ratio[i] = block->excess[i] = 0;
+        block->ratio[i] = 1;
+    }
 }
 
 double ent_term_factor(const ent_objective_call *call, size_t token) {
@@ -69,19 +87,6 @@ static size_t first_sequence(const ent_objective_call *call, size_t token) {
             high = middle;
     }
     return low;
-}
-
-static void find_ratios(ent_worker *worker) {
-    const ent_objective_call *call = worker->call;
-    ent_objective_block *block = &worker->block;
-    if (call->tokens.old_logprob && (call->wants_logs || call->row->ratio != ENT_RATIO_NONE)) {
-        call->kernels->exponential(block->ratio, block->excess, block->log_ratio);
-        return;
-    }
-    for (size_t i = 0; i < ENT_BLOCK; i++) {
-        block->ratio[i] = 1;
-        block->excess[i] = 0;
-    }
 }
 
 /* The ratio of each token's sequence in place of its own. */
@@ -171,9 +176,8 @@ static void scale_slopes(ent_worker *worker) {
 /* The penalty of a block's tokens into a, its derivatives by ln p into b. */
 static void find_penalty(ent_worker *worker, const ent_objective_call *call) {
     const ent_objective_block *block = &worker->block;
-    ent_load(worker->c, call, block, call->tokens.reference_logprob);
-    call->kernels->subtract(worker->c, worker->c, block->logprob);
-    call->kernels->exponential(worker->a, worker->b, worker->c); /* ratio and excess of reference over policy */
+    call->kernels->ratios(worker->c, worker->a, worker->b, block->in[ENT_IN_REFERENCE_LOGPROB],
+                          block->in[ENT_IN_LOGPROB]);
     ent_estimate_kl(worker->a, worker->b, worker->c, (entrol_kl_estimator)call->settings.kl_estimator);
 }
 
@@ -243,17 +247,11 @@ static void log_policy(ent_worker *worker) {
     const ent_objective_block *block = &worker->block;
     const ent_objective_kernels *kernels = worker->call->kernels;
     ent_running_sum *sums = worker->sums;
-    kernels->sum(&sums[ENTROL_SUM_LOGPROB], block->logprob);
-    ent_fetch_some(worker);
-    kernels->sum(&sums[ENTROL_SUM_ADVANTAGE], block->advantage);
-    ent_fetch_some(worker);
-    kernels->sum_products(&sums[ENTROL_SUM_PRODUCT], block->logprob, block->advantage, 1);
+    kernels->sum_products(&sums[ENTROL_SUM_PRODUCT], block->logprob, block->advantage);
     ent_fetch_some(worker);
     if (!worker->call->tokens.old_logprob)
         return;
-    kernels->sum(&sums[ENTROL_SUM_K1], block->log_ratio); /* its negative; see work_task */
-    ent_fetch_some(worker);
-    kernels->sum_products(&sums[ENTROL_SUM_K2], block->log_ratio, block->log_ratio, 0.5);
+    kernels->sum_half_squares(&sums[ENTROL_SUM_K2], block->log_ratio);
     ent_fetch_some(worker);
     kernels->sum(&sums[ENTROL_SUM_K3], block->excess);
 }
@@ -262,10 +260,13 @@ static void work_block(ent_worker *worker, size_t begin, size_t n) {
     const ent_objective_call *call = worker->call;
     worker->sequence = ent_find_sequence(call, worker->sequence, begin);
     worker->block.n_held = 0;
-    worker->next_half = 0;
-    ent_load_block(&worker->block, call, begin, n);
+    worker->next_input = 0;
+    ent_take_block(&worker->block, call, begin, n);
+    ent_look_at_block(&worker->bounds, worker->sums_of_inputs, call->kernels, &worker->block);
     ent_fetch_some(worker);
-    find_ratios(worker);
+    ent_load_block(&worker->block, call);
+    ent_fetch_some(worker);
+    ent_find_ratios(&worker->block, call);
     ent_fetch_some(worker);
     if (call->wants_logs && !call->is_dry)
         log_policy(worker);
@@ -280,7 +281,7 @@ static void work_block(ent_worker *worker, size_t begin, size_t n) {
         memset(call->record.value + begin, 0, n * sizeof *call->record.value);
     if (!call->is_dry)
         ent_work_entropy(worker);
-    while (worker->next_half < 2 * worker->n_inputs)
+    while (worker->next_input < worker->n_inputs)
         ent_fetch_some(worker);
 }
 
@@ -296,6 +297,7 @@ static void merge_worker(ent_objective_call *call, const ent_worker *worker) {
                                                                                               : call->first_beyond;
         call->n_beyond += worker->n_beyond;
     }
+    ent_merge_bounds(call, &worker->bounds);
     for (size_t i = 0; !call->is_dry && i < ENTROL_OBJECTIVE_SUMS; i++)
         entrol_sum_merge(&call->sums[i], &worker->sums[i].folded);
     if (!call->is_dry) {
@@ -308,13 +310,10 @@ static void merge_worker(ent_objective_call *call, const ent_worker *worker) {
 }
 
 static void take_inputs(ent_worker *worker) {
-    const entrol_tokens *t = &worker->call->tokens;
-    const float *const inputs[] = {t->logprob,       t->advantage, t->old_logprob, t->entropy,          t->value,
-                                   t->target_return, t->old_value, t->weight,      t->reference_logprob};
     worker->n_inputs = 0;
-    for (size_t i = 0; i < sizeof inputs / sizeof *inputs; i++)
-        if (inputs[i] && worker->call->is_large)
-            worker->inputs[worker->n_inputs++] = inputs[i];
+    for (size_t i = 0; i < ENT_INPUTS && worker->call->is_large; i++)
+        if (ent_input(&worker->call->tokens, i))
+            worker->inputs[worker->n_inputs++] = ent_input(&worker->call->tokens, i);
 }
 
 static void end_streams(ent_worker *worker, size_t end) {
@@ -326,10 +325,40 @@ static void end_streams(ent_worker *worker, size_t end) {
             worker->call->kernels->stream_end(outputs[i] + end, &worker->streams[i]);
 }
 
+/* Sums that are made as arrays are looked at. */
+static void take_sums(ent_worker *worker) {
+    static const entrol_objective_sum all[ENT_INPUTS] = {[ENT_IN_LOGPROB] = ENTROL_SUM_LOGPROB,
+                                                         [ENT_IN_OLD_LOGPROB] = ENTROL_SUM_K1,
+                                                         [ENT_IN_ADVANTAGE] = ENTROL_SUM_ADVANTAGE,
+                                                         [ENT_IN_VALUE] = ENTROL_SUM_ERROR,
+                                                         [ENT_IN_TARGET_RETURN] = ENTROL_SUM_RETURN};
+    const ent_objective_call *call = worker->call;
+    const int has_critic = call->tokens.value && call->tokens.target_return;
+    for (size_t i = 0; i < ENT_INPUTS; i++)
+        worker->sums_of_inputs[i] = call->wants_logs && all[i] ? &worker->sums[all[i]] : NULL;
+    if (!has_critic)
+        worker->sums_of_inputs[ENT_IN_VALUE] = worker->sums_of_inputs[ENT_IN_TARGET_RETURN] = NULL;
+    if (call->wants_result)
+        worker->sums_of_inputs[ENT_IN_ENTROPY] = &worker->sums[ENTROL_SUM_ENTROPY];
+}
+
+/* -ln(p / p_old) and R - v are differences of sums; those of ln p_old and v stand in their places until here. */
+static void end_sums(ent_worker *worker) {
+    ent_running_sum *sums = worker->sums;
+    for (size_t i = 0; i < ENTROL_OBJECTIVE_SUMS; i++)
+        ent_fold_sum(&sums[i]);
+    negate(&sums[ENTROL_SUM_ERROR].folded); /* of v */
+    entrol_sum_merge(&sums[ENTROL_SUM_ERROR].folded, &sums[ENTROL_SUM_RETURN].folded);
+    if (!worker->call->tokens.old_logprob)
+        return;
+    negate(&sums[ENTROL_SUM_K1].folded); /* of ln p_old */
+    entrol_sum_merge(&sums[ENTROL_SUM_K1].folded, &sums[ENTROL_SUM_LOGPROB].folded);
+    negate(&sums[ENTROL_SUM_K1].folded);
+}
+
 static void work_task(void *argument, size_t index) {
     ent_objective_call *call = argument;
-    const size_t n_tokens = call->tokens.n_tokens, n_tasks = n_tokens / TASK + (n_tokens % TASK != 0);
-    const size_t begin = (n_tasks - 1 - index) * TASK; /* backwards: the end was looked at last and is in the cache */
+    const size_t n_tokens = call->tokens.n_tokens, begin = index * TASK;
     const size_t end = n_tokens - begin < TASK ? n_tokens : begin + TASK;
     ent_worker worker;
     worker.call = call;
@@ -337,6 +366,8 @@ static void work_task(void *argument, size_t index) {
     worker.sequence = first_sequence(call, begin);
     take_inputs(&worker);
     memset(worker.sums, 0, sizeof worker.sums);
+    take_sums(&worker);
+    memset(&worker.bounds, 0, sizeof worker.bounds);
     memset(worker.streams, 0, sizeof worker.streams);
     worker.n_kept = worker.n_beyond = 0;
     worker.first_beyond = 0;
@@ -344,9 +375,7 @@ static void work_task(void *argument, size_t index) {
         work_block(&worker, at, end - at < ENT_BLOCK ? end - at : ENT_BLOCK);
     if (call->is_large && !call->is_dry)
         end_streams(&worker, end);
-    for (size_t i = 0; call->wants_result && i < ENTROL_OBJECTIVE_SUMS; i++)
-        ent_fold_sum(&worker.sums[i]);
-    negate(&worker.sums[ENTROL_SUM_K1].folded);
+    end_sums(&worker);
     merge_worker(call, &worker);
 }
 

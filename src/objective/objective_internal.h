@@ -27,9 +27,27 @@ enum { ENT_TOKEN_MEAN, ENT_SEQUENCE_MEAN, ENT_SEQUENCE_SUM, ENT_CONSTANT };
 enum { ENT_OVER_VALID, ENT_OVER_SELECTED };
 enum { ENT_TOP_LINEAR, ENT_TOP_TORCH, ENT_TOP_TORCH_F32_RANK, ENT_TOP_EXACT };
 
-/* Up to so many tokens on their way. Those that do not count, or that it lacks, are 0 everywhere. */
+/* The arrays of entrol_tokens; objective_check.c has their names. */
+enum {
+    ENT_IN_LOGPROB,
+    ENT_IN_OLD_LOGPROB,
+    ENT_IN_REFERENCE_LOGPROB,
+    ENT_IN_ADVANTAGE,
+    ENT_IN_ENTROPY,
+    ENT_IN_OLD_ENTROPY,
+    ENT_IN_SUPPORT_ENTROPY,
+    ENT_IN_VALUE,
+    ENT_IN_TARGET_RETURN,
+    ENT_IN_OLD_VALUE,
+    ENT_IN_WEIGHT,
+    ENT_INPUTS
+};
+
+/* Up to ENT_BLOCK tokens on their way. Those that do not count, or that it lacks, are 0 everywhere. */
 typedef struct ent_objective_block {
     size_t begin, n;
+    const float *in[ENT_INPUTS]; /* NULL: not given */
+    float room[ENT_INPUTS][ENT_BLOCK];
     double logprob[ENT_BLOCK];
     double log_ratio[ENT_BLOCK]; /* ln p - ln p_old, or that of the sequence */
     double ratio[ENT_BLOCK];     /* its exponential */

@@ -18,27 +18,20 @@ void ent_work_value(ent_worker *worker) {
     const ent_objective_block *block = &worker->block;
     const int is_clipped = call->settings.value_clip < INFINITY && call->settings.value_coefficient != 0;
     const ent_value_clip clip = {is_clipped ? call->settings.value_clip : INFINITY};
-    double *value = worker->a, *target = worker->b, *old = worker->c, *term = worker->d;
-    double *error = worker->factor, *slope = worker->loss;
-    ent_load(value, call, block, call->tokens.value);
-    ent_load(target, call, block, call->tokens.target_return);
-    if (is_clipped)
-        ent_load(old, call, block, call->tokens.old_value);
+    double *target = worker->b, *term = worker->d, *error = worker->factor, *slope = worker->loss;
+    call->kernels->value(error, term, slope, block->in[ENT_IN_VALUE], block->in[ENT_IN_OLD_VALUE],
+                         block->in[ENT_IN_TARGET_RETURN], &clip);
     ent_fetch_some(worker);
-    call->kernels->value(error, term, slope, value, old, target, &clip);
     if (call->is_dry && call->settings.value_coefficient != 0)
         ent_look_for_beyond(worker, term, slope);
     if (call->wants_result)
         call->kernels->sum(&worker->sums[ENTROL_SUM_VALUE], term);
     if (call->wants_logs) {
         ent_fetch_some(worker);
-        call->kernels->sum(&worker->sums[ENTROL_SUM_ERROR], error);
+        call->kernels->sum_products(&worker->sums[ENTROL_SUM_ERROR_SQUARED], error, error);
         ent_fetch_some(worker);
-        call->kernels->sum_products(&worker->sums[ENTROL_SUM_ERROR_SQUARED], error, error, 1);
-        ent_fetch_some(worker);
-        call->kernels->sum(&worker->sums[ENTROL_SUM_RETURN], target);
-        ent_fetch_some(worker);
-        call->kernels->sum_products(&worker->sums[ENTROL_SUM_RETURN_SQUARED], target, target, 1);
+        call->kernels->load(target, block->in[ENT_IN_TARGET_RETURN]);
+        call->kernels->sum_products(&worker->sums[ENTROL_SUM_RETURN_SQUARED], target, target);
     }
     if (call->record.value && !call->is_dry)
         call->kernels->store(call->record.value + block->begin, slope,
@@ -47,12 +40,12 @@ void ent_work_value(ent_worker *worker) {
 }
 
 /* What the entropy bonus is of: the entropies of covered tokens, each with its share. */
-static void sum_covered(ent_worker *worker, const float *entropy) {
+static void sum_covered(ent_worker *worker, size_t array) {
     const ent_objective_call *call = worker->call;
     const ent_objective_block *block = &worker->block;
     const int is_anchored = !isnan(call->settings.entropy_target);
     size_t sequence = worker->sequence;
-    ent_load(worker->a, call, block, entropy);
+    call->kernels->load(worker->a, block->in[array]);
     for (size_t i = 0; call->flags && i < block->n; i++) {
         sequence = ent_find_sequence(call, sequence, block->begin + i);
         const double share = is_anchored ? call->sequences[sequence].cover_share : 1;
@@ -88,14 +81,9 @@ static void write_entropy_slopes(ent_worker *worker, int is_support) {
 
 void ent_work_entropy(ent_worker *worker) {
     const ent_objective_call *call = worker->call;
-    const entrol_tokens *tokens = &call->tokens;
     const int on_support = call->row->bonus_on_support;
-    const float *of_bonus = on_support ? tokens->support_entropy : tokens->entropy;
-    if (call->wants_result && tokens->entropy) {
-        ent_load(worker->a, call, &worker->block, tokens->entropy);
-        call->kernels->sum(&worker->sums[ENTROL_SUM_ENTROPY], worker->a);
-    }
-    if (call->wants_result && of_bonus && (on_support || call->flags))
+    const size_t of_bonus = on_support ? ENT_IN_SUPPORT_ENTROPY : ENT_IN_ENTROPY;
+    if (call->wants_result && worker->block.in[of_bonus] && (on_support || call->flags))
         sum_covered(worker, of_bonus);
     if (call->record.entropy)
         write_entropy_slopes(worker, 0);

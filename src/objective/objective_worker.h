@@ -14,23 +14,26 @@ typedef struct ent_worker {
     ent_objective_block block;
     double loss[ENT_BLOCK], factor[ENT_BLOCK], a[ENT_BLOCK], b[ENT_BLOCK], c[ENT_BLOCK], d[ENT_BLOCK];
     size_t sequence; /* of the block's first token */
-    const float *inputs[11];
-    size_t n_inputs, next_half; /* to be fetched of the next block */
+    const float *inputs[ENT_INPUTS];
+    size_t n_inputs, next_input; /* to be fetched */
+    ent_bounds bounds;
     ent_running_sum sums[ENTROL_OBJECTIVE_SUMS];
+    ent_running_sum *sums_of_inputs[ENT_INPUTS]; /* NULL: there is none */
     ent_stream streams[ENT_OUTPUTS];
     uint64_t n_kept, n_beyond;
     size_t first_beyond;
 } ent_worker;
 
-/* Brings half of an input's next block nearer: between two kernels, since the machine waits for many lines at once, and
- * blocks are too short for it to see them coming. */
+enum { BLOCKS_AHEAD = 3 };
+
+/* Brings a block of an input nearer: between two kernels, since the machine waits for many lines at once, and blocks
+ * are too short for it to see them coming. */
 static inline void ent_fetch_some(ent_worker *worker) {
-    const size_t half = worker->next_half++;
-    if (half >= 2 * worker->n_inputs)
+    if (worker->next_input >= worker->n_inputs)
         return;
-    const size_t token = worker->block.begin + ENT_BLOCK + half % 2 * (ENT_BLOCK / 2);
-    const uintptr_t begin = (uintptr_t)worker->inputs[half / 2] + token * sizeof(float);
-    for (size_t i = 0; i < ENT_BLOCK / 2 * sizeof(float); i += 64)
+    const size_t token = worker->block.begin + BLOCKS_AHEAD * ENT_BLOCK;
+    const uintptr_t begin = (uintptr_t)worker->inputs[worker->next_input++] + token * sizeof(float);
+    for (size_t i = 0; i < ENT_BLOCK * sizeof(float); i += 64)
         __builtin_prefetch((const void *)(begin + i));
 }
 
@@ -41,11 +44,6 @@ static inline ent_stream *ent_stream_of(ent_worker *worker, int output) {
 
 static inline const uint8_t *ent_mask_from(const ent_objective_call *call, size_t begin) {
     return call->tokens.mask ? call->tokens.mask + begin : NULL;
-}
-
-static inline void ent_load(double *out, const ent_objective_call *call, const ent_objective_block *block,
-                            const float *data) {
-    call->kernels->load(out, data + block->begin, ent_mask_from(call, block->begin), block->n);
 }
 
 /* The sequence of a token, not before the one given. */

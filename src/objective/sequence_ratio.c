@@ -45,10 +45,9 @@ static double sum_slopes(const ent_objective_call *call, ent_objective_block *bl
     const ent_surrogate_call surrogate = {call->kernels, &call->settings};
     const double ratio = exp(call->sequences[s].log_ratio);
     ent_compensated sum = {0, 0};
-    for (size_t i = 0; i < ENT_BLOCK; i++)
-        block->ratio[i] = ratio;
     for (size_t at = begin; at < end; at += ENT_BLOCK) {
-        ent_load_block(block, call, at, end - at < ENT_BLOCK ? end - at : ENT_BLOCK);
+        ent_take_block(block, call, at, end - at < ENT_BLOCK ? end - at : ENT_BLOCK);
+        ent_load_block(block, call);
         for (size_t i = 0; i < ENT_BLOCK; i++)
             block->ratio[i] = ratio;
         call->row->surrogate(block, &surrogate);

@@ -163,6 +163,9 @@ entrol_status ent_batch_prepare(ent_batch *batch, entrol_context *context, entro
     batch->actions = actions;
     if (batch->distribution->has_bounds)
         find_bounds(&batch->shape, actions ? actions->dtype : ENTROL_F64);
+    /* Between close bounds the actions' dtype may have no number. */
+    if (actions && batch->distribution->has_bounds && !(batch->shape.least <= batch->shape.greatest))
+        return ent_bad_argument(diagnosis, "policy.low");
     return ENTROL_OK;
 }
 

@@ -22,8 +22,9 @@ static shapes shapes_at(const ent_parameters *p, size_t i) {
     return (shapes){a, b, a + b};
 }
 
+/* Between these the sums below stay finite. */
 static int is_shape(double shape) {
-    return shape > 0 && shape < INFINITY;
+    return shape >= 1e-300 && shape <= 1e300;
 }
 
 static ent_fault beta_check(const ent_shape *shape, const ent_parameters *p, int needs_density) {

@@ -5,6 +5,7 @@
  * w = Lq^-1 (mu_p - mu_q), KL(p||q) = sum_i [D_ii - ln(1 + D_ii)] + (|D|^2 + |w|^2) / 2. */
 #include "gaussian.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -131,12 +132,19 @@ static double *relative_to(const ent_policy_row *row, const ent_parameters *p, c
     return d;
 }
 
+/* ln(p / q) of two diagonal elements, where d = p / q - 1 has forgotten p / q when that is small. */
+static double log_of_ratio(double p, double q, double d) {
+    if (d > -0.5)
+        return log1p(d);
+    return p / q >= DBL_MIN ? log(p / q) : log(p) - log(q);
+}
+
 static double full_kl(const ent_policy_row *row) {
     const size_t n = row->shape->n;
     const double *d = relative_to(row, &row->p, &row->q);
     double sum = (sum_of_squares(row->scratch, n) + sum_of_squares(d, n * n)) / 2;
-    for (size_t i = 0; i < n; i++)
-        sum += ent_exp_rest(log1p(d[i * n + i])); /* D - ln(1 + D) */
+    for (size_t i = 0, at = 0; i < n; i++, at += n + 1)
+        sum += ent_exp_rest(log_of_ratio(row->p.second[at], row->q.second[at], d[at])); /* D - ln(1 + D) */
     return sum;
 }
 

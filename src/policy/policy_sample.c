@@ -46,6 +46,16 @@ static void sample_rows(void *argument, const ent_row_memory *memory, size_t beg
     }
 }
 
+/* A number below a size that the dtype rounds would be another action, or none. */
+static int holds_choices(const ent_shape *shape, entrol_dtype dtype) {
+    static const double greatest[] = {
+        [ENTROL_F64] = 0x1p53, [ENTROL_F32] = 0x1p24, [ENTROL_F16] = 2048, [ENTROL_BF16] = 256};
+    for (size_t i = 0; i < shape->n_sizes; i++)
+        if ((double)shape->sizes[i] > greatest[dtype] + 1)
+            return 0;
+    return 1;
+}
+
 static const char *check_arguments(call *call, const entrol_policy_sample_options *options) {
     const ent_batch *batch = &call->batch;
     call->options = (entrol_policy_sample_options)ENTROL_POLICY_SAMPLE_OPTIONS_INIT;
@@ -56,6 +66,8 @@ static const char *check_arguments(call *call, const entrol_policy_sample_option
     if (call->before && (call->before->add || batch->p.kind != ENTROL_POLICY_SQUASHED_GAUSSIAN))
         return "before";
     const char *bad = ent_check_destination(call->actions, batch, batch->shape.n_actions, "actions");
+    if (!bad && call->actions && !holds_choices(&batch->shape, call->actions->dtype))
+        return "actions.dtype";
     return bad ? bad : ent_check_destination(call->before, batch, batch->shape.n_actions, "before");
 }
 

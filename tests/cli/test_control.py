@@ -1,4 +1,5 @@
 """entrol control: a filter that answers at once, against the laws written again; its state across kills; bad input."""
+import fcntl
 import json
 import math
 import os
@@ -190,6 +191,32 @@ class State(unittest.TestCase):
         self.assertEqual((code, out, err), (2, "", f"entrol: cannot write {self.path}: another process is writing it\n"))
         filter.close()
         self.assertEqual(run("pi", "--state", self.path, data="1\n")[0], 0)
+
+    def test_it_is_read_when_no_other_can_write_it(self):
+        """What it holds meanwhile does not matter."""
+        with open(self.path, "w", encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            file.write("to be written")
+            file.flush()
+            code, out, err = run("pi", "--state", self.path, data="1\n")
+        self.assertEqual((code, out, err), (2, "", f"entrol: cannot write {self.path}: another process is writing it\n"))
+
+    def test_of_many_that_begin_one_goes_on(self):
+        """The others are refused, and never write beside it."""
+        for _ in range(10):
+            filters = [Filter("pi", "--state", self.path, "--begin") for _ in range(8)]
+            began = [filter for filter in filters if filter.read() != ""]
+            for filter in began:
+                filter.ask("1")
+            self.assertLessEqual(len(began), 1)
+            self.assertEqual(sorted(filter.close() for filter in filters), [0] * len(began) + [2] * (8 - len(began)))
+            if os.path.exists(self.path):
+                os.remove(self.path)
+
+    def test_what_is_no_plain_file(self):
+        os.mkfifo(self.path)
+        for path in ("-", "/dev/null", os.path.dirname(self.path), self.path):
+            self.assertEqual(run("pi", "--state", path, data="1\n"), (2, "", f"entrol: cannot write {path}: expected a plain file\n"))
 
     def test_it_is_written_before_the_answer(self):
         filter = Filter("pi", "--state", self.path)

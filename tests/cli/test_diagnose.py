@@ -96,6 +96,32 @@ class Formats(unittest.TestCase):
                      "\ufeffstep, entropy, reward\n" + "".join(f"{t}, {h!r}, {r!r}\n\n" for t, h, r in rows)):
             self.assertEqual(diagnose(text.encode()), plain)
 
+    def test_rewards_of_other_rows(self):
+        """CleanRL logs an episode where it ends, and an entropy where a batch does."""
+        rows = ["global_step,losses/entropy,charts/episodic_return\n"]
+        entropies, rewards = [], []
+        random.seed(8)
+        for t in range(60):
+            entropies.append(0.1 + math.exp(-t / 10))
+            returns = [2 - math.exp(entropies[-1]) + 0.1 * random.gauss(0, 1) for _ in range(random.randrange(1, 4))]
+            rewards.append(sum(returns) / len(returns))
+            rows += [f"{100 * t + i},,{value!r}\n" for i, value in enumerate(returns)] + [f"{100 * t + 99},{entropies[-1]!r},nan\n"]
+        found = diagnose("".join(rows).encode())
+        plain = diagnose(("global_step,entropy,reward\n" + "".join(f"{100 * t + 99},{h!r},{r!r}\n"
+                                                                  for t, (h, r) in enumerate(zip(entropies, rewards)))).encode())
+        self.assertEqual(found["rows_with_gathered_rewards"], 60)
+        for name, value in plain["fit"].items():
+            self.assertAlmostEqual(found["fit"][name], value, 12)
+        self.assertIn("; 60 rows have the mean of the rewards logged since the row before\n", run("-", data="".join(rows).encode())[1])
+
+    def test_a_named_column_is_what_it_is_unnamed(self):
+        path = os.path.join(RUNS, "progress.csv")
+        self.assertEqual(run("--json", path, "--entropy", "train/entropy_loss")[1], run("--json", path)[1])
+
+    def test_words_for_no_number(self):
+        found = diagnose(b"Step,entropy,reward\n5,1,NaN\n7,0.5,Infinity\n8,NAN,n/a\n9,0.25,-inf\n")
+        self.assertEqual((found["steps"], found["early_step"], found["reward_last"], found["half_step"]), (3, 5, None, 7))
+
     def test_missing_values_are_left_out(self):
         data, _, _ = lines()
         with_holes = b'{"step": 0, "entropy": NaN, "reward": 0.1}\n' + data + b'{"step": 201, "entropy": null, "reward": -Infinity}\n\n{"step": 202, "eval": "NaN"}\n'
@@ -145,6 +171,10 @@ class Findings(unittest.TestCase):
         # The box has a second end, which is a share.
         self.assertEqual(run("-", "--target", "-3", data=b"entropy\n-1\n-2\n")[1].count("of an entropy below 0 there is no share"), 1)
 
+    def test_entropies_of_whole_sequences(self):
+        self.assertIn("no fit of R = b - a exp(H): an entropy of 350 nats or more",
+                      run("-", data=b"entropy,reward\n" + b"".join(b"%d,1\n" % (400 - i) for i in range(30)))[1])
+
     def test_columns_by_name(self):
         data = lines(names=("n", "h", "r"))[0]
         found = diagnose(data, "--entropy", "h", "--reward", "r", "--step", "n")
@@ -186,6 +216,8 @@ class Refused(unittest.TestCase):
         self.refuse("--entropy h: no row has a value of this name", b"entropy\n1\n", "--entropy", "h")
         self.refuse("--reward h: no row has a value of this name", b"entropy\n1\n", "--reward", "h")
         self.refuse("standard input:3: expected a number as entropy", b"step,entropy\n1,0.5\n2,high\n")
+        self.refuse("standard input:3: expected a number of less than 4.6e+18 in size as entropy", b"entropy\n1\n-1e19\n")
+        self.refuse("standard input:1: expected a number of less than 1e+150 in size as reward", b'{"entropy": 1, "reward": -1e308}\n')
         self.refuse("standard input:2: expected a number as entropy", b'{"entropy": 1}\n{"entropy": "x"}\n')
         self.refuse("standard input:2: broken JSON", b'{"entropy": 1}\n{"entropy": }\n')
         self.refuse("standard input:2: expected a JSON object, found a number", b'{"entropy": 1}\n7\n')

@@ -3,9 +3,6 @@
 
 #include "objective_fixed.h"
 
-/* The patterns of the constants that the kernels' sums are beside: 1.5 2^32 and 1.5 2^-12. */
-static const uint64_t coarse_pattern = UINT64_C(0x41f8000000000000), fine_pattern = UINT64_C(0x3f38000000000000);
-
 /* Adds coarse 2^-20 + fine 2^-64. */
 static void add_fixed(entrol_sum *sum, int64_t coarse, int64_t fine) {
     const entrol_sum parts[2] = {{(uint64_t)coarse << 44, coarse >> 20, 0, 0}, {(uint64_t)fine, fine >> 63, 0, 0}};
@@ -20,8 +17,7 @@ void ent_fold_sum(ent_running_sum *sum) {
         fine += (uint64_t)sum->fine[lane];
         sum->coarse[lane] = sum->fine[lane] = 0;
     }
-    const uint64_t n_terms = sum->n_blocks * ENT_BLOCK;
-    add_fixed(&sum->folded, (int64_t)(coarse - n_terms * coarse_pattern), (int64_t)(fine - n_terms * fine_pattern));
+    add_fixed(&sum->folded, (int64_t)coarse, (int64_t)fine);
     sum->n_blocks = 0;
 }
 

@@ -211,7 +211,7 @@ static int start(run *self, learner *learner, entrol_context *context) {
     entrol_controller *controller = NULL;
     if (worlds_create(&learner->worlds, self->learner.n_environments, self->environment, self->size, self->models,
                       self->seed, error, sizeof error) != 0)
-        return fail("", error);
+        return fail("cannot begin:", error);
     learner->worlds.normalise = self->normalise;
     learner->options = self->learner;
     if (learner_create(learner, context, self->seed) != 0)

@@ -2,7 +2,7 @@
  *
  *     scripts/amalgamate build/amalgamation
  *     cc -O2 -ffp-contract=off -Ibuild/amalgamation -o ppo examples/ppo.c build/amalgamation/entrol.c -lm -pthread
- *     ./ppo pi target=0.3max
+ *     ./ppo pi target=0.5max
  *
  * usage: ppo [CONTROLLER [NAME=VALUE]...] [seed=N] [steps=N]
  *

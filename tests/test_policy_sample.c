@@ -535,6 +535,12 @@ static void test_arguments(void) {
     CHECK_STRING(complain(&p, &no_data, NULL, NULL), "actions");
     CHECK_STRING(complain(&p, &good, &good, NULL), "before");
     CHECK_STRING(complain(&p, &good, NULL, &no_size), "options");
+    double means[2] = {0, 0}, two[2] = {7, 7};
+    const entrol_destination on_each_other = {two, ENTROL_F64, 0, 0};
+    p.first = (entrol_matrix){means, ENTROL_F64, 2, 1, 1};
+    CHECK_STRING(complain(&p, &on_each_other, NULL, NULL), "actions");
+    CHECK(two[0] == 7 && two[1] == 7);
+    p.first = (entrol_matrix){&mean, ENTROL_F64, 1, 1, 1};
     CHECK(out == 0);
     CHECK_INT(entrol_policy_sample(context, NULL, NULL, NULL, &p, NULL), ENTROL_OK);
 }

@@ -100,7 +100,8 @@ typedef struct entrol_matrix {
     ptrdiff_t row_stride;
 } entrol_matrix;
 
-/* Where a matrix of results goes, as many rows and columns as the input has; views as in entrol_matrix. */
+/* Where a matrix of results goes, of as many rows and columns as the call says; views as in entrol_matrix. Rows may
+ * not lie on each other: the size of row_stride is at least the number of columns where there are several rows. */
 typedef struct entrol_destination {
     void *data;
     entrol_dtype dtype;

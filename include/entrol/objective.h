@@ -54,12 +54,13 @@ enum {
     ENTROL_NEEDS_ENTROPY = 16,
     ENTROL_NEEDS_OLD_ENTROPY = 32,
     ENTROL_NEEDS_SUPPORT_ENTROPY = 64,
-    ENTROL_NEEDS_VALUE = 128, /* and target_return */
+    ENTROL_NEEDS_VALUE = 128, /* and target_return: a critic, where value_coefficient is not 0 */
     ENTROL_NEEDS_OLD_VALUE = 256,
     ENTROL_NEEDS_SEQUENCES = 512
 };
 
-/* What comes out for each token: the gradient record, which goes into entrol_gradient as it is, and more. Arrays of
+/* What comes out for each token: the gradient record, whose arrays go as they are into entrol_gradient
+ * (entrol_gradient_rows) or entrol_policy_gradient_record (entrol_policy_gradient), and more. Arrays of
  * n_tokens, NULL: not wanted. At tokens that do not count: 0. They overlap no input. */
 typedef struct entrol_objective_record {
     size_t size;            /* sizeof(entrol_objective_record) */
@@ -260,7 +261,8 @@ ENTROL_API entrol_status entrol_advantage_whiten(entrol_context *context, float 
                                                  const float *advantages, const uint8_t *mask, size_t n_advantages,
                                                  double epsilon);
 
-/* Gives each token its sequence's number. sequence_starts as in entrol_tokens. Error: ARGUMENT. */
+/* of_tokens[i] = of_sequences[s] for the tokens i of each sequence s, as a reward or an advantage of whole sequences.
+ * sequence_starts as in entrol_tokens. Error: ARGUMENT. */
 ENTROL_API entrol_status entrol_advantage_repeat(float *of_tokens, const float *of_sequences,
                                                  const size_t *sequence_starts, size_t n_sequences);
 

@@ -57,7 +57,8 @@ typedef struct entrol_policy {
             NULL, 0, NULL, 0, -HUGE_VAL, HUGE_VAL, -1.0, 1.0                                                           \
     }
 
-/* One array per result, each of n_rows elements or NULL (not wanted, not computed). */
+/* One array per result, each of n_rows elements or NULL (not wanted, not computed). In double, as they are computed: an
+ * entrol_tokens takes them rounded to float. */
 typedef struct entrol_policy_record {
     size_t size;     /* sizeof(entrol_policy_record) */
     double *entropy; /* H = E[-ln p(a)]; of densities it may be negative, -inf where one dimension is certain */
@@ -160,8 +161,8 @@ typedef struct entrol_policy_sample_options {
 #define ENTROL_POLICY_SAMPLE_OPTIONS_INIT                                                                              \
     { sizeof(entrol_policy_sample_options), 0, 0, 0 }
 
-/* Draws an action from every row, into `actions` and, of SQUASHED_GAUSSIAN, x of a = f(x) into `before`; NULL: not
- * wanted. Their `add` is 0.
+/* Draws an action from every row, into `actions` (n_rows rows of what the kind calls an action, of any float dtype)
+ * and, of SQUASHED_GAUSSIAN, x of a = f(x) into `before`; NULL: not wanted. Their `add` is 0.
  *
  * Row i's numbers come from (seed, first_row + i) alone, by a counter (SplitMix64), and everything that decides an
  * action is computed with additions, products, quotients and square roots of doubles, without the C library's exp and

@@ -169,10 +169,12 @@ entrol_status ent_batch_prepare(ent_batch *batch, entrol_context *context, entro
     return ENTROL_OK;
 }
 
-const char *ent_check_destination(const entrol_destination *destination, const ent_batch *batch, size_t n_columns,
+const char *ent_check_destination(const entrol_destination *destination, size_t n_rows, size_t n_columns,
                                   const char *name) {
     if (!destination)
         return NULL;
-    const int is_there = destination->data || batch->p.first.n_rows == 0 || n_columns == 0;
-    return entrol_dtype_size(destination->dtype) && is_there ? NULL : name;
+    const ptrdiff_t stride = destination->row_stride, n = (ptrdiff_t)n_columns;
+    const int is_there = destination->data || n_rows == 0 || n_columns == 0;
+    const int is_apart = n_rows <= 1 || stride >= n || stride <= -n;
+    return entrol_dtype_size(destination->dtype) && is_there && is_apart ? NULL : name;
 }

@@ -20,8 +20,8 @@ typedef struct ent_batch {
 entrol_status ent_batch_prepare(ent_batch *batch, entrol_context *context, entrol_diagnosis *diagnosis,
                                 const entrol_policy *policy, const entrol_matrix *actions,
                                 const entrol_policy *reference, const entrol_policy_options *options);
-/* The argument's name if a place for n_columns results a row is none; NULL. */
-const char *ent_check_destination(const entrol_destination *destination, const ent_batch *batch, size_t n_columns,
+/* The argument's name if a place for n_rows rows of n_columns results is none, or its rows lie on each other; NULL. */
+const char *ent_check_destination(const entrol_destination *destination, size_t n_rows, size_t n_columns,
                                   const char *name);
 
 /* The memory of one task. */

@@ -176,9 +176,9 @@ static const char *check_gradient(call *call, const entrol_policy_gradient_recor
 static entrol_status prepare(call *call, entrol_diagnosis *diagnosis, const entrol_policy_gradient_record *gradient,
                              const entrol_matrix *actions) {
     ent_batch *batch = &call->batch;
-    const char *bad = ent_check_destination(call->d_first, batch, batch->shape.n, "d_first");
+    const char *bad = ent_check_destination(call->d_first, batch->p.first.n_rows, batch->shape.n, "d_first");
     if (!bad)
-        bad = ent_check_destination(call->d_second, batch, batch->shape.n_second, "d_second");
+        bad = ent_check_destination(call->d_second, batch->p.second.n_rows, batch->shape.n_second, "d_second");
     if (!bad && call->d_second && !batch->shape.n_second)
         bad = "d_second";
     if (!bad)

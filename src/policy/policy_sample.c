@@ -65,10 +65,11 @@ static const char *check_arguments(call *call, const entrol_policy_sample_option
         return "actions.add";
     if (call->before && (call->before->add || batch->p.kind != ENTROL_POLICY_SQUASHED_GAUSSIAN))
         return "before";
-    const char *bad = ent_check_destination(call->actions, batch, batch->shape.n_actions, "actions");
+    const size_t n_rows = batch->p.first.n_rows;
+    const char *bad = ent_check_destination(call->actions, n_rows, batch->shape.n_actions, "actions");
     if (!bad && call->actions && !holds_choices(&batch->shape, call->actions->dtype))
         return "actions.dtype";
-    return bad ? bad : ent_check_destination(call->before, batch, batch->shape.n_actions, "before");
+    return bad ? bad : ent_check_destination(call->before, n_rows, batch->shape.n_actions, "before");
 }
 
 entrol_status entrol_policy_sample(entrol_context *context, const entrol_destination *actions,

@@ -141,6 +141,10 @@ static void test_bad_arguments(void) {
     check_argument("length", ppo, &good, &options);
     check_argument("length", entrol_objective_find("dr_grpo"), &good, NULL);
     check_argument("entropy_target", entrol_objective_find("siren"), &good, NULL);
+    setting = (entrol_setting){"entropy_coefficient", 0, NULL}; /* what is covered is still found by H_S */
+    bad = case_tokens(0, CASE_SEQUENCES, own_starts);
+    bad.support_entropy = NULL;
+    check_argument("support_entropy", entrol_objective_find("siren"), &bad, &options);
     check_argument("objective", &copy, &good, NULL);
     check_argument("tokens", ppo, NULL, NULL);
     bad.size = 0;

@@ -39,6 +39,10 @@ void ent_work_value(ent_worker *worker) {
                              ent_stream_of(worker, ENT_BY_VALUE));
 }
 
+static int is_covered(const ent_objective_call *call, size_t token) {
+    return call->flags ? (call->flags[token] & ENT_IS_COVERED) != 0 : ent_counts(call, token);
+}
+
 /* What the entropy bonus is of: the entropies of covered tokens, each with its share. */
 static void sum_covered(ent_worker *worker, size_t array) {
     const ent_objective_call *call = worker->call;
@@ -46,10 +50,10 @@ static void sum_covered(ent_worker *worker, size_t array) {
     const int is_anchored = !isnan(call->settings.entropy_target);
     size_t sequence = worker->sequence;
     call->kernels->load(worker->a, block->in[array]);
-    for (size_t i = 0; call->flags && i < block->n; i++) {
+    for (size_t i = 0; (call->flags || is_anchored) && i < block->n; i++) {
         sequence = ent_find_sequence(call, sequence, block->begin + i);
         const double share = is_anchored ? call->sequences[sequence].cover_share : 1;
-        worker->a[i] *= call->flags[block->begin + i] & ENT_IS_COVERED ? share : 0;
+        worker->a[i] *= is_covered(call, block->begin + i) ? share : 0;
     }
     call->kernels->sum(&worker->sums[ENTROL_SUM_COVERED_ENTROPY], worker->a);
 }
@@ -61,21 +65,19 @@ static void write_entropy_slopes(ent_worker *worker, int is_support) {
     const ent_objective_block *block = &worker->block;
     const int is_anchored = !isnan(call->settings.entropy_target);
     size_t sequence = worker->sequence;
-    if (!call->flags && !call->tokens.mask) {
+    if (!call->flags && !call->tokens.mask && !is_anchored) {
         call->kernels->fill(out + block->begin, is_bonus ? (float)call->entropy_slope : 0, block->n,
                             ent_stream_of(worker, is_support ? ENT_BY_SUPPORT_ENTROPY : ENT_BY_ENTROPY));
         return;
     }
     for (size_t i = 0; i < block->n; i++) {
         const size_t token = block->begin + i;
-        const int is_covered =
-            is_bonus && (call->flags ? call->flags[token] & ENT_IS_COVERED : ent_counts(call, token));
         double share = 1;
         if (is_anchored) {
             sequence = ent_find_sequence(call, sequence, token);
             share = call->sequences[sequence].cover_share;
         }
-        out[token] = is_covered ? (float)(call->entropy_slope * share) : 0;
+        out[token] = is_bonus && is_covered(call, token) ? (float)(call->entropy_slope * share) : 0;
     }
 }
 

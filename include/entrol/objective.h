@@ -242,8 +242,8 @@ typedef enum entrol_advantage_scale {
  * rank. GRPO's epsilon is 1e-4 in TRL.
  *
  * A group of equal rewards gets exactly 0; it is counted in the diagnosis, by its first row (DEVIATION), which is no
- * error where epsilon is above 0. Errors: ARGUMENT, COMMUNICATION; DATA: NAN, INFINITE, GROUP, a group of fewer than
- * two, DEVIATION. Then nothing is written. */
+ * error where epsilon is above 0. `advantages` may be `rewards`. Errors: ARGUMENT, COMMUNICATION; DATA: NAN; INFINITE,
+ * 2^126 or more; GROUP, one reward alone; DEVIATION. Then nothing is written. */
 ENTROL_API entrol_status entrol_advantage_group(entrol_context *context, float *advantages, entrol_diagnosis *diagnosis,
                                                 const float *rewards, const size_t *group_starts, size_t n_groups,
                                                 entrol_advantage_scale scale, double epsilon);

@@ -333,6 +333,8 @@ static void test_published_numbers(void) {
         {"gspo", "clip_high", 4e-4},
         {"gmpo", "clip_low", 0.4},
         {"gmpo", "clip_high", 0.4},
+        {"cispo", "ratio_low", 0},
+        {"cispo", "ratio_high", 5},
         {"sapo", "tau_positive", 1},
         {"sapo", "tau_negative", 1.05},
         {"clip_cov", "covariance_low", 1},

@@ -153,6 +153,40 @@ static void test_trouble_on_a_rank(void) {
     }
 }
 
+static void work_otherwise(entrol_context *own, size_t rank, void *user) {
+    shared *s = user;
+    const int kind = (int)s->n_more, is_other = rank == 1;
+    size_t own_starts[CASE_SEQUENCES + 1];
+    const entrol_tokens tokens = case_tokens(s->first[rank], s->first[rank + 1], own_starts);
+    const entrol_setting settings[] = {{"clip_high", is_other && kind == 1 ? 0.3 : 0.25, NULL},
+                                       {"entropy_coefficient", 2e-4, NULL}}; /* all of GRPO and AEnt is now the same */
+    const entrol_objective_options options = {sizeof options, settings, 2, is_other && kind == 3};
+    const entrol_objective_record record = case_record(s->together, case_starts[s->first[rank]]);
+    s->results[rank].size = sizeof s->results[rank];
+    s->status[rank] =
+        entrol_objective_compute(own, &record, is_other && kind == 2 ? NULL : &s->results[rank], NULL,
+                                 entrol_objective_find(is_other && kind == 0 ? "aent" : "grpo"), &tokens, &options);
+}
+
+/* Of another objective, other settings, and where not all ranks want the result, or its logs. */
+static void test_ranks_that_differ(void) {
+    static case_outputs together;
+    static shared s;
+    case_fill();
+    for (size_t kind = 0; kind < 5; kind++) {
+        team team = {.fails_at = 0};
+        s = (shared){.together = &together, .n_more = kind};
+        split(&s, 3);
+        case_blank(&together);
+        case_blank(&untouched);
+        case_spoil(&untouched, CASE_TOKENS);
+        team_run(&team, 3, work_otherwise, &s);
+        for (size_t i = 0; i < 3; i++)
+            CHECK_INT(s.status[i], kind < 4 ? ENTROL_ERROR_COMMUNICATION : ENTROL_OK);
+        CHECK((memcmp(&together, &untouched, sizeof together) == 0) == (kind < 4));
+    }
+}
+
 /* So many tokens that results go past the caches: to any alignment, and nowhere else. */
 static void check_many(size_t offset, size_t n, entrol_cpu cpu) {
     float *in = malloc(3 * n * sizeof *in), *out = malloc((3 * n + 200) * sizeof *out);
@@ -285,6 +319,7 @@ int main(int argc, char **argv) {
     TEST(test_ranks);
     TEST(test_ranks_with_ties);
     TEST(test_trouble_on_a_rank);
+    TEST(test_ranks_that_differ);
     TEST(test_many);
     TEST(test_exact_sums);
     entrol_context_destroy(context);

@@ -36,13 +36,20 @@ static void fill_options(option *rows, settings *settings) {
          .value = &settings->names[RUN_STEP],
          .metavar = "NAME",
          .help = "The column with its number. Default: step, global_step and others, else the row's number."},
+        {.name = "coefficient",
+         .type = OPTION_STRING,
+         .value = &settings->names[RUN_COEFFICIENT],
+         .metavar = "NAME",
+         .help = "The column with the coefficient that the run itself used. Default: entropy_coef, ent_coef, "
+                 "train/ent_coef, actor/entropy_coeff and others, if there is one."},
         {.name = "target",
          .type = OPTION_STRING,
          .value = &settings->target,
          .metavar = "TARGET",
          .help =
              "What the controllers are told to hold: nats, as 0.3, or a share of the first rows' mean, as 0.4x: of 20 "
-             "rows, or a fortieth of a run with fewer than 800. Default: 0.4x."},
+             "rows, or a fortieth of a run with fewer than 800, but of 3, or half of a run with fewer than 6. "
+             "Default: 0.4x."},
         {.name = "confidence",
          .type = OPTION_REAL,
          .value = &settings->confidence,
@@ -54,6 +61,16 @@ static void fill_options(option *rows, settings *settings) {
     };
     for (size_t i = 0; i < N_OPTIONS; i++)
         rows[i] = table[i];
+}
+
+/* What was done with a log that is not as it should be. */
+static void say_notes(const run_log *log, const char *name) {
+    if (log->cut_line > 0)
+        message_note("%s:%zu: the last line is cut off and left out", name, log->cut_line);
+    if (log->n_back > 0)
+        message_note("%s:%zu: the step is %.15g after %.15g, as where a run was begun again: the rows are taken in the "
+                     "order of the file, all of them (%zu such place%s)",
+                     name, log->back_place, log->back_step, log->back_from, log->n_back, log->n_back == 1 ? "" : "s");
 }
 
 static bool diagnose_file(entrol_context *context, const settings *settings, const char *path, trouble *trouble) {
@@ -70,6 +87,8 @@ static bool diagnose_file(entrol_context *context, const settings *settings, con
         (settings->as_json ? run_print_json : run_print)(&out, &found, &log, name, settings->confidence);
     if (ok && out.failed)
         ok = trouble_set(trouble, "%s: out of memory", path);
+    if (ok)
+        say_notes(&log, name);
     if (ok)
         fwrite(out.data, 1, out.size, stdout); /* main looks whether it could be written */
     buffer_free(&out);
@@ -110,7 +129,8 @@ const command command_diagnose = {
         "gone, "
         "fits R = b - a exp(H) (arXiv 2505.22617), whose b - a is the reward that is left to reach when the entropy is "
         "spent, with an interval that counts the correlation of neighbouring steps, and says what each controller of "
-        "\"entrol control\" would have commanded. That is open loop: the run had none of them.",
+        "\"entrol control\" would have commanded. That is open loop: as if none had acted on this run; acting would "
+        "have changed its entropies.",
     .examples = "  entrol diagnose checkpoint-2400/trainer_state.json\n"
                 "  entrol diagnose metrics.jsonl --target 0.3          verl, with trainer.logger=['file']\n"
                 "  entrol diagnose progress.csv --reward rollout/ep_rew_mean --json\n",

@@ -9,7 +9,8 @@
 /* Characters that would move the cursor, change the colour or turn the line around in a terminal. */
 static bool is_unsafe(uint32_t code) {
     return code < 0x20 || (code >= 0x7F && code < 0xA0) || code == 0x200E || code == 0x200F || code == 0x061C ||
-           code == 0x2028 || code == 0x2029 || (code >= 0x202A && code <= 0x202E) || (code >= 0x2066 && code <= 0x2069);
+           code == 0xFEFF || code == 0x2028 || code == 0x2029 || (code >= 0x202A && code <= 0x202E) ||
+           (code >= 0x2066 && code <= 0x2069);
 }
 
 void message_escape(char *to, size_t to_size, const char *text, size_t n_bytes) {

@@ -20,8 +20,8 @@ typedef struct trouble {
  * quoted are escaped. */
 bool trouble_set(trouble *trouble, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Copies text so that a terminal can show it: control and bidirectional characters and broken UTF-8 become \xNN. Cut at
- * a whole character where it does not fit; n_bytes of text may hold NULs. */
+/* Copies text so that a terminal can show it: control and bidirectional characters, byte order marks and broken UTF-8
+ * become \xNN. Cut at a whole character where it does not fit; n_bytes of text may hold NULs. */
 void message_escape(char *to, size_t to_size, const char *text, size_t n_bytes);
 
 /* "entrol: TEXT" on standard error; returns EXIT_ERROR. */

@@ -1,9 +1,10 @@
-# Sets up what Entrol is built from and tested with. Sourced by scripts/build, demo, cases and check, from any folder.
+# Sets up what Entrol is built from and tested with. Sourced by scripts/build, demo, cases, train and check, from any folder.
 #
-#   setup_packages build|cases|check   system packages: installed with apt-get when root, else named (exit 2)
+#   setup_packages build|cases|train|check   system packages: installed with apt-get when root, else named (exit 2)
 #   setup_llama                  llama.cpp: a system one that pkg-config finds, else built into the cache
 #   setup_llama_perplexity       llama.cpp's own perplexity program, for the benchmark; its path in $LLAMA_PERPLEXITY
 #   setup_peers                  PyTorch, TRL, NumPy, SciPy and matplotlib for the benchmark; their folder in $ENTROL_PEERS
+#   setup_environments           MuJoCo, gymnasium and CleanRL, for examples/rl; their folder in $ENTROL_ENVIRONMENTS
 #   setup_model                  the default model; its path in $ENTROL_MODEL
 #   setup_texts                  the texts of scripts/cases, unpacked from packages; their folder in $ENTROL_TEXTS
 #
@@ -44,14 +45,14 @@ python_with() {
     return 1
 }
 
-# The packages that are missing for "build", "cases" (which needs those of "build" too) or "check" (which needs all).
+# The packages that are missing for "build", "cases" or "train" (which need those of "build" too) or "check" (which needs all).
 missing_packages() {
     local who package kind what
     while read -r who package kind what; do
         case $who in '' | '#'*) continue ;; esac
         [ "$who" = build ] || [ "$who" = "$1" ] || [ "$1" = check ] || continue
         "have_$kind" "$what" || echo "$package"
-    done <"$entrol_parts/packages.txt"
+    done <"$entrol_parts/packages.txt" | awk '!seen[$0]++'
 }
 
 setup_packages() {
@@ -219,6 +220,28 @@ setup_peers() {
     [ -e "$entrol_cache/peers-$key" ] || say "installing PyTorch and TRL into $entrol_cache (once; 3 GB to download, 8 GB on the disk)"
     in_cache "peers-$key" make_peers
     export ENTROL_PEERS=$entrol_cache/peers-$key
+}
+
+# ---- the environments of examples/rl ---------------------------------------------------------------------------
+
+# Python's modules and, in mujoco/, the C library, side by side.
+make_environments() {
+    local wheel
+    download environments --only-binary :all: --ignore-requires-python || return 1
+    for wheel in download/*.whl; do
+        python3 -m zipfile -e "$wheel" part || return 1
+    done
+    (cd part/mujoco && ln -s libmujoco.so.* libmujoco.so)
+}
+
+# Returns 1 where the wheels are not for this machine.
+setup_environments() {
+    local key
+    python3 -c 'import platform, sys; sys.exit(sys.version_info[:2] != (3, 11) or platform.machine() != "x86_64")' || return 1
+    key=$({ cat "$entrol_parts/environments.txt" && declare -f make_environments; } | sha256sum | cut -c 1-12)
+    [ -e "$entrol_cache/environments-$key" ] || say "unpacking MuJoCo and gymnasium into $entrol_cache (once; 10 MB to download)"
+    in_cache "environments-$key" make_environments
+    export ENTROL_ENVIRONMENTS=$entrol_cache/environments-$key
 }
 
 # ---- the texts of the cases ------------------------------------------------------------------------------------

@@ -20,6 +20,8 @@ mkdir "$folder/include"
 ln -s "$folder/one" "$folder/include/entrol" # where the example looks for <entrol/entrol.h>
 "$cc" -I"$folder/include" -o "$folder/from-one" examples/entropy.c "$folder/entrol.o" -lm -pthread
 expect_answers "$folder/from-one"
+"$cc" -O2 -Wall -Wextra -Werror -I"$folder/one" -o "$folder/ppo" examples/ppo.c "$folder/entrol.o" -lm -pthread
+"$folder/ppo" steps=2048 | grep -q '"step": 2048'
 
 root=$PWD
 mkdir "$folder/objects"

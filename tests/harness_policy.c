@@ -35,6 +35,10 @@ batch_plan plan_at_random(entrol_policy_kind kind, size_t n_rows, size_t most) {
 
 /* Of one column; `column` of the second is i n + j for a square. */
 static double first_value(const batch_plan *plan) {
+    if (plan->ratio > 0 && plan->kind == ENTROL_POLICY_BETA)
+        return plan->ratio * (2 * test_uniform() - 1) * 13.8; /* shapes from 1e-6 to 1e6 */
+    if (plan->ratio > 0 && (is_choice(plan->kind) || plan->kind == ENTROL_POLICY_BERNOULLI))
+        return plan->ratio * test_normal() * 150;
     if (plan->kind == ENTROL_POLICY_BETA)
         return plan->spread * (test_uniform() * 8 - 3);
     return plan->spread * test_normal() * (is_choice(plan->kind) ? 3 : 1);
@@ -43,6 +47,10 @@ static double first_value(const batch_plan *plan) {
 static double second_value(const batch_plan *plan, size_t column) {
     if (plan->kind == ENTROL_POLICY_BETA)
         return first_value(plan);
+    if (plan->ratio > 0 && plan->kind == ENTROL_POLICY_GAUSSIAN)
+        return plan->ratio * (2 * test_uniform() - 1) * 150;
+    if (plan->ratio > 0 && plan->kind == ENTROL_POLICY_SQUASHED_GAUSSIAN)
+        return plan->ratio * (2 * test_uniform() - 1) * 15;
     if (plan->kind != ENTROL_POLICY_FULL_GAUSSIAN)
         return plan->spread * (test_normal() - 0.5);
     const size_t i = column / plan->n, j = column % plan->n;
@@ -75,6 +83,16 @@ static void fill_mask(batch *batch) {
         }
     batch->p.mask = batch->q.mask = batch->mask;
     batch->p.mask_row_stride = batch->q.mask_row_stride = (ptrdiff_t)stride;
+}
+
+/* A full covariance has its ratios from row to row of L. */
+static void scale_rows(sheet *second, const batch_plan *plan) {
+    for (size_t row = 0; row < second->n_rows; row++)
+        for (size_t i = 0; i < plan->n; i++) {
+            const double scale = exp(plan->ratio * (2 * test_uniform() - 1) * 75);
+            for (size_t j = 0; j <= i; j++)
+                sheet_put(second, row, i * plan->n + j, scale * sheet_get(second, row, i * plan->n + j));
+        }
 }
 
 /* --- Actions --- */
@@ -142,6 +160,10 @@ void batch_make(batch *batch, const batch_plan *plan) {
     batch->q = batch->p;
     fill_pair(&batch->first, &batch->q_first, plan, false);
     fill_pair(&batch->second, &batch->q_second, plan, true);
+    if (plan->ratio > 0 && plan->kind == ENTROL_POLICY_FULL_GAUSSIAN) {
+        scale_rows(&batch->second, plan);
+        scale_rows(&batch->q_second, plan);
+    }
     if (plan->has_mask && is_choice(plan->kind))
         fill_mask(batch);
     batch->actions = sheet_make(plan->n_rows, is_choice(plan->kind) ? batch->p.n_sizes : plan->n, plan->actions);

@@ -16,6 +16,7 @@ typedef struct batch_plan {
     bool shares_second, has_mask;
     double nearness; /* of q to p: how much q's parameters differ; 0: as p's do from 0 */
     double spread;   /* of the parameters; 1: usual ones */
+    double ratio;    /* of the scales, 0: usual ones; 1: e^-150 to e^150, as far as the kind allows */
 } batch_plan;
 
 /* A policy, a reference and actions. */

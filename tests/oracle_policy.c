@@ -57,13 +57,14 @@ static size_t choice_logs(long double *logs, const oracle_distribution *p, size_
         return 2;
     }
     const size_t n = p->kind == ENTROL_POLICY_CATEGORICAL ? p->n : p->sizes[i];
-    long double top = -INFINITY, sum = 0;
+    long double others = 0;
+    size_t top = 0;
+    for (size_t k = 1; k < n; k++)
+        top = z[k] > z[top] ? k : top;
     for (size_t k = 0; k < n; k++)
-        top = fmaxl(top, z[k]);
+        others += k == top ? 0 : expl(z[k] - z[top]); /* of a row that is nearly certain its ln p is as small */
     for (size_t k = 0; k < n; k++)
-        sum += expl(z[k] - top);
-    for (size_t k = 0; k < n; k++)
-        logs[k] = z[k] - top - logl(sum);
+        logs[k] = z[k] - z[top] - log1pl(others);
     return n;
 }
 
@@ -552,6 +553,150 @@ void oracle_policy_slope_kl_qp(oracle_slopes *slopes, const oracle_distribution 
     }
     for (size_t i = 0; !is_discrete(p) && i < p->n; i++)
         slope_continuous_kl(slopes, p, q, i, 0, by);
+}
+
+/* --- Terms --- */
+
+static void keep_greatest(long double *greatest, long double term) {
+    *greatest = fmaxl(*greatest, fabsl(term));
+}
+
+/* Of ln p of one column, d - ln S with d = z - max z and S = sum e^d; `weight` is what it counts in a mean. */
+static void keep_log(long double *greatest, const long double *logs, size_t n, size_t k, long double weight) {
+    long double top = -INFINITY;
+    for (size_t i = 0; i < n; i++)
+        top = fmaxl(top, logs[i]);
+    keep_greatest(greatest, top);
+    if (weight > 0 && logs[k] > -INFINITY)
+        keep_greatest(greatest, weight * (logs[k] - top));
+}
+
+/* Of ln p_i(a) and H of a dimension, but for the square. */
+static long double normaliser_terms(const oracle_distribution *p, size_t i) {
+    if (p->kind == ENTROL_POLICY_BETA) {
+        long double greatest = fabsl(log_beta(expl(p->first[i]), expl(p->second[i])));
+        keep_greatest(&greatest, logl(p->high - p->low));
+        return greatest;
+    }
+    long double greatest = 0.5L * logl(2 * PI * expl(1));
+    keep_greatest(&greatest, p->kind == ENTROL_POLICY_FULL_GAUSSIAN ? logl(p->second[i * p->n + i]) : p->second[i]);
+    if (p->kind == ENTROL_POLICY_SQUASHED_GAUSSIAN)
+        keep_greatest(&greatest, logl((p->high - p->low) / 2));
+    return greatest;
+}
+
+long double oracle_policy_entropy_terms(const oracle_distribution *p) {
+    long double sum = 0, logs[MOST_CHOICES];
+    for (size_t i = 0; is_discrete(p) && i < n_choices(p); i++) {
+        const size_t n = choice_logs(logs, p, i);
+        long double greatest = 0;
+        for (size_t k = 0; k < n; k++)
+            keep_log(&greatest, logs, n, k, expl(logs[k]));
+        sum += greatest;
+    }
+    for (size_t i = 0; !is_discrete(p) && i < p->n; i++)
+        sum += p->kind == ENTROL_POLICY_BETA ? fmaxl(1, fabsl(continuous_entropy(p, i))) : normaliser_terms(p, i);
+    return sum;
+}
+
+/* Of x^T P x / 2 those of row i of P. */
+static void keep_quadratic(long double *greatest, const long double *matrix, const long double *x, const long double *y,
+                           size_t n, size_t i) {
+    for (size_t j = 0; j < n; j++)
+        keep_greatest(greatest, matrix[i * n + j] * (x[i] - y[i]) * (x[j] - y[j]) / 2);
+}
+
+/* Of ln p_i(a) those with the action. */
+static void keep_action(long double *greatest, const oracle_distribution *p, size_t i, long double action) {
+    const long double s = p->second[i], z = (action - p->first[i]) / expl(s), width = p->high - p->low;
+    if (p->kind == ENTROL_POLICY_BETA) {
+        keep_greatest(greatest, (expl(p->first[i]) - 1) * logl((action - p->low) / width));
+        keep_greatest(greatest, (expl(s) - 1) * logl((p->high - action) / width));
+        return;
+    }
+    keep_greatest(greatest, z * z / 2);
+    if (p->kind != ENTROL_POLICY_SQUASHED_GAUSSIAN)
+        return;
+    keep_greatest(greatest, 2 * action);
+    keep_greatest(greatest, action * action / expl(2 * s) / 2); /* x is rounded before the mean is taken off */
+}
+
+long double oracle_policy_logprob_terms(const oracle_distribution *p, const long double *action) {
+    long double sum = 0, logs[MOST_CHOICES];
+    square_matrix precision;
+    for (size_t i = 0; is_discrete(p) && i < n_choices(p); i++) {
+        long double greatest = 0;
+        keep_log(&greatest, logs, choice_logs(logs, p, i), (size_t)action[i], 1);
+        sum += greatest;
+    }
+    if (p->kind == ENTROL_POLICY_FULL_GAUSSIAN)
+        precision_of(precision, p);
+    for (size_t i = 0; !is_discrete(p) && i < p->n; i++) {
+        long double greatest = normaliser_terms(p, i);
+        if (p->kind == ENTROL_POLICY_FULL_GAUSSIAN)
+            keep_quadratic(&greatest, precision, action, p->first, p->n, i);
+        else
+            keep_action(&greatest, p, i, action[i]);
+        sum += greatest;
+    }
+    return sum;
+}
+
+/* Of (tr(Q C) - n + d^T Q d) / 2 + ln det, Q the precision of q and C the covariance of p. */
+static long double full_kl_terms(const oracle_distribution *p, const oracle_distribution *q) {
+    const size_t n = p->n;
+    square_matrix precision, covariance;
+    long double sum = 0;
+    precision_of(precision, q);
+    covariance_of(covariance, p);
+    for (size_t i = 0; i < n; i++) {
+        long double greatest = 0.5L;
+        keep_greatest(&greatest, logl(p->second[i * n + i]));
+        keep_greatest(&greatest, logl(q->second[i * n + i]));
+        keep_quadratic(&greatest, precision, p->first, q->first, n, i);
+        for (size_t j = 0; j < n; j++)
+            keep_greatest(&greatest, precision[i * n + j] * covariance[j * n + i] / 2);
+        sum += greatest;
+    }
+    return sum;
+}
+
+static long double continuous_kl_terms(const oracle_distribution *p, const oracle_distribution *q, size_t i) {
+    const long double s = p->second[i], t = q->second[i], z = (p->first[i] - q->first[i]) / expl(t);
+    const long double a = expl(p->first[i]), b = expl(s), c = expl(q->first[i]), e = expl(t);
+    long double greatest = 0.5L;
+    if (p->kind == ENTROL_POLICY_BETA) {
+        keep_greatest(&greatest, log_beta(a, b));
+        keep_greatest(&greatest, log_beta(c, e));
+        keep_greatest(&greatest, (a - c) * oracle_digamma(a));
+        keep_greatest(&greatest, (b - e) * oracle_digamma(b));
+        keep_greatest(&greatest, (c - a + e - b) * oracle_digamma(a + b));
+        return greatest;
+    }
+    keep_greatest(&greatest, s);
+    keep_greatest(&greatest, t);
+    keep_greatest(&greatest, expl(2 * (s - t)) / 2);
+    keep_greatest(&greatest, z * z / 2);
+    return greatest;
+}
+
+long double oracle_policy_kl_terms(const oracle_distribution *p, const oracle_distribution *q) {
+    long double sum = 0, of_p[MOST_CHOICES], of_q[MOST_CHOICES];
+    if (p->kind == ENTROL_POLICY_FULL_GAUSSIAN)
+        return full_kl_terms(p, q);
+    for (size_t i = 0; is_discrete(p) && i < n_choices(p); i++) {
+        const size_t n = choice_logs(of_p, p, i);
+        long double greatest = 0;
+        choice_logs(of_q, q, i);
+        for (size_t k = 0; k < n; k++) {
+            keep_log(&greatest, of_p, n, k, expl(of_p[k]));
+            keep_log(&greatest, of_q, n, k, expl(of_p[k]));
+        }
+        sum += greatest;
+    }
+    for (size_t i = 0; !is_discrete(p) && i < p->n; i++)
+        sum += continuous_kl_terms(p, q, i);
+    return sum;
 }
 
 /* --- The action as a function --- */

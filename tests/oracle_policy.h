@@ -23,6 +23,12 @@ long double oracle_policy_entropy(const oracle_distribution *p);
 long double oracle_policy_logprob(const oracle_distribution *p, const long double *action);
 long double oracle_policy_kl(const oracle_distribution *p, const oracle_distribution *q);
 
+/* What these are accurate to a share of: the greatest of a dimension's terms, |term|, added up over the dimensions. Of
+ * the entropy of BETA, whose terms are of its shapes' size, the value itself, or 1. */
+long double oracle_policy_entropy_terms(const oracle_distribution *p);
+long double oracle_policy_logprob_terms(const oracle_distribution *p, const long double *action);
+long double oracle_policy_kl_terms(const oracle_distribution *p, const oracle_distribution *q);
+
 /* A row's gradient, and of all the terms that were added up the greatest |term|. */
 typedef struct oracle_slopes {
     long double *first, *second; /* the caller's, which are added to */

@@ -174,7 +174,8 @@ def stage_format(stage):
 
 def stage_release(stage):
     """the build that people get: its C tests, the tests of the command, and what only a real model shows"""
-    if configure_and_build(stage, "release", "-DENTROL_BLAS=ON", "-DENTROL_MPI=ON"):
+    if configure_and_build(stage, "release", "-DENTROL_BLAS=ON", "-DENTROL_MPI=ON",
+                           f"-DENTROL_ENVIRONMENTS={os.environ.get('ENTROL_ENVIRONMENTS', '')}"):
         c_tests(stage, "build")
         command_tests(stage, "build")
         stage.finish()  # the real model takes every processor

@@ -276,10 +276,19 @@ static void test_bad_pairs(void) {
     CHECK_INT(entrol_fit_ceiling(context, &ceiling, NULL, 0, &diagnosis, sample.entropies, sample.rewards, 20, NULL),
               ENTROL_ERROR_DATA);
     CHECK_INT(diagnosis.reason, ENTROL_REASON_DEVIATION);
-    const entrol_ceiling_options bad = {sizeof bad, 1};
-    CHECK_INT(entrol_fit_ceiling(context, &ceiling, NULL, 0, &diagnosis, sample.entropies, sample.rewards, 20, &bad),
-              ENTROL_ERROR_ARGUMENT);
-    CHECK_STRING(diagnosis.argument, "options");
+    static const double confidences[] = {-0.5, 0, 0.99995, 1, (double)NAN};
+    for (size_t i = 0; i < sizeof confidences / sizeof confidences[0]; i++) {
+        const entrol_ceiling_options bad = {sizeof bad, confidences[i]};
+        CHECK_INT(
+            entrol_fit_ceiling(context, &ceiling, NULL, 0, &diagnosis, sample.entropies, sample.rewards, 20, &bad),
+            ENTROL_ERROR_ARGUMENT);
+        CHECK_STRING(diagnosis.argument, "options");
+    }
+    const entrol_ceiling_options greatest = {sizeof greatest, 0.9999};
+    draw(&sample, 20, 0.3, 1, 0);
+    CHECK_INT(
+        entrol_fit_ceiling(context, &ceiling, NULL, 0, &diagnosis, sample.entropies, sample.rewards, 20, &greatest),
+        ENTROL_OK);
     entrol_forecast nowhere = {.entropy = (double)NAN};
     CHECK_INT(
         entrol_fit_ceiling(context, &ceiling, &nowhere, 1, &diagnosis, sample.entropies, sample.rewards, 20, NULL),

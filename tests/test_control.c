@@ -234,14 +234,19 @@ static void test_adaptive_kl(void) {
     compare("adaptive_kl", settings, (oracle){.value = 0.2, .low = 1e-6, .high = 1e3, .target = 0.5}, step_kl, false);
 }
 
-/* Without a batch the count is the samples', and of more than the horizon the whole step is taken. */
+/* The published counts are of samples: what is observed may count tokens, and the coefficient does not depend on how
+ * many (TRL's PPO: 256 samples of a horizon of 10,000). Of a batch beyond the horizon the whole step is taken. */
 static void test_adaptive_kl_counts(void) {
     const entrol_setting settings[] = {{"target", 0, "1"}, {NULL, 0, NULL}};
+    const entrol_setting beyond[] = {{"target", 0, "1"}, {"batch", 50000, NULL}, {NULL, 0, NULL}};
     entrol_context *context = open_alone();
     entrol_controller *controller = make_controller(context, "adaptive_kl", settings);
-    CHECK_NEAR(tell(context, controller, 2 * 5000, 5000).coefficient, 0.2 * 1.1, 1e-15);
-    CHECK_NEAR(tell(context, controller, 2 * 50000, 50000).coefficient, 0.2 * 1.1 * 1.2, 1e-15);
-    CHECK_NEAR(tell(context, controller, 2, 1).coefficient, 0.2 * 1.1 * 1.2 * 1.00002, 1e-15);
+    CHECK_NEAR(tell(context, controller, 2, 1).coefficient, 0.2 * 1.00512, 1e-15);
+    CHECK_NEAR(tell(context, controller, 2 * 5000, 5000).coefficient, 0.2 * 1.00512 * 1.00512, 1e-15);
+    CHECK_NEAR(tell(context, controller, 2 * 50000, 50000).coefficient, 0.2 * 1.00512 * 1.00512 * 1.00512, 1e-15);
+    entrol_controller_destroy(context, controller);
+    controller = make_controller(context, "adaptive_kl", beyond);
+    CHECK_NEAR(tell(context, controller, 2, 1).coefficient, 0.2 * 1.2, 1e-15);
     entrol_controller_destroy(context, controller);
     entrol_context_destroy(context);
 }
@@ -513,7 +518,8 @@ static void test_bad_settings(void) {
                  {"piecewise", {"points", 0, "1:2,"}, "points"},
                  {"piecewise", {"points", 0, "0:-1e308,10:1e308"}, "points"}, /* their difference is no number */
                  {"box", {"high", 0, "none"}, "high"},
-                 {"sac", {"initial", 0, "0"}, "initial"}};
+                 {"sac", {"initial", 0, "0"}, "initial"},
+                 {"adaptive_kl", {"batch", 0, NULL}, "batch"}};
     entrol_context *context = open_alone();
     entrol_controller *none = NULL;
     entrol_diagnosis diagnosis;
@@ -522,12 +528,18 @@ static void test_bad_settings(void) {
                   ENTROL_ERROR_ARGUMENT);
         CHECK_STRING(diagnosis.argument, cases[i].argument);
     }
-    const entrol_controller_options bad[] = {
-        {sizeof *bad, -1, 0}, {sizeof *bad, (double)INFINITY, 0}, {sizeof *bad, 0, 1}, {0, 0, 0}};
+    const entrol_controller_options bad[] = {{sizeof *bad, -1, 0},    {sizeof *bad, (double)INFINITY, 0},
+                                             {sizeof *bad, 0, 1},     {0, 0, 0},
+                                             {sizeof *bad, 2.19, 9},  {sizeof *bad, 2.2, 9},
+                                             {sizeof *bad, 1e-300, 9}};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         CHECK_INT(entrol_controller_create(context, &none, &diagnosis, "pi", NULL, 0, &bad[i]), ENTROL_ERROR_ARGUMENT);
         CHECK_STRING(diagnosis.argument, "options");
     }
+    const entrol_controller_options agreeing = {sizeof agreeing, 2.197, 9}; /* ln 9 with four digits */
+    CHECK_INT(entrol_controller_create(context, &none, &diagnosis, "pi", NULL, 0, &agreeing), ENTROL_OK);
+    entrol_controller_destroy(context, none);
+    none = NULL;
     CHECK_INT(entrol_controller_create(NULL, &none, &diagnosis, "pi", NULL, 0, NULL), ENTROL_ERROR_ARGUMENT);
     CHECK_INT(entrol_controller_create(context, NULL, &diagnosis, "pi", NULL, 0, NULL), ENTROL_ERROR_ARGUMENT);
     CHECK(!none);

@@ -20,9 +20,13 @@ static const char *parse_number(double *value, const char *at) {
     return n > 0 && end == at + n && strchr(" \t\r", *end) != NULL ? end : NULL;
 }
 
-static bool report_line(const char *name, uint64_t number, const char *line, size_t n_bytes, trouble *trouble) {
-    return trouble_set(trouble, "%s:%llu: expected an entropy, or a sum and a count, found \"%.*s\"", name,
-                       (unsigned long long)number, n_bytes < 60 ? (int)n_bytes : 60, line);
+/* A NUL in the line is shown, too. */
+static bool report_line(const char *expected, const char *name, uint64_t number, const char *line, size_t n_bytes,
+                        trouble *trouble) {
+    char found[4 * 60 + 1];
+    message_escape(found, sizeof found, line, n_bytes < 60 ? n_bytes : 60);
+    return trouble_set(trouble, "%s:%llu: expected %s, found \"%s\"", name, (unsigned long long)number, expected,
+                       found);
 }
 
 bool control_parse_line(double *sum, uint64_t *count, const char *name, uint64_t number, const char *line,
@@ -39,10 +43,9 @@ bool control_parse_line(double *sum, uint64_t *count, const char *name, uint64_t
             at += strspn(at, blanks);
     }
     if (at == NULL || *at != '\0' || !isfinite(*sum))
-        return report_line(name, number, line, n_bytes, trouble);
+        return report_line("an entropy, or a sum and a count", name, number, line, n_bytes, trouble);
     if (!(n >= 1 && n <= 9007199254740992.0 && n == floor(n)))
-        return trouble_set(trouble, "%s:%llu: expected a count from 1 to 2^53, found \"%.*s\"", name,
-                           (unsigned long long)number, n_bytes < 60 ? (int)n_bytes : 60, line);
+        return report_line("a count from 1 to 2^53", name, number, line, n_bytes, trouble);
     *count = (uint64_t)n;
     return true;
 }

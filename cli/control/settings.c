@@ -211,7 +211,7 @@ size_t control_options(option rows[CONTROL_MOST_OPTIONS], control_settings *sett
          .metavar = "NATS",
          .minimum = 1e-300,
          .maximum = 1e6,
-         .help = "The same in nats."},
+         .help = "The same in nats. Beside --actions it must be ln N, within a thousandth."},
         {.name = "state",
          .type = OPTION_STRING,
          .value = &settings->state,
@@ -275,6 +275,11 @@ static void append_expected(buffer *out, const entrol_parameter *parameter) {
 static void report_setting(const control_settings *settings, const entrol_controller_kind *kind, const char *argument) {
     const entrol_parameter *parameter = find_parameter(kind, argument);
     const control_flag *flag = flag_of(settings, argument);
+    if (strcmp(argument, "options") == 0) {
+        message_error("--max-entropy: expected ln of --actions, which is %.6g, found %.6g; give one of them",
+                      log((double)settings->n_actions), settings->max_entropy);
+        return;
+    }
     if (parameter == NULL || flag == NULL) {
         message_error("%s: %s", kind->name, argument);
         return;

@@ -18,10 +18,11 @@ static double mean_of(const double *values, size_t n) {
     return n_known > 0 ? sum / (double)n_known : (double)NAN;
 }
 
-/* Twenty, or a fortieth of a run of fewer than 800 rows. */
+/* Twenty, or a fortieth of a run of fewer than 800 rows; but three, as one row is mostly noise, and in a run of fewer
+ * than six half of it, so that the start and the end are apart. */
 static size_t rows_of_a_mean(size_t n) {
-    const size_t fortieth = n / 40;
-    return fortieth < 1 ? 1 : fortieth > 20 ? 20 : fortieth;
+    const size_t fortieth = n / 40, half = n < 2 ? 1 : n / 2, least = half < 3 ? half : 3;
+    return fortieth < least ? least : fortieth > 20 ? 20 : fortieth;
 }
 
 static double share_gone(const diagnosis_of_run *found, double entropy) {
@@ -48,6 +49,17 @@ static void find_losses(diagnosis_of_run *found, const run_log *log) {
         if (share_gone(found, mean_until(found, log, i)) >= 0.5)
             found->half_step = log->columns[RUN_STEP][i];
     found->last_reward = mean_of(log->columns[RUN_REWARD] + log->n - found->n_first, found->n_first);
+}
+
+/* The run's own. */
+static void find_coefficients(diagnosis_of_run *found, const run_log *log) {
+    const double *values = log->columns[RUN_COEFFICIENT];
+    found->least_coefficient = found->greatest_coefficient = found->last_coefficient = (double)NAN;
+    for (size_t i = 0; i < log->n; i++) {
+        found->least_coefficient = fmin(found->least_coefficient, values[i]); /* of a NaN and a number the number */
+        found->greatest_coefficient = fmax(found->greatest_coefficient, values[i]);
+        found->last_coefficient = isnan(values[i]) ? found->last_coefficient : values[i];
+    }
 }
 
 /* --- Controllers --- */
@@ -125,6 +137,16 @@ static bool find_commands(entrol_context *context, diagnosis_of_run *found, cons
 
 /* --- The fit --- */
 
+/* By more than rounding. */
+static bool do_differ(const double *values, size_t n) {
+    double least = INFINITY, greatest = -INFINITY;
+    for (size_t i = 0; i < n; i++) {
+        least = fmin(least, values[i]);
+        greatest = fmax(greatest, values[i]);
+    }
+    return greatest - least > 1e-12 * fmax(fabs(least), fabs(greatest));
+}
+
 /* Of the rows that have both. */
 static bool find_ceiling(entrol_context *context, diagnosis_of_run *found, const run_log *log, double confidence,
                          trouble *trouble) {
@@ -141,9 +163,10 @@ static bool find_ceiling(entrol_context *context, diagnosis_of_run *found, const
         }
     if (status == ENTROL_OK)
         status = entrol_fit_ceiling(context, &found->ceiling, NULL, 0, &diagnosis, entropies, rewards, n, &options);
+    found->is_flat = status == ENTROL_OK && !do_differ(rewards, n);
     free(entropies);
     free(rewards);
-    found->has_fit = status == ENTROL_OK;
+    found->has_fit = status == ENTROL_OK && !found->is_flat;
     found->no_fit = diagnosis.reason;
     return status == ENTROL_OK || status == ENTROL_ERROR_DATA || report(trouble, status);
 }
@@ -152,6 +175,7 @@ bool run_diagnose(entrol_context *context, diagnosis_of_run *found, const run_lo
                   double confidence, trouble *trouble) {
     *found = (diagnosis_of_run){.n_commanded = 0};
     find_losses(found, log);
+    find_coefficients(found, log);
     return find_collapse(context, found, log, trouble) && find_ceiling(context, found, log, confidence, trouble) &&
            find_commands(context, found, log, target, trouble);
 }

@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { RUN_STEP, RUN_ENTROPY, RUN_REWARD, RUN_COLUMNS };
+enum { RUN_STEP, RUN_ENTROPY, RUN_REWARD, RUN_COEFFICIENT, RUN_COLUMNS };
 
 /* What a run logged: one row for each step that has an entropy. A row without a reward of its own has the mean of those
  * that were logged without an entropy since the row before, as CleanRL logs an episode where it ends and an entropy
@@ -22,6 +22,10 @@ typedef struct run_log {
     char *names[RUN_COLUMNS]; /* of the columns; NULL: there is none, and a step is a row's number from 1 */
     size_t n_without;         /* rows with a reward and no entropy */
     size_t n_gathered;        /* rows that have the mean of such rewards */
+    size_t n_back;            /* rows whose step is not above that of the row before: they stay where they are */
+    size_t back_place;        /* of the first of these, as of a row_visitor; and its step, and the one before */
+    double back_step, back_from;
+    size_t cut_line; /* the last line, which a killed writer left unfinished and which is left out; 0: none */
 } run_log;
 
 /* Reads a run. `names` are the columns that the user asks for; NULL: the known ones. */
@@ -33,22 +37,32 @@ void run_free(run_log *log);
 
 /* --- Rows, whatever the file's format --- */
 
-/* A row's value by its name: 1; 0 where it is not there or says that there is none (null, NaN, an empty cell); -1 where
- * it is something else than a number. */
-typedef int (*row_value)(const void *row, const char *name, double *value);
+/* What a format can say of its rows. */
+typedef struct row_kind {
+    /* A value by its name: 1; 0 where it is not there or says that there is none (null, NaN, an empty cell); -1 where
+     * it is something else than a number. */
+    int (*value)(const void *row, const char *name, double *value);
+    /* The text that is there instead, and the names of all that the row has, joined by ", ". */
+    void (*append_text)(buffer *out, const void *row, const char *name);
+    void (*append_names)(buffer *out, const void *row);
+} row_kind;
+
 /* What is done with a row, from `place` (a line, or an entry of an array) on; false ends it. */
-typedef bool (*row_visitor)(void *user, const void *row, row_value value, size_t place, trouble *trouble);
+typedef bool (*row_visitor)(void *user, const row_kind *kind, const void *row, size_t place, trouble *trouble);
 
 /* Visits every row of a file's text, which is one of TRL's trainer_state.json (or its log_history alone), JSON Lines
- * (of verl's file logger, {"step", "data"}, or flat), and CSV or TSV with a header. */
-bool rows_visit(const char *name, const char *bytes, size_t n_bytes, row_visitor visitor, void *user, trouble *trouble);
+ * (of verl's file logger, {"step", "data"}, or flat), and CSV or TSV with a header. *cut_line is the last of some lines
+ * of JSON where it has no newline and cannot be read, as a writer that was killed leaves it; else 0. */
+bool rows_visit(const char *name, const char *bytes, size_t n_bytes, row_visitor visitor, void *user, size_t *cut_line,
+                trouble *trouble);
 /* CSV alone (rows_csv.c). */
 bool rows_visit_csv(const char *name, const char *bytes, size_t n_bytes, row_visitor visitor, void *user,
                     trouble *trouble);
 
 /* --- What is found --- */
 
-/* What a controller with its defaults would have commanded, told the entropies of a run that had none: open loop. */
+/* What a controller with its defaults would have commanded, told the entropies of a run as if it had not acted on it:
+ * open loop. */
 typedef struct commanded {
     const entrol_controller_kind *kind;
     bool is_refused; /* by an entropy below 0, of which there is no share */
@@ -70,7 +84,9 @@ typedef struct diagnosis_of_run {
     bool has_fit;
     entrol_reason no_fit; /* why there is none, where there are rewards */
     entrol_ceiling ceiling;
-    double last_reward; /* mean of the last n_first rewards; NaN: none */
+    bool is_flat;                                                     /* the rewards do not differ: no fit is tried */
+    double last_reward;                                               /* mean of the last n_first rewards; NaN: none */
+    double least_coefficient, greatest_coefficient, last_coefficient; /* that the run itself logged; NaN: none */
     size_t n_commanded;
     commanded commanded[MOST_COMMANDED];
 } diagnosis_of_run;

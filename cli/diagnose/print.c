@@ -42,9 +42,24 @@ static void append_series(buffer *out, const run_log *log, int column, const cha
 
 /* --- Text --- */
 
+/* Whole steps as whole numbers. */
+static bool is_whole(double step) {
+    return fabs(step) < 0x1p53 && step == floor(step);
+}
+
+static void append_step(buffer *out, double step, int width) {
+    if (is_whole(step))
+        buffer_append_format(out, "%*.0f", width, step);
+    else
+        buffer_append_format(out, "%*.15g", width, step);
+}
+
 static void append_source(buffer *out, const run_log *log, const char *name) {
-    buffer_append_format(out, "%s: %zu rows, steps %.15g to %.15g; entropy from %s", name, log->n,
-                         log->columns[RUN_STEP][0], log->columns[RUN_STEP][log->n - 1], log->names[RUN_ENTROPY]);
+    buffer_append_format(out, "%s: %zu rows, steps ", name, log->n);
+    append_step(out, log->columns[RUN_STEP][0], 0);
+    buffer_append_string(out, " to ");
+    append_step(out, log->columns[RUN_STEP][log->n - 1], 0);
+    buffer_append_format(out, "; entropy from %s", log->names[RUN_ENTROPY]);
     if (log->names[RUN_REWARD] != NULL)
         buffer_append_format(out, ", reward from %s", log->names[RUN_REWARD]);
     if (log->n_gathered > 0)
@@ -64,17 +79,29 @@ static void append_entropy(buffer *out, const diagnosis_of_run *found, const run
                              "  it does not begin above 0, as of a continuous policy: shares of it mean nothing\n");
         return;
     }
-    buffer_append_format(out,
-                         "  %.0f %% of it is gone; %.0f %% by step %.15g, a twelfth of the run (published: 73 %%, "
-                         "arXiv 2505.22617)\n",
-                         100 * found->gone, 100 * found->early_gone, found->early_step);
-    if (!isnan(found->half_step))
-        buffer_append_format(out, "  half of it is gone at step %.15g\n", found->half_step);
-    if (isnan(found->collapse_step))
+    buffer_append_format(out, "  %.0f %% of it is gone; %.0f %% by step ", 100 * found->gone, 100 * found->early_gone);
+    append_step(out, found->early_step, 0);
+    buffer_append_string(out, ", a twelfth of the run (published: 73 %, arXiv 2505.22617)\n");
+    if (!isnan(found->half_step)) {
+        buffer_append_string(out, "  half of it is gone at step ");
+        append_step(out, found->half_step, 0);
+        buffer_append_string(out, "\n");
+    }
+    if (isnan(found->collapse_step)) {
         buffer_append_string(out, "  no collapse: it stays above a tenth of what it was at first\n");
-    else
-        buffer_append_format(out, "  collapse at step %.15g, below a tenth of what it was at first%s\n",
-                             found->collapse_step, found->is_collapsed ? "" : "; it recovers");
+        return;
+    }
+    buffer_append_string(out, "  collapse at step ");
+    append_step(out, found->collapse_step, 0);
+    buffer_append_format(out, ", below a tenth of what it was at first%s\n",
+                         found->is_collapsed ? "" : "; it recovers");
+}
+
+static void append_coefficient(buffer *out, const diagnosis_of_run *found, const run_log *log) {
+    if (!isnan(found->last_coefficient))
+        buffer_append_format(out, "coefficient of the run itself, from %s: %.4g to %.4g, at the end %.4g\n",
+                             log->names[RUN_COEFFICIENT], found->least_coefficient, found->greatest_coefficient,
+                             found->last_coefficient);
 }
 
 static const char *why_no_fit(entrol_reason reason) {
@@ -94,6 +121,10 @@ static void append_ceiling(buffer *out, const diagnosis_of_run *found, const run
         return;
     }
     append_series(out, log, RUN_REWARD, "reward");
+    if (found->is_flat) {
+        buffer_append_string(out, "  the rewards do not differ: no law to fit\n");
+        return;
+    }
     if (!found->has_fit) {
         buffer_append_format(out, "  no fit of R = b - a exp(H): %s\n", why_no_fit(found->no_fit));
         return;
@@ -118,10 +149,20 @@ static void append_number(buffer *out, double value) {
         buffer_append_format(out, "  %10.4g", value);
 }
 
+static void append_moved(buffer *out, double step) {
+    if (isnan(step)) {
+        append_number(out, step);
+        return;
+    }
+    buffer_append_string(out, "  ");
+    append_step(out, step, 10);
+}
+
 static void append_commands(buffer *out, const diagnosis_of_run *found) {
-    buffer_append_string(out,
-                         "what controllers would have commanded, open loop: the run had none of them, and with one its "
-                         "entropies would have been others\n");
+    buffer_append_string(
+        out,
+        "what controllers would have commanded, open loop: as if they had not acted on this run; acting would have "
+        "changed its entropies\n");
     buffer_append_format(out, "  %-12s%-30s  %10s  %10s  %10s  %10s  %10s\n", "controller", "drives", "target",
                          "from step", "least", "greatest", "at the end");
     for (size_t i = 0; i < found->n_commanded; i++) {
@@ -132,7 +173,7 @@ static void append_commands(buffer *out, const diagnosis_of_run *found) {
             continue;
         }
         append_number(out, each->target);
-        append_number(out, each->first_moved);
+        append_moved(out, each->first_moved);
         append_number(out, each->least);
         append_number(out, each->greatest);
         append_number(out, each->last);
@@ -144,6 +185,7 @@ void run_print(buffer *out, const diagnosis_of_run *found, const run_log *log, c
     append_source(out, log, name);
     append_entropy(out, found, log);
     append_ceiling(out, found, log, confidence);
+    append_coefficient(out, found, log);
     append_commands(out, found);
 }
 
@@ -151,6 +193,13 @@ void run_print(buffer *out, const diagnosis_of_run *found, const run_log *log, c
 
 static void set_real(json_t *object, const char *name, double value) {
     json_object_set_new(object, name, json_of_real_or_null(value));
+}
+
+static void set_step(json_t *object, const char *name, double step) {
+    if (is_whole(step))
+        json_object_set_new(object, name, json_integer((json_int_t)step));
+    else
+        set_real(object, name, step);
 }
 
 static json_t *name_or_null(const char *name) {
@@ -184,7 +233,7 @@ static json_t *commands_of(const diagnosis_of_run *found) {
         json_object_set_new(object, "controller", json_string(each->kind->name));
         json_object_set_new(object, "drives", json_string(entrol_drive_name(each->kind->drives)));
         set_real(object, "target", ok ? each->target : (double)NAN);
-        set_real(object, "from_step", ok ? each->first_moved : (double)NAN);
+        set_step(object, "from_step", ok ? each->first_moved : (double)NAN);
         set_real(object, "least", ok ? each->least : (double)NAN);
         set_real(object, "greatest", ok ? each->greatest : (double)NAN);
         set_real(object, "last", ok ? each->last : (double)NAN);
@@ -202,17 +251,22 @@ void run_print_json(buffer *out, const diagnosis_of_run *found, const run_log *l
     json_object_set_new(object, "reward_from", name_or_null(log->names[RUN_REWARD]));
     json_object_set_new(object, "rows_without_entropy", json_integer((json_int_t)log->n_without));
     json_object_set_new(object, "rows_with_gathered_rewards", json_integer((json_int_t)log->n_gathered));
+    json_object_set_new(object, "rows_not_ascending", json_integer((json_int_t)log->n_back));
     set_real(object, "entropy_first", found->first);
     set_real(object, "entropy_last", found->last);
     json_object_set_new(object, "mean_of_steps", json_integer((json_int_t)found->n_first));
     set_real(object, "gone", found->gone);
-    set_real(object, "early_step", found->early_step);
+    set_step(object, "early_step", found->early_step);
     set_real(object, "early_gone", found->early_gone);
-    set_real(object, "half_step", found->half_step);
-    set_real(object, "collapse_step", found->collapse_step);
+    set_step(object, "half_step", found->half_step);
+    set_step(object, "collapse_step", found->collapse_step);
     json_object_set_new(object, "collapsed_at_the_end", json_boolean(found->is_collapsed));
     set_real(object, "reward_last", found->last_reward);
     json_object_set_new(object, "fit", ceiling_of(found, confidence));
+    json_object_set_new(object, "coefficient_from", name_or_null(log->names[RUN_COEFFICIENT]));
+    set_real(object, "coefficient_least", found->least_coefficient);
+    set_real(object, "coefficient_greatest", found->greatest_coefficient);
+    set_real(object, "coefficient_last", found->last_coefficient);
     json_object_set_new(object, "open_loop", commands_of(found));
     json_append(out, object);
     buffer_append_string(out, "\n");

@@ -43,6 +43,15 @@ static const known_name known[RUN_COLUMNS][16] = {
                     {"return", 1},
                     {"score", 1},
                     {NULL, 0}},
+    [RUN_COEFFICIENT] = {{"coefficient", 1}, /* entrol control --json */
+                         {"entropy_coef", 1},
+                         {"entropy_coeff", 1},
+                         {"actor/entropy_coeff", 1}, /* verl's */
+                         {"actor/entropy_coef", 1},
+                         {"train/entropy_coef", 1},
+                         {"ent_coef", 1},
+                         {"train/ent_coef", 1}, /* Stable-Baselines3 */
+                         {NULL, 0}},
 };
 
 /* The name with what is known of it: who names a loss means it as it is meant without being named. */
@@ -59,17 +68,22 @@ typedef struct search {
     const char *const *wanted;
     known_name candidates[RUN_COLUMNS][16];
     bool seen[RUN_COLUMNS][16];
+    buffer names; /* of the first row */
 } search;
 
-static bool look_for(void *user, const void *row, row_value value, size_t place, trouble *trouble) {
+static bool look_for(void *user, const row_kind *kind, const void *row, size_t place, trouble *trouble) {
     search *search = user;
     double unused;
     (void)place;
     (void)trouble;
+    if (search->names.size == 0)
+        kind->append_names(&search->names, row);
     for (int c = 0; c < RUN_COLUMNS; c++)
         for (size_t i = 0; search->candidates[c][i].name != NULL; i++)
-            if (!search->seen[c][i])
-                search->seen[c][i] = value(row, search->candidates[c][i].name, &unused) != 0;
+            if (!search->seen[c][i]) {
+                const int is_there = kind->value(row, search->candidates[c][i].name, &unused);
+                search->seen[c][i] = is_there > 0 || (is_there < 0 && c != RUN_COEFFICIENT);
+            }
     return true;
 }
 
@@ -80,16 +94,21 @@ static const known_name *found_name(const search *search, int column) {
     return NULL;
 }
 
+enum { MOST_SHOWN = 400 }; /* bytes of the columns' names */
+
 static bool report_column(const search *search, int column, const char *name, trouble *trouble) {
-    static const char *const flags[RUN_COLUMNS] = {"--step", "--entropy", "--reward"};
+    static const char *const flags[RUN_COLUMNS] = {"--step", "--entropy", "--reward", "--coefficient"};
+    const char *found = search->names.size > 0 ? search->names.data : "none";
+    const char *more = search->names.size > MOST_SHOWN ? "..." : "";
     if (search->wanted[column] != NULL)
-        return trouble_set(trouble, "%s: %s %s: no row has a value of this name", name, flags[column],
-                           search->wanted[column]);
+        return trouble_set(trouble, "%s: %s %s: no row has a value of this name; the columns of the first: %.*s%s",
+                           name, flags[column], search->wanted[column], MOST_SHOWN, found, more);
     buffer names = {0};
     for (size_t i = 0; known[column][i].name != NULL; i++)
         buffer_append_format(&names, "%s%s", i > 0 ? ", " : "", known[column][i].name);
-    trouble_set(trouble, "%s: expected an entropy in one of %s, found none; %s names another column", name,
-                names.data != NULL ? names.data : "", flags[column]);
+    trouble_set(trouble,
+                "%s: expected an entropy in one of %s, found none; %s names another column, the first row has %.*s%s",
+                name, names.data != NULL ? names.data : "", flags[column], MOST_SHOWN, found, more);
     buffer_free(&names);
     return false;
 }
@@ -122,20 +141,38 @@ static bool grow(collection *collection, trouble *trouble) {
 
 /* Sizes from which on a number means nothing, and overflows what is done with it: of entropies the controllers' limit,
  * of rewards the fit's. */
-static const double least_absurd[RUN_COLUMNS] = {[RUN_STEP] = INFINITY, [RUN_ENTROPY] = 0x1p62, [RUN_REWARD] = 1e150};
+static const double least_absurd[RUN_COLUMNS] = {
+    [RUN_STEP] = INFINITY, [RUN_ENTROPY] = 0x1p62, [RUN_REWARD] = 1e150, [RUN_COEFFICIENT] = INFINITY};
 
 /* A value of a column of the row, NaN where it has none. */
-static bool take_value(double *taken, const collection *collection, int column, const void *row, row_value value,
+static bool take_value(double *taken, const collection *collection, int column, const row_kind *kind, const void *row,
                        size_t place, trouble *trouble) {
     const known_name *from = &collection->columns[column];
     double found = 0;
-    const int is_there = from->name != NULL ? value(row, from->name, &found) : 0;
+    const int is_there = from->name != NULL ? kind->value(row, from->name, &found) : 0;
     *taken = is_there == 1 ? from->sign * found : (double)NAN;
     if (fabs(*taken) >= least_absurd[column])
         return trouble_set(trouble, "%s:%zu: expected a number of less than %.2g in size as %s", collection->name,
                            place, least_absurd[column], from->name);
-    return is_there >= 0 ||
-           trouble_set(trouble, "%s:%zu: expected a number as %s", collection->name, place, from->name);
+    /* A coefficient may be a word, as Stable-Baselines3 has "auto"; nothing else depends on it. */
+    if (is_there >= 0 || column == RUN_COEFFICIENT)
+        return true;
+    buffer text = {0};
+    kind->append_text(&text, row, from->name);
+    trouble_set(trouble, "%s:%zu: expected a number as %s, found %.60s", collection->name, place, from->name,
+                text.data != NULL ? text.data : "");
+    buffer_free(&text);
+    return false;
+}
+
+/* A run that was begun again from a checkpoint logs some steps twice. */
+static void look_at_step(run_log *log, double step, size_t place) {
+    const double before = log->n > 0 ? log->columns[RUN_STEP][log->n - 1] : -INFINITY;
+    if (step > before || log->n_back++ > 0)
+        return;
+    log->back_place = place;
+    log->back_step = step;
+    log->back_from = before;
 }
 
 /* A reward that was logged beside no entropy, as of an episode that ended within a step. */
@@ -159,13 +196,13 @@ static double reward_of(collection *collection, double own) {
     return mean;
 }
 
-static bool take_row(void *user, const void *row, row_value value, size_t place, trouble *trouble) {
+static bool take_row(void *user, const row_kind *kind, const void *row, size_t place, trouble *trouble) {
     collection *collection = user;
     run_log *log = collection->log;
     double values[RUN_COLUMNS];
     collection->n_rows++;
     for (int c = 0; c < RUN_COLUMNS; c++)
-        if (!take_value(&values[c], collection, c, row, value, place, trouble))
+        if (!take_value(&values[c], collection, c, kind, row, place, trouble))
             return false;
     if (isnan(values[RUN_ENTROPY])) {
         keep_reward(collection, values[RUN_REWARD]);
@@ -176,6 +213,7 @@ static bool take_row(void *user, const void *row, row_value value, size_t place,
     values[RUN_REWARD] = reward_of(collection, values[RUN_REWARD]);
     if (isnan(values[RUN_STEP]))
         values[RUN_STEP] = (double)collection->n_rows;
+    look_at_step(log, values[RUN_STEP], place);
     for (int c = 0; c < RUN_COLUMNS; c++)
         log->columns[c][log->n] = values[c];
     log->n++;
@@ -199,7 +237,7 @@ static bool note_names(collection *collection, const search *search, trouble *tr
 
 bool run_read_memory(run_log *log, const char *name, const char *bytes, size_t n_bytes,
                      const char *const names[RUN_COLUMNS], trouble *trouble) {
-    static const char *const any[RUN_COLUMNS] = {NULL, NULL, NULL};
+    static const char *const any[RUN_COLUMNS] = {NULL};
     search search = {.wanted = names != NULL ? names : any};
     collection collection = {.log = log, .name = name};
     *log = (run_log){.n = 0};
@@ -209,8 +247,11 @@ bool run_read_memory(run_log *log, const char *name, const char *bytes, size_t n
             search.candidates[c][0] = known_as(c, search.wanted[c]);
             search.candidates[c][1].name = NULL;
         }
-    return rows_visit(name, bytes, n_bytes, look_for, &search, trouble) && note_names(&collection, &search, trouble) &&
-           rows_visit(name, bytes, n_bytes, take_row, &collection, trouble);
+    const bool ok = rows_visit(name, bytes, n_bytes, look_for, &search, &log->cut_line, trouble) &&
+                    note_names(&collection, &search, trouble) &&
+                    rows_visit(name, bytes, n_bytes, take_row, &collection, &log->cut_line, trouble);
+    buffer_free(&search.names);
+    return ok;
 }
 
 bool run_read(run_log *log, const char *path, const char *const names[RUN_COLUMNS], trouble *trouble) {

@@ -23,6 +23,25 @@ static int json_row_value(const void *row, const char *name, double *value) {
     return 1;
 }
 
+static void append_json_text(buffer *out, const void *row, const char *name) {
+    const json_t *data = json_object_get(row, "data"), *found = json_object_get(data, name);
+    json_append(out, found != NULL ? found : json_object_get(row, name));
+}
+
+static void append_keys(buffer *out, const json_t *object) {
+    const char *name;
+    json_t *value;
+    json_object_foreach((json_t *)object, name, value) if (!json_is_object(value))
+        buffer_append_format(out, "%s%s", out->size > 0 ? ", " : "", name);
+}
+
+static void append_json_names(buffer *out, const void *row) {
+    append_keys(out, row);
+    append_keys(out, json_object_get(row, "data"));
+}
+
+static const row_kind json_rows = {json_row_value, append_json_text, append_json_names};
+
 /* Python writes NaN and infinities by names that JSON has not: null, as nothing is known there. */
 static size_t word_of_python(const char *at, const char *end) {
     static const char *const words[] = {"NaN", "-Infinity", "Infinity"};
@@ -74,7 +93,7 @@ static bool visit_history(const char *name, const json_t *history, row_visitor v
         if (!json_is_object(entry))
             return trouble_set(trouble, "%s: expected objects in log_history, found %s as entry %zu", name,
                                json_kind(entry), i + 1);
-        if (!visitor(user, entry, json_row_value, i + 1, trouble))
+        if (!visitor(user, &json_rows, entry, i + 1, trouble))
             return false;
     }
     return true;
@@ -110,16 +129,20 @@ static size_t line_length(const char *bytes, size_t n_bytes) {
 }
 
 static bool visit_lines(const char *name, const char *bytes, size_t n_bytes, row_visitor visitor, void *user,
-                        trouble *trouble) {
+                        size_t *cut_line, trouble *trouble) {
     for (size_t number = 1, at = 0; at < n_bytes; number++) {
         const size_t n = line_length(bytes + at, n_bytes - at);
+        const bool is_unended = at > 0 && at + n == n_bytes;
         json_t *row = NULL;
         bool ok = is_blank(bytes + at, n);
         if (!ok && (row = read_value(name, number, bytes + at, n, trouble)) != NULL) {
             ok = json_is_object(row)
-                     ? visitor(user, row, json_row_value, number, trouble)
+                     ? visitor(user, &json_rows, row, number, trouble)
                      : trouble_set(trouble, "%s:%zu: expected a JSON object, found %s", name, number, json_kind(row));
             json_decref(row);
+        } else if (!ok && is_unended) {
+            *cut_line = number;
+            ok = true;
         }
         if (!ok)
             return false;
@@ -142,8 +165,9 @@ static bool is_document(const char *bytes, size_t n_bytes) {
     return is_whole ? has_history : is_brace || memmem(bytes, n_bytes, "\"log_history\"", 13) != NULL;
 }
 
-bool rows_visit(const char *name, const char *bytes, size_t n_bytes, row_visitor visitor, void *user,
+bool rows_visit(const char *name, const char *bytes, size_t n_bytes, row_visitor visitor, void *user, size_t *cut_line,
                 trouble *trouble) {
+    *cut_line = 0;
     size_t start = n_bytes >= 3 && memcmp(bytes, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0, first;
     for (first = start; first < n_bytes && isspace((unsigned char)bytes[first]);)
         first++;
@@ -153,5 +177,5 @@ bool rows_visit(const char *name, const char *bytes, size_t n_bytes, row_visitor
         return rows_visit_csv(name, bytes + start, n_bytes - start, visitor, user, trouble);
     if (is_document(bytes + first, n_bytes - first))
         return visit_document(name, bytes + start, n_bytes - start, visitor, user, trouble);
-    return visit_lines(name, bytes + start, n_bytes - start, visitor, user, trouble);
+    return visit_lines(name, bytes + start, n_bytes - start, visitor, user, cut_line, trouble);
 }

@@ -37,21 +37,34 @@ static bool is_missing(const char *text) {
     return false;
 }
 
-static int csv_row_value(const void *row, const char *name, double *value) {
-    const csv *csv = row;
-    for (size_t i = 0; i < csv->header.n; i++) {
-        if (strcmp(cell(&csv->header, i), name) != 0)
-            continue;
-        if (i >= csv->row.n || is_missing(cell(&csv->row, i)))
-            return 0;
-        const char *text = cell(&csv->row, i);
-        char *end;
-        *value = strtod(text, &end);
-        return end != text && strspn(text, "+-.0123456789eE") == strlen(text) && *end == '\0' && isfinite(*value) ? 1
-                                                                                                                  : -1;
-    }
-    return 0;
+/* "" where the row has none of the name. */
+static const char *cell_of(const csv *csv, const char *name) {
+    for (size_t i = 0; i < csv->header.n && i < csv->row.n; i++)
+        if (strcmp(cell(&csv->header, i), name) == 0)
+            return cell(&csv->row, i);
+    return "";
 }
+
+static int csv_row_value(const void *row, const char *name, double *value) {
+    const char *text = cell_of(row, name);
+    char *end;
+    if (is_missing(text))
+        return 0;
+    *value = strtod(text, &end);
+    return end != text && strspn(text, "+-.0123456789eE") == strlen(text) && *end == '\0' && isfinite(*value) ? 1 : -1;
+}
+
+static void append_csv_text(buffer *out, const void *row, const char *name) {
+    buffer_append_format(out, "\"%s\"", cell_of(row, name));
+}
+
+static void append_csv_names(buffer *out, const void *row) {
+    const csv *csv = row;
+    for (size_t i = 0; i < csv->header.n; i++)
+        buffer_append_format(out, "%s%s", i > 0 ? ", " : "", cell(&csv->header, i));
+}
+
+static const row_kind csv_rows = {csv_row_value, append_csv_text, append_csv_names};
 
 /* --- Reading --- */
 
@@ -60,6 +73,13 @@ static bool begin_cell(csv *csv, cells *out, trouble *trouble) {
         return trouble_set(trouble, "%s:%zu: more than %d cells", csv->name, csv->line, MOST_CELLS);
     out->starts[out->n++] = out->text.size;
     return true;
+}
+
+/* The byte that ends a cell where none should end; as of a NUL, which no format of printf shows. */
+static bool report_byte(const csv *csv, trouble *trouble) {
+    char found[8];
+    message_escape(found, sizeof found, csv->at, 1);
+    return trouble_set(trouble, "%s:%zu: expected the end of a cell, found \"%s\"", csv->name, csv->line, found);
 }
 
 /* From behind its quote on; "" is one quote. */
@@ -73,7 +93,7 @@ static bool read_quoted(csv *csv, cells *out, trouble *trouble) {
         csv->at += *csv->at == '"';
         csv->line += *csv->at == '\n';
         if (*csv->at == '\0')
-            return trouble_set(trouble, "%s:%zu: a NUL", csv->name, csv->line);
+            return report_byte(csv, trouble);
         buffer_append(&out->text, csv->at, 1);
     }
     return trouble_set(trouble, "%s:%zu: a quote that is not closed", csv->name, line);
@@ -102,8 +122,7 @@ static bool read_cell(csv *csv, cells *out, trouble *trouble) {
         buffer_append(&out->text, start, (size_t)(end - start));
     }
     buffer_append(&out->text, "", 1);
-    return ends_cell(csv) ||
-           trouble_set(trouble, "%s:%zu: expected the end of a cell, found \"%.1s\"", csv->name, csv->line, csv->at);
+    return ends_cell(csv) || report_byte(csv, trouble);
 }
 
 /* A row, and the end of its line. */
@@ -127,6 +146,9 @@ static bool read_row(csv *csv, cells *out, trouble *trouble) {
 static bool visit(csv *csv, row_visitor visitor, void *user, trouble *trouble) {
     if (!read_row(csv, &csv->header, trouble))
         return false;
+    if (csv->header.n == 1 && strchr(cell(&csv->header, 0), ';') != NULL)
+        return trouble_set(trouble, "%s:1: expected columns parted by commas or tabs, found \"%.400s\"", csv->name,
+                           cell(&csv->header, 0));
     while (csv->at < csv->end) {
         csv->line++;
         const size_t line = csv->line;
@@ -136,7 +158,7 @@ static bool visit(csv *csv, row_visitor visitor, void *user, trouble *trouble) {
         if (!is_empty && csv->row.n != csv->header.n)
             return trouble_set(trouble, "%s:%zu: expected %zu cells, as the header has, found %zu", csv->name, line,
                                csv->header.n, csv->row.n);
-        if (!is_empty && !visitor(user, csv, csv_row_value, line, trouble))
+        if (!is_empty && !visitor(user, &csv_rows, csv, line, trouble))
             return false;
     }
     return true;

@@ -63,7 +63,8 @@ ENTROL_API entrol_status entrol_target_parse(entrol_target *target, size_t *n_re
 typedef struct entrol_controller_options {
     size_t size;        /* sizeof(entrol_controller_options) */
     double max_entropy; /* nats, above 0: what a share "max" is of; 0: not known */
-    uint64_t n_actions; /* the same as a max_entropy of ln n_actions, from 2 on; 0: not known */
+    uint64_t n_actions; /* the same as a max_entropy of ln n_actions, from 2 on; 0: not known. Beside a max_entropy,
+                           which then holds, it must be the same within a thousandth */
 } entrol_controller_options;
 
 #define ENTROL_CONTROLLER_OPTIONS_INIT                                                                                 \
@@ -169,7 +170,7 @@ ENTROL_API entrol_status entrol_controller_restore(entrol_controller *controller
 
 typedef struct entrol_ceiling_options {
     size_t size;       /* sizeof(entrol_ceiling_options) */
-    double confidence; /* of the intervals, in (0, 1) */
+    double confidence; /* of the intervals, above 0, at most 0.9999 */
 } entrol_ceiling_options;
 
 #define ENTROL_CEILING_OPTIONS_INIT                                                                                    \

@@ -98,11 +98,12 @@ typedef struct entrol_policy_options {
  * NaN, and a reference's row in trouble the divergences. The column in the diagnosis is the offending matrix's.
  *
  * Accuracy against exact arithmetic: within 1e-13 of the greatest term of the sum that a result is, each dimension with
- * its own. H of SQUASHED_GAUSSIAN: within 1e-12 max(1, |H|), for any mean and sigma, by quadrature (docs/policies.md).
- * Of BETA, shapes from 1e-6 to 1e6: ln p and KL within 1e-14 (alpha + beta) more. KL of equal rows is exactly 0, and
- * within 1e-7 of itself or 1e-14 sqrt(KL) however small it is, but for BETA. The result of a row depends on that row
- * alone, and its bits not on the threads. Allocates only for rows of more than 256 dimensions (of the discrete kinds
- * 400, of FULL_GAUSSIAN 19). Errors: ARGUMENT (the diagnosis names it), OVERFLOW, MEMORY. */
+ * its own; of ln p of SQUASHED_GAUSSIAN x^2 / (2 sigma^2) is one, as x is rounded where it is found from a. H of
+ * SQUASHED_GAUSSIAN: within 1e-12 max(1, |H|), for any mean and sigma, by quadrature (docs/policies.md). Of BETA,
+ * shapes from 1e-6 to 1e6: ln p and KL within 1e-14 (alpha + beta) more. KL of equal rows is exactly 0, and within 1e-7
+ * of itself or 1e-14 sqrt(KL) however small it is, but for BETA. The result of a row depends on that row alone, and its
+ * bits not on the threads. Allocates only for rows of more than 256 dimensions (of the discrete kinds 400, of
+ * FULL_GAUSSIAN 19). Errors: ARGUMENT (the diagnosis names it), OVERFLOW, MEMORY. */
 ENTROL_API entrol_status entrol_policy_measure(entrol_context *context, const entrol_policy_record *record,
                                                entrol_diagnosis *diagnosis, const entrol_policy *policy,
                                                const entrol_matrix *actions, const entrol_policy *reference,

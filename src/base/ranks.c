@@ -5,21 +5,25 @@
 
 #include <string.h>
 
-entrol_status ent_count_before(entrol_context *context, uint64_t *before, uint64_t n_own) {
+entrol_status ent_count_before(entrol_context *context, uint64_t *before, uint64_t *all, uint64_t n_own) {
     const entrol_comm comm = ent_comm(context);
-    *before = 0;
-    if (comm.size <= 1)
-        return ENTROL_OK;
-    uint64_t *of_ranks = ent_allocate(context, (comm.size + 1) * sizeof *of_ranks);
+    uint64_t alone[2], *of_ranks = comm.size > 1 ? ent_allocate(context, (comm.size + 1) * sizeof *of_ranks) : alone;
     entrol_status status = ent_agree(context, of_ranks ? ENTROL_OK : ENTROL_ERROR_MEMORY);
     if (status == ENTROL_OK) {
         for (size_t i = 0; i < comm.size; i++)
             of_ranks[i] = i == comm.rank ? n_own : 0;
         status = ent_add_up(context, status, of_ranks, comm.size);
     }
-    for (size_t i = 0; status == ENTROL_OK && i < comm.rank; i++)
-        *before += of_ranks[i];
-    ent_release(context, of_ranks);
+    uint64_t total = 0;
+    *before = 0;
+    for (size_t i = 0; status == ENTROL_OK && i < comm.size; i++) {
+        *before += i < comm.rank ? of_ranks[i] : 0;
+        total += of_ranks[i];
+    }
+    if (all)
+        *all = total;
+    if (of_ranks != alone)
+        ent_release(context, of_ranks);
     return status;
 }
 
@@ -56,7 +60,7 @@ entrol_status ent_find_least(entrol_context *context, ent_lowest *least, const u
     }
     for (size_t i = 0; i < n_keys; i++)
         n_equal += keys[i] == least->threshold;
-    const entrol_status status = ent_count_before(context, &before, n_equal);
+    const entrol_status status = ent_count_before(context, &before, NULL, n_equal);
     if (before < left)
         least->n_ties = left - before < n_equal ? left - before : n_equal;
     return status;

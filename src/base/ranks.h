@@ -4,8 +4,8 @@
 
 #include <entrol/base.h>
 
-/* How many there are on lower ranks. Errors: MEMORY, COMMUNICATION. */
-entrol_status ent_count_before(entrol_context *context, uint64_t *before, uint64_t n_own);
+/* How many there are on lower ranks, and (`all` may be NULL) on all. Errors: MEMORY, COMMUNICATION. */
+entrol_status ent_count_before(entrol_context *context, uint64_t *before, uint64_t *all, uint64_t n_own);
 
 /* The `wanted` least keys of all ranks: those below the threshold, and the first n_ties of this rank's that equal it.
  * wanted is at most how many there are, and the same on all ranks; 0: threshold and n_ties are 0. Errors: as above. */

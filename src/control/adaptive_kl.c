@@ -18,19 +18,20 @@ static const entrol_parameter parameters[] = {
      .source = "TRL's PPO"},
     {.name = "batch",
      .type = ENTROL_PARAMETER_WHOLE,
-     .initial = 0,
-     .low = 0,
+     .initial = 256,
+     .low = 1,
      .high = 1e15,
-     .says = "samples a step; 0: the count that is observed, 1 beside a mean"},
+     .says = "samples a step; the count that is observed, which may be of tokens, says nothing of it",
+     .source = "TRL's PPO, batch_size"},
 };
 
-/* More samples than the horizon has would be a factor below 0. A target of 0 is no aim. */
+/* A batch of more samples than the horizon has would be a factor below 0. A target of 0 is no aim. */
 static double move_kl(const ent_move *move) {
     const double *values = move->settings->values;
     if (!(move->target > 0))
         return move->value;
     const double error = ent_clamp(move->entropy / move->target - 1, -0.2, 0.2);
-    const double share = (values[BATCH] > 0 ? values[BATCH] : (double)move->count) / values[HORIZON];
+    const double share = values[BATCH] / values[HORIZON];
     return move->value * (1 + error * (share < 1 ? share : 1));
 }
 

@@ -217,6 +217,10 @@ static entrol_status blame(entrol_diagnosis *diagnosis, size_t row, entrol_reaso
 /* The greatest entropy for which exp and its square are finite. */
 #define GREATEST_ENTROPY 350.0
 
+/* Rhos that weigh less than 1e-12 are left out, and a quantile is found to 1e-14 of probability: far enough out in the
+ * tails that would be all there is. */
+#define GREATEST_CONFIDENCE 0.9999
+
 static entrol_status check_pairs(entrol_diagnosis *diagnosis, const double *entropies, const double *rewards,
                                  size_t n) {
     if (n < LEAST_PAIRS)
@@ -256,7 +260,8 @@ entrol_status entrol_fit_ceiling(entrol_context *context, entrol_ceiling *ceilin
         return ent_bad_argument(diagnosis, !context                    ? "context"
                                            : n_forecasts && !forecasts ? "forecasts"
                                                                        : "entropies");
-    if ((options && !ent_take(&taken, options, sizeof taken)) || !(taken.confidence > 0 && taken.confidence < 1))
+    if ((options && !ent_take(&taken, options, sizeof taken)) ||
+        !(taken.confidence > 0 && taken.confidence <= GREATEST_CONFIDENCE))
         return ent_bad_argument(diagnosis, "options");
     for (size_t i = 0; i < n_forecasts; i++)
         if (!(fabs(forecasts[i].entropy) < GREATEST_ENTROPY))

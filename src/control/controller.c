@@ -14,11 +14,17 @@ static size_t first_own(const ent_law *law) {
     return law->is_schedule ? ENT_SCHEDULE_OWN : ENT_OWN;
 }
 
+/* Both are given, and are more apart than rounding to four digits puts them. */
+static int is_contradiction(const entrol_controller_options *options) {
+    const double most = log((double)options->n_actions);
+    return options->n_actions && options->max_entropy > 0 && fabs(options->max_entropy - most) > 1e-3 * most;
+}
+
 static entrol_status take_options(ent_controller_settings *settings, entrol_diagnosis *diagnosis,
                                   const entrol_controller_options *options) {
     entrol_controller_options taken = ENTROL_CONTROLLER_OPTIONS_INIT;
     if ((options && !ent_take(&taken, options, sizeof taken)) || !(taken.max_entropy >= 0) ||
-        isinf(taken.max_entropy) || taken.n_actions == 1)
+        isinf(taken.max_entropy) || taken.n_actions == 1 || is_contradiction(&taken))
         return ent_bad_argument(diagnosis, "options");
     settings->max_entropy = taken.max_entropy > 0 ? taken.max_entropy
                             : taken.n_actions     ? log((double)taken.n_actions)
@@ -172,7 +178,7 @@ static int must_hold(const ent_law *law, const ent_controller_settings *settings
 }
 
 /* The state after one more observation. */
-static void advance(ent_controller_state *state, const entrol_controller *controller, double entropy, uint64_t count) {
+static void advance(ent_controller_state *state, const entrol_controller *controller, double entropy) {
     const ent_law *law = controller->law;
     const ent_controller_settings *settings = &controller->settings;
     const double *values = settings->values;
@@ -180,12 +186,8 @@ static void advance(ent_controller_state *state, const entrol_controller *contro
         state->reference_sum += entropy;
     state->step++;
     state->entropy = entropy;
-    ent_move move = {.settings = settings,
-                     .memory = state->memory,
-                     .value = state->value,
-                     .entropy = entropy,
-                     .count = count,
-                     .step = state->step};
+    ent_move move = {
+        .settings = settings, .memory = state->memory, .value = state->value, .entropy = entropy, .step = state->step};
     move.low = fmax(values[ENT_MIN], state->value - values[ENT_SLEW]);
     move.high = fmin(values[ENT_MAX], state->value + values[ENT_SLEW]);
     move.target = law->is_schedule ? (double)NAN : ent_aim(settings, state, ENT_TARGET);
@@ -225,7 +227,7 @@ static entrol_status observe(entrol_context *context, entrol_command *command, e
     if (entropy < 0 && needs_reference(controller))
         return bad_data(diagnosis, ENTROL_REASON_NEGATIVE);
     ent_controller_state state = controller->state;
-    advance(&state, controller, entropy, sum->n);
+    advance(&state, controller, entropy);
     controller->state = state;
     return command ? entrol_controller_command(command, controller) : ENTROL_OK;
 }

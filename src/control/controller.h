@@ -91,7 +91,7 @@ typedef struct ent_move {
     double low, high;       /* the limits of the value after it: min, max and slew */
     double entropy, target; /* nats */
     double far_target;      /* box: the other end */
-    uint64_t count, step;   /* tokens observed; observations, this one counted */
+    uint64_t step;          /* observations, this one counted */
 } ent_move;
 
 /* A number of a law's memory: between these when it is restored. */

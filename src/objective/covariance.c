@@ -35,7 +35,7 @@ static entrol_status find_means(ent_objective_call *call, covariances *found) {
         sums[0].n += ent_counts(call, i) != 0;
     entrol_status status = ent_add_up_sums(call->context, ENTROL_OK, sums, 2);
     if (status == ENTROL_OK)
-        status = ent_count_before(call->context, &found->first_own, call->tokens.n_tokens);
+        status = ent_count_before(call->context, &found->first_own, NULL, call->tokens.n_tokens);
     found->n_tokens = sums[0].n;
     found->logprob_mean = entrol_sum_value(&sums[0]) / (double)sums[0].n;
     found->advantage_mean = entrol_sum_value(&sums[1]) / (double)sums[0].n;

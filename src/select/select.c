@@ -4,6 +4,7 @@
 #include "base/context.h"
 #include "base/order.h"
 #include "base/random.h"
+#include "base/ranks.h"
 
 #include <math.h>
 #include <string.h>
@@ -136,20 +137,10 @@ static void skip_ties(entrol_bounds *bounds, uint64_t n) {
 
 /* Takes the ties of lower ranks, which come first. */
 static entrol_status share_ties(entrol_context *context, entrol_bounds *bounds, uint64_t n_own) {
-    const entrol_comm comm = ent_comm(context);
-    uint64_t alone[2], *of_ranks = comm.size > 1 ? ent_allocate(context, (comm.size + 1) * sizeof *of_ranks) : alone;
-    entrol_status status = ent_agree(context, of_ranks ? ENTROL_OK : ENTROL_ERROR_MEMORY);
-    if (status == ENTROL_OK) {
-        for (size_t i = 0; i < comm.size; i++)
-            of_ranks[i] = i == comm.rank ? n_own : 0;
-        status = ent_add_up(context, status, of_ranks, comm.size);
-    }
-    for (size_t i = 0; status == ENTROL_OK && i < comm.size; i++)
-        bounds->n_ties += of_ranks[i];
-    for (size_t i = 0; status == ENTROL_OK && i < comm.rank; i++)
-        skip_ties(bounds, of_ranks[i]);
-    if (of_ranks != alone)
-        ent_release(context, of_ranks);
+    uint64_t n_before, n_all;
+    const entrol_status status = ent_count_before(context, &n_before, &n_all, n_own);
+    bounds->n_ties += n_all;
+    skip_ties(bounds, n_before);
     return status;
 }
 

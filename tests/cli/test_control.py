@@ -335,6 +335,29 @@ class Usage(unittest.TestCase):
         self.refuse("expected NAME and at most one FILE", "pi", "a", "b")
         self.refuse("none.txt", "pi", "none.txt")
 
+    def test_what_a_line_holds_is_shown(self):
+        """Bytes that a terminal does not show, too: a NUL, the mark of UTF-8 that some editors begin a file with, others."""
+        for line, shown in (("0.3\0", r"0.3\x00"), ("\0", r"\x00"), ("0.3 4\0", r"0.3 4\x00"), ("\ufeff0.3", r"\xef\xbb\xbf0.3"),
+                            ("0.3\x01", r"0.3\x01"), ("\x1b[31m", r"\x1b[31m"), ("a" * 70, "a" * 60)):
+            self.refuse(f'standard input:1: expected an entropy, or a sum and a count, found "{shown}"\n', "pi", data=line + "\n")
+        self.refuse('found "3 0\\x0b"', "pi", data="3 0\v\n")
+
+    def test_lines_that_end_as_on_windows(self):
+        self.assertEqual(run("pi", "--target", "1", data="0.25\r\n2 4\r\n"), run("pi", "--target", "1", data="0.25\n2 4\n"))
+
+    def test_a_count_of_tokens_is_no_batch(self):
+        """TRL's AdaptiveKLController.update(KL, 256) of a KL of 9 for a target of 6, whatever count is beside it."""
+        expected = 0.2 * (1 + 0.2 * 256 / 10000)
+        for line in ("9", "2304 256", "900000 100000"):
+            self.assertAlmostEqual(float(run("adaptive_kl", data=line + "\n")[1]), expected, 15)
+        self.assertAlmostEqual(float(run("adaptive_kl", "--batch", "512", data="9 1\n")[1]), 0.2 * (1 + 0.2 * 512 / 10000), 15)
+        self.refuse("--batch: expected a whole number from 1", "adaptive_kl", "--batch", "0")
+
+    def test_greatest_entropies_that_contradict(self):
+        self.refuse("--max-entropy: expected ln of --actions, which is 2.19722, found 2.2; give one of them\n", "pi", "--actions", "9",
+                    "--max-entropy", "2.2")
+        self.assertEqual(run("pi", "--actions", "9", "--max-entropy", "2.1972", data="1\n")[0], 0)
+
     def test_a_share_of_entropies_below_0(self):
         self.refuse("standard input:1: the entropy is below 0, and a share of the first observations is no target then: give one in nats",
                     "pi", data="-1\n")

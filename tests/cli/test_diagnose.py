@@ -56,15 +56,16 @@ class Formats(unittest.TestCase):
                 if "actor/entropy" in row["data"]:
                     rows.append((row["step"], row["data"]["actor/entropy"]))
         found = json.loads(run("--json", os.path.join(RUNS, "metrics.jsonl"))[1])
-        first = sum(h for _, h in rows[:2]) / 2
-        last = sum(h for _, h in rows[-2:]) / 2
-        self.assertEqual((found["steps"], found["mean_of_steps"]), (80, 2))
+        first = sum(h for _, h in rows[:3]) / 3
+        last = sum(h for _, h in rows[-3:]) / 3
+        self.assertEqual((found["steps"], found["mean_of_steps"]), (80, 3))
         self.assertAlmostEqual(found["entropy_first"], first, 12)
         self.assertAlmostEqual(found["entropy_last"], last, 12)
         self.assertAlmostEqual(found["gone"], 1 - last / first, 12)
         self.assertEqual(found["early_step"], 180)
-        self.assertAlmostEqual(found["early_gone"], 1 - rows[5][1] / first, 12)
-        self.assertEqual(found["half_step"], next(step for step, h in rows if h <= first / 2))
+        pairs = [rows[0][1]] + [(before + h) / 2 for (_, before), (_, h) in zip(rows, rows[1:])]  # half of three rows is two
+        self.assertAlmostEqual(found["early_gone"], 1 - pairs[5] / first, 12)
+        self.assertEqual(found["half_step"], next(step for (step, _), h in zip(rows, pairs) if h <= first / 2))
         self.assertEqual(found["collapse_step"], next(step for step, h in rows if h < first / 10))
         self.assertTrue(found["collapsed_at_the_end"])
         # The run was made with a ceiling of 0.65, a = 0.15 and a correlation of 0.7.
@@ -201,6 +202,86 @@ class Findings(unittest.TestCase):
         self.assertEqual(len(run("--json", path, path)[1].splitlines()), 2)
 
 
+class Noticed(unittest.TestCase):
+    """What is wrong with a log that is diagnosed all the same, or odd about it."""
+
+    def test_means_of_a_short_run(self):
+        """Of three rows, so that one noisy row is not all there is; but the start and the end stay apart."""
+        for n, rows in ((1, 1), (2, 1), (3, 1), (5, 2), (6, 3), (79, 3), (119, 3), (160, 4), (2000, 20)):
+            values = [2 - i / n for i in range(n)]
+            found = diagnose("".join(["entropy\n"] + [f"{h!r}\n" for h in values]).encode())
+            self.assertEqual(found["mean_of_steps"], rows, n)
+            self.assertAlmostEqual(found["entropy_first"], sum(values[:rows]) / rows, 12)
+            self.assertAlmostEqual(found["entropy_last"], sum(values[-rows:]) / rows, 12)
+
+    def test_steps_that_were_logged_twice(self):
+        """A restart from the checkpoint of step 39."""
+        steps = [*range(50), *range(40, 80)]
+        data = "".join(["step,entropy\n"] + [f"{step},{2 - i / 100!r}\n" for i, step in enumerate(steps)]).encode()
+        code, out, err = run("-", data=data)
+        self.assertEqual((code, err), (0, "entrol: standard input:52: the step is 40 after 49, as where a run was begun again: the rows "
+                                          "are taken in the order of the file, all of them (1 such place)\n"))
+        self.assertIn("90 rows, steps 0 to 79", out)
+        code, out, err = run("-", "--json", data=data)
+        self.assertEqual(json.loads(out)["rows_not_ascending"], 1)
+        self.assertIn("(2 such places)", run("-", data=b"step,entropy\n1,1\n1,0.9\n2,0.8\n2,0.7\n")[2])
+        self.assertEqual(diagnose(lines()[0])["rows_not_ascending"], 0)
+
+    def test_a_last_line_that_a_kill_cut(self):
+        data, _, _ = lines()
+        plain = diagnose(data)
+        for cut in (b"{", b'{"step": 201, "entro', b'{"step": 201, "entropy": 0.01, "reward": 0.7', b'{"step": "\xc3'):
+            code, out, err = run("-", "--json", data=data + cut)
+            self.assertEqual((code, err), (0, "entrol: standard input:201: the last line is cut off and left out\n"))
+            self.assertEqual(json.loads(out), plain)
+        for bad in (data + b'{"step": 201, "entro\n', b'{"step": 201, "entro', b'{"entropy": 1,\n' + data):
+            code, out, err = run("-", data=bad)
+            self.assertEqual((code, out), (2, ""))
+            self.assertIn("broken JSON", err)
+        whole = data + b'{"step": 201, "entropy": 0.01, "reward": 0.7}'
+        self.assertEqual(diagnose(whole), diagnose(whole + b"\n"))
+
+    def test_rewards_that_do_not_differ(self):
+        for reward in ("0", "0.1", "-3"):
+            data = "".join(["entropy,reward\n"] + [f"{1 / (i + 1)!r},{reward}\n" for i in range(50)]).encode()
+            self.assertIn("  the rewards do not differ: no law to fit\n", run("-", data=data)[1])
+            self.assertIsNone(diagnose(data)["fit"])
+        self.assertIsNotNone(diagnose(b"entropy,reward\n1,0\n0.9,0\n0.8,0\n0.7,1e-30\n")["fit"])
+
+    def test_whole_steps_are_printed_whole(self):
+        data = "".join(["global_step,entropy\n"] + [f"{86020 + 100000 * i},{1 / (i + 1)!r}\n" for i in range(60)]).encode()
+        code, out, _ = run("-", data=data)
+        self.assertEqual(code, 0)
+        self.assertRegex(out, r"\n  pi +entropy coefficient +[0-9.]+ +\d+86020 ")
+        self.assertNotIn("e+0", out)
+        code, out, _ = run("-", "--json", data=data)
+        self.assertRegex(out, r'"half_step": \d+,')
+        data = "".join(["step,entropy\n"] + [f"{2**52 + i},{2 - i / 10!r}\n" for i in range(20)]).encode()
+        self.assertIn(f"20 rows, steps {2**52} to {2**52 + 19};", run("-", data=data)[1])
+        self.assertIn("2 rows, steps 0.25 to 0.5;", run("-", data=b"step,entropy\n0.25,1\n0.5,0.5\n")[1])
+
+    def test_open_loop_is_said_as_it_is(self):
+        out = run("-", data=lines()[0])[1]
+        self.assertIn("open loop: as if they had not acted on this run", out)
+        self.assertNotIn("had none of them", out)
+
+    def test_the_coefficient_of_the_run_itself(self):
+        for name in ("coefficient", "entropy_coef", "ent_coef", "train/ent_coef", "actor/entropy_coeff"):
+            data = f"entropy,{name}\n1,0.01\n0.9,0.03\n0.8,\n0.7,0.002\n0.6,0.02\n0.5,\n".encode()
+            self.assertIn(f"\ncoefficient of the run itself, from {name}: 0.002 to 0.03, at the end 0.02\n", run("-", data=data)[1])
+        found = diagnose(data)
+        self.assertEqual([found["coefficient_" + of] for of in ("from", "least", "greatest", "last")], ["actor/entropy_coeff", 0.002, 0.03, 0.02])
+        self.assertEqual(diagnose(b"entropy,c\n1,5\n", "--coefficient", "c")["coefficient_last"], 5)
+        code, out, err = run("-", data=b"entropy,ent_coef\n1,auto\n")  # Stable-Baselines3's word
+        self.assertEqual((code, err), (0, ""))
+        self.assertNotIn("of the run itself", out)
+        self.assertIsNone(diagnose(lines()[0])["coefficient_from"])
+
+    def test_lines_that_end_as_on_windows(self):
+        data, _, _ = lines()
+        self.assertEqual(diagnose(data.replace(b"\n", b"\r\n")), diagnose(data))
+
+
 class Refused(unittest.TestCase):
     def refuse(self, message, data, *arguments):
         code, out, err = run("-", *arguments, data=data)
@@ -215,10 +296,10 @@ class Refused(unittest.TestCase):
         self.refuse("expected an entropy in one of", b'{"step": 1}\n')
         self.refuse("--entropy h: no row has a value of this name", b"entropy\n1\n", "--entropy", "h")
         self.refuse("--reward h: no row has a value of this name", b"entropy\n1\n", "--reward", "h")
-        self.refuse("standard input:3: expected a number as entropy", b"step,entropy\n1,0.5\n2,high\n")
+        self.refuse('standard input:3: expected a number as entropy, found "high"\n', b"step,entropy\n1,0.5\n2,high\n")
         self.refuse("standard input:3: expected a number of less than 4.6e+18 in size as entropy", b"entropy\n1\n-1e19\n")
         self.refuse("standard input:1: expected a number of less than 1e+150 in size as reward", b'{"entropy": 1, "reward": -1e308}\n')
-        self.refuse("standard input:2: expected a number as entropy", b'{"entropy": 1}\n{"entropy": "x"}\n')
+        self.refuse('standard input:2: expected a number as entropy, found "x"\n', b'{"entropy": 1}\n{"entropy": "x"}\n')
         self.refuse("standard input:2: broken JSON", b'{"entropy": 1}\n{"entropy": }\n')
         self.refuse("standard input:2: expected a JSON object, found a number", b'{"entropy": 1}\n7\n')
         self.refuse("standard input:3: expected 2 cells, as the header has, found 3", b"step,entropy\n1,1\n1,2,3\n")
@@ -226,6 +307,18 @@ class Refused(unittest.TestCase):
         self.refuse('expected a "log_history"', b'{\n "entropy": 1\n}\n')
         self.refuse("expected objects in log_history, found a number as entry 2", b'{"log_history": [{"entropy": 1}, 2]}\n')
         self.refuse("expected an entropy in one of", b"step,entropy\n1,\n")
+        self.refuse("found none; --entropy names another column, the first row has step, loss/policy\n", b"step,loss/policy\n1,2\n")
+        self.refuse("the first row has step, loss, lr\n", b'{"step": 1, "data": {"loss": 2, "lr": 3}}\n')
+        self.refuse("--entropy h: no row has a value of this name; the columns of the first: step, entropy\n", b"step,entropy\n1,2\n",
+                    "--entropy", "h")
+        self.refuse("a80, a81, ...\n", (",".join(f"a{i}" for i in range(1000)) + "\n" + "1," * 999 + "1\n").encode())
+        for row in (b"1;0.5;1\n", b"1;0,5;1,0\n"):
+            self.refuse('standard input:1: expected columns parted by commas or tabs, found "step;entropy;reward"\n',
+                        b"step;entropy;reward\n" + row)
+        self.refuse('standard input:2: expected the end of a cell, found "\\x00"\n', b"entropy\n0.5\x00\n")
+        self.refuse('standard input:2: expected the end of a cell, found "\\x00"\n', b'entropy\n"0.5\x00"\n')
+        self.refuse('standard input:2: expected a number as entropy, found "0.5\\x01"\n', b"entropy\n0.5\x01\n")
+        self.refuse('standard input:2: expected a number as entropy, found "\\xef\\xbb\\xbf1"\n', b"entropy\n\xef\xbb\xbf1\n")
         self.refuse('--target: expected nats as 0.3, or a share of the first observations as 0.4x, found "0.7max"', b"entropy\n1\n", "--target", "0.7max")
         self.refuse("--confidence: expected a number from 0.5", b"entropy\n1\n", "--confidence", "2")
         code, out, err = run()

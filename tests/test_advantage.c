@@ -98,6 +98,8 @@ static void test_gae_refuses(void) {
     rewards[500] = reward;
     values[3] = (float)INFINITY;
     check_gae_refuses(&trajectory, 0.99, ENTROL_ERROR_DATA, "", 3, ENTROL_REASON_INFINITE);
+    values[3] = -1e30f; /* of which advantages may be infinite */
+    check_gae_refuses(&trajectory, 0.99, ENTROL_ERROR_DATA, "", 3, ENTROL_REASON_INFINITE);
     values[3] = 0;
     ends[N - 1] = ENTROL_STEP_GOES_ON;
     last_values[ENVIRONMENTS - 1] = (float)NAN;

@@ -227,7 +227,7 @@ typedef struct entrol_trajectory {
 /* Generalised advantage estimation (arXiv 1506.02438): A_t = d_t + gamma lambda A_t+1, d_t = r_t + gamma v_t+1 - v_t.
  * An episode that terminated has neither v_t+1 nor A_t+1; one that was truncated has the final value, but no A_t+1.
  * `returns` (NULL: not wanted) are A + v; neither overlaps an input. gamma and lambda are in [0, 1]. Computed in
- * double. Errors: ARGUMENT, OVERFLOW; DATA: NAN, INFINITE, by the element's index. */
+ * double. Errors: ARGUMENT, OVERFLOW; DATA: NAN; INFINITE, 2^96 or more; by the element's index. */
 ENTROL_API entrol_status entrol_advantage_gae(entrol_context *context, float *advantages, float *returns,
                                               entrol_diagnosis *diagnosis, const entrol_trajectory *trajectory,
                                               double gamma, double lambda);

@@ -98,6 +98,8 @@ static void test_gae_refuses(void) {
     rewards[500] = reward;
     values[3] = (float)INFINITY;
     check_gae_refuses(&trajectory, 0.99, ENTROL_ERROR_DATA, "", 3, ENTROL_REASON_INFINITE);
+    values[3] = -1e30f; /* of which advantages may be infinite */
+    check_gae_refuses(&trajectory, 0.99, ENTROL_ERROR_DATA, "", 3, ENTROL_REASON_INFINITE);
     values[3] = 0;
     ends[N - 1] = ENTROL_STEP_GOES_ON;
     last_values[ENVIRONMENTS - 1] = (float)NAN;
@@ -272,6 +274,34 @@ static void test_whitening_refuses(void) {
     CHECK(out[0] == 7 && out[1] == 0);
 }
 
+/* Of any size: 2^-100 is as good as 1. The expected ones are those of the same numbers at size 1, which are checked
+ * above: a power of two changes no bit. */
+static void test_any_size(void) {
+    static const int exponents[] = {-140, -100, -50, -35, -20, 20, 40, 100, 120};
+    static float one[REWARDS], scaled[REWARDS], expected[3][REWARDS];
+    make_groups();
+    for (size_t i = 0; i < REWARDS; i++)
+        one[i] = roundf(64 * group_rewards[i]) / 64; /* which 2^-140 of is a float, too */
+    CHECK_INT(entrol_advantage_group(context, expected[0], NULL, one, starts, GROUPS, ENTROL_SCALE_BATCH, 0),
+              ENTROL_OK);
+    CHECK_INT(entrol_advantage_whiten(context, expected[1], NULL, one, NULL, REWARDS, 0), ENTROL_OK);
+    CHECK_INT(entrol_advantage_leave_one_out(context, expected[2], NULL, one, starts, GROUPS), ENTROL_OK);
+    for (size_t k = 0; k < sizeof exponents / sizeof *exponents; k++) {
+        for (size_t i = 0; i < REWARDS; i++)
+            scaled[i] = ldexpf(one[i], exponents[k]);
+        memcpy(group_advantages, scaled, sizeof scaled); /* in place */
+        CHECK_INT(entrol_advantage_group(context, group_advantages, NULL, group_advantages, starts, GROUPS,
+                                         ENTROL_SCALE_BATCH, 0),
+                  ENTROL_OK);
+        CHECK_SAY(memcmp(group_advantages, expected[0], sizeof one) == 0, "groups, 2^%d", exponents[k]);
+        CHECK_INT(entrol_advantage_whiten(context, group_advantages, NULL, scaled, NULL, REWARDS, 0), ENTROL_OK);
+        CHECK_SAY(memcmp(group_advantages, expected[1], sizeof one) == 0, "whitened, 2^%d", exponents[k]);
+        CHECK_INT(entrol_advantage_leave_one_out(context, group_advantages, NULL, scaled, starts, GROUPS), ENTROL_OK);
+        for (size_t i = 0; i < REWARDS; i++)
+            CHECK_SAY(group_advantages[i] == ldexpf(expected[2][i], exponents[k]), "leave one out, 2^%d", exponents[k]);
+    }
+}
+
 static void test_repeat(void) {
     const float of_sequences[3] = {1, 2, 3};
     const size_t sequence_starts[4] = {0, 2, 2, 3}, bad[3] = {0, 2, 1};
@@ -332,6 +362,7 @@ int main(int argc, char **argv) {
     TEST(test_groups_refuse);
     TEST(test_whitening);
     TEST(test_whitening_refuses);
+    TEST(test_any_size);
     TEST(test_repeat);
     TEST(test_kl);
     TEST(test_kl_refuses);

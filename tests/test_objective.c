@@ -148,6 +148,7 @@ static void choose_at_random(chosen *c, const entrol_objective *objective) {
     choose(c, "entropy_ratio_low", one_of(0, 0, 0.6));
     choose(c, "entropy_ratio_high", one_of(INFINITY, INFINITY, 1.5));
     choose(c, "entropy_alpha", one_of(0, 0, 0.4));
+    choose(c, "entropy_share", one_of(0.2, 0.5, 1));
     choose(c, "covariance_share", one_of(2e-4, 0.01, 0.2));
     choose(c, "ratio_high", one_of(5, 1.2, 0.9));
     choose(c, "ratio_low", one_of(0, 0.8, 0.5));
@@ -332,6 +333,8 @@ static void test_published_numbers(void) {
         {"gspo", "clip_high", 4e-4},
         {"gmpo", "clip_low", 0.4},
         {"gmpo", "clip_high", 0.4},
+        {"cispo", "ratio_low", 0},
+        {"cispo", "ratio_high", 5},
         {"sapo", "tau_positive", 1},
         {"sapo", "tau_negative", 1.05},
         {"clip_cov", "covariance_low", 1},

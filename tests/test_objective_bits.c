@@ -48,17 +48,26 @@ static void test_threads_and_levels(void) {
 typedef struct shared {
     const entrol_objective *objective;
     size_t first[MOST_RANKS + 1]; /* sequence of each rank */
+    const entrol_setting *more;   /* beside the usual settings */
+    size_t n_more;
     case_outputs *together;
     entrol_objective_result results[MOST_RANKS];
     entrol_status status[MOST_RANKS];
 } shared;
 
+static size_t take_settings(entrol_setting *settings, const shared *s) {
+    size_t n = case_take_usual(settings, s->objective);
+    for (size_t i = 0; i < s->n_more; i++)
+        settings[n++] = s->more[i];
+    return n;
+}
+
 static void work_rank(entrol_context *own, size_t rank, void *user) {
     shared *s = user;
-    entrol_setting settings[8];
+    entrol_setting settings[16];
     size_t own_starts[CASE_SEQUENCES + 1];
     const entrol_tokens tokens = case_tokens(s->first[rank], s->first[rank + 1], own_starts);
-    const entrol_objective_options options = {sizeof options, settings, case_take_usual(settings, s->objective), 0};
+    const entrol_objective_options options = {sizeof options, settings, take_settings(settings, s), 0};
     const entrol_objective_record record = case_record(s->together, case_starts[s->first[rank]]);
     memset(&s->results[rank], 0x5a, sizeof s->results[rank]);
     s->results[rank].size = sizeof s->results[rank];
@@ -74,28 +83,48 @@ static void split(shared *s, size_t size) {
     s->first[size] = CASE_SEQUENCES;
 }
 
-static void test_ranks(void) {
+static void check_ranks(const entrol_objective *objective, const entrol_setting *more, size_t n_more) {
     static case_outputs alone, together;
     static shared s;
     size_t own_starts[CASE_SEQUENCES + 1];
-    for (size_t k = 0; k < entrol_objective_count(); k++)
-        for (size_t size = 2; size <= 5; size++) {
-            team team = {.fails_at = 0};
-            case_fill();
-            s.objective = entrol_objective_at(k);
-            s.together = &together;
-            split(&s, size);
-            case_blank(&alone);
-            case_blank(&together);
-            const entrol_tokens tokens = case_tokens(0, CASE_SEQUENCES, own_starts);
-            CHECK_INT(case_compute(context, &alone, NULL, s.objective, &tokens, 0), ENTROL_OK);
-            team_run(&team, size, work_rank, &s);
-            for (size_t i = 0; i < size; i++) {
-                CHECK_INT(s.status[i], ENTROL_OK);
-                together.result = s.results[i];
-                check_same("several ranks", s.objective, &alone, &together);
-            }
+    entrol_setting settings[16];
+    s = (shared){.objective = objective, .together = &together, .more = more, .n_more = n_more};
+    const entrol_tokens tokens = case_tokens(0, CASE_SEQUENCES, own_starts);
+    const entrol_objective_options options = {sizeof options, settings, take_settings(settings, &s), 0};
+    for (size_t size = 2; size <= 5; size++) {
+        team team = {.fails_at = 0};
+        split(&s, size);
+        case_blank(&alone);
+        case_blank(&together);
+        const entrol_objective_record record = case_record(&alone, 0);
+        CHECK_INT(entrol_objective_compute(context, &record, &alone.result, NULL, objective, &tokens, &options),
+                  ENTROL_OK);
+        team_run(&team, size, work_rank, &s);
+        for (size_t i = 0; i < size; i++) {
+            CHECK_INT(s.status[i], ENTROL_OK);
+            together.result = s.results[i];
+            check_same("several ranks", objective, &alone, &together);
         }
+    }
+}
+
+static void test_ranks(void) {
+    for (size_t k = 0; k < entrol_objective_count(); k++) {
+        case_fill();
+        check_ranks(entrol_objective_at(k), NULL, 0);
+    }
+}
+
+/* Entropies of which many are equal: an exact share takes the first ones of lower ranks. */
+static void test_ranks_with_ties(void) {
+    static const entrol_setting exact[] = {
+        {"top_share", 0.37, NULL}, {"top_by", 0, "exact"}, {"over", 0, "selected"}, {"entropy_ratio_low", 0.7, NULL}};
+    for (size_t k = 0; k < entrol_objective_count(); k++) {
+        case_fill();
+        for (size_t i = 0; i < CASE_TOKENS; i++)
+            case_data[4][i] = roundf(2 * case_data[4][i]) / 2;
+        check_ranks(entrol_objective_at(k), exact, sizeof exact / sizeof *exact);
+    }
 }
 
 static void test_trouble_on_a_rank(void) {
@@ -121,6 +150,40 @@ static void test_trouble_on_a_rank(void) {
         CHECK_INT(s.status[1], ENTROL_ERROR_DATA);
         CHECK_INT(s.status[2], ENTROL_ERROR_COMMUNICATION);
         CHECK(memcmp(&together, &untouched, sizeof together) == 0);
+    }
+}
+
+static void work_otherwise(entrol_context *own, size_t rank, void *user) {
+    shared *s = user;
+    const int kind = (int)s->n_more, is_other = rank == 1;
+    size_t own_starts[CASE_SEQUENCES + 1];
+    const entrol_tokens tokens = case_tokens(s->first[rank], s->first[rank + 1], own_starts);
+    const entrol_setting settings[] = {{"clip_high", is_other && kind == 1 ? 0.3 : 0.25, NULL},
+                                       {"entropy_coefficient", 2e-4, NULL}}; /* all of GRPO and AEnt is now the same */
+    const entrol_objective_options options = {sizeof options, settings, 2, is_other && kind == 3};
+    const entrol_objective_record record = case_record(s->together, case_starts[s->first[rank]]);
+    s->results[rank].size = sizeof s->results[rank];
+    s->status[rank] =
+        entrol_objective_compute(own, &record, is_other && kind == 2 ? NULL : &s->results[rank], NULL,
+                                 entrol_objective_find(is_other && kind == 0 ? "aent" : "grpo"), &tokens, &options);
+}
+
+/* Of another objective, other settings, and where not all ranks want the result, or its logs. */
+static void test_ranks_that_differ(void) {
+    static case_outputs together;
+    static shared s;
+    case_fill();
+    for (size_t kind = 0; kind < 5; kind++) {
+        team team = {.fails_at = 0};
+        s = (shared){.together = &together, .n_more = kind};
+        split(&s, 3);
+        case_blank(&together);
+        case_blank(&untouched);
+        case_spoil(&untouched, CASE_TOKENS);
+        team_run(&team, 3, work_otherwise, &s);
+        for (size_t i = 0; i < 3; i++)
+            CHECK_INT(s.status[i], kind < 4 ? ENTROL_ERROR_COMMUNICATION : ENTROL_OK);
+        CHECK((memcmp(&together, &untouched, sizeof together) == 0) == (kind < 4));
     }
 }
 
@@ -254,7 +317,9 @@ int main(int argc, char **argv) {
     CHECK_INT(entrol_context_create(&context, NULL), ENTROL_OK);
     TEST(test_threads_and_levels);
     TEST(test_ranks);
+    TEST(test_ranks_with_ties);
     TEST(test_trouble_on_a_rank);
+    TEST(test_ranks_that_differ);
     TEST(test_many);
     TEST(test_exact_sums);
     entrol_context_destroy(context);

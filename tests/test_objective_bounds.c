@@ -43,6 +43,31 @@ static void test_kinks(void) {
     CHECK_NEAR(slope_at("grpo", NULL, 0, -100, 2), 0, 1e-30);                 /* a ratio that is nearly 0 */
 }
 
+/* ERC's bounds themselves are outside. */
+static void test_entropy_ratio_bounds(void) {
+    const float logprob = -1, advantage = 2, entropy = 0.5f;
+    entrol_tokens tokens = ENTROL_TOKENS_INIT;
+    tokens.n_tokens = 1;
+    tokens.logprob = &logprob;
+    tokens.advantage = &advantage;
+    tokens.entropy = tokens.old_entropy = &entropy; /* a ratio of 1 */
+    for (int k = 0; k < 3; k++) {
+        const entrol_setting settings[] = {{"entropy_ratio_low", k == 0 ? 1 : 0.5, NULL},
+                                           {"entropy_ratio_high", k == 1 ? 1 : 2, NULL}};
+        const entrol_objective_options options = {sizeof options, settings, 2, 0};
+        float slope = 77;
+        uint8_t kept = 77;
+        entrol_objective_record record = ENTROL_OBJECTIVE_RECORD_INIT;
+        record.logprob = &slope;
+        record.kept = &kept;
+        CHECK_INT(
+            entrol_objective_compute(context, &record, NULL, NULL, entrol_objective_find("erc"), &tokens, &options),
+            ENTROL_OK);
+        CHECK_NEAR(slope, k == 2 ? -2 : 0, 0);
+        CHECK_INT(kept, k == 2);
+    }
+}
+
 static float value_slope(float value, float old, float target) {
     const float zero = 0;
     const entrol_setting settings[] = {
@@ -130,8 +155,9 @@ static void test_draw(void) {
     size_t own_starts[CASE_SEQUENCES + 1], n_open = 0, n_valid = 0;
     case_fill();
     entrol_tokens tokens = case_tokens(0, CASE_SEQUENCES, own_starts);
-    const entrol_setting settings[] = {{"covariance_share", 0.02, NULL}};
-    const entrol_objective_options options = {sizeof options, settings, 1, 0};
+    const entrol_setting settings[] = {{"covariance_share", 0.02, NULL},
+                                       {"clip_high", 0.1, NULL}}; /* which holds many */
+    const entrol_objective_options options = {sizeof options, settings, 2, 0};
     const entrol_objective_record record = case_record(&out, 0);
     for (size_t i = 0; i < CASE_TOKENS; i++) {
         exact[0][i] = case_data[0][i];
@@ -152,12 +178,13 @@ static void test_draw(void) {
                 n++;
                 drawn[i]++;
                 CHECK(covariances[i] > 1 && covariances[i] < 5);
+                CHECK(!(case_data[3][i] > 0 && case_data[0][i] - case_data[1][i] > logf(1.1f)));
             }
         CHECK_INT(n, (size_t)(0.02 * (double)n_valid));
     }
     for (size_t i = 0; i < CASE_TOKENS; i++) {
         const float ratio = expf(case_data[0][i] - case_data[1][i]);
-        n_open += case_mask[i] && covariances[i] > 1 && covariances[i] < 5 && !(case_data[3][i] > 0 && ratio > 2);
+        n_open += case_mask[i] && covariances[i] > 1 && covariances[i] < 5 && !(case_data[3][i] > 0 && ratio > 1.1f);
     }
     const double expected = DRAWS * floor(0.02 * (double)n_valid) / (double)n_open;
     for (size_t i = 0; i < CASE_TOKENS; i++)
@@ -169,6 +196,7 @@ int main(int argc, char **argv) {
     test_begin(argc, argv);
     CHECK_INT(entrol_context_create(&context, NULL), ENTROL_OK);
     TEST(test_kinks);
+    TEST(test_entropy_ratio_bounds);
     TEST(test_value_kinks);
     TEST(test_beta_means_the_same);
     TEST(test_loss_alone);

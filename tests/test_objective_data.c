@@ -82,6 +82,64 @@ static void test_ratios_too_great(void) {
                   1);
 }
 
+/* One number in an array, and one setting, that together make one term too great. */
+static void check_term(const char *name, const entrol_setting *settings, size_t n_settings, int array, float number) {
+    static case_outputs out;
+    size_t own_starts[CASE_SEQUENCES + 1];
+    entrol_diagnosis diagnosis;
+    case_fill();
+    case_mask[11] = 1;
+    case_data[array][11] = number;
+    const entrol_tokens tokens = case_tokens(0, CASE_SEQUENCES, own_starts);
+    const entrol_objective_options options = {sizeof options, settings, n_settings, 0};
+    case_blank(&out);
+    const entrol_objective_record record = case_record(&out, 0);
+    const entrol_status status = entrol_objective_compute(context, &record, &out.result, &diagnosis,
+                                                          entrol_objective_find(name), &tokens, &options);
+    CHECK_SAY(status == ENTROL_ERROR_DATA && diagnosis.reason == ENTROL_REASON_RATIO && diagnosis.first_row == 11,
+              "%s: %s, row %zu", name, entrol_status_string(status), diagnosis.first_row);
+}
+
+/* No loss is infinite, and none is a sum that has gone round. */
+static void test_terms_too_great(void) {
+    const entrol_setting k1[] = {{"kl_coefficient", 0.1, NULL}, {"kl_estimator", ENTROL_KL_K1, NULL}};
+    const entrol_setting beta[] = {{"entropy_coefficient", 0.1, NULL}};
+    const entrol_setting anchor[] = {{"entropy_target", 1, NULL}, {"entropy_share", 1, NULL}};
+    const entrol_setting all[] = {{"covariance_share", 1, NULL}, {"covariance_penalty", 1e6, NULL}};
+    const entrol_setting raised[] = {{"entropy_alpha", 1e6, NULL}};
+    const entrol_setting short_length[] = {{"length", 1e-9, NULL}};
+    check_term("grpo", k1, 2, 2, -1e22f);
+    check_term("reinforce", beta, 1, 4, 1e19f);
+    check_term("aent", NULL, 0, 6, -1e19f);
+    check_term("siren", anchor, 2, 6, 1e21f);
+    check_term("kl_cov", all, 2, 1, 1e16f);
+    check_term("entropy_advantage", raised, 1, 4, -1e15f);
+    check_term("dr_grpo", short_length, 1, 3, 1e12f);
+}
+
+static void test_sums_too_great(void) {
+    static case_outputs out;
+    entrol_diagnosis diagnosis;
+    size_t own_starts[CASE_SEQUENCES + 1];
+    case_fill();
+    for (size_t i = 0; i < CASE_TOKENS; i++) {
+        case_data[0][i] = case_data[1][i] = -1;
+        case_data[3][i] = i >= 5 && i < 12 ? 4e18f : 1;
+        case_data[10][i] = 1;
+        case_mask[i] = 1;
+    }
+    const entrol_tokens tokens = case_tokens(0, CASE_SEQUENCES, own_starts);
+    case_blank(&out);
+    CHECK_INT(case_compute(context, &out, &diagnosis, entrol_objective_find("reinforce"), &tokens, 0),
+              ENTROL_ERROR_DATA);
+    CHECK(diagnosis.n_bad == 7 && diagnosis.first_row == 5 && diagnosis.reason == ENTROL_REASON_RATIO);
+    for (size_t i = 6; i < 12; i++)
+        case_data[3][i] = 1;
+    case_blank(&out);
+    CHECK_INT(case_compute(context, &out, &diagnosis, entrol_objective_find("reinforce"), &tokens, 0), ENTROL_OK);
+    CHECK_NEAR(out.result.policy_loss, ((double)4e18f + CASE_TOKENS - 1) / CASE_TOKENS, 1);
+}
+
 static void test_nothing_counts(void) {
     size_t own_starts[CASE_SEQUENCES + 1];
     case_fill();
@@ -141,6 +199,10 @@ static void test_bad_arguments(void) {
     check_argument("length", ppo, &good, &options);
     check_argument("length", entrol_objective_find("dr_grpo"), &good, NULL);
     check_argument("entropy_target", entrol_objective_find("siren"), &good, NULL);
+    setting = (entrol_setting){"entropy_coefficient", 0, NULL}; /* what is covered is still found by H_S */
+    bad = case_tokens(0, CASE_SEQUENCES, own_starts);
+    bad.support_entropy = NULL;
+    check_argument("support_entropy", entrol_objective_find("siren"), &bad, &options);
     check_argument("objective", &copy, &good, NULL);
     check_argument("tokens", ppo, NULL, NULL);
     bad.size = 0;
@@ -190,6 +252,8 @@ int main(int argc, char **argv) {
     CHECK_INT(entrol_context_create(&context, NULL), ENTROL_OK);
     TEST(test_bad_numbers);
     TEST(test_ratios_too_great);
+    TEST(test_terms_too_great);
+    TEST(test_sums_too_great);
     TEST(test_nothing_counts);
     TEST(test_bad_arguments);
     TEST(test_no_memory);

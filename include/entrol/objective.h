@@ -37,7 +37,7 @@ typedef struct entrol_tokens {
     const float *weight;            /* of the token's surrogate, as a sampler's importance correction; NULL: 1 */
     const uint8_t *mask;            /* bytes; 0: the token does not count. NULL: all count */
     const size_t *sequence_starts;  /* n_sequences + 1 of them, ascending from 0 to n_tokens: where each begins. NULL
-                                       where  nothing is asked of sequences */
+                                       where nothing is asked of sequences */
     size_t n_sequences;
     uint64_t seed; /* of what is drawn */
 } entrol_tokens;
@@ -132,7 +132,8 @@ typedef struct entrol_objective {
     const entrol_parameter *parameters;
     size_t n_parameters;
     unsigned needs; /* ENTROL_NEEDS_ bits, as the parameters begin */
-    /* The derivatives that are not always 0: ENTROL_NEEDS_LOGPROB, _ENTROPY, _SUPPORT_ENTROPY, _VALUE. */
+    /* The derivatives that are not always 0, as the parameters begin: ENTROL_NEEDS_LOGPROB, _ENTROPY, _SUPPORT_ENTROPY,
+     * _VALUE. */
     unsigned gives;
     entrol_support_kind support_kind; /* of support_entropy: what to measure it on */
     double support_parameter;
@@ -152,8 +153,8 @@ typedef struct entrol_objective_options {
     size_t size; /* sizeof(entrol_objective_options) */
     const entrol_setting *settings;
     size_t n_settings;
-    int loss_alone; /* 1: of the result only the loss, its parts, the means of entropy and the counts; others are NaN,
-                       and cost nothing */
+    int loss_alone; /* 1: of the result only the loss, its parts, the means of entropy, the counts, the shares of clips
+                       and the greatest ratio; others are NaN, and cost nothing */
 } entrol_objective_options;
 
 #define ENTROL_OBJECTIVE_OPTIONS_INIT                                                                                  \
@@ -172,15 +173,16 @@ typedef struct entrol_objective_options {
  * equal numbers it is half of each, as torch has it.
  *
  * With a context that has a comm, every rank makes the call with its own tokens (whole sequences; it may have none) and
- * the same objective and settings: counts and means are those of all ranks together, and so the derivatives are those
- * of one loss. The bits depend neither on the threads, the ranks, nor the level of instructions. Derivatives are
- * within 1e-6 of the greatest of them (most within 1e-7).
+ * the same objective, settings and wish for a result: counts and means are those of all ranks together, and so the
+ * derivatives are those of one loss. The bits depend neither on the threads, the ranks, nor the level of instructions.
+ * Derivatives are within 1e-6 of the greatest of them (most within 1e-7).
  *
  * Errors on which nothing is written: ARGUMENT (the array or parameter is named) and MEMORY. Errors that leave NaN at
  * every token in the record's arrays (0 in `kept`), and the result as it was: COMMUNICATION (another rank's call
  * failed, or settings differ), and DATA, where `diagnosis` counts this rank's tokens in trouble and names the first:
- * NAN; INFINITE; RATIO, ln p - ln p_old above 88.72, or a term of the loss beyond 2^62; EMPTY_SUPPORT, no token counts
- * on any rank. Sequences take 40 bytes each from the context's allocator, gates up to 9 a token; other calls need none.
+ * NAN; INFINITE; RATIO, ln p - ln p_old (or where a reference is given, ln p_reference - ln p) above 88.72, or terms
+ * of the loss whose sum may be beyond 2^62; EMPTY_SUPPORT, no token counts on any rank. Sequences take 40 bytes each
+ * from the context's allocator, gates up to 9 a token; other calls need none.
  */
 ENTROL_API entrol_status entrol_objective_compute(entrol_context *context, const entrol_objective_record *record,
                                                   entrol_objective_result *result, entrol_diagnosis *diagnosis,
@@ -225,8 +227,8 @@ typedef struct entrol_trajectory {
 
 /* Generalised advantage estimation (arXiv 1506.02438): A_t = d_t + gamma lambda A_t+1, d_t = r_t + gamma v_t+1 - v_t.
  * An episode that terminated has neither v_t+1 nor A_t+1; one that was truncated has the final value, but no A_t+1.
- * `returns` (NULL: not wanted) are A + v. gamma and lambda are in [0, 1]. Computed in double. Errors: ARGUMENT,
- * OVERFLOW; DATA: NAN, INFINITE, by the element's index. */
+ * `returns` (NULL: not wanted) are A + v; neither overlaps an input. gamma and lambda are in [0, 1]. Computed in
+ * double. Errors: ARGUMENT, OVERFLOW; DATA: NAN; INFINITE, 2^96 or more; by the element's index. */
 ENTROL_API entrol_status entrol_advantage_gae(entrol_context *context, float *advantages, float *returns,
                                               entrol_diagnosis *diagnosis, const entrol_trajectory *trajectory,
                                               double gamma, double lambda);
@@ -243,8 +245,8 @@ typedef enum entrol_advantage_scale {
  * rank. GRPO's epsilon is 1e-4 in TRL.
  *
  * A group of equal rewards gets exactly 0; it is counted in the diagnosis, by its first row (DEVIATION), which is no
- * error where epsilon is above 0. Errors: ARGUMENT, COMMUNICATION; DATA: NAN, INFINITE, GROUP, a group of fewer than
- * two, DEVIATION. Then nothing is written. */
+ * error where epsilon is above 0. `advantages` may be `rewards`. Errors: ARGUMENT, COMMUNICATION; DATA: NAN; INFINITE,
+ * 2^126 or more; GROUP, one reward alone; DEVIATION. Then nothing is written. */
 ENTROL_API entrol_status entrol_advantage_group(entrol_context *context, float *advantages, entrol_diagnosis *diagnosis,
                                                 const float *rewards, const size_t *group_starts, size_t n_groups,
                                                 entrol_advantage_scale scale, double epsilon);

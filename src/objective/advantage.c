@@ -11,20 +11,67 @@ typedef struct moments {
     double mean, deviation;
 } moments;
 
+static int counts(const uint8_t *mask, size_t i) {
+    return !mask || mask[i];
+}
+
+/* Sums are made of numbers divided by a power of two that is above the greatest of them, so that the 64 bits behind the
+ * point of an exact sum are those that matter. */
+static int exponent_of(double greatest) {
+    int exponent;
+    frexp(greatest, &exponent);
+    return exponent;
+}
+
+static double greatest_distance(const float *x, const uint8_t *mask, size_t n, double from) {
+    double greatest = 0;
+    for (size_t i = 0; i < n; i++)
+        if (counts(mask, i))
+            greatest = fmax(greatest, fabs((double)x[i] - from));
+    return greatest;
+}
+
+static entrol_sum sum_of(const float *x, const uint8_t *mask, size_t n, int exponent) {
+    const double scale = ldexp(1, -exponent);
+    entrol_sum sum = {0};
+    for (size_t i = 0; i < n; i++)
+        if (counts(mask, i))
+            entrol_sum_add(&sum, (double)x[i] * scale);
+    return sum;
+}
+
+static entrol_sum squares_of(const float *x, const uint8_t *mask, size_t n, double mean, int exponent) {
+    const double scale = ldexp(1, -exponent);
+    entrol_sum sum = {0};
+    for (size_t i = 0; i < n; i++) {
+        const double distance = counts(mask, i) ? ((double)x[i] - mean) * scale : 0;
+        if (counts(mask, i))
+            entrol_sum_add(&sum, distance * distance);
+    }
+    return sum;
+}
+
+static double mean_of(const entrol_sum *sum, int exponent) {
+    return ldexp(entrol_sum_value(sum) / (double)sum->n, exponent);
+}
+
+static double deviation_of(const entrol_sum *squares, int exponent) {
+    return ldexp(sqrt(entrol_sum_value(squares) / ((double)squares->n - 1)), exponent);
+}
+
 /* The greatest and the least tell whether all are equal, which no rounding does. */
 static moments moments_of(const float *x, size_t n) {
-    entrol_sum sum = {0}, squares = {0};
     int are_equal = 1;
-    for (size_t i = 0; i < n; i++) {
-        entrol_sum_add(&sum, (double)x[i]);
+    for (size_t i = 0; i < n; i++)
         are_equal = are_equal && x[i] == x[0];
-    }
     if (are_equal)
         return (moments){n ? (double)x[0] : NAN, n > 1 ? 0 : NAN};
-    const double mean = entrol_sum_value(&sum) / (double)n;
-    for (size_t i = 0; i < n; i++)
-        entrol_sum_add(&squares, ((double)x[i] - mean) * ((double)x[i] - mean));
-    return (moments){mean, sqrt(entrol_sum_value(&squares) / (double)(n - 1))};
+    int exponent = exponent_of(greatest_distance(x, NULL, n, 0));
+    const entrol_sum sum = sum_of(x, NULL, n, exponent);
+    const double mean = mean_of(&sum, exponent);
+    exponent = exponent_of(greatest_distance(x, NULL, n, mean));
+    const entrol_sum squares = squares_of(x, NULL, n, mean, exponent);
+    return (moments){mean, deviation_of(&squares, exponent)};
 }
 
 /* The same of all ranks' numbers that count. */
@@ -33,32 +80,46 @@ typedef struct batch {
     uint64_t n;
 } batch;
 
-static int counts(const uint8_t *mask, size_t i) {
-    return !mask || mask[i];
+/* Of floats, and of what they are apart from a mean in double. */
+enum { LEAST_EXPONENT = -160, MOST_EXPONENT = 130, N_EXPONENTS = MOST_EXPONENT - LEAST_EXPONENT + 1 };
+
+/* The exponent of the greatest of all ranks' numbers; *n_others becomes the sum of all ranks', too. */
+static entrol_status agree_on_exponent(const entrol_context *context, entrol_status status, int *exponent,
+                                       uint64_t *n_others, double greatest) {
+    uint64_t ranks[N_EXPONENTS + 2] = {0};
+    const int own = exponent_of(greatest) < LEAST_EXPONENT ? LEAST_EXPONENT : exponent_of(greatest);
+    ranks[greatest > 0 ? own - LEAST_EXPONENT : 0] = 1;
+    ranks[N_EXPONENTS] = *n_others;
+    status = ent_add_up(context, status, ranks, N_EXPONENTS + 1);
+    int last = N_EXPONENTS - 1;
+    while (last && !ranks[last])
+        last--;
+    *exponent = last + LEAST_EXPONENT;
+    *n_others = ranks[N_EXPONENTS];
+    return status;
 }
 
 static entrol_status find_batch(entrol_context *context, batch *batch, entrol_status status, const float *x,
                                 const uint8_t *mask, size_t n) {
-    entrol_sum sum = {0}, squares = {0};
-    for (size_t i = 0; status == ENTROL_OK && i < n; i++)
-        if (counts(mask, i))
-            entrol_sum_add(&sum, (double)x[i]);
+    int exponent;
+    uint64_t n_others = 0;
+    status = agree_on_exponent(context, status, &exponent, &n_others, greatest_distance(x, mask, n, 0));
+    if (status != ENTROL_OK)
+        return status;
+    entrol_sum sum = sum_of(x, mask, n, exponent);
     status = ent_add_up_sums(context, status, &sum, 1);
     batch->n = sum.n;
-    batch->moments.mean = entrol_sum_value(&sum) / (double)sum.n;
+    batch->moments.mean = mean_of(&sum, exponent);
     /* Of equal numbers the mean may be rounded: the deviation is then that of their distance from it, and not 0. */
-    const double mean = (double)(float)batch->moments.mean;
-    uint64_t n_others[2] = {0, 0};
-    for (size_t i = 0; status == ENTROL_OK && i < n; i++)
-        if (counts(mask, i)) {
-            n_others[0] += (double)x[i] != mean;
-            entrol_sum_add(&squares, ((double)x[i] - batch->moments.mean) * ((double)x[i] - batch->moments.mean));
-        }
+    for (size_t i = 0; i < n; i++)
+        n_others += counts(mask, i) && x[i] != (float)batch->moments.mean;
     if (status == ENTROL_OK)
-        status = ent_add_up(context, status, n_others, 1);
+        status = agree_on_exponent(context, status, &exponent, &n_others,
+                                   greatest_distance(x, mask, n, batch->moments.mean));
+    entrol_sum squares = squares_of(x, mask, n, batch->moments.mean, exponent);
     if (status == ENTROL_OK)
         status = ent_add_up_sums(context, status, &squares, 1);
-    batch->moments.deviation = n_others[0] ? sqrt(entrol_sum_value(&squares) / (double)(sum.n - 1)) : 0;
+    batch->moments.deviation = n_others ? deviation_of(&squares, exponent) : 0;
     return status;
 }
 
@@ -71,7 +132,7 @@ static void note(entrol_diagnosis *found, size_t row, entrol_reason reason) {
 
 static void note_numbers(entrol_diagnosis *found, const float *x, const uint8_t *mask, size_t n) {
     for (size_t i = 0; i < n; i++)
-        if (counts(mask, i) && !(fabsf(x[i]) < 0x1p30f)) /* whose square has an exact sum */
+        if (counts(mask, i) && !(fabsf(x[i]) < 0x1p126f)) /* whose differences are floats */
             note(found, i, isnan(x[i]) ? ENTROL_REASON_NAN : ENTROL_REASON_INFINITE);
 }
 
@@ -194,7 +255,7 @@ entrol_status entrol_advantage_whiten(entrol_context *context, float *whitened, 
                                       const float *advantages, const uint8_t *mask, size_t n_advantages,
                                       double epsilon) {
     entrol_diagnosis found = {0};
-    batch batch;
+    batch batch = {{0, 0}, 0};
     if (!context)
         return ent_bad_argument(diagnosis, "context");
     const char *bad = !(epsilon >= 0 && epsilon < INFINITY)        ? "epsilon"

@@ -54,8 +54,13 @@ static const char *find_missing(const gae *gae) {
     return from->last_values ? NULL : "last_values";
 }
 
+/* Of less than 2^30 steps of such numbers the advantage is a float. */
+static int is_usable(float x) {
+    return fabsf(x) < 0x1p96f;
+}
+
 static void note(entrol_diagnosis *found, float x, size_t row) {
-    if (isfinite(x))
+    if (is_usable(x))
         return;
     if (found->n_bad++ == 0) {
         found->first_row = row;
@@ -72,10 +77,10 @@ static const char *check_steps(const entrol_trajectory *from, entrol_diagnosis *
             return "ends";
         if (end == ENTROL_STEP_TRUNCATED && !from->final_values)
             return "final_values";
-        float worst = isfinite(from->rewards[i]) ? from->values[i] : from->rewards[i];
-        if (isfinite(worst) && end == ENTROL_STEP_TRUNCATED)
+        float worst = is_usable(from->rewards[i]) ? from->values[i] : from->rewards[i];
+        if (is_usable(worst) && end == ENTROL_STEP_TRUNCATED)
             worst = from->final_values[i];
-        else if (isfinite(worst) && end == ENTROL_STEP_GOES_ON && is_last)
+        else if (is_usable(worst) && end == ENTROL_STEP_GOES_ON && is_last)
             worst = from->last_values[i % from->n_environments];
         note(found, worst, i);
     }

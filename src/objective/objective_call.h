@@ -55,13 +55,15 @@ typedef struct ent_objective_call {
     int is_large;                     /* results go past the caches */
     double greatest_ratio;            /* at least 1 */
     int is_dry;                       /* 1: nothing is written, tokens are only looked at */
+    double term_limit;                /* of a dry call: a term is too great from here on */
     pthread_mutex_t lock;             /* of what follows */
     ent_bounds bounds;
     entrol_sum sums[ENTROL_OBJECTIVE_SUMS];
     ent_clip_counts clips;
     uint64_t n_kept;
-    uint64_t n_beyond; /* tokens with a term that has no sum, and the first of them */
+    uint64_t n_beyond; /* of a dry call: terms that are too great, and the first one's token */
     size_t first_beyond;
+    entrol_sum sizes; /* and the sum of all terms' sizes, in units of 2^31 */
 } ent_objective_call;
 
 /* objective_check.c: ARGUMENT for what is missing or does not fit; DATA for tokens that no loss can be made of. */

@@ -6,7 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { CHUNK = 64 * ENT_BLOCK };
+enum { CHUNK = 64 * ENT_BLOCK, N_PARTS = 4 }; /* of a loss: policy, penalty, value, entropy */
 
 /* e^88.72 is the greatest float, or nearly so. */
 static const float greatest_log_ratio = 88.72f;
@@ -159,26 +159,47 @@ static entrol_status diagnose_tokens(const ent_objective_call *call, entrol_diag
     return found.n_bad ? ENTROL_ERROR_DATA : ENTROL_OK;
 }
 
-/* 1 unless a term of the loss may be beyond 2^62, of which there is no exact sum: by the greatest of each factor. */
-static int are_terms_small(const ent_objective_call *call) {
+/* What no term of the policy's loss is beyond, nor its derivative, by the greatest of each factor. */
+static double bound_of_policy(const ent_objective_call *call, const double *sizes) {
     const ent_objective_settings *settings = &call->settings;
-    const ent_bounds *bounds = &call->bounds;
-    double sizes[ENT_INPUTS];
-    for (size_t i = 0; i < ENT_INPUTS; i++)
-        sizes[i] = number_of(&bounds->sizes[i]);
     const double weight = call->tokens.weight ? sizes[ENT_IN_WEIGHT] : 1;
-    const double of_sign = fmax(settings->positive_weight, settings->negative_weight);
-    const double advantage = sizes[ENT_IN_ADVANTAGE] * (1 + 1 / settings->entropy_kappa) * weight * of_sign;
-    const double ratio = exp(number_of(&bounds->log_ratio)) * (1 + sizes[ENT_IN_LOGPROB]);
-    const double difference = sizes[ENT_IN_VALUE] + sizes[ENT_IN_TARGET_RETURN] + sizes[ENT_IN_OLD_VALUE];
-    return advantage * ratio * fmax(1, 4 / fmin(settings->tau_positive, settings->tau_negative)) < 0x1p62 &&
-           number_of(&bounds->reference_ratio) < 40 && difference < 0x1p30;
+    const double of_sign = fmax(1, fmax(settings->positive_weight, settings->negative_weight));
+    const double raised =
+        fmax(sizes[ENT_IN_ADVANTAGE] / settings->entropy_kappa, settings->entropy_alpha * sizes[ENT_IN_ENTROPY]);
+    const double advantage = sizes[ENT_IN_ADVANTAGE] + (settings->entropy_alpha != 0 ? raised : 0);
+    const double ratio = exp(number_of(&call->bounds.log_ratio)) * (1 + sizes[ENT_IN_LOGPROB]);
+    const double penalty = settings->covariance_penalty * (1 + sizes[ENT_IN_LOGPROB] + sizes[ENT_IN_OLD_LOGPROB]);
+    const double steepness = fmax(1, 4 / fmin(settings->tau_positive, settings->tau_negative));
+    return (advantage * ratio * steepness + penalty) * weight * of_sign;
 }
 
-/* Works off all tokens once more, without writing, where a term may be too great. */
+/* The same of all parts of the loss. */
+static double bound_of_terms(const ent_objective_call *call) {
+    const ent_objective_settings *settings = &call->settings;
+    double sizes[ENT_INPUTS];
+    for (size_t i = 0; i < ENT_INPUTS; i++)
+        sizes[i] = number_of(&call->bounds.sizes[i]);
+    const double share = settings->aggregation == ENT_CONSTANT ? fmax(1, 1 / settings->length) : 1;
+    const double distance = sizes[ENT_IN_LOGPROB] + sizes[ENT_IN_REFERENCE_LOGPROB];
+    const double kl = distance + distance * distance + exp(number_of(&call->bounds.reference_ratio));
+    const double error = sizes[ENT_IN_VALUE] + sizes[ENT_IN_TARGET_RETURN] + sizes[ENT_IN_OLD_VALUE];
+    const double entropy = sizes[call->row->bonus_on_support ? ENT_IN_SUPPORT_ENTROPY : ENT_IN_ENTROPY];
+    double bound = bound_of_policy(call, sizes) * share;
+    bound += settings->kl_coefficient != 0 ? kl * share : 0;
+    bound += settings->value_coefficient != 0 ? error * (1 + error) : 0;
+    return bound + (settings->entropy_coefficient != 0 ? entropy : 0);
+}
+
+/* Works off all tokens once more, without writing, where terms may be too great for an exact sum of all ranks'. */
 static entrol_status look_at_terms(ent_objective_call *call, entrol_diagnosis *diagnosis) {
+    const double n_ranks = (double)ent_comm(call->context).size;
     call->is_dry = 1;
+    call->term_limit = 0x1p62;
     ent_evaluate_tokens(call);
+    if (call->n_beyond == 0 && entrol_sum_value(&call->sizes) * n_ranks >= 0x1p31) { /* then these are */
+        call->term_limit = 0x1p62 / ((double)call->own.tokens * n_ranks * N_PARTS);
+        ent_evaluate_tokens(call);
+    }
     call->is_dry = 0;
     if (call->n_beyond && diagnosis)
         *diagnosis =
@@ -197,5 +218,6 @@ entrol_status ent_check_bounds(ent_objective_call *call, entrol_diagnosis *diagn
     if (!is_sound(&call->bounds))
         return diagnose_tokens(call, diagnosis);
     call->greatest_ratio = exp(number_of(&call->bounds.log_ratio));
-    return are_terms_small(call) ? ENTROL_OK : look_at_terms(call, diagnosis);
+    const int are_small = bound_of_terms(call) * (double)call->counts.tokens < 0x1p62;
+    return are_small ? ENTROL_OK : look_at_terms(call, diagnosis);
 }

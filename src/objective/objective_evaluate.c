@@ -187,8 +187,6 @@ static void add_kl(ent_worker *worker) {
     const double coefficient = call->settings.kl_coefficient, scale = coefficient * call->kl_scale;
     size_t sequence = worker->sequence;
     find_penalty(worker, call);
-    if (call->is_dry)
-        ent_look_for_beyond(worker, worker->a, worker->b);
     for (size_t i = 0; i < block->n; i++) {
         sequence = ent_find_sequence(call, sequence, block->begin + i);
         const double share_of_all = call->sequences ? call->sequences[sequence].kl_share : 1;
@@ -197,6 +195,8 @@ static void add_kl(ent_worker *worker) {
         worker->a[i] *= share;
         block->slope[i] += scale * share * worker->b[i];
     }
+    if (call->is_dry)
+        ent_look_for_beyond(worker, worker->a, worker->b);
     if (call->wants_result)
         call->kernels->sum(&worker->sums[ENTROL_SUM_KL], worker->a);
 }
@@ -279,8 +279,7 @@ static void work_block(ent_worker *worker, size_t begin, size_t n) {
         ent_work_value(worker);
     else if (call->record.value && !call->is_dry)
         memset(call->record.value + begin, 0, n * sizeof *call->record.value);
-    if (!call->is_dry)
-        ent_work_entropy(worker);
+    ent_work_entropy(worker);
     while (worker->next_input < worker->n_inputs)
         ent_fetch_some(worker);
 }
@@ -297,6 +296,7 @@ static void merge_worker(ent_objective_call *call, const ent_worker *worker) {
                                                                                               : call->first_beyond;
         call->n_beyond += worker->n_beyond;
     }
+    entrol_sum_merge(&call->sizes, &worker->sizes);
     ent_merge_bounds(call, &worker->bounds);
     for (size_t i = 0; !call->is_dry && i < ENTROL_OBJECTIVE_SUMS; i++)
         entrol_sum_merge(&call->sums[i], &worker->sums[i].folded);
@@ -371,6 +371,7 @@ static void work_task(void *argument, size_t index) {
     memset(worker.streams, 0, sizeof worker.streams);
     worker.n_kept = worker.n_beyond = 0;
     worker.first_beyond = 0;
+    worker.sizes = (entrol_sum){0};
     for (size_t at = begin; at < end; at += ENT_BLOCK)
         work_block(&worker, at, end - at < ENT_BLOCK ? end - at : ENT_BLOCK);
     if (call->is_large && !call->is_dry)

@@ -2,6 +2,7 @@
 #include "objective_call.h"
 
 #include "base/context.h"
+#include "base/ranks.h"
 
 #include <math.h>
 #include <string.h>
@@ -96,26 +97,15 @@ static void set_terms(ent_objective_call *call, uint64_t n_tokens, uint64_t n_co
     sums[ENTROL_SUM_VALUE].n = has_critic && (call->wants_logs || call->settings.value_coefficient != 0) ? n_tokens : 0;
 }
 
-/* The greatest ratio of all ranks: of what has the pattern of a positive double, found a byte at a time by who has the
- * greatest. */
+/* The greatest ratio of all ranks: the least of keys that fall as it grows. */
 static entrol_status find_greatest(ent_objective_call *call) {
-    uint64_t own, found = 0;
-    memcpy(&own, &call->greatest_ratio, sizeof own);
-    for (int shift = 56; shift >= 0; shift -= 8) {
-        uint64_t counts[257] = {0};
-        const int is_among = shift == 56 || own >> (shift + 8) == found >> (shift + 8);
-        if (is_among)
-            counts[own >> shift & 255] = 1;
-        const entrol_status status = ent_add_up(call->context, ENTROL_OK, counts, 256);
-        if (status != ENTROL_OK)
-            return status;
-        uint64_t digit = 255;
-        while (digit && !counts[digit])
-            digit--;
-        found |= digit << shift;
-    }
-    memcpy(&call->greatest_ratio, &found, sizeof found);
-    return ENTROL_OK;
+    const uint64_t key = ~ent_key_of(call->greatest_ratio);
+    ent_lowest least;
+    const entrol_status status = ent_find_least(call->context, &least, &key, 1, 1);
+    const uint64_t pattern =
+        ~least.threshold & ~(UINT64_C(1) << 63); /* a key's first bit is set where it is positive */
+    memcpy(&call->greatest_ratio, &pattern, sizeof pattern);
+    return status;
 }
 
 entrol_status ent_finish_result(ent_objective_call *call, entrol_objective_result *result) {

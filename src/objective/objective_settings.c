@@ -99,9 +99,10 @@ int ent_has_gates(const ent_objective_row *row, const ent_objective_settings *se
 
 unsigned ent_objective_needs(const ent_objective_row *row, const ent_objective_settings *settings) {
     unsigned needs = ENTROL_NEEDS_LOGPROB | ENTROL_NEEDS_ADVANTAGE;
+    const int is_anchored = !isnan(settings->entropy_target), has_cover = settings->entropy_share < 1;
     if (row->ratio != ENT_RATIO_NONE)
         needs |= ENTROL_NEEDS_OLD_LOGPROB;
-    if (settings->entropy_coefficient != 0)
+    if (settings->entropy_coefficient != 0 || is_anchored || has_cover) /* these ask for it at any coefficient */
         needs |= row->bonus_on_support ? ENTROL_NEEDS_SUPPORT_ENTROPY : ENTROL_NEEDS_ENTROPY;
     if (settings->entropy_alpha != 0 || settings->top_share < 1)
         needs |= ENTROL_NEEDS_ENTROPY;
@@ -111,7 +112,7 @@ unsigned ent_objective_needs(const ent_objective_row *row, const ent_objective_s
         needs |= ENTROL_NEEDS_REFERENCE_LOGPROB;
     if (settings->value_coefficient != 0)
         needs |= ENTROL_NEEDS_VALUE | (settings->value_clip < INFINITY ? (unsigned)ENTROL_NEEDS_OLD_VALUE : 0u);
-    if (settings->aggregation != ENT_TOKEN_MEAN || row->ratio >= ENT_RATIO_SEQUENCE || settings->entropy_share < 1)
+    if (settings->aggregation != ENT_TOKEN_MEAN || row->ratio >= ENT_RATIO_SEQUENCE || is_anchored || has_cover)
         needs |= ENTROL_NEEDS_SEQUENCES;
     return needs;
 }

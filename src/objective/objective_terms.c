@@ -5,7 +5,8 @@
 
 void ent_look_for_beyond(ent_worker *worker, const double *terms, const double *slopes) {
     for (size_t i = 0; i < worker->block.n; i++) {
-        if (fabs(terms[i]) < 0x1p62 && fabs(slopes[i]) < 0x1p62)
+        entrol_sum_add(&worker->sizes, fabs(terms[i]) * 0x1p-31);
+        if (fabs(terms[i]) < worker->call->term_limit && fabs(slopes[i]) < 0x1p62)
             continue;
         const size_t token = worker->block.begin + i;
         worker->first_beyond = worker->n_beyond++ == 0 || token < worker->first_beyond ? token : worker->first_beyond;
@@ -39,19 +40,26 @@ void ent_work_value(ent_worker *worker) {
                              ent_stream_of(worker, ENT_BY_VALUE));
 }
 
+static int is_covered(const ent_objective_call *call, size_t token) {
+    return call->flags ? (call->flags[token] & ENT_IS_COVERED) != 0 : ent_counts(call, token);
+}
+
 /* What the entropy bonus is of: the entropies of covered tokens, each with its share. */
-static void sum_covered(ent_worker *worker, size_t array) {
+static void work_covered(ent_worker *worker, const float *entropy) {
     const ent_objective_call *call = worker->call;
     const ent_objective_block *block = &worker->block;
     const int is_anchored = !isnan(call->settings.entropy_target);
     size_t sequence = worker->sequence;
-    call->kernels->load(worker->a, block->in[array]);
-    for (size_t i = 0; call->flags && i < block->n; i++) {
+    call->kernels->load(worker->a, entropy);
+    for (size_t i = 0; (call->flags || is_anchored) && i < block->n; i++) {
         sequence = ent_find_sequence(call, sequence, block->begin + i);
         const double share = is_anchored ? call->sequences[sequence].cover_share : 1;
-        worker->a[i] *= call->flags[block->begin + i] & ENT_IS_COVERED ? share : 0;
+        worker->a[i] *= is_covered(call, block->begin + i) ? share : 0;
     }
-    call->kernels->sum(&worker->sums[ENTROL_SUM_COVERED_ENTROPY], worker->a);
+    if (call->is_dry)
+        ent_look_for_beyond(worker, worker->a, worker->a);
+    else
+        call->kernels->sum(&worker->sums[ENTROL_SUM_COVERED_ENTROPY], worker->a);
 }
 
 static void write_entropy_slopes(ent_worker *worker, int is_support) {
@@ -61,32 +69,31 @@ static void write_entropy_slopes(ent_worker *worker, int is_support) {
     const ent_objective_block *block = &worker->block;
     const int is_anchored = !isnan(call->settings.entropy_target);
     size_t sequence = worker->sequence;
-    if (!call->flags && !call->tokens.mask) {
+    if (!call->flags && !call->tokens.mask && !is_anchored) {
         call->kernels->fill(out + block->begin, is_bonus ? (float)call->entropy_slope : 0, block->n,
                             ent_stream_of(worker, is_support ? ENT_BY_SUPPORT_ENTROPY : ENT_BY_ENTROPY));
         return;
     }
     for (size_t i = 0; i < block->n; i++) {
         const size_t token = block->begin + i;
-        const int is_covered =
-            is_bonus && (call->flags ? call->flags[token] & ENT_IS_COVERED : ent_counts(call, token));
         double share = 1;
         if (is_anchored) {
             sequence = ent_find_sequence(call, sequence, token);
             share = call->sequences[sequence].cover_share;
         }
-        out[token] = is_covered ? (float)(call->entropy_slope * share) : 0;
+        out[token] = is_bonus && is_covered(call, token) ? (float)(call->entropy_slope * share) : 0;
     }
 }
 
 void ent_work_entropy(ent_worker *worker) {
     const ent_objective_call *call = worker->call;
     const int on_support = call->row->bonus_on_support;
-    const size_t of_bonus = on_support ? ENT_IN_SUPPORT_ENTROPY : ENT_IN_ENTROPY;
-    if (call->wants_result && worker->block.in[of_bonus] && (on_support || call->flags))
-        sum_covered(worker, of_bonus);
-    if (call->record.entropy)
+    const float *entropy = worker->block.in[on_support ? ENT_IN_SUPPORT_ENTROPY : ENT_IN_ENTROPY];
+    const int is_summed = call->wants_result && (on_support || call->flags); /* else it is the sum of all entropies */
+    if (entropy && (call->is_dry ? call->settings.entropy_coefficient != 0 : is_summed))
+        work_covered(worker, entropy);
+    if (call->record.entropy && !call->is_dry)
         write_entropy_slopes(worker, 0);
-    if (call->record.support_entropy)
+    if (call->record.support_entropy && !call->is_dry)
         write_entropy_slopes(worker, 1);
 }

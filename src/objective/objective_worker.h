@@ -22,6 +22,7 @@ typedef struct ent_worker {
     ent_stream streams[ENT_OUTPUTS];
     uint64_t n_kept, n_beyond;
     size_t first_beyond;
+    entrol_sum sizes;
 } ent_worker;
 
 enum { BLOCKS_AHEAD = 3 };
@@ -53,7 +54,7 @@ static inline size_t ent_find_sequence(const ent_objective_call *call, size_t se
     return sequence;
 }
 
-/* Counts tokens of which either number is beyond 2^62, and has no exact sum; of a dry call. */
+/* Counts tokens of which the term is beyond the call's limit, or the slope beyond 2^62; of a dry call. */
 void ent_look_for_beyond(ent_worker *worker, const double *terms, const double *slopes);
 /* The critic's part of a block, and the entropy bonus's. */
 void ent_work_value(ent_worker *worker);

@@ -156,7 +156,7 @@ static int has_target(const entrol_controller_kind *kind) {
 }
 
 static void print_table(entrol_context *context, run *run) {
-    printf("| controller |");
+    printf("| controller: settled at step, beyond the target, error at the end |");
     for (int i = 0; i < N_PLANTS; i++)
         printf(" %s |", plants[i].name);
     printf("\n|---|");

@@ -2,18 +2,16 @@
  *
  *     scripts/amalgamate build/amalgamation
  *     cc -O2 -ffp-contract=off -Ibuild/amalgamation -o ppo examples/ppo.c build/amalgamation/entrol.c -lm -pthread
- *     ./ppo pi target=0.5max
+ *     ./ppo skywork target=0.5max
  *
- * usage: ppo [CONTROLLER [NAME=VALUE]...] [seed=N] [steps=N]
- *
- * CONTROLLER drives the entropy coefficient ("constant" by default, of 0.01); NAME=VALUE are its parameters. One
- * object a line is printed for each update, as JSON.
+ * It prints one object a line for each update, as JSON; `./ppo --help` says what it can be told.
  *
  * What is Entrol's here: drawing actions, their log-probabilities and entropies, advantages, the loss of PPO with its
  * derivatives, the gradient of the logits, and the coefficient. What is not: the pole, two networks of one hidden layer
  * with their backward pass, and Adam. */
 #include "entrol.h"
 
+#include <limits.h>
 #include <math.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -338,27 +336,96 @@ static void train(entrol_controller *controller, uint64_t seed, int n_steps) {
     }
 }
 
-int main(int argc, char **argv) {
-    entrol_setting settings[16] = {{"initial", 0.01, NULL}};
-    size_t n_settings = argc < 2 || strchr(argv[1], '=');
-    const char *name = argc < 2 || n_settings ? "constant" : argv[1];
-    unsigned long long seed = 1;
-    int n_steps = 102400;
-    for (int i = n_settings ? 1 : 2; i < argc; i++) {
+static const char usage[] =
+    "usage: ppo [CONTROLLER [NAME=VALUE]...] [seed=N] [steps=N]\n"
+    "\n"
+    "PPO that learns to balance a pole. One object a line is printed for each update, as JSON.\n"
+    "\n"
+    "CONTROLLER sets the entropy coefficient, and NAME=VALUE are its parameters (docs/control.md; `entrol control\n"
+    "--list` has all): \"skywork target=0.5max\". By default it is \"constant initial=0.01\". seed=1, and "
+    "steps=102400,\n"
+    "which is rounded up to whole updates of 1024.\n";
+
+/* What the command line asks for. */
+typedef struct request {
+    const entrol_controller_kind *kind;
+    entrol_setting settings[16];
+    size_t n_settings;
+    uint64_t seed;
+    int n_steps;
+} request;
+
+/* A command line that cannot be followed: says why, and gives up. */
+static void refuse(const char *what, const char *name) {
+    fprintf(stderr, "ppo: %s: %s (ppo --help says more)\n", name, what);
+    exit(2);
+}
+
+/* A whole number from `least` to `most`, and nothing else. */
+static uint64_t count_of(const char *name, const char *text, uint64_t least, uint64_t most) {
+    uint64_t value = 0;
+    int is_good = *text != 0;
+    for (const char *c = text; is_good && *c; c++) {
+        const uint64_t digit = (uint64_t)*c - '0';
+        is_good = digit <= 9 && value <= (most - digit) / 10;
+        value = 10 * value + digit;
+    }
+    if (!is_good || value < least)
+        refuse("a whole number is wanted, neither too small nor too large", name);
+    return value;
+}
+
+/* What drives no coefficient of an entropy bonus would be of no use here, or of another than it is meant for. */
+static const entrol_controller_kind *kind_of(const char *name) {
+    const entrol_controller_kind *kind = entrol_controller_kind_find(name);
+    if (kind == NULL)
+        refuse("there is no such controller", name);
+    else if (kind->drives != ENTROL_DRIVE_ENTROPY_COEFFICIENT) {
+        fprintf(stderr, "ppo: %s drives the %s, and here is an entropy coefficient to drive\n", name,
+                entrol_drive_name(kind->drives));
+        exit(2);
+    }
+    return kind;
+}
+
+static void add_setting(request *asked, const char *name, const char *text) {
+    size_t i = 0;
+    while (i < asked->kind->n_parameters && strcmp(asked->kind->parameters[i].name, name) != 0)
+        i++;
+    if (i == asked->kind->n_parameters)
+        refuse("the controller has no such parameter", name);
+    if (asked->n_settings == sizeof asked->settings / sizeof *asked->settings)
+        refuse("too many settings", name);
+    asked->settings[asked->n_settings++] = (entrol_setting){name, 0, text};
+}
+
+static request read_words(int argc, char **argv) {
+    const int is_named = argc > 1 && strchr(argv[1], '=') == NULL;
+    request asked = {.kind = kind_of(is_named ? argv[1] : "constant"), .seed = 1, .n_steps = 102400};
+    if (!is_named)
+        add_setting(&asked, "initial", "0.01");
+    for (int i = is_named ? 2 : 1; i < argc; i++) {
         char *equals = strchr(argv[i], '=');
-        if (equals == NULL || n_settings == 16) {
-            fprintf(stderr, "ppo: NAME=VALUE is wanted, not %s\n", argv[i]);
-            return 2;
-        }
+        if (equals == NULL)
+            refuse("NAME=VALUE is wanted here", argv[i]);
         *equals = 0;
         if (strcmp(argv[i], "seed") == 0)
-            seed = strtoull(equals + 1, NULL, 10);
+            asked.seed = count_of("seed", equals + 1, 0, UINT64_MAX);
         else if (strcmp(argv[i], "steps") == 0)
-            n_steps = atoi(equals + 1);
+            asked.n_steps = (int)count_of("steps", equals + 1, 1, INT_MAX - N_STEPS);
         else
-            settings[n_settings++] = (entrol_setting){argv[i], 0, equals + 1};
+            add_setting(&asked, argv[i], equals + 1);
     }
-    random_state = seed;
+    return asked;
+}
+
+int main(int argc, char **argv) {
+    if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
+        fputs(usage, stdout);
+        return 0;
+    }
+    const request asked = read_words(argc, argv);
+    random_state = asked.seed;
     network_create(&actor, N_ACTIONS, 0.01);
     network_create(&critic, 1, 1);
     check(entrol_context_create(&context, NULL), "the context");
@@ -366,11 +433,10 @@ int main(int argc, char **argv) {
     options.n_actions = N_ACTIONS;
     entrol_controller *controller;
     entrol_diagnosis diagnosis = {0};
-    if (entrol_controller_create(context, &controller, &diagnosis, name, settings, n_settings, &options) != ENTROL_OK) {
-        fprintf(stderr, "ppo: the controller \"%s\" refuses its %s\n", name, diagnosis.argument);
-        return 2;
-    }
-    train(controller, seed, n_steps);
+    if (entrol_controller_create(context, &controller, &diagnosis, asked.kind->name, asked.settings, asked.n_settings,
+                                 &options) != ENTROL_OK)
+        refuse("the controller refuses what it is set to", diagnosis.argument ? diagnosis.argument : asked.kind->name);
+    train(controller, asked.seed, asked.n_steps);
     entrol_controller_destroy(context, controller);
     entrol_context_destroy(context);
     return 0;

@@ -113,6 +113,10 @@ class Commands(unittest.TestCase):
     def test_both_languages_show_the_same(self):
         chinese = [line.replace("guxiang", "alice") for line in shell_lines("README.zh-CN.md")]
         self.assertEqual(chinese, shell_lines("README.md"))
+        blocks = [re.findall(r"^    (.*)", read(document), re.MULTILINE) for document in ("README.md", "README.zh-CN.md")]
+        built = [[line for line in block if re.match(r"cc |\./|scripts/amalgamate", line)] for block in blocks]
+        self.assertEqual(built[0], built[1])
+        self.assertTrue(built[0])
 
 
 class ManualPage(unittest.TestCase):

@@ -25,9 +25,10 @@ static int exponent_of(double greatest) {
 
 static double greatest_distance(const float *x, const uint8_t *mask, size_t n, double from) {
     double greatest = 0;
-    for (size_t i = 0; i < n; i++)
-        if (counts(mask, i))
-            greatest = fmax(greatest, fabs((double)x[i] - from));
+    for (size_t i = 0; i < n; i++) { /* without fmax, on whose vectors gcc 12 stops for AArch64 */
+        const double distance = counts(mask, i) ? fabs((double)x[i] - from) : 0;
+        greatest = distance > greatest ? distance : greatest;
+    }
     return greatest;
 }
 

@@ -3,6 +3,7 @@
 #define CLI_DIAGNOSE_DIAGNOSE_H
 
 #include "../buffer.h"
+#include "../control/targets.h"
 #include "../message.h"
 
 #include <entrol/control.h>
@@ -66,11 +67,22 @@ bool rows_visit_csv(const char *name, const char *bytes, size_t n_bytes, row_vis
 typedef struct commanded {
     const entrol_controller_kind *kind;
     bool is_refused; /* by an entropy below 0, of which there is no share */
+    bool is_empty;   /* a box whose high end, 0.6x, is not above the target: not made */
     double target, last, least, greatest;
     double first_moved; /* the step from which it commanded another coefficient than at the start; NaN: never */
 } commanded;
 
 enum { MOST_COMMANDED = 32 };
+
+/* Whether the law's b - a is a ceiling; the first of these that is so. */
+typedef enum ceiling_standing {
+    CEILING_STANDS,
+    CEILING_BELOW_ZERO,   /* an entropy is below 0, so that none is spent at H = 0 */
+    CEILING_NOT_RISING,   /* a is not above 0 */
+    CEILING_NOT_DESCRIBED /* the law explains less than a tenth of the rewards' variance, or the ceiling's interval is
+                             wider than the rewards' range, from the least to the greatest */
+} ceiling_standing;
+#define LEAST_EXPLAINED 0.1
 
 typedef struct diagnosis_of_run {
     size_t n_first;     /* rows at the start and at the end that means are taken of; the controllers' reference */
@@ -84,6 +96,7 @@ typedef struct diagnosis_of_run {
     bool has_fit;
     entrol_reason no_fit; /* why there is none, where there are rewards */
     entrol_ceiling ceiling;
+    ceiling_standing standing;                                        /* of that, where there is a fit */
     bool is_flat;                                                     /* the rewards do not differ: no fit is tried */
     double last_reward;                                               /* mean of the last n_first rewards; NaN: none */
     double least_coefficient, greatest_coefficient, last_coefficient; /* that the run itself logged; NaN: none */
@@ -91,9 +104,17 @@ typedef struct diagnosis_of_run {
     commanded commanded[MOST_COMMANDED];
 } diagnosis_of_run;
 
-/* `target` for every controller; NULL: 0.4x. */
-bool run_diagnose(entrol_context *context, diagnosis_of_run *found, const run_log *log, const char *target,
-                  double confidence, trouble *trouble);
+/* What the user asks for. */
+typedef struct diagnose_settings {
+    const char *names[RUN_COLUMNS]; /* NULL: the known ones */
+    const char *target;             /* for every controller; NULL: 0.4x */
+    greatest_entropy greatest;
+    double confidence;
+    bool as_json;
+} diagnose_settings;
+
+bool run_diagnose(entrol_context *context, diagnosis_of_run *found, const run_log *log,
+                  const diagnose_settings *settings, trouble *trouble);
 
 /* As text, for people, or as JSON. */
 void run_print(buffer *out, const diagnosis_of_run *found, const run_log *log, const char *name, double confidence);

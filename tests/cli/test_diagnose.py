@@ -151,6 +151,52 @@ class Findings(unittest.TestCase):
         self.assertIsNone(fit["ceiling"])
         self.assertIn("the law gives no ceiling", run("-", data=lines(a=-0.15)[0])[1])
 
+    def test_no_ceiling_where_entropies_are_below_0(self):
+        """Of a continuous policy: H = 0 is nothing special. The law fits well here."""
+        for shift, stands in ((-0.5, False), (0, True)):
+            _, entropies, _ = lines()
+            data = "".join(["entropy,reward\n"] + [f"{h + shift!r},{1 - math.exp(h + shift) + 0.001 * (-1) ** i!r}\n" for i, h in enumerate(entropies)]).encode()
+            fit, out = diagnose(data)["fit"], run("-", data=data)[1]
+            self.assertGreater(fit["r_squared"], 0.99)
+            self.assertEqual((fit["ceiling"] is not None, fit["standing"]), (stands, "stands" if stands else "entropies below 0"))
+            self.assertEqual("none is spent at H = 0, so there is no ceiling\n" in out, not stands)
+            self.assertEqual("when the entropy is spent" in out, stands)
+
+    def test_a_law_that_does_not_describe_the_run(self):
+        random.seed(4)
+        entropies = [3 - 0.01 * t for t in range(100)]
+        noise = [random.gauss(0, 1) - 0.05 * math.exp(h) for h in entropies]  # little to explain
+        random.seed(5)
+        walk, wander = 0, []  # residuals as alike as can be
+        for h in entropies:
+            walk += random.gauss(0, 0.1)
+            wander.append(walk - 0.05 * math.exp(h))
+        for rewards, explains in ((noise, False), (wander, True)):
+            data = "".join(["entropy,reward\n"] + [f"{h!r},{r!r}\n" for h, r in zip(entropies, rewards)]).encode()
+            fit, out = diagnose(data)["fit"], run("-", data=data)[1]
+            if fit["a"] <= 0:
+                self.fail("a is not above 0: the data does not test this")
+            self.assertEqual(fit["r_squared"] >= 0.1, explains)
+            self.assertIn("the law does not describe this run: " + ("its ceiling's interval is wider than" if explains else "it explains less"), out)
+            self.assertEqual(fit["high"] - fit["low"] > max(rewards) - min(rewards), explains)
+            self.assertEqual(fit["standing"], "not described")
+            self.assertIsNotNone(fit["ceiling"])
+            self.assertNotIn("when the entropy is spent", out)
+        self.assertEqual(diagnose(lines()[0])["fit"]["standing"], "stands")
+        self.assertEqual(diagnose(lines(a=-0.15)[0])["fit"]["standing"], "not rising")
+
+    def test_a_share_of_the_greatest_entropy(self):
+        data = lines()[0]
+        for flags in (["--actions", "9"], ["--max-entropy", repr(math.log(9))]):
+            found = diagnose(data, "--target", "0.25max", *flags)["open_loop"]
+            self.assertEqual({each["target"] for each in found}, {0.25 * math.log(9)})
+        self.assertEqual(found, diagnose(data, "--target", repr(0.25 * math.log(9)))["open_loop"])
+
+    def test_a_box_that_is_none(self):
+        data = lines()[0]
+        self.assertEqual([each["controller"] for each in diagnose(data, "--target", "0.7x")["open_loop"] if each["target"] is None], ["box"])
+        self.assertIn("its high end, 0.6x, is not above the target\n", run("-", "--target", "0.7x", data=data)[1])
+
     def test_no_collapse(self):
         found = diagnose(lines(first=0.3, floor=0.7)[0])
         self.assertIsNone(found["collapse_step"])
@@ -319,7 +365,11 @@ class Refused(unittest.TestCase):
         self.refuse('standard input:2: expected the end of a cell, found "\\x00"\n', b'entropy\n"0.5\x00"\n')
         self.refuse('standard input:2: expected a number as entropy, found "0.5\\x01"\n', b"entropy\n0.5\x01\n")
         self.refuse('standard input:2: expected a number as entropy, found "\\xef\\xbb\\xbf1"\n', b"entropy\n\xef\xbb\xbf1\n")
-        self.refuse('--target: expected nats as 0.3, or a share of the first observations as 0.4x, found "0.7max"', b"entropy\n1\n", "--target", "0.7max")
+        self.refuse('--target: expected nats as 0.3, a share of the greatest entropy as 0.7max (with --actions or --max-entropy), or a share '
+                    'of the first observations as 0.4x, found "0.7max"', b"entropy\n1\n", "--target", "0.7max")
+        self.refuse('--target: expected at most the greatest entropy, 1.099 nats, found "2"', b"entropy\n1\n", "--target", "2", "--actions", "3")
+        self.refuse("--max-entropy: expected ln of --actions, which is 1.09861, found 2; give one of them", b"entropy\n1\n", "--actions", "3",
+                    "--max-entropy", "2")
         self.refuse("--confidence: expected a number from 0.5", b"entropy\n1\n", "--confidence", "2")
         code, out, err = run()
         self.assertEqual((code, out), (2, ""))

@@ -15,7 +15,8 @@ static void fill_options(option *rows, diagnose_settings *settings) {
          .type = OPTION_STRING,
          .value = &settings->names[RUN_ENTROPY],
          .metavar = "NAME",
-         .help = "The column with the mean entropy of a step, in nats. Default: the first that is there of entropy, "
+         .help = "The column with the mean entropy of a step, in nats. Of an object within an object both names: "
+                 "policy/entropy. Default: the first that is there of entropy, "
                  "actor/entropy and the names of other trainers. Of train/entropy_loss and entropy_loss, which "
                  "Stable-Baselines3 minimises, the sign is turned."},
         {.name = "reward",

@@ -22,6 +22,7 @@ typedef struct run_log {
     double *columns[RUN_COLUMNS];
     char *names[RUN_COLUMNS]; /* of the columns; NULL: there is none, and a step is a row's number from 1 */
     size_t n_without;         /* rows with a reward and no entropy */
+    size_t n_nan;             /* rows whose entropy is a NaN or an infinity: left out, and not among those */
     size_t n_gathered;        /* rows that have the mean of such rewards */
     size_t n_back;            /* rows whose step is not above that of the row before: they stay where they are */
     size_t back_place;        /* of the first of these, as of a row_visitor; and its step, and the one before */
@@ -38,12 +39,15 @@ void run_free(run_log *log);
 
 /* --- Rows, whatever the file's format --- */
 
+enum { VALUE_NUMBER = 1, VALUE_NAN = 2 };
+
 /* What a format can say of its rows. */
 typedef struct row_kind {
-    /* A value by its name: 1; 0 where it is not there or says that there is none (null, NaN, an empty cell); -1 where
-     * it is something else than a number. */
+    /* A value by its name: VALUE_NUMBER; 0 where it is not there or says that there is none (null, an empty cell);
+     * VALUE_NAN for a NaN or an infinity; -1 where it is something else than a number. */
     int (*value)(const void *row, const char *name, double *value);
-    /* The text that is there instead, and the names of all that the row has, joined by ", ". */
+    /* The text that is there instead, and the names of all that the row has, joined by ", ". In JSON an object's number
+     * within another object has both names, joined by / or a dot. */
     void (*append_text)(buffer *out, const void *row, const char *name);
     void (*append_names)(buffer *out, const void *row);
 } row_kind;

@@ -67,6 +67,8 @@ static void append_source(buffer *out, const run_log *log, const char *name) {
                              log->n_gathered);
     else if (log->n_without > 0)
         buffer_append_format(out, "; %zu without an entropy left out", log->n_without);
+    if (log->n_nan > 0)
+        buffer_append_format(out, "; %zu whose entropy is a NaN or infinite left out", log->n_nan);
     buffer_append_string(out, "\n");
 }
 
@@ -271,6 +273,7 @@ void run_print_json(buffer *out, const diagnosis_of_run *found, const run_log *l
     json_object_set_new(object, "entropy_from", name_or_null(log->names[RUN_ENTROPY]));
     json_object_set_new(object, "reward_from", name_or_null(log->names[RUN_REWARD]));
     json_object_set_new(object, "rows_without_entropy", json_integer((json_int_t)log->n_without));
+    json_object_set_new(object, "rows_with_nan_entropy", json_integer((json_int_t)log->n_nan));
     json_object_set_new(object, "rows_with_gathered_rewards", json_integer((json_int_t)log->n_gathered));
     json_object_set_new(object, "rows_not_ascending", json_integer((json_int_t)log->n_back));
     set_real(object, "entropy_first", found->first);

@@ -127,9 +127,31 @@ class Formats(unittest.TestCase):
         data, _, _ = lines()
         with_holes = b'{"step": 0, "entropy": NaN, "reward": 0.1}\n' + data + b'{"step": 201, "entropy": null, "reward": -Infinity}\n\n{"step": 202, "eval": "NaN"}\n'
         found, plain = diagnose(with_holes), diagnose(data)
-        self.assertEqual(found.pop("rows_without_entropy"), 1)
-        plain.pop("rows_without_entropy")
+        self.assertEqual((found.pop("rows_without_entropy"), found.pop("rows_with_nan_entropy")), (0, 1))
+        self.assertEqual((plain.pop("rows_without_entropy"), plain.pop("rows_with_nan_entropy")), (0, 0))
         self.assertEqual(found, plain)
+
+
+    def test_a_nan_is_no_missing_value(self):
+        data = b"entropy,reward\n1,1\nnan,2\n,3\n-inf,4\nNULL,\n0.5,5\n"
+        found = diagnose(data)
+        self.assertEqual((found["steps"], found["rows_with_nan_entropy"], found["rows_without_entropy"]), (2, 2, 1))
+        self.assertIn("; 2 whose entropy is a NaN or infinite left out\n", run("-", data=data)[1])
+        data = b'{"entropy": 1}\n{"entropy": NaN}\n{"entropy": -Infinity, "note": "\\"NaN"}\n{"entropy": null}\n{"entropy": "NaN"}\n{"step": 5}\n'
+        found = diagnose(data)
+        self.assertEqual((found["steps"], found["rows_with_nan_entropy"]), (1, 3))
+
+    def test_numbers_within_objects(self):
+        _, entropies, rewards = lines()
+        plain = diagnose(lines()[0])
+        for outer in ("{}", '{{"data": {}, "x": 1}}'):
+            rows = [json.dumps({"train": {"policy": {"h": h}, "r/m": r}}) for h, r in zip(entropies, rewards)]
+            data = "".join(outer.format(row) + "\n" for row in rows).encode()
+            for joint in "/.":
+                found = diagnose(data, "--entropy", joint.join(["train", "policy", "h"]), "--reward", "train" + joint + "r/m")
+                self.assertEqual((found["fit"], found["gone"]), (plain["fit"], plain["gone"]))
+        self.assertEqual(diagnose(b'{"actor": {"entropy": 1}}\n')["entropy_from"], "actor/entropy")
+        self.assertEqual(diagnose(b'{"actor": {"entropy": 1}, "actor/entropy": 2}\n')["entropy_last"], 2)
 
 
 class Findings(unittest.TestCase):
@@ -358,6 +380,10 @@ class Refused(unittest.TestCase):
         self.refuse("--entropy h: no row has a value of this name; the columns of the first: step, entropy\n", b"step,entropy\n1,2\n",
                     "--entropy", "h")
         self.refuse("a80, a81, ...\n", (",".join(f"a{i}" for i in range(1000)) + "\n" + "1," * 999 + "1\n").encode())
+        self.refuse('--entropy entrpy: no row has a value of this name; did you mean "entropy"? the columns of the first: step, entropy\n',
+                    b"step,entropy\n1,2\n", "--entropy", "entrpy")
+        self.refuse('--reward policy/rewad: no row has a value of this name; did you mean "policy/reward"? the columns of the first: '
+                    'entropy, policy/reward\n', b'{"entropy": 1, "data": {"policy": {"reward": 2}}}\n', "--reward", "policy/rewad")
         for row in (b"1;0.5;1\n", b"1;0,5;1,0\n"):
             self.refuse('standard input:1: expected columns parted by commas or tabs, found "step;entropy;reward"\n',
                         b"step;entropy;reward\n" + row)

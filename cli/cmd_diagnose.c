@@ -7,22 +7,16 @@
 #include <stdio.h>
 #include <string.h>
 
-typedef struct settings {
-    const char *names[RUN_COLUMNS]; /* NULL: the known ones */
-    const char *target;
-    double confidence;
-    bool as_json;
-} settings;
+enum { OWN_OPTIONS = RUN_COLUMNS + 3, N_OPTIONS = OWN_OPTIONS + GREATEST_OPTIONS };
 
-enum { N_OPTIONS = RUN_COLUMNS + 3 };
-
-static void fill_options(option *rows, settings *settings) {
-    const option table[N_OPTIONS] = {
+static void fill_options(option *rows, diagnose_settings *settings) {
+    const option table[OWN_OPTIONS] = {
         {.name = "entropy",
          .type = OPTION_STRING,
          .value = &settings->names[RUN_ENTROPY],
          .metavar = "NAME",
-         .help = "The column with the mean entropy of a step, in nats. Default: the first that is there of entropy, "
+         .help = "The column with the mean entropy of a step, in nats. Of an object within an object both names: "
+                 "policy/entropy. Default: the first that is there of entropy, "
                  "actor/entropy and the names of other trainers. Of train/entropy_loss and entropy_loss, which "
                  "Stable-Baselines3 minimises, the sign is turned."},
         {.name = "reward",
@@ -46,10 +40,10 @@ static void fill_options(option *rows, settings *settings) {
          .type = OPTION_STRING,
          .value = &settings->target,
          .metavar = "TARGET",
-         .help =
-             "What the controllers are told to hold: nats, as 0.3, or a share of the first rows' mean, as 0.4x: of 20 "
-             "rows, or a fortieth of a run with fewer than 800, but of 3, or half of a run with fewer than 6. "
-             "Default: 0.4x."},
+         .help = "What the controllers are told to hold: nats, as 0.3, a share of the greatest entropy, as 0.7max with "
+                 "--actions or --max-entropy, or a share of the first rows' mean, as 0.4x: of 20 "
+                 "rows, or a fortieth of a run with fewer than 800, but of 3, or half of a run with fewer than 6. "
+                 "Default: 0.4x."},
         {.name = "confidence",
          .type = OPTION_REAL,
          .value = &settings->confidence,
@@ -59,8 +53,8 @@ static void fill_options(option *rows, settings *settings) {
          .help = "Of the ceiling's interval. Default: 0.95."},
         {.name = "json", .type = OPTION_FLAG, .value = &settings->as_json, .help = "Print one object a file."},
     };
-    for (size_t i = 0; i < N_OPTIONS; i++)
-        rows[i] = table[i];
+    memcpy(rows, table, sizeof table);
+    greatest_options(rows + OWN_OPTIONS, &settings->greatest);
 }
 
 /* What was done with a log that is not as it should be. */
@@ -73,7 +67,8 @@ static void say_notes(const run_log *log, const char *name) {
                      name, log->back_place, log->back_step, log->back_from, log->n_back, log->n_back == 1 ? "" : "s");
 }
 
-static bool diagnose_file(entrol_context *context, const settings *settings, const char *path, trouble *trouble) {
+static bool diagnose_file(entrol_context *context, const diagnose_settings *settings, const char *path,
+                          trouble *trouble) {
     run_log log;
     diagnosis_of_run found;
     buffer out = {0};
@@ -82,7 +77,7 @@ static bool diagnose_file(entrol_context *context, const settings *settings, con
     if (ok && log.n == 0)
         ok = trouble_set(trouble, "%s: expected entropies in %s, found none", name, log.names[RUN_ENTROPY]);
     if (ok)
-        ok = run_diagnose(context, &found, &log, settings->target, settings->confidence, trouble);
+        ok = run_diagnose(context, &found, &log, settings, trouble);
     if (ok)
         (settings->as_json ? run_print_json : run_print)(&out, &found, &log, name, settings->confidence);
     if (ok && out.failed)
@@ -97,7 +92,7 @@ static bool diagnose_file(entrol_context *context, const settings *settings, con
 }
 
 static int run(const command *command, int argc, char **argv) {
-    settings settings = {.confidence = 0.95};
+    diagnose_settings settings = {.confidence = 0.95};
     option options[N_OPTIONS];
     operands operands;
     int exit_code;

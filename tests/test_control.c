@@ -107,15 +107,15 @@ static void test_sac(void) {
 
 /* Without a bound alpha runs away where the target cannot be reached. */
 static void test_sac_stays_in_its_bounds(void) {
-    const entrol_setting settings[] = {{"target", 0, "5"}, {"max", 2, NULL}, {"rate", 0.1, NULL}, {NULL, 0, NULL}};
+    const entrol_setting settings[] = {{"target", 0, "1.2"}, {"max", 2, NULL}, {"rate", 0.1, NULL}, {NULL, 0, NULL}};
     entrol_context *context = open_alone();
     entrol_controller *controller = make_controller(context, "sac", settings);
     for (int i = 0; i < 1000; i++)
-        CHECK(tell(context, controller, 1, 1).coefficient <= 2);
+        CHECK(tell(context, controller, 0.4, 1).coefficient <= 2);
     CHECK_NEAR(command_of(controller).coefficient, 2, 1e-12);
     CHECK(command_of(controller).is_limited);
     for (int i = 0; i < 100; i++)
-        tell(context, controller, 6, 1);
+        tell(context, controller, 1.4, 1);
     CHECK(command_of(controller).coefficient < 1 && !command_of(controller).is_limited);
     entrol_controller_destroy(context, controller);
     entrol_context_destroy(context);
@@ -552,6 +552,83 @@ static void test_bad_settings(void) {
     entrol_context_destroy(context);
 }
 
+/* Settings that are right each, but not together; of a greatest entropy of ln 9 = 2.197 nats. */
+static void test_settings_that_contradict(void) {
+    static const struct {
+        const char *name;
+        entrol_setting settings[2];
+        const char *argument; /* NULL: they do not */
+    } cases[] = {{"pi", {{"target", 0, "2.3"}}, "target"},
+                 {"pi", {{"target", 0, "2.2"}}, "target"},
+                 {"pi", {{"target", 0, "2.1973"}}, NULL}, /* rounded */
+                 {"pi", {{"target", 0, "1.01max"}}, "target"},
+                 {"pi", {{"target", 0, "1max"}}, NULL},
+                 {"pi", {{"target", 0, "3x"}}, NULL},
+                 {"pi", {{"explosion", 0, "5"}}, NULL},
+                 {"adaptive_kl", {{"target", 0, "6"}}, NULL},
+                 {"linear", {{"explosion", 0, "5"}}, NULL},
+                 {"box", {{"target", 0, "0.6x"}}, "high"},
+                 {"box", {{"target", 0, "0.7x"}}, "high"},
+                 {"box", {{"high", 0, "0.3x"}}, "high"},
+                 {"box", {{"target", 0, "1"}, {"high", 0, "0.9"}}, "high"},
+                 {"box", {{"target", 0, "0.5max"}, {"high", 0, "1"}}, "high"}, /* 1.1 nats */
+                 {"box", {{"target", 0, "0.5max"}, {"high", 0, "1.2"}}, NULL},
+                 {"box", {{"target", 0, "1"}}, NULL}, /* of 0.6x nothing is known yet */
+                 {"pi", {{"min", 0.1, NULL}, {"initial", 0, NULL}}, "initial"},
+                 {"pi", {{"max", -1, NULL}}, "min"}};
+    const entrol_controller_options options = {sizeof options, 0, 9};
+    entrol_context *context = open_alone();
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        entrol_controller *made = NULL;
+        entrol_diagnosis diagnosis;
+        const size_t n = cases[i].settings[1].name ? 2 : 1;
+        const entrol_status status =
+            entrol_controller_create(context, &made, &diagnosis, cases[i].name, cases[i].settings, n, &options);
+        CHECK_SAY(status == (cases[i].argument ? ENTROL_ERROR_ARGUMENT : ENTROL_OK), "case %zu", i);
+        if (cases[i].argument)
+            CHECK_STRING(diagnosis.argument, cases[i].argument);
+        entrol_controller_destroy(context, made);
+    }
+    entrol_context_destroy(context);
+}
+
+/* A limit that leaves out the default of "initial" moves it. */
+static void test_limits_move_the_default(void) {
+    static const struct {
+        const char *name;
+        entrol_setting limit;
+        double initial;
+    } cases[] = {{"pi", {"min", 0.001, NULL}, 0.001},
+                 {"sac", {"max", 0.5, NULL}, 0.5},
+                 {"sac", {"min", 2, NULL}, 2},
+                 {"skywork", {"min", 0.25, NULL}, 0.25}};
+    entrol_context *context = open_alone();
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const entrol_setting settings[] = {cases[i].limit, {"collapse", 0, "none"}};
+        char line[64];
+        entrol_controller *made = NULL;
+        CHECK_INT(entrol_controller_create(context, &made, NULL, cases[i].name, settings, 2, NULL), ENTROL_OK);
+        char text[ENTROL_CONTROLLER_STATE_ROOM];
+        CHECK_INT(entrol_controller_save(text, NULL, sizeof text, made), ENTROL_OK);
+        sprintf(line, "set initial %g\n", cases[i].initial);
+        CHECK_SAY(strstr(text, line), "%s has no \"%s\"", cases[i].name, line);
+        entrol_controller_destroy(context, made);
+    }
+    entrol_context_destroy(context);
+}
+
+/* Which of the settings it is that no parameter is named. */
+static void test_an_unknown_setting_is_placed(void) {
+    const entrol_setting settings[] = {{"kp", 1, NULL}, {"ki", 0, "0.1"}, {"kd", 1, NULL}};
+    entrol_context *context = open_alone();
+    entrol_controller *none = NULL;
+    entrol_diagnosis diagnosis;
+    CHECK_INT(entrol_controller_create(context, &none, &diagnosis, "pi", settings, 3, NULL), ENTROL_ERROR_ARGUMENT);
+    CHECK_STRING(diagnosis.argument, "settings");
+    CHECK_INT(diagnosis.first_row, 2);
+    entrol_context_destroy(context);
+}
+
 static const char *state_of(const entrol_controller *controller) {
     static char text[ENTROL_CONTROLLER_STATE_ROOM];
     CHECK_INT(entrol_controller_save(text, NULL, sizeof text, controller), ENTROL_OK);
@@ -704,6 +781,9 @@ int main(int argc, char **argv) {
     TEST(test_alarms);
     TEST(test_alarms_that_mean_nothing);
     TEST(test_bad_settings);
+    TEST(test_settings_that_contradict);
+    TEST(test_limits_move_the_default);
+    TEST(test_an_unknown_setting_is_placed);
     TEST(test_bad_observations);
     TEST(test_tokens);
     TEST(test_no_memory);

@@ -60,6 +60,14 @@ static void test_what_is_refused(void) {
         CHECK_STRING(out.diagnosis.argument, cases[i].argument);
     }
     CHECK_INT(take(&out, NULL, 1), ENTROL_ERROR_ARGUMENT);
+    const entrol_setting third[] = {{"share", 0, "1"}, {"steps", 3, NULL}, {"colors", 0, "red"}, {"pts", 0, ""}};
+    CHECK_INT(take(&out, third, 4), ENTROL_ERROR_ARGUMENT);
+    CHECK_STRING(out.diagnosis.argument, "settings");
+    CHECK_INT(out.diagnosis.first_row, 2);
+    const entrol_setting bad_value[] = {{"share", 0, "1"}, {"steps", 0, "no"}};
+    CHECK_INT(take(&out, bad_value, 2), ENTROL_ERROR_ARGUMENT);
+    CHECK_INT(out.diagnosis.first_row, 0);
+    CHECK_INT(ent_take_settings(out.values, out.texts, NULL, table, N, third, 4), ENTROL_ERROR_ARGUMENT);
 }
 
 static void test_reals(void) {

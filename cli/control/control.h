@@ -5,14 +5,15 @@
 #include "../buffer.h"
 #include "../input.h"
 #include "../options.h"
+#include "targets.h"
 
 #include <entrol/control.h>
 
 /* Distinct names of parameters over all controllers, and rows of the table of options. */
 enum {
     CONTROL_MOST_NAMES = 48,
-    CONTROL_OWN_OPTIONS = 6,
-    CONTROL_MOST_OPTIONS = CONTROL_MOST_NAMES + CONTROL_OWN_OPTIONS
+    CONTROL_OWN_OPTIONS = 4,
+    CONTROL_MOST_OPTIONS = CONTROL_MOST_NAMES + GREATEST_OPTIONS + CONTROL_OWN_OPTIONS
 };
 
 /* A parameter's flag: its name with - for _. */
@@ -27,8 +28,7 @@ typedef struct control_settings {
     control_flag flags[CONTROL_MOST_NAMES];
     size_t n_flags;
     char *description;
-    int64_t n_actions; /* 0: not given */
-    double max_entropy;
+    greatest_entropy greatest;
     const char *state; /* NULL: none is kept */
     bool as_json, begins, lists;
 } control_settings;
@@ -43,6 +43,8 @@ void control_free(control_settings *settings);
 /* --list, on standard output. */
 void control_list(void);
 
+/* The number that holds for a parameter that is one: what its flag says, else its default. NaN where it is none. */
+double control_number(const control_settings *settings, const entrol_controller_kind *kind, const char *parameter);
 /* Makes the controller that the flags say; NULL: what is wrong with them was said. */
 entrol_controller *control_make(entrol_context *context, const control_settings *settings,
                                 const entrol_controller_kind *kind);

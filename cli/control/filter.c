@@ -101,7 +101,8 @@ typedef struct run {
     const control_settings *settings;
     control_file file;
     buffer out;
-    unsigned alarms; /* that were said */
+    unsigned alarms;     /* that were said */
+    unsigned n_at_limit; /* observations in a row, up to LONG_AT_A_LIMIT, after which nothing more is said */
 } run;
 
 static bool answer(run *run, const entrol_command *command, trouble *trouble) {
@@ -134,6 +135,31 @@ static void say_alarms(run *run, const entrol_command *command, const char *name
     run->alarms = command->alarms;
 }
 
+enum { LONG_AT_A_LIMIT = 100 };
+
+/* The limit of the coefficient beyond which the law wants to go; NULL: none. A least one of 0 pushes nothing: there the
+ * controller rests. A schedule aims at nothing. */
+static const char *limit_reached(const run *run, const entrol_command *command) {
+    const double least = control_number(run->settings, run->kind, "min");
+    const double greatest = control_number(run->settings, run->kind, "max");
+    if (!command->is_limited || isnan(control_number(run->settings, run->kind, "dead_band")))
+        return NULL;
+    if (command->coefficient >= greatest)
+        return "max";
+    return command->coefficient <= least && (least < 0 || least > 0) ? "min" : NULL;
+}
+
+/* Once in a run: a target that cannot be reached looks like nothing else. */
+static void say_limit(run *run, const entrol_command *command, const char *name, uint64_t number) {
+    const char *limit = limit_reached(run, command);
+    if (run->n_at_limit == LONG_AT_A_LIMIT)
+        return;
+    run->n_at_limit = limit != NULL ? run->n_at_limit + 1 : 0;
+    if (run->n_at_limit == LONG_AT_A_LIMIT)
+        message_warning("%s:%llu: the coefficient has been at --%s %g for %d steps: the target may be out of reach",
+                        name, (unsigned long long)number, limit, command->coefficient, LONG_AT_A_LIMIT);
+}
+
 static bool report_observation(const entrol_diagnosis *diagnosis, entrol_status status, const char *name,
                                uint64_t number, trouble *trouble) {
     const char *what = entrol_status_string(status);
@@ -156,6 +182,7 @@ static bool take_line(run *run, const char *name, uint64_t number, const char *l
     if (status != ENTROL_OK)
         return report_observation(&diagnosis, status, name, number, trouble);
     say_alarms(run, &command, name, number);
+    say_limit(run, &command, name, number);
     return control_store(&run->file, run->controller, trouble) && answer(run, &command, trouble);
 }
 

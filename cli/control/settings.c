@@ -196,22 +196,6 @@ static bool has_flag(const control_settings *settings, const char *parameter) {
 size_t control_options(option rows[CONTROL_MOST_OPTIONS], control_settings *settings,
                        const entrol_controller_kind *kind) {
     const option own[CONTROL_OWN_OPTIONS] = {
-        {.name = "actions",
-         .type = OPTION_INTEGER,
-         .value = &settings->n_actions,
-         .metavar = "N",
-         .minimum = 2,
-         .maximum = 1e15,
-         .help =
-             "How many actions, or tokens of a vocabulary, there are: the greatest entropy, of which max is a share, "
-             "is ln N."},
-        {.name = "max-entropy",
-         .type = OPTION_REAL,
-         .value = &settings->max_entropy,
-         .metavar = "NATS",
-         .minimum = 1e-300,
-         .maximum = 1e6,
-         .help = "The same in nats. Beside --actions it must be ln N, within a thousandth."},
         {.name = "state",
          .type = OPTION_STRING,
          .value = &settings->state,
@@ -242,8 +226,9 @@ size_t control_options(option rows[CONTROL_MOST_OPTIONS], control_settings *sett
                 add_flag(&rows[n++], &settings->flags[settings->n_flags++], &each->parameters[p], kind);
         }
     }
-    memcpy(rows + n, own, sizeof own);
-    return n + CONTROL_OWN_OPTIONS;
+    greatest_options(rows + n, &settings->greatest);
+    memcpy(rows + n + GREATEST_OPTIONS, own, sizeof own);
+    return n + GREATEST_OPTIONS + CONTROL_OWN_OPTIONS;
 }
 
 /* --- Making --- */
@@ -260,9 +245,6 @@ static void append_expected(buffer *out, const entrol_parameter *parameter) {
     if (strcmp(parameter->name, "points") == 0)
         buffer_append_string(out, "step:coefficient, joined by commas, at most 64, steps ascending from 0 on, "
                                   "coefficients from -1e6 to 1e6");
-    else if (parameter->type == ENTROL_PARAMETER_TEXT)
-        buffer_append_string(out, "nats as 0.3, a share of the greatest entropy as 0.7max (with --actions or "
-                                  "--max-entropy), or a share of the first observations as 0.4x");
     else if (parameter->type == ENTROL_PARAMETER_CHOICE) {
         buffer_append_string(out, "one of ");
         append_metavar(out, parameter);
@@ -272,29 +254,94 @@ static void append_expected(buffer *out, const entrol_parameter *parameter) {
                              parameter->high);
 }
 
-static void report_setting(const control_settings *settings, const entrol_controller_kind *kind, const char *argument) {
-    const entrol_parameter *parameter = find_parameter(kind, argument);
-    const control_flag *flag = flag_of(settings, argument);
-    if (strcmp(argument, "options") == 0) {
-        message_error("--max-entropy: expected ln of --actions, which is %.6g, found %.6g; give one of them",
-                      log((double)settings->n_actions), settings->max_entropy);
+double control_number(const control_settings *settings, const entrol_controller_kind *kind, const char *parameter) {
+    const entrol_parameter *row = find_parameter(kind, parameter);
+    const control_flag *flag = flag_of(settings, parameter);
+    if (row == NULL || flag == NULL || flag->text == NULL)
+        return row != NULL ? row->initial : (double)NAN;
+    char *end;
+    const double value = strtod(flag->text, &end);
+    return end != flag->text && *end == '\0' ? value : (double)NAN;
+}
+
+/* "max, which is 1 by default". */
+static void append_what_holds(buffer *out, const control_settings *settings, const entrol_controller_kind *kind,
+                              const char *name) {
+    const control_flag *flag = flag_of(settings, name);
+    buffer_append_format(out, "%s, which is ", name);
+    if (flag != NULL && flag->text != NULL) {
+        buffer_append_string(out, flag->text);
         return;
     }
-    if (parameter == NULL || flag == NULL) {
-        message_error("%s: %s", kind->name, argument);
-        return;
+    append_default(out, find_parameter(kind, name));
+    buffer_append_string(out, " by default");
+}
+
+/* What a flag that fits the table must be beside the others, if it is one of those that can contradict. */
+static bool append_beside_others(buffer *out, const control_settings *settings, const entrol_controller_kind *kind,
+                                 const char *name) {
+    const entrol_parameter *row = find_parameter(kind, name);
+    const double value = control_number(settings, kind, name);
+    if (strcmp(name, "high") == 0) {
+        buffer_append_string(out, "more than ");
+        append_what_holds(out, settings, kind, "target");
+        return true;
     }
-    buffer expected = {0};
-    append_expected(&expected, parameter);
-    if (flag->text == NULL)
-        message_error("--%s: expected one that fits the other settings: min <= initial <= max", flag->name);
-    else if (strcmp(argument, "min") == 0 || strcmp(argument, "initial") == 0)
-        message_error("--%s: expected %s, and min <= initial <= max, found \"%s\"", flag->name,
-                      expected.data != NULL ? expected.data : "", flag->text);
-    else
-        message_error("--%s: expected %s, found \"%s\"", flag->name, expected.data != NULL ? expected.data : "",
-                      flag->text);
+    if (row->type != ENTROL_PARAMETER_REAL || !(value >= row->low && value <= row->high))
+        return false;
+    if (strcmp(name, "min") == 0) {
+        buffer_append_string(out, "at most ");
+        append_what_holds(out, settings, kind, "max");
+    } else if (strcmp(name, "max") == 0) {
+        buffer_append_string(out, "at least ");
+        append_what_holds(out, settings, kind, "min");
+    } else {
+        buffer_append_string(out, "a number from ");
+        append_what_holds(out, settings, kind, "min");
+        buffer_append_string(out, ", to ");
+        append_what_holds(out, settings, kind, "max");
+    }
+    return true;
+}
+
+static void report_flag(const control_settings *settings, const entrol_controller_kind *kind,
+                        const entrol_parameter *parameter, const control_flag *flag) {
+    buffer expected = {0}, found = {0};
+    if (!append_beside_others(&expected, settings, kind, parameter->name))
+        append_expected(&expected, parameter);
+    if (flag->text != NULL)
+        buffer_append_format(&found, "\"%s\"", flag->text);
+    else {
+        append_default(&found, parameter);
+        buffer_append_string(&found, ", its default");
+    }
+    message_error("--%s: expected %s, found %s", flag->name, expected.data != NULL ? expected.data : "",
+                  found.data != NULL ? found.data : "");
     buffer_free(&expected);
+    buffer_free(&found);
+}
+
+static void report_setting(const control_settings *settings, const entrol_controller_kind *kind, const char *argument) {
+    trouble trouble;
+    const control_flag *flag = flag_of(settings, argument);
+    /* Of a least coefficient that nobody gave the greatest one is to blame. */
+    if (strcmp(argument, "min") == 0 && flag != NULL && flag->text == NULL) {
+        argument = "max";
+        flag = flag_of(settings, argument);
+    }
+    const entrol_parameter *parameter = find_parameter(kind, argument);
+    if (strcmp(argument, "options") == 0) {
+        report_greatest(&settings->greatest, &trouble);
+        message_trouble(&trouble);
+    } else if (parameter == NULL || flag == NULL) {
+        message_error("%s: %s", kind->name, argument);
+    } else if (parameter->type == ENTROL_PARAMETER_TEXT && strcmp(argument, "points") != 0 && flag->text != NULL &&
+               !(strcmp(argument, "high") == 0 && is_target(&settings->greatest, flag->text))) {
+        report_target(&settings->greatest, flag->name, flag->text, &trouble);
+        message_trouble(&trouble);
+    } else {
+        report_flag(settings, kind, parameter, flag);
+    }
 }
 
 /* A flag of another controller. */
@@ -316,7 +363,7 @@ static bool check_flags(const control_settings *settings, const entrol_controlle
 entrol_controller *control_make(entrol_context *context, const control_settings *settings,
                                 const entrol_controller_kind *kind) {
     entrol_setting given[CONTROL_MOST_NAMES];
-    entrol_controller_options options = ENTROL_CONTROLLER_OPTIONS_INIT;
+    const entrol_controller_options options = greatest_for_controller(&settings->greatest);
     entrol_controller *made = NULL;
     entrol_diagnosis diagnosis;
     size_t n = 0;
@@ -325,8 +372,6 @@ entrol_controller *control_make(entrol_context *context, const control_settings 
     for (size_t i = 0; i < settings->n_flags; i++)
         if (settings->flags[i].text != NULL)
             given[n++] = (entrol_setting){settings->flags[i].parameter, 0, settings->flags[i].text};
-    options.n_actions = (uint64_t)settings->n_actions;
-    options.max_entropy = settings->max_entropy;
     const entrol_status status = entrol_controller_create(context, &made, &diagnosis, kind->name, given, n, &options);
     if (status == ENTROL_ERROR_ARGUMENT && diagnosis.argument != NULL)
         report_setting(settings, kind, diagnosis.argument);

@@ -110,41 +110,76 @@ static bool has_target(const entrol_controller_kind *kind) {
     return false;
 }
 
-static bool find_commands(entrol_context *context, diagnosis_of_run *found, const run_log *log, const char *target,
-                          trouble *trouble) {
-    const entrol_setting settings[] = {{"reference_steps", (double)found->n_first, NULL}, {"target", 0, target}};
+/* Makes a controller, follows it and forgets it. `diagnosis` says what a refused setting is. */
+static entrol_status command_with(commanded *out, entrol_context *context, entrol_diagnosis *diagnosis,
+                                  const run_log *log, const entrol_setting *settings, size_t n_settings,
+                                  const entrol_controller_options *options) {
+    entrol_controller *controller = NULL;
+    const entrol_status status =
+        entrol_controller_create(context, &controller, diagnosis, out->kind->name, settings, n_settings, options);
+    if (status == ENTROL_OK)
+        follow(out, context, controller, log);
+    entrol_controller_destroy(context, controller);
+    return status;
+}
+
+static bool report_refused(const diagnose_settings *settings, const char *argument, trouble *trouble) {
+    if (argument != NULL && strcmp(argument, "options") == 0)
+        return report_greatest(&settings->greatest, trouble);
+    return report_target(&settings->greatest, "target", settings->target != NULL ? settings->target : "", trouble);
+}
+
+static bool find_commands(entrol_context *context, diagnosis_of_run *found, const run_log *log,
+                          const diagnose_settings *settings, trouble *trouble) {
+    const entrol_setting given[] = {{"reference_steps", (double)found->n_first, NULL}, {"target", 0, settings->target}};
+    const entrol_controller_options options = greatest_for_controller(&settings->greatest);
     for (size_t i = 0; i < entrol_controller_kind_count() && found->n_commanded < MOST_COMMANDED; i++) {
         const entrol_controller_kind *kind = entrol_controller_kind_at(i);
-        entrol_controller *controller = NULL;
+        entrol_diagnosis diagnosis = {.argument = NULL};
         if (!has_target(kind))
             continue;
-        const entrol_status status =
-            entrol_controller_create(context, &controller, NULL, kind->name, settings, target != NULL ? 2 : 1, NULL);
-        if (status == ENTROL_ERROR_ARGUMENT)
-            return trouble_set(trouble,
-                               "--target: expected nats as 0.3, or a share of the first observations as 0.4x, "
-                               "found \"%s\"",
-                               target);
-        if (status != ENTROL_OK)
-            return report(trouble, status);
         commanded *out = &found->commanded[found->n_commanded++];
         *out = (commanded){.kind = kind};
-        follow(out, context, controller, log);
-        entrol_controller_destroy(context, controller);
+        const entrol_status status =
+            command_with(out, context, &diagnosis, log, given, settings->target != NULL ? 2 : 1, &options);
+        out->is_empty =
+            status == ENTROL_ERROR_ARGUMENT && diagnosis.argument != NULL && strcmp(diagnosis.argument, "high") == 0;
+        if (status == ENTROL_ERROR_ARGUMENT && !out->is_empty)
+            return report_refused(settings, diagnosis.argument, trouble);
+        if (status != ENTROL_OK && !out->is_empty)
+            return report(trouble, status);
     }
     return true;
 }
 
 /* --- The fit --- */
 
-/* By more than rounding. */
-static bool do_differ(const double *values, size_t n) {
+static double range_of(const double *values, size_t n, double *size) {
     double least = INFINITY, greatest = -INFINITY;
     for (size_t i = 0; i < n; i++) {
         least = fmin(least, values[i]);
         greatest = fmax(greatest, values[i]);
     }
-    return greatest - least > 1e-12 * fmax(fabs(least), fabs(greatest));
+    *size = fmax(fabs(least), fabs(greatest));
+    return greatest - least;
+}
+
+/* By more than rounding. */
+static bool do_differ(const double *values, size_t n) {
+    double size;
+    return range_of(values, n, &size) > 1e-12 * size;
+}
+
+static ceiling_standing standing_of(const entrol_ceiling *fit, const run_log *log, const double *rewards, size_t n) {
+    double unused;
+    for (size_t i = 0; i < log->n; i++)
+        if (log->columns[RUN_ENTROPY][i] < 0)
+            return CEILING_BELOW_ZERO;
+    if (!(fit->a > 0))
+        return CEILING_NOT_RISING;
+    const bool is_described =
+        fit->r_squared >= LEAST_EXPLAINED && fit->high - fit->low <= range_of(rewards, n, &unused);
+    return is_described ? CEILING_STANDS : CEILING_NOT_DESCRIBED;
 }
 
 /* Of the rows that have both. */
@@ -164,18 +199,21 @@ static bool find_ceiling(entrol_context *context, diagnosis_of_run *found, const
     if (status == ENTROL_OK)
         status = entrol_fit_ceiling(context, &found->ceiling, NULL, 0, &diagnosis, entropies, rewards, n, &options);
     found->is_flat = status == ENTROL_OK && !do_differ(rewards, n);
+    found->has_fit = status == ENTROL_OK && !found->is_flat;
+    if (found->has_fit)
+        found->standing = standing_of(&found->ceiling, log, rewards, n);
     free(entropies);
     free(rewards);
-    found->has_fit = status == ENTROL_OK && !found->is_flat;
     found->no_fit = diagnosis.reason;
     return status == ENTROL_OK || status == ENTROL_ERROR_DATA || report(trouble, status);
 }
 
-bool run_diagnose(entrol_context *context, diagnosis_of_run *found, const run_log *log, const char *target,
-                  double confidence, trouble *trouble) {
+bool run_diagnose(entrol_context *context, diagnosis_of_run *found, const run_log *log,
+                  const diagnose_settings *settings, trouble *trouble) {
     *found = (diagnosis_of_run){.n_commanded = 0};
     find_losses(found, log);
     find_coefficients(found, log);
-    return find_collapse(context, found, log, trouble) && find_ceiling(context, found, log, confidence, trouble) &&
-           find_commands(context, found, log, target, trouble);
+    return find_collapse(context, found, log, trouble) &&
+           find_ceiling(context, found, log, settings->confidence, trouble) &&
+           find_commands(context, found, log, settings, trouble);
 }

@@ -3,6 +3,7 @@
 #define CLI_DIAGNOSE_DIAGNOSE_H
 
 #include "../buffer.h"
+#include "../control/targets.h"
 #include "../message.h"
 
 #include <entrol/control.h>
@@ -21,6 +22,7 @@ typedef struct run_log {
     double *columns[RUN_COLUMNS];
     char *names[RUN_COLUMNS]; /* of the columns; NULL: there is none, and a step is a row's number from 1 */
     size_t n_without;         /* rows with a reward and no entropy */
+    size_t n_nan;             /* rows whose entropy is a NaN or an infinity: left out, and not among those */
     size_t n_gathered;        /* rows that have the mean of such rewards */
     size_t n_back;            /* rows whose step is not above that of the row before: they stay where they are */
     size_t back_place;        /* of the first of these, as of a row_visitor; and its step, and the one before */
@@ -37,12 +39,15 @@ void run_free(run_log *log);
 
 /* --- Rows, whatever the file's format --- */
 
+enum { VALUE_NUMBER = 1, VALUE_NAN = 2 };
+
 /* What a format can say of its rows. */
 typedef struct row_kind {
-    /* A value by its name: 1; 0 where it is not there or says that there is none (null, NaN, an empty cell); -1 where
-     * it is something else than a number. */
+    /* A value by its name: VALUE_NUMBER; 0 where it is not there or says that there is none (null, an empty cell);
+     * VALUE_NAN for a NaN or an infinity; -1 where it is something else than a number. */
     int (*value)(const void *row, const char *name, double *value);
-    /* The text that is there instead, and the names of all that the row has, joined by ", ". */
+    /* The text that is there instead, and the names of all that the row has, joined by ", ". In JSON an object's number
+     * within another object has both names, joined by / or a dot. */
     void (*append_text)(buffer *out, const void *row, const char *name);
     void (*append_names)(buffer *out, const void *row);
 } row_kind;
@@ -66,11 +71,22 @@ bool rows_visit_csv(const char *name, const char *bytes, size_t n_bytes, row_vis
 typedef struct commanded {
     const entrol_controller_kind *kind;
     bool is_refused; /* by an entropy below 0, of which there is no share */
+    bool is_empty;   /* a box whose high end, 0.6x, is not above the target: not made */
     double target, last, least, greatest;
     double first_moved; /* the step from which it commanded another coefficient than at the start; NaN: never */
 } commanded;
 
 enum { MOST_COMMANDED = 32 };
+
+/* Whether the law's b - a is a ceiling; the first of these that is so. */
+typedef enum ceiling_standing {
+    CEILING_STANDS,
+    CEILING_BELOW_ZERO,   /* an entropy is below 0, so that none is spent at H = 0 */
+    CEILING_NOT_RISING,   /* a is not above 0 */
+    CEILING_NOT_DESCRIBED /* the law explains less than a tenth of the rewards' variance, or the ceiling's interval is
+                             wider than the rewards' range, from the least to the greatest */
+} ceiling_standing;
+#define LEAST_EXPLAINED 0.1
 
 typedef struct diagnosis_of_run {
     size_t n_first;     /* rows at the start and at the end that means are taken of; the controllers' reference */
@@ -84,6 +100,7 @@ typedef struct diagnosis_of_run {
     bool has_fit;
     entrol_reason no_fit; /* why there is none, where there are rewards */
     entrol_ceiling ceiling;
+    ceiling_standing standing;                                        /* of that, where there is a fit */
     bool is_flat;                                                     /* the rewards do not differ: no fit is tried */
     double last_reward;                                               /* mean of the last n_first rewards; NaN: none */
     double least_coefficient, greatest_coefficient, last_coefficient; /* that the run itself logged; NaN: none */
@@ -91,9 +108,17 @@ typedef struct diagnosis_of_run {
     commanded commanded[MOST_COMMANDED];
 } diagnosis_of_run;
 
-/* `target` for every controller; NULL: 0.4x. */
-bool run_diagnose(entrol_context *context, diagnosis_of_run *found, const run_log *log, const char *target,
-                  double confidence, trouble *trouble);
+/* What the user asks for. */
+typedef struct diagnose_settings {
+    const char *names[RUN_COLUMNS]; /* NULL: the known ones */
+    const char *target;             /* for every controller; NULL: 0.4x */
+    greatest_entropy greatest;
+    double confidence;
+    bool as_json;
+} diagnose_settings;
+
+bool run_diagnose(entrol_context *context, diagnosis_of_run *found, const run_log *log,
+                  const diagnose_settings *settings, trouble *trouble);
 
 /* As text, for people, or as JSON. */
 void run_print(buffer *out, const diagnosis_of_run *found, const run_log *log, const char *name, double confidence);

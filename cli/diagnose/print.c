@@ -67,6 +67,8 @@ static void append_source(buffer *out, const run_log *log, const char *name) {
                              log->n_gathered);
     else if (log->n_without > 0)
         buffer_append_format(out, "; %zu without an entropy left out", log->n_without);
+    if (log->n_nan > 0)
+        buffer_append_format(out, "; %zu whose entropy is a NaN or infinite left out", log->n_nan);
     buffer_append_string(out, "\n");
 }
 
@@ -114,6 +116,16 @@ static const char *why_no_fit(entrol_reason reason) {
     return entrol_reason_string(reason);
 }
 
+static const char *why_no_ceiling(ceiling_standing standing, double r_squared) {
+    if (standing == CEILING_BELOW_ZERO)
+        return "entropies are below 0, as of a continuous policy: none is spent at H = 0, so there is no ceiling";
+    if (standing == CEILING_NOT_RISING)
+        return "the reward does not rise as the entropy falls: the law gives no ceiling";
+    return r_squared < LEAST_EXPLAINED
+               ? "the law does not describe this run: it explains less than a tenth of the rewards' variance"
+               : "the law does not describe this run: its ceiling's interval is wider than the rewards' range";
+}
+
 static void append_ceiling(buffer *out, const diagnosis_of_run *found, const run_log *log, double confidence) {
     const entrol_ceiling *fit = &found->ceiling;
     if (log->names[RUN_REWARD] == NULL) {
@@ -132,14 +144,14 @@ static void append_ceiling(buffer *out, const diagnosis_of_run *found, const run
     buffer_append_format(out,
                          "  R = %.4g %c %.4g exp(H) explains %.0f %% of its variance; residuals %.3g, correlation "
                          "%.2f\n",
-                         fit->b, fit->a < 0 ? '+' : '-', fabs(fit->a), 100 * fit->r_squared, fit->deviation,
+                         fit->b, fit->a < 0 ? '+' : '-', fabs(fit->a), 100 * fmax(fit->r_squared, 0), fit->deviation,
                          fit->autocorrelation);
-    if (fit->a > 0)
+    if (found->standing == CEILING_STANDS)
         buffer_append_format(out,
                              "  ceiling %.4g when the entropy is spent (%g %%: %.4g to %.4g); the run ends at %.4g\n",
                              fit->ceiling, 100 * confidence, fit->low, fit->high, found->last_reward);
     else
-        buffer_append_string(out, "  the reward does not rise as the entropy falls: the law gives no ceiling\n");
+        buffer_append_format(out, "  %s\n", why_no_ceiling(found->standing, fit->r_squared));
 }
 
 static void append_number(buffer *out, double value) {
@@ -170,6 +182,10 @@ static void append_commands(buffer *out, const diagnosis_of_run *found) {
         buffer_append_format(out, "  %-12s%-30s", each->kind->name, entrol_drive_name(each->kind->drives));
         if (each->is_refused) {
             buffer_append_string(out, "  of an entropy below 0 there is no share: it needs nats\n");
+            continue;
+        }
+        if (each->is_empty) {
+            buffer_append_string(out, "  its high end, 0.6x, is not above the target\n");
             continue;
         }
         append_number(out, each->target);
@@ -206,6 +222,11 @@ static json_t *name_or_null(const char *name) {
     return name != NULL ? json_string_of(name) : json_null();
 }
 
+static const char *const standings[] = {[CEILING_STANDS] = "stands",
+                                        [CEILING_BELOW_ZERO] = "entropies below 0",
+                                        [CEILING_NOT_RISING] = "not rising",
+                                        [CEILING_NOT_DESCRIBED] = "not described"};
+
 static json_t *ceiling_of(const diagnosis_of_run *found, double confidence) {
     const entrol_ceiling *fit = &found->ceiling;
     if (!found->has_fit)
@@ -213,9 +234,11 @@ static json_t *ceiling_of(const diagnosis_of_run *found, double confidence) {
     json_t *object = json_object();
     set_real(object, "a", fit->a);
     set_real(object, "b", fit->b);
-    set_real(object, "ceiling", fit->a > 0 ? fit->ceiling : (double)NAN);
-    set_real(object, "low", fit->a > 0 ? fit->low : (double)NAN);
-    set_real(object, "high", fit->a > 0 ? fit->high : (double)NAN);
+    const bool is_there = found->standing == CEILING_STANDS || found->standing == CEILING_NOT_DESCRIBED;
+    set_real(object, "ceiling", is_there ? fit->ceiling : (double)NAN);
+    set_real(object, "low", is_there ? fit->low : (double)NAN);
+    set_real(object, "high", is_there ? fit->high : (double)NAN);
+    json_object_set_new(object, "standing", json_string(standings[found->standing]));
     set_real(object, "confidence", confidence);
     set_real(object, "r_squared", fit->r_squared);
     set_real(object, "deviation", fit->deviation);
@@ -228,7 +251,7 @@ static json_t *commands_of(const diagnosis_of_run *found) {
     json_t *all = json_array();
     for (size_t i = 0; i < found->n_commanded; i++) {
         const commanded *each = &found->commanded[i];
-        const bool ok = !each->is_refused;
+        const bool ok = !each->is_refused && !each->is_empty;
         json_t *object = json_object();
         json_object_set_new(object, "controller", json_string(each->kind->name));
         json_object_set_new(object, "drives", json_string(entrol_drive_name(each->kind->drives)));
@@ -250,6 +273,7 @@ void run_print_json(buffer *out, const diagnosis_of_run *found, const run_log *l
     json_object_set_new(object, "entropy_from", name_or_null(log->names[RUN_ENTROPY]));
     json_object_set_new(object, "reward_from", name_or_null(log->names[RUN_REWARD]));
     json_object_set_new(object, "rows_without_entropy", json_integer((json_int_t)log->n_without));
+    json_object_set_new(object, "rows_with_nan_entropy", json_integer((json_int_t)log->n_nan));
     json_object_set_new(object, "rows_with_gathered_rewards", json_integer((json_int_t)log->n_gathered));
     json_object_set_new(object, "rows_not_ascending", json_integer((json_int_t)log->n_back));
     set_real(object, "entropy_first", found->first);

@@ -2,6 +2,7 @@
 #include "diagnose.h"
 
 #include "../input.h"
+#include "../suggest.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -82,7 +83,7 @@ static bool look_for(void *user, const row_kind *kind, const void *row, size_t p
         for (size_t i = 0; search->candidates[c][i].name != NULL; i++)
             if (!search->seen[c][i]) {
                 const int is_there = kind->value(row, search->candidates[c][i].name, &unused);
-                search->seen[c][i] = is_there > 0 || (is_there < 0 && c != RUN_COEFFICIENT);
+                search->seen[c][i] = is_there == VALUE_NUMBER || (is_there < 0 && c != RUN_COEFFICIENT);
             }
     return true;
 }
@@ -96,13 +97,35 @@ static const known_name *found_name(const search *search, int column) {
 
 enum { MOST_SHOWN = 400 }; /* bytes of the columns' names */
 
+/* "did you mean "entropy"? ", where a column of the first row is close to what was asked for. */
+static void append_meant(buffer *out, const search *search, const char *wanted) {
+    char *names = search->names.size > 0 ? strdup(search->names.data) : NULL, *left = names;
+    suggestion suggestion = suggestion_for(wanted);
+    while (left != NULL) {
+        char *each = left, *end = strstr(left, ", ");
+        left = end != NULL ? end + 2 : NULL;
+        if (end != NULL)
+            *end = '\0';
+        suggestion_offer(&suggestion, each);
+    }
+    if (suggestion.best != NULL)
+        buffer_append_format(out, "did you mean \"%s\"? ", suggestion.best);
+    free(names);
+}
+
 static bool report_column(const search *search, int column, const char *name, trouble *trouble) {
     static const char *const flags[RUN_COLUMNS] = {"--step", "--entropy", "--reward", "--coefficient"};
     const char *found = search->names.size > 0 ? search->names.data : "none";
     const char *more = search->names.size > MOST_SHOWN ? "..." : "";
-    if (search->wanted[column] != NULL)
-        return trouble_set(trouble, "%s: %s %s: no row has a value of this name; the columns of the first: %.*s%s",
-                           name, flags[column], search->wanted[column], MOST_SHOWN, found, more);
+    if (search->wanted[column] != NULL) {
+        buffer meant = {0};
+        append_meant(&meant, search, search->wanted[column]);
+        trouble_set(trouble, "%s: %s %s: no row has a value of this name; %sthe columns of the first: %.*s%s", name,
+                    flags[column], search->wanted[column], meant.data != NULL ? meant.data : "", MOST_SHOWN, found,
+                    more);
+        buffer_free(&meant);
+        return false;
+    }
     buffer names = {0};
     for (size_t i = 0; known[column][i].name != NULL; i++)
         buffer_append_format(&names, "%s%s", i > 0 ? ", " : "", known[column][i].name);
@@ -150,7 +173,7 @@ static bool take_value(double *taken, const collection *collection, int column, 
     const known_name *from = &collection->columns[column];
     double found = 0;
     const int is_there = from->name != NULL ? kind->value(row, from->name, &found) : 0;
-    *taken = is_there == 1 ? from->sign * found : (double)NAN;
+    *taken = is_there == VALUE_NUMBER ? from->sign * found : (double)NAN;
     if (fabs(*taken) >= least_absurd[column])
         return trouble_set(trouble, "%s:%zu: expected a number of less than %.2g in size as %s", collection->name,
                            place, least_absurd[column], from->name);
@@ -175,11 +198,12 @@ static void look_at_step(run_log *log, double step, size_t place) {
     log->back_from = before;
 }
 
-/* A reward that was logged beside no entropy, as of an episode that ended within a step. */
-static void keep_reward(collection *collection, double reward) {
+/* A reward that was logged beside no entropy, as of an episode that ended within a step; or beside one that is a NaN,
+ * as which a table may say that there is none. */
+static void keep_reward(collection *collection, double reward, bool is_nan) {
     if (isnan(reward))
         return;
-    collection->log->n_without++;
+    collection->log->n_without += !is_nan;
     collection->rewards += reward;
     collection->n_rewards++;
 }
@@ -205,7 +229,10 @@ static bool take_row(void *user, const row_kind *kind, const void *row, size_t p
         if (!take_value(&values[c], collection, c, kind, row, place, trouble))
             return false;
     if (isnan(values[RUN_ENTROPY])) {
-        keep_reward(collection, values[RUN_REWARD]);
+        double unused;
+        const bool is_nan = kind->value(row, collection->columns[RUN_ENTROPY].name, &unused) == VALUE_NAN;
+        log->n_nan += is_nan;
+        keep_reward(collection, values[RUN_REWARD], is_nan);
         return true;
     }
     if (!grow(collection, trouble))

@@ -9,45 +9,79 @@
 
 /* --- JSON's rows --- */
 
+/* What an object has under this name, or under its parts in objects within it: "policy/entropy", "policy.entropy". */
+static const json_t *find_nested(const json_t *object, const char *name) {
+    const json_t *found = json_object_get(object, name);
+    for (const char *at = strpbrk(name, "/."); found == NULL && at != NULL; at = strpbrk(at + 1, "/.")) {
+        const json_t *inner = json_object_getn(object, name, (size_t)(at - name));
+        if (json_is_object(inner))
+            found = find_nested(inner, at + 1);
+    }
+    return found;
+}
+
 /* verl has what was logged in "data", beside "step". */
-static int json_row_value(const void *row, const char *name, double *value) {
+static const json_t *find_value(const json_t *row, const char *name) {
     const json_t *data = json_object_get(row, "data");
-    const json_t *found = json_is_object(data) ? json_object_get(data, name) : NULL;
-    if (found == NULL)
-        found = json_object_get(row, name);
+    const json_t *found = json_is_object(data) ? find_nested(data, name) : NULL;
+    return found != NULL ? found : find_nested(row, name);
+}
+
+/* Python's names for what is no number of JSON. */
+static const char *const words_of_python[] = {"NaN", "-Infinity", "Infinity"};
+enum { N_WORDS = sizeof words_of_python / sizeof words_of_python[0] };
+
+static bool is_word_of_python(const json_t *value) {
+    const char *text = json_string_value(value);
+    for (size_t i = 0; text != NULL && i < N_WORDS; i++)
+        if (strcmp(text, words_of_python[i]) == 0)
+            return true;
+    return false;
+}
+
+static int json_row_value(const void *row, const char *name, double *value) {
+    const json_t *found = find_value(row, name);
     if (found == NULL || json_is_null(found))
         return 0;
+    if (is_word_of_python(found))
+        return VALUE_NAN;
     if (!json_is_number(found))
         return -1;
     *value = json_number_value(found);
-    return 1;
+    return VALUE_NUMBER;
 }
 
 static void append_json_text(buffer *out, const void *row, const char *name) {
-    const json_t *data = json_object_get(row, "data"), *found = json_object_get(data, name);
-    json_append(out, found != NULL ? found : json_object_get(row, name));
+    json_append(out, find_value(row, name));
 }
 
-static void append_keys(buffer *out, const json_t *object) {
+/* Of the objects within it, too, `prefix` first. */
+static void append_keys(buffer *out, const json_t *object, const char *prefix) {
     const char *name;
     json_t *value;
-    json_object_foreach((json_t *)object, name, value) if (!json_is_object(value))
-        buffer_append_format(out, "%s%s", out->size > 0 ? ", " : "", name);
+    json_object_foreach((json_t *)object, name, value) {
+        buffer full = {0};
+        buffer_append_format(&full, "%s%s%s", prefix, *prefix != '\0' ? "/" : "", name);
+        const char *path = full.data != NULL ? full.data : name;
+        if (json_is_object(value))
+            append_keys(out, value, *prefix == '\0' && strcmp(name, "data") == 0 ? "" : path);
+        else
+            buffer_append_format(out, "%s%s", out->size > 0 ? ", " : "", path);
+        buffer_free(&full);
+    }
 }
 
 static void append_json_names(buffer *out, const void *row) {
-    append_keys(out, row);
-    append_keys(out, json_object_get(row, "data"));
+    append_keys(out, row, "");
 }
 
 static const row_kind json_rows = {json_row_value, append_json_text, append_json_names};
 
-/* Python writes NaN and infinities by names that JSON has not: null, as nothing is known there. */
+/* Python writes NaN and infinities by names that JSON has not: they become strings. */
 static size_t word_of_python(const char *at, const char *end) {
-    static const char *const words[] = {"NaN", "-Infinity", "Infinity"};
-    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
-        const size_t n = strlen(words[i]);
-        if ((size_t)(end - at) >= n && memcmp(at, words[i], n) == 0)
+    for (size_t i = 0; i < N_WORDS; i++) {
+        const size_t n = strlen(words_of_python[i]);
+        if ((size_t)(end - at) >= n && memcmp(at, words_of_python[i], n) == 0)
             return n;
     }
     return 0;
@@ -65,7 +99,7 @@ static void append_without_python(buffer *out, const char *bytes, size_t n_bytes
             in_string = !in_string;
         } else if (n_word > 0) {
             buffer_append(out, from, (size_t)(at - from));
-            buffer_append_string(out, "null");
+            buffer_append_format(out, "\"%.*s\"", (int)n, at);
             from = at + n;
         }
         at += n;

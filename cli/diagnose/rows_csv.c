@@ -27,14 +27,21 @@ static const char *cell(const cells *cells, size_t i) {
     return cells->text.data + cells->starts[i];
 }
 
+static bool is_among(const char *text, const char *const *words) {
+    while (*words != NULL && strcasecmp(text, *words) != 0)
+        words++;
+    return *words != NULL;
+}
+
 /* A cell that says that there is no number. */
 static bool is_missing(const char *text) {
-    static const char *const words[] = {"", "nan", "na", "n/a", "null", "none", "inf", "infinity"};
-    text += *text == '-' || *text == '+';
-    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
-        if (strcasecmp(text, words[i]) == 0)
-            return true;
-    return false;
+    static const char *const words[] = {"", "na", "n/a", "null", "none", NULL};
+    return is_among(text, words);
+}
+
+static bool is_no_number(const char *text) {
+    static const char *const words[] = {"nan", "inf", "infinity", NULL};
+    return is_among(text + (*text == '-' || *text == '+'), words);
 }
 
 /* "" where the row has none of the name. */
@@ -50,6 +57,8 @@ static int csv_row_value(const void *row, const char *name, double *value) {
     char *end;
     if (is_missing(text))
         return 0;
+    if (is_no_number(text))
+        return VALUE_NAN;
     *value = strtod(text, &end);
     return end != text && strspn(text, "+-.0123456789eE") == strlen(text) && *end == '\0' && isfinite(*value) ? 1 : -1;
 }

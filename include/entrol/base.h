@@ -71,8 +71,8 @@ typedef enum entrol_reason {
 ENTROL_API const char *entrol_reason_string(entrol_reason reason);
 
 /* What went wrong. Filled by every call that takes one, NULL if not wanted. After an error status other than DATA
- * `argument` names the offending argument (a static string) and the rest is 0; else `argument` is
- * NULL, n_bad counts the rows in trouble, and the rest describes the first of them. */
+ * `argument` names the offending argument (a static string) and the rest is 0 (first_row: see entrol_setting); else
+ * `argument` is NULL, n_bad counts the rows in trouble, and the rest describes the first of them. */
 typedef struct entrol_diagnosis {
     const char *argument;
     size_t n_bad;
@@ -224,7 +224,8 @@ typedef struct entrol_parameter {
     const char *source;         /* where the value was published; NULL: nowhere */
 } entrol_parameter;
 
-/* One thing that is set. */
+/* One thing that is set. Where a call refuses one because there is no parameter of its name, the diagnosis has the
+ * argument "settings" and first_row is its index among those given. */
 typedef struct entrol_setting {
     const char *name;
     double value;     /* where text is NULL */

@@ -102,9 +102,13 @@ typedef struct entrol_command {
 /* Makes a controller by its name. The context gives the memory and, with a comm, the ranks: every rank makes one with
  * the same name, settings and options (COMMUNICATION where they differ), and makes every observation together.
  *
- * Errors: ARGUMENT, where the diagnosis names "name", the parameter, "settings" (no such parameter), "options", or
- * "target", "collapse" or "explosion" where a share "max" is asked for and neither max_entropy nor n_actions is given;
- * also "min" where it is above "max", and "initial" where it is not between them; MEMORY, COMMUNICATION. */
+ * A default of "initial" that is not between "min" and "max" is moved to the nearer of them.
+ *
+ * Errors: ARGUMENT, where the diagnosis names "name", the parameter, "settings" (no such parameter: first_row is the
+ * setting's index), "options", or "target", "collapse" or "explosion" where a share "max" is asked for and neither
+ * max_entropy nor n_actions is given; also "min" where it is above "max", "initial" where it was set and is not between
+ * them, "target" where it is more than the greatest entropy (by a thousandth, where it is in nats), and "high" of a box
+ * where it is not above the target, as far as that is known before the first observation; MEMORY, COMMUNICATION. */
 ENTROL_API entrol_status entrol_controller_create(entrol_context *context, entrol_controller **controller,
                                                   entrol_diagnosis *diagnosis, const char *name,
                                                   const entrol_setting *settings, size_t n_settings,

@@ -77,7 +77,10 @@ entrol_status ent_take_settings(double *values, const char **texts, entrol_diagn
             texts[i] = parameters[i].text;
     }
     entrol_status status = ENTROL_OK;
-    for (size_t i = 0; status == ENTROL_OK && i < n_settings; i++)
+    for (size_t i = 0; status == ENTROL_OK && i < n_settings; i++) {
         status = take_setting(values, texts, diagnosis, parameters, n_parameters, &settings[i]);
+        if (status != ENTROL_OK && diagnosis && strcmp(diagnosis->argument, "settings") == 0)
+            diagnosis->first_row = i;
+    }
     return status;
 }

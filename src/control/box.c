@@ -26,9 +26,23 @@ static double move_box(const ent_move *move) {
     return move->value - move->settings->values[BOX_GAIN] * ((below < 0 ? below : 0) + (above > 0 ? above : 0));
 }
 
+/* NaN where it is not known before the first observations; of two shares of those the shares decide. */
+static double width_of(const ent_controller_settings *settings) {
+    const entrol_target *low = &settings->targets[ENT_TARGET], *high = &settings->targets[HIGH];
+    if (low->kind == high->kind)
+        return high->value - low->value;
+    return ent_target_nats(high, (double)NAN, settings->max_entropy) -
+           ent_target_nats(low, (double)NAN, settings->max_entropy);
+}
+
+static const char *check_box(const ent_controller_settings *settings) {
+    return width_of(settings) <= 0 ? "high" : NULL;
+}
+
 const ent_law ent_law_box = {
     .kind = {"box", ENTROL_DRIVE_ENTROPY_COEFFICIENT, "entropy", parameters, sizeof parameters / sizeof *parameters,
              "beta - gain (min(0, H - target) + max(0, H - high))", "AEnt, arXiv 2509.03493"},
     .far_target = HIGH,
     .move = move_box,
+    .check = check_box,
 };

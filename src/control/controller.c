@@ -45,12 +45,39 @@ static int take_text(ent_controller_settings *settings, size_t i, const char *te
            (target->kind != ENTROL_TARGET_MAX_SHARE || !isnan(settings->max_entropy));
 }
 
+/* More nats than there can be, by more than rounding to four digits makes of them. A KL has no such end. */
+static int is_out_of_reach(const ent_law *law, const ent_controller_settings *settings) {
+    const entrol_target *target = &settings->targets[ENT_TARGET];
+    if (law->is_schedule || strcmp(law->kind.observes, "entropy") != 0)
+        return 0;
+    return target->kind == ENTROL_TARGET_MAX_SHARE
+               ? target->value > 1
+               : target->kind == ENTROL_TARGET_NATS && target->value > (1 + 1e-3) * settings->max_entropy;
+}
+
+static int is_given(const char *name, const entrol_setting *given, size_t n_given) {
+    for (size_t i = 0; i < n_given; i++)
+        if (strcmp(given[i].name, name) == 0)
+            return 1;
+    return 0;
+}
+
+/* Limits that leave out the default of "initial" move it. */
+static void fit_initial(ent_controller_settings *settings, const ent_law *law, const entrol_setting *given,
+                        size_t n_given) {
+    double *values = settings->values;
+    if (!law->is_schedule && !is_given("initial", given, n_given))
+        values[ENT_INITIAL] = ent_clamp(values[ENT_INITIAL], values[ENT_MIN], values[ENT_MAX]);
+}
+
 static const char *find_contradiction(const ent_law *law, const ent_controller_settings *settings) {
     const double *values = settings->values;
     if (values[ENT_MIN] > values[ENT_MAX])
         return "min";
     if (!law->is_schedule && (values[ENT_INITIAL] < values[ENT_MIN] || values[ENT_INITIAL] > values[ENT_MAX]))
         return "initial";
+    if (is_out_of_reach(law, settings))
+        return "target";
     return law->check ? law->check(settings) : NULL;
 }
 
@@ -69,6 +96,7 @@ static entrol_status take_settings(ent_controller_settings *settings, entrol_dia
         if (!take_text(settings, i, texts[i], is_points))
             return ent_bad_argument(diagnosis, parameters[i].name);
     }
+    fit_initial(settings, law, given, n_given);
     const char *contradiction = find_contradiction(law, settings);
     return contradiction ? ent_bad_argument(diagnosis, contradiction) : ENTROL_OK;
 }

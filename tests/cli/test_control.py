@@ -314,6 +314,29 @@ class Alarms(unittest.TestCase):
         self.assertIn("collapse", run("constant", "--collapse", "0.5", data="1\n0.4\n")[2])
 
 
+class Limits(unittest.TestCase):
+    def test_a_default_that_the_limits_leave_out(self):
+        self.assertEqual(run("pi", "--min", "0.001", "--target", "1", "--begin", data="2\n"), (0, "0.001\n0.001\n", ""))
+        self.assertEqual(run("sac", "--max", "0.5", "--begin")[1], "0.5\n")
+
+    def test_a_hundred_steps_at_a_limit(self):
+        """Said once; a least coefficient of 0 is where a controller rests."""
+        text = "the coefficient has been at --{} {} for 100 steps: the target may be out of reach\n"
+        pi = ["pi", "--target", "5", "--kp", "10"]
+        self.assertEqual(run(*pi, data="1\n" * 99)[2], "")
+        for n in (100, 400):
+            self.assertEqual(run(*pi, data="1\n" * n)[2], "entrol: warning: standard input:100: " + text.format("max", 1))
+        self.assertEqual(run(*pi, data=("1\n" * 99 + "5\n") * 3)[2], "")
+        self.assertEqual(run(*pi, data="1\n" * 50 + "6\n" + "1\n" * 100)[2], "entrol: warning: standard input:151: " + text.format("max", 1))
+        self.assertEqual(run(*pi, "--max", "0.25", data="1\n" * 100)[2], "entrol: warning: standard input:100: " + text.format("max", 0.25))
+        for low in (["pi"], ["skywork"]):
+            self.assertEqual(run(*low, "--target", "1", data="2\n" * 300)[2], "")
+        self.assertEqual(run("pi", "--min", "0.1", "--target", "1", data="2\n" * 300)[2],
+                         "entrol: warning: standard input:100: " + text.format("min", 0.1))
+        self.assertEqual(run("pi", "--target", "5", "--kp", "10", "--slew", "1e-9", data="1\n" * 300)[2], "")
+        self.assertEqual(run("linear", "--max", "0.001", data="1\n" * 300)[2], "")
+
+
 class Usage(unittest.TestCase):
     def refuse(self, message, *arguments, data="1\n"):
         code, out, err = run(*arguments, data=data)
@@ -329,7 +352,21 @@ class Usage(unittest.TestCase):
         self.refuse('--kp: expected a number from 0 to 1e+06, found "x"', "pi", "--kp", "x")
         self.refuse('--loss: expected one of log_alpha|alpha, found "both"', "sac", "--loss", "both")
         self.refuse('found "0.7max"', "pi", "--target", "0.7max")
-        self.refuse("min <= initial <= max", "pi", "--min", "2")
+        self.refuse('--min: expected at most max, which is 1 by default, found "2"\n', "pi", "--min", "2")
+        self.refuse('--max: expected at least min, which is 0 by default, found "-1"\n', "pi", "--max", "-1")
+        self.refuse('--min: expected at most max, which is 3, found "4"\n', "pi", "--min", "4", "--max", "3")
+        self.refuse('--min: expected a number from -1e+06 to 1e+06, found "1e7"\n', "pi", "--min", "1e7")
+        self.refuse('--initial: expected a number from min, which is 0 by default, to max, which is 1 by default, found "2"\n',
+                    "pi", "--initial", "2")
+        self.refuse('--initial: expected a number from min, which is 0.5, to max, which is 1 by default, found "0"\n',
+                    "pi", "--initial", "0", "--min", "0.5")
+        self.refuse('--initial: expected a number from -1e+06 to 1e+06, found "x"\n', "pi", "--initial", "x")
+        self.refuse('--target: expected at most the greatest entropy, 2.197 nats, found "3"\n', "pi", "--actions", "9", "--target", "3")
+        self.refuse('--target: expected at most the greatest entropy, 2 nats, found "1.1max"\n', "pi", "--max-entropy", "2",
+                    "--target", "1.1max")
+        self.refuse('--high: expected more than target, which is 0.7x, found 0.6x, its default\n', "box", "--target", "0.7x")
+        self.refuse('--high: expected more than target, which is 0.4x by default, found "0.4x"\n', "box", "--high", "0.4x")
+        self.refuse('--high: expected nats as 0.3, ', "box", "--high", "much")
         self.refuse("--points: expected step:coefficient", "piecewise", "--points", "5:1,4:2")
         self.refuse("--actions: expected", "pi", "--actions", "1")
         self.refuse("expected NAME and at most one FILE", "pi", "a", "b")

@@ -127,9 +127,31 @@ class Formats(unittest.TestCase):
         data, _, _ = lines()
         with_holes = b'{"step": 0, "entropy": NaN, "reward": 0.1}\n' + data + b'{"step": 201, "entropy": null, "reward": -Infinity}\n\n{"step": 202, "eval": "NaN"}\n'
         found, plain = diagnose(with_holes), diagnose(data)
-        self.assertEqual(found.pop("rows_without_entropy"), 1)
-        plain.pop("rows_without_entropy")
+        self.assertEqual((found.pop("rows_without_entropy"), found.pop("rows_with_nan_entropy")), (0, 1))
+        self.assertEqual((plain.pop("rows_without_entropy"), plain.pop("rows_with_nan_entropy")), (0, 0))
         self.assertEqual(found, plain)
+
+
+    def test_a_nan_is_no_missing_value(self):
+        data = b"entropy,reward\n1,1\nnan,2\n,3\n-inf,4\nNULL,\n0.5,5\n"
+        found = diagnose(data)
+        self.assertEqual((found["steps"], found["rows_with_nan_entropy"], found["rows_without_entropy"]), (2, 2, 1))
+        self.assertIn("; 2 whose entropy is a NaN or infinite left out\n", run("-", data=data)[1])
+        data = b'{"entropy": 1}\n{"entropy": NaN}\n{"entropy": -Infinity, "note": "\\"NaN"}\n{"entropy": null}\n{"entropy": "NaN"}\n{"step": 5}\n'
+        found = diagnose(data)
+        self.assertEqual((found["steps"], found["rows_with_nan_entropy"]), (1, 3))
+
+    def test_numbers_within_objects(self):
+        _, entropies, rewards = lines()
+        plain = diagnose(lines()[0])
+        for outer in ("{}", '{{"data": {}, "x": 1}}'):
+            rows = [json.dumps({"train": {"policy": {"h": h}, "r/m": r}}) for h, r in zip(entropies, rewards)]
+            data = "".join(outer.format(row) + "\n" for row in rows).encode()
+            for joint in "/.":
+                found = diagnose(data, "--entropy", joint.join(["train", "policy", "h"]), "--reward", "train" + joint + "r/m")
+                self.assertEqual((found["fit"], found["gone"]), (plain["fit"], plain["gone"]))
+        self.assertEqual(diagnose(b'{"actor": {"entropy": 1}}\n')["entropy_from"], "actor/entropy")
+        self.assertEqual(diagnose(b'{"actor": {"entropy": 1}, "actor/entropy": 2}\n')["entropy_last"], 2)
 
 
 class Findings(unittest.TestCase):
@@ -150,6 +172,52 @@ class Findings(unittest.TestCase):
         self.assertLess(fit["a"], 0)
         self.assertIsNone(fit["ceiling"])
         self.assertIn("the law gives no ceiling", run("-", data=lines(a=-0.15)[0])[1])
+
+    def test_no_ceiling_where_entropies_are_below_0(self):
+        """Of a continuous policy: H = 0 is nothing special. The law fits well here."""
+        for shift, stands in ((-0.5, False), (0, True)):
+            _, entropies, _ = lines()
+            data = "".join(["entropy,reward\n"] + [f"{h + shift!r},{1 - math.exp(h + shift) + 0.001 * (-1) ** i!r}\n" for i, h in enumerate(entropies)]).encode()
+            fit, out = diagnose(data)["fit"], run("-", data=data)[1]
+            self.assertGreater(fit["r_squared"], 0.99)
+            self.assertEqual((fit["ceiling"] is not None, fit["standing"]), (stands, "stands" if stands else "entropies below 0"))
+            self.assertEqual("none is spent at H = 0, so there is no ceiling\n" in out, not stands)
+            self.assertEqual("when the entropy is spent" in out, stands)
+
+    def test_a_law_that_does_not_describe_the_run(self):
+        random.seed(4)
+        entropies = [3 - 0.01 * t for t in range(100)]
+        noise = [random.gauss(0, 1) - 0.05 * math.exp(h) for h in entropies]  # little to explain
+        random.seed(5)
+        walk, wander = 0, []  # residuals as alike as can be
+        for h in entropies:
+            walk += random.gauss(0, 0.1)
+            wander.append(walk - 0.05 * math.exp(h))
+        for rewards, explains in ((noise, False), (wander, True)):
+            data = "".join(["entropy,reward\n"] + [f"{h!r},{r!r}\n" for h, r in zip(entropies, rewards)]).encode()
+            fit, out = diagnose(data)["fit"], run("-", data=data)[1]
+            if fit["a"] <= 0:
+                self.fail("a is not above 0: the data does not test this")
+            self.assertEqual(fit["r_squared"] >= 0.1, explains)
+            self.assertIn("the law does not describe this run: " + ("its ceiling's interval is wider than" if explains else "it explains less"), out)
+            self.assertEqual(fit["high"] - fit["low"] > max(rewards) - min(rewards), explains)
+            self.assertEqual(fit["standing"], "not described")
+            self.assertIsNotNone(fit["ceiling"])
+            self.assertNotIn("when the entropy is spent", out)
+        self.assertEqual(diagnose(lines()[0])["fit"]["standing"], "stands")
+        self.assertEqual(diagnose(lines(a=-0.15)[0])["fit"]["standing"], "not rising")
+
+    def test_a_share_of_the_greatest_entropy(self):
+        data = lines()[0]
+        for flags in (["--actions", "9"], ["--max-entropy", repr(math.log(9))]):
+            found = diagnose(data, "--target", "0.25max", *flags)["open_loop"]
+            self.assertEqual({each["target"] for each in found}, {0.25 * math.log(9)})
+        self.assertEqual(found, diagnose(data, "--target", repr(0.25 * math.log(9)))["open_loop"])
+
+    def test_a_box_that_is_none(self):
+        data = lines()[0]
+        self.assertEqual([each["controller"] for each in diagnose(data, "--target", "0.7x")["open_loop"] if each["target"] is None], ["box"])
+        self.assertIn("its high end, 0.6x, is not above the target\n", run("-", "--target", "0.7x", data=data)[1])
 
     def test_no_collapse(self):
         found = diagnose(lines(first=0.3, floor=0.7)[0])
@@ -312,6 +380,10 @@ class Refused(unittest.TestCase):
         self.refuse("--entropy h: no row has a value of this name; the columns of the first: step, entropy\n", b"step,entropy\n1,2\n",
                     "--entropy", "h")
         self.refuse("a80, a81, ...\n", (",".join(f"a{i}" for i in range(1000)) + "\n" + "1," * 999 + "1\n").encode())
+        self.refuse('--entropy entrpy: no row has a value of this name; did you mean "entropy"? the columns of the first: step, entropy\n',
+                    b"step,entropy\n1,2\n", "--entropy", "entrpy")
+        self.refuse('--reward policy/rewad: no row has a value of this name; did you mean "policy/reward"? the columns of the first: '
+                    'entropy, policy/reward\n', b'{"entropy": 1, "data": {"policy": {"reward": 2}}}\n', "--reward", "policy/rewad")
         for row in (b"1;0.5;1\n", b"1;0,5;1,0\n"):
             self.refuse('standard input:1: expected columns parted by commas or tabs, found "step;entropy;reward"\n',
                         b"step;entropy;reward\n" + row)
@@ -319,7 +391,11 @@ class Refused(unittest.TestCase):
         self.refuse('standard input:2: expected the end of a cell, found "\\x00"\n', b'entropy\n"0.5\x00"\n')
         self.refuse('standard input:2: expected a number as entropy, found "0.5\\x01"\n', b"entropy\n0.5\x01\n")
         self.refuse('standard input:2: expected a number as entropy, found "\\xef\\xbb\\xbf1"\n', b"entropy\n\xef\xbb\xbf1\n")
-        self.refuse('--target: expected nats as 0.3, or a share of the first observations as 0.4x, found "0.7max"', b"entropy\n1\n", "--target", "0.7max")
+        self.refuse('--target: expected nats as 0.3, a share of the greatest entropy as 0.7max (with --actions or --max-entropy), or a share '
+                    'of the first observations as 0.4x, found "0.7max"', b"entropy\n1\n", "--target", "0.7max")
+        self.refuse('--target: expected at most the greatest entropy, 1.099 nats, found "2"', b"entropy\n1\n", "--target", "2", "--actions", "3")
+        self.refuse("--max-entropy: expected ln of --actions, which is 1.09861, found 2; give one of them", b"entropy\n1\n", "--actions", "3",
+                    "--max-entropy", "2")
         self.refuse("--confidence: expected a number from 0.5", b"entropy\n1\n", "--confidence", "2")
         code, out, err = run()
         self.assertEqual((code, out), (2, ""))

@@ -15,6 +15,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (size > 0)
         memcpy(bytes, data, size);
     bytes[size] = 0;
+    const diagnose_settings settings = {.confidence = 0.95};
     run_log log;
     trouble trouble = {""};
     if (!run_read_memory(&log, "fuzz", bytes, size, NULL, &trouble)) {
@@ -24,7 +25,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         buffer out = {0};
         for (size_t i = 0; i < log.n; i++)
             fuzz_require(isfinite(log.columns[RUN_ENTROPY][i]));
-        if (run_diagnose(context, &found, &log, NULL, 0.95, &trouble)) {
+        if (run_diagnose(context, &found, &log, &settings, &trouble)) {
             run_print(&out, &found, &log, "fuzz", 0.95);
             run_print_json(&out, &found, &log, "fuzz", 0.95);
             fuzz_require(!out.failed);

@@ -173,13 +173,14 @@ static dense solve_dense(const sample *in, long double rho, long double entropy)
 static double dense_probability(const sample *in, double entropy, double reward) {
     enum { N = 2000 };
     static dense at[N];
+    const int n = is_quick() ? N / 4 : N;
     const ent_student student = ent_student_of(DENSE - 2);
     long double greatest = -INFINITY, total = 0, below = 0;
-    for (int i = 0; i < N; i++) {
-        at[i] = solve_dense(in, (i + 0.5L) / N, (long double)entropy);
+    for (int i = 0; i < n; i++) {
+        at[i] = solve_dense(in, (i + 0.5L) / n, (long double)entropy);
         greatest = fmaxl(greatest, at[i].log_weight);
     }
-    for (int i = 0; i < N; i++) {
+    for (int i = 0; i < n; i++) {
         const long double weight = expl(at[i].log_weight - greatest);
         total += weight;
         below += weight * (long double)ent_student_cdf(&student, (double)((reward - at[i].estimate) / at[i].error));
@@ -190,7 +191,7 @@ static double dense_probability(const sample *in, double entropy, double reward)
 static void test_against_dense_matrices(void) {
     entrol_context *context = open_alone();
     double worst = 0;
-    for (int i = 0; i < 6; i++) {
+    for (int i = 0; i < 6; i += is_quick() ? 5 : 1) {
         sample sample;
         entrol_forecast forecast = {.entropy = 0.4};
         draw(&sample, DENSE, 0.3, 1, 0.15 * i);
@@ -237,9 +238,10 @@ static void cover(entrol_context *context, size_t n, double rho) {
 static void test_coverage(void) {
     static const double rhos[] = {0, 0.5, 0.8, 0.95};
     entrol_context *context = open_alone();
-    for (size_t i = 0; i < sizeof rhos / sizeof rhos[0]; i++) {
+    for (size_t i = 0; i < sizeof rhos / sizeof rhos[0]; i += is_quick() ? 3 : 1) {
         cover(context, 60, rhos[i]);
-        cover(context, 300, rhos[i]);
+        if (!is_quick())
+            cover(context, 300, rhos[i]);
     }
     entrol_context_destroy(context);
 }

@@ -302,10 +302,15 @@ static void sum_floats(ent_running_sum *sum, const float *x, ent_float_sums *s) 
         sum_body(sum, wide);
         return;
     }
-    for (size_t i = 0; i < ENT_BLOCK; i += 2 * ENT_LANES_OF_DOUBLE) {
+    ent_vd c = {0}, d = {0}; /* four sums, so that none waits for itself; they are exact in any order */
+    for (size_t i = 0; i < ENT_BLOCK; i += 4 * ENT_LANES_OF_DOUBLE) {
         s->a += ent_widen(load_floats(x + i));
         s->b += ent_widen(load_floats(x + i + ENT_LANES_OF_DOUBLE));
+        c += ent_widen(load_floats(x + i + 2 * ENT_LANES_OF_DOUBLE));
+        d += ent_widen(load_floats(x + i + 3 * ENT_LANES_OF_DOUBLE));
     }
+    s->a += c;
+    s->b += d;
     ent_lane_sums a = no_terms(), b = a;
     add_terms(&a, s->a);
     add_terms(&b, s->b);

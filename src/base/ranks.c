@@ -66,6 +66,12 @@ entrol_status ent_find_least(entrol_context *context, ent_lowest *least, const u
     return status;
 }
 
+int ent_take_lowest(ent_lowest *least, uint64_t key) {
+    const int is_tie = key == least->threshold && least->n_ties > 0;
+    least->n_ties -= (uint64_t)is_tie;
+    return is_tie || key < least->threshold;
+}
+
 uint64_t ent_key_of(double x) {
     uint64_t bits;
     memcpy(&bits, &x, sizeof bits);

@@ -15,6 +15,9 @@ typedef struct ent_lowest {
 entrol_status ent_find_least(entrol_context *context, ent_lowest *least, const uint64_t *keys, size_t n_keys,
                              uint64_t wanted);
 
+/* 1 if a key is among them; keys are asked for in their order, since each that equals the threshold takes a tie. */
+int ent_take_lowest(ent_lowest *least, uint64_t key);
+
 /* A key whose order is that of doubles, -0 below 0. */
 uint64_t ent_key_of(double x);
 

@@ -1,6 +1,14 @@
 /* What the tasks of a call found, joined: how many rows, and the first of them. */
 #include "trouble.h"
 
+void ent_trouble_note(entrol_diagnosis *found, size_t row, size_t column, entrol_reason reason) {
+    if (found->n_bad++)
+        return;
+    found->first_row = row;
+    found->first_column = column;
+    found->reason = reason;
+}
+
 void ent_trouble_begin(ent_trouble *trouble) {
     *trouble = (ent_trouble){.lock = PTHREAD_MUTEX_INITIALIZER};
 }

@@ -1,10 +1,13 @@
-/* The rows in trouble of a call whose tasks run side by side. */
+/* The rows in trouble of a call, and of one whose tasks run side by side. */
 #ifndef ENT_BASE_TROUBLE_H
 #define ENT_BASE_TROUBLE_H
 
 #include <entrol/base.h>
 
 #include <pthread.h>
+
+/* Counts a row in trouble, the first of which is kept; rows come in their order. */
+void ent_trouble_note(entrol_diagnosis *found, size_t row, size_t column, entrol_reason reason);
 
 /* The rows in trouble of a call, from all its tasks. */
 typedef struct ent_trouble {

@@ -213,8 +213,7 @@ static void bound_row(entrol_diagnosis *found, const call *call, size_t row) {
         return;
     }
     write_nan(&call->interval, row);
-    if (found->n_bad++ == 0)
-        *found = (entrol_diagnosis){.n_bad = 1, .first_row = row, .first_column = column, .reason = reason};
+    ent_trouble_note(found, row, column, reason);
 }
 
 static void bound_task(void *argument, size_t index) {

@@ -3,6 +3,7 @@
 #include <entrol/objective.h>
 
 #include "base/context.h"
+#include "base/trouble.h"
 
 #include <math.h>
 
@@ -60,12 +61,16 @@ static double deviation_of(const entrol_sum *squares, int exponent) {
     return ldexp(sqrt(entrol_sum_value(squares) / ((double)squares->n - 1)), exponent);
 }
 
-/* The greatest and the least tell whether all are equal, which no rounding does. */
+static int are_equal(const float *x, size_t n) {
+    for (size_t i = 1; i < n; i++)
+        if (x[i] != x[0])
+            return 0;
+    return 1;
+}
+
+/* Of equal numbers no rounding makes a deviation. */
 static moments moments_of(const float *x, size_t n) {
-    int are_equal = 1;
-    for (size_t i = 0; i < n; i++)
-        are_equal = are_equal && x[i] == x[0];
-    if (are_equal)
+    if (are_equal(x, n))
         return (moments){n ? (double)x[0] : NAN, n > 1 ? 0 : NAN};
     int exponent = exponent_of(greatest_distance(x, NULL, n, 0));
     const entrol_sum sum = sum_of(x, NULL, n, exponent);
@@ -124,17 +129,10 @@ static entrol_status find_batch(entrol_context *context, batch *batch, entrol_st
     return status;
 }
 
-static void note(entrol_diagnosis *found, size_t row, entrol_reason reason) {
-    if (found->n_bad++ == 0) {
-        found->first_row = row;
-        found->reason = reason;
-    }
-}
-
 static void note_numbers(entrol_diagnosis *found, const float *x, const uint8_t *mask, size_t n) {
     for (size_t i = 0; i < n; i++)
         if (counts(mask, i) && !(fabsf(x[i]) < 0x1p126f)) /* whose differences are floats */
-            note(found, i, isnan(x[i]) ? ENTROL_REASON_NAN : ENTROL_REASON_INFINITE);
+            ent_trouble_note(found, i, 0, isnan(x[i]) ? ENTROL_REASON_NAN : ENTROL_REASON_INFINITE);
 }
 
 static entrol_status give(entrol_diagnosis *diagnosis, const entrol_diagnosis *found, entrol_status status) {
@@ -173,15 +171,15 @@ static entrol_status check_groups(const groups *groups, entrol_diagnosis *found)
     note_numbers(found, groups->rewards, NULL, n_rewards(groups));
     for (size_t g = 0; found->n_bad == 0 && g < groups->n; g++)
         if (groups->starts[g + 1] - groups->starts[g] == 1)
-            note(found, groups->starts[g], ENTROL_REASON_GROUP);
+            ent_trouble_note(found, groups->starts[g], 0, ENTROL_REASON_GROUP);
     return found->n_bad ? ENTROL_ERROR_DATA : ENTROL_OK;
 }
 
 static void note_equal_groups(const groups *groups, entrol_diagnosis *found) {
     for (size_t g = 0; g < groups->n; g++) {
         const size_t begin = groups->starts[g], n = groups->starts[g + 1] - begin;
-        if (n && moments_of(groups->rewards + begin, n).deviation == 0)
-            note(found, begin, ENTROL_REASON_DEVIATION);
+        if (n && are_equal(groups->rewards + begin, n))
+            ent_trouble_note(found, begin, 0, ENTROL_REASON_DEVIATION);
     }
 }
 
@@ -271,9 +269,9 @@ entrol_status entrol_advantage_whiten(entrol_context *context, float *whitened, 
     if (bad)
         return ent_bad_argument(diagnosis, bad);
     if (status == ENTROL_OK && batch.n < 2)
-        note(&found, 0, ENTROL_REASON_GROUP);
+        ent_trouble_note(&found, 0, 0, ENTROL_REASON_GROUP);
     else if (status == ENTROL_OK && batch.moments.deviation == 0)
-        note(&found, 0, ENTROL_REASON_DEVIATION);
+        ent_trouble_note(&found, 0, 0, ENTROL_REASON_DEVIATION);
     if (status == ENTROL_OK && (batch.n < 2 || batch.moments.deviation + epsilon == 0))
         status = ENTROL_ERROR_DATA;
     const double divisor = batch.moments.deviation + epsilon;

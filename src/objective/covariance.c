@@ -75,9 +75,7 @@ static void fill_keys(uint64_t *keys, const ent_objective_call *call, const cova
 
 static void take_keys(ent_objective_call *call, const uint64_t *keys, ent_lowest least) {
     for (size_t i = 0; i < call->tokens.n_tokens; i++) {
-        const int is_tie = keys[i] == least.threshold && least.n_ties > 0;
-        least.n_ties -= (uint64_t)is_tie;
-        if (!(keys[i] < least.threshold || is_tie))
+        if (!ent_take_lowest(&least, keys[i]))
             continue;
         if (call->row->covariance == ENT_COVARIANCE_KL)
             call->flags[i] |= ENT_IS_PENALISED;

@@ -2,6 +2,7 @@
 #include <entrol/objective.h>
 
 #include "base/context.h"
+#include "base/trouble.h"
 
 #include <math.h>
 
@@ -59,13 +60,9 @@ static int is_usable(float x) {
     return fabsf(x) < 0x1p96f;
 }
 
-static void note(entrol_diagnosis *found, float x, size_t row) {
-    if (is_usable(x))
-        return;
-    if (found->n_bad++ == 0) {
-        found->first_row = row;
-        found->reason = isnan(x) ? ENTROL_REASON_NAN : ENTROL_REASON_INFINITE;
-    }
+static void note_unusable(entrol_diagnosis *found, float x, size_t row) {
+    if (!is_usable(x))
+        ent_trouble_note(found, row, 0, isnan(x) ? ENTROL_REASON_NAN : ENTROL_REASON_INFINITE);
 }
 
 /* Of a step that truncates, the value of the last step's observation is not looked at. */
@@ -82,7 +79,7 @@ static const char *check_steps(const entrol_trajectory *from, entrol_diagnosis *
             worst = from->final_values[i];
         else if (is_usable(worst) && end == ENTROL_STEP_GOES_ON && is_last)
             worst = from->last_values[i % from->n_environments];
-        note(found, worst, i);
+        note_unusable(found, worst, i);
     }
     return NULL;
 }

@@ -58,12 +58,9 @@ static entrol_status keep_exactly(ent_objective_call *call, unsigned closed) {
     if (status == ENTROL_OK)
         status = ent_find_least(call->context, &least, keys, n,
                                 ent_choice_size(call->settings.top_share, n_valid[0], 0.9999));
-    for (size_t i = 0; status == ENTROL_OK && i < n; i++) {
-        const int is_tie = keys[i] == least.threshold && least.n_ties > 0;
-        least.n_ties -= (uint64_t)is_tie;
-        if (call->flags[i] && !is_tie && !(keys[i] < least.threshold))
+    for (size_t i = 0; status == ENTROL_OK && i < n; i++)
+        if (!ent_take_lowest(&least, keys[i]) && call->flags[i])
             shut(&call->flags[i], closed);
-    }
     ent_release(call->context, keys);
     return status;
 }

@@ -3,6 +3,7 @@
 #include "objective_parameters.h"
 
 #include "base/context.h"
+#include "base/trouble.h"
 
 #include <math.h>
 
@@ -24,7 +25,7 @@ static entrol_reason trouble_of(float p, float q) {
         return ENTROL_REASON_NAN;
     if (isinf(p) || isinf(q))
         return ENTROL_REASON_INFINITE;
-    return fabsf(q - p) > 88.72f ? ENTROL_REASON_RATIO : ENTROL_REASON_NONE;
+    return fabsf(q - p) > ENT_GREATEST_LOG_RATIO ? ENTROL_REASON_RATIO : ENTROL_REASON_NONE;
 }
 
 static entrol_diagnosis diagnose(const float *p, const float *q, const uint8_t *mask, size_t n,
@@ -34,10 +35,8 @@ static entrol_diagnosis diagnose(const float *p, const float *q, const uint8_t *
         entrol_reason reason = !mask || mask[i] ? trouble_of(p[i], q[i]) : ENTROL_REASON_NONE;
         if (reason == ENTROL_REASON_RATIO && (estimator != ENTROL_KL_K3 || q[i] < p[i]))
             reason = ENTROL_REASON_NONE; /* there is no ratio, or one that is small */
-        if (reason != ENTROL_REASON_NONE && found.n_bad++ == 0) {
-            found.first_row = i;
-            found.reason = reason;
-        }
+        if (reason != ENTROL_REASON_NONE)
+            ent_trouble_note(&found, i, 0, reason);
     }
     return found;
 }

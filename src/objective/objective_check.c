@@ -2,14 +2,12 @@
 #include "objective_call.h"
 
 #include "base/context.h"
+#include "base/trouble.h"
 
 #include <math.h>
 #include <string.h>
 
 enum { CHUNK = 64 * ENT_BLOCK, N_PARTS = 4 }; /* of a loss: policy, penalty, value, entropy */
-
-/* e^88.72 is the greatest float, or nearly so. */
-static const float greatest_log_ratio = 88.72f;
 
 typedef struct array {
     unsigned need; /* 0: of no need's */
@@ -129,9 +127,9 @@ static entrol_reason trouble_of(const entrol_tokens *tokens, size_t i) {
     }
     if (found != ENTROL_REASON_NONE)
         return found;
-    const int is_beyond = tokens->old_logprob && tokens->logprob[i] - tokens->old_logprob[i] > greatest_log_ratio;
+    const int is_beyond = tokens->old_logprob && tokens->logprob[i] - tokens->old_logprob[i] > ENT_GREATEST_LOG_RATIO;
     const int is_far =
-        tokens->reference_logprob && tokens->reference_logprob[i] - tokens->logprob[i] > greatest_log_ratio;
+        tokens->reference_logprob && tokens->reference_logprob[i] - tokens->logprob[i] > ENT_GREATEST_LOG_RATIO;
     return is_beyond || is_far ? ENTROL_REASON_RATIO : ENTROL_REASON_NONE;
 }
 
@@ -139,20 +137,16 @@ static int is_sound(const ent_bounds *bounds) {
     int is_finite = 1;
     for (size_t i = 0; i < ENT_INPUTS; i++)
         is_finite = is_finite && isfinite(number_of(&bounds->sizes[i]));
-    return is_finite && number_of(&bounds->log_ratio) <= (double)greatest_log_ratio &&
-           number_of(&bounds->reference_ratio) <= (double)greatest_log_ratio;
+    return is_finite && number_of(&bounds->log_ratio) <= (double)ENT_GREATEST_LOG_RATIO &&
+           number_of(&bounds->reference_ratio) <= (double)ENT_GREATEST_LOG_RATIO;
 }
 
 static entrol_status diagnose_tokens(const ent_objective_call *call, entrol_diagnosis *diagnosis) {
     entrol_diagnosis found = {0};
     for (size_t i = 0; i < call->tokens.n_tokens; i++) {
         const entrol_reason reason = ent_counts(call, i) ? trouble_of(&call->tokens, i) : ENTROL_REASON_NONE;
-        if (reason == ENTROL_REASON_NONE)
-            continue;
-        if (found.n_bad++ == 0) {
-            found.first_row = i;
-            found.reason = reason;
-        }
+        if (reason != ENTROL_REASON_NONE)
+            ent_trouble_note(&found, i, 0, reason);
     }
     if (diagnosis)
         *diagnosis = found;

@@ -23,6 +23,9 @@ typedef struct ent_objective_settings {
     double aggregation, over, length;
 } ent_objective_settings;
 
+/* e^88.72 is the greatest float, or nearly so. */
+#define ENT_GREATEST_LOG_RATIO 88.72f
+
 enum { ENT_TOKEN_MEAN, ENT_SEQUENCE_MEAN, ENT_SEQUENCE_SUM, ENT_CONSTANT };
 enum { ENT_OVER_VALID, ENT_OVER_SELECTED };
 enum { ENT_TOP_LINEAR, ENT_TOP_TORCH, ENT_TOP_TORCH_F32_RANK, ENT_TOP_EXACT };

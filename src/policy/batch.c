@@ -126,11 +126,7 @@ void ent_batch_load(ent_loaded *loaded, const ent_batch *batch, const ent_row_me
 }
 
 void ent_blame(entrol_diagnosis *found, size_t row, ent_fault fault) {
-    if (found->n_bad++)
-        return;
-    found->first_row = row;
-    found->first_column = fault.column;
-    found->reason = fault.reason;
+    ent_trouble_note(found, row, fault.column, fault.reason);
 }
 
 /* --- Threads --- */

@@ -38,13 +38,6 @@ static const bench_case cases[] = {
     {"gradient", ENTROL_F32, 4000000, 18, GRADIENT}, {"cached gradient", ENTROL_F32, 1, 4096, GRADIENT},
 };
 
-typedef struct settings {
-    int quick;
-    entrol_cpu cpu;
-    size_t n_threads;
-    const char *filter;
-} settings;
-
 /* Every array that a record can have, each n_rows long. */
 static float *make_record(entrol_record *record, size_t n_rows, int all) {
     float *memory = malloc(8 * n_rows * sizeof *memory + n_rows * sizeof(int32_t));
@@ -180,27 +173,8 @@ static int run_case(const bench_case *c, entrol_context *context, int quick) {
     return !ok;
 }
 
-static settings read_settings(int argc, char **argv) {
-    settings settings = {0, ENTROL_CPU_BEST, 1, NULL};
-    for (int i = 1; i < argc; i++) {
-        const char *value = i + 1 < argc ? argv[i + 1] : "";
-        if (strcmp(argv[i], "--quick") == 0)
-            settings.quick = 1;
-        else if (strcmp(argv[i], "--threads") == 0)
-            settings.n_threads = strtoul(value, NULL, 10);
-        else if (strcmp(argv[i], "--filter") == 0)
-            settings.filter = value;
-        for (int cpu = ENTROL_CPU_SCALAR; cpu <= ENTROL_CPU_NEON; cpu++)
-            if (strcmp(argv[i], "--cpu") == 0 && strcmp(value, entrol_cpu_name((entrol_cpu)cpu)) == 0)
-                settings.cpu = (entrol_cpu)cpu;
-    }
-    if (settings.n_threads < 1 || settings.n_threads > 64)
-        settings.n_threads = 1;
-    return settings;
-}
-
 int main(int argc, char **argv) {
-    const settings settings = read_settings(argc, argv);
+    const bench_settings settings = read_bench_settings(argc, argv);
     entrol_context_options options = ENTROL_CONTEXT_OPTIONS_INIT;
     options.cpu = settings.cpu;
     options.n_threads = settings.n_threads;
@@ -212,7 +186,7 @@ int main(int argc, char **argv) {
     }
     int failed = 0;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        if (!settings.filter || strstr(cases[i].name, settings.filter))
+        if (is_wanted(&settings, cases[i].name))
             failed |= run_case(&cases[i], context, settings.quick);
     entrol_context_destroy(context);
     return failed;

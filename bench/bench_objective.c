@@ -16,13 +16,6 @@ enum { MOST_TOKENS = 1 << 20, SMALL = 1 << 14, SEQUENCE = 512, N_ARRAYS = 15, RE
 /* Not the same place in every cache set. */
 enum { STRIDE = MOST_TOKENS + 1040 };
 
-typedef struct settings {
-    int quick;
-    entrol_cpu cpu;
-    size_t n_threads;
-    const char *filter;
-} settings;
-
 typedef struct workload {
     entrol_context *context;
     float *arrays; /* N_ARRAYS of STRIDE: eleven go in, four come out */
@@ -118,30 +111,7 @@ static void run_case(workload *w, const char *name, const entrol_objective *obje
     fflush(stdout);
 }
 
-static settings read_settings(int argc, char **argv) {
-    settings settings = {0, ENTROL_CPU_BEST, 1, NULL};
-    for (int i = 1; i < argc; i++) {
-        const char *value = i + 1 < argc ? argv[i + 1] : "";
-        if (strcmp(argv[i], "--quick") == 0)
-            settings.quick = 1;
-        else if (strcmp(argv[i], "--threads") == 0)
-            settings.n_threads = strtoul(value, NULL, 10);
-        else if (strcmp(argv[i], "--filter") == 0)
-            settings.filter = value;
-        for (int cpu = ENTROL_CPU_SCALAR; cpu <= ENTROL_CPU_NEON; cpu++)
-            if (strcmp(argv[i], "--cpu") == 0 && strcmp(value, entrol_cpu_name((entrol_cpu)cpu)) == 0)
-                settings.cpu = (entrol_cpu)cpu;
-    }
-    if (settings.n_threads < 1 || settings.n_threads > 64)
-        settings.n_threads = 1;
-    return settings;
-}
-
-static int is_wanted(const settings *settings, const char *name) {
-    return !settings->filter || strstr(name, settings->filter);
-}
-
-static void run_all(workload *w, const settings *settings) {
+static void run_all(workload *w, const bench_settings *settings) {
     const entrol_objective *ppo = entrol_objective_find("ppo");
     for (size_t i = 0; i < entrol_objective_count(); i++) {
         const entrol_objective *objective = entrol_objective_at(i);
@@ -155,7 +125,7 @@ static void run_all(workload *w, const settings *settings) {
 }
 
 int main(int argc, char **argv) {
-    const settings settings = read_settings(argc, argv);
+    const bench_settings settings = read_bench_settings(argc, argv);
     entrol_context_options options = ENTROL_CONTEXT_OPTIONS_INIT;
     options.cpu = settings.cpu;
     options.n_threads = settings.n_threads;

@@ -6,6 +6,29 @@
 #include <string.h>
 #include <time.h>
 
+bench_settings read_bench_settings(int argc, char **argv) {
+    bench_settings settings = {0, ENTROL_CPU_BEST, 1, NULL};
+    for (int i = 1; i < argc; i++) {
+        const char *value = i + 1 < argc ? argv[i + 1] : "";
+        if (strcmp(argv[i], "--quick") == 0)
+            settings.quick = 1;
+        else if (strcmp(argv[i], "--threads") == 0)
+            settings.n_threads = strtoul(value, NULL, 10);
+        else if (strcmp(argv[i], "--filter") == 0)
+            settings.filter = value;
+        for (int cpu = ENTROL_CPU_SCALAR; cpu <= ENTROL_CPU_NEON; cpu++)
+            if (strcmp(argv[i], "--cpu") == 0 && strcmp(value, entrol_cpu_name((entrol_cpu)cpu)) == 0)
+                settings.cpu = (entrol_cpu)cpu;
+    }
+    if (settings.n_threads < 1 || settings.n_threads > 64)
+        settings.n_threads = 1;
+    return settings;
+}
+
+int is_wanted(const bench_settings *settings, const char *name) {
+    return !settings->filter || strstr(name, settings->filter);
+}
+
 double now(void) {
     struct timespec time;
     clock_gettime(CLOCK_MONOTONIC, &time);

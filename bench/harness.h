@@ -4,6 +4,17 @@
 
 #include <entrol/entrol.h>
 
+/* What --quick, --cpu NAME, --threads N (1 to 64) and --filter WORD say; by default nothing, the best, 1, and all. */
+typedef struct bench_settings {
+    int quick;
+    entrol_cpu cpu;
+    size_t n_threads;
+    const char *filter;
+} bench_settings;
+bench_settings read_bench_settings(int argc, char **argv);
+/* 1 if the filter lets a case of this name be run. */
+int is_wanted(const bench_settings *settings, const char *name);
+
 /* Seconds, from any beginning. */
 double now(void);
 

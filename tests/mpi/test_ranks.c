@@ -1,14 +1,8 @@
 /* Real processes that share values: each gets, to the bit, what one that has all of them gets. Rank 0 prints. */
-#include "harness.h"
-
-#include <entrol_mpi.h>
+#include "ranks.h"
 
 enum { N_QUANTILES = 5 };
 static const double q[N_QUANTILES] = {0, 0.2, 0.5, 0.8, 1};
-
-static entrol_mpi mpi;
-static entrol_context *together, *alone;
-static int rank, size;
 
 /* Of n values, this rank's: uneven parts, and of several ranks the second has none. */
 static void find_part(size_t *begin, size_t *end, size_t n) {
@@ -16,12 +10,6 @@ static void find_part(size_t *begin, size_t *end, size_t n) {
     const size_t part = rank > 1 ? (size_t)rank - 1 : 0;
     *begin = part * n / n_parts;
     *end = rank == 1 ? *begin : (part + 1) * n / n_parts;
-}
-
-/* 1 if it is so on every rank. */
-static bool everywhere(bool is_so) {
-    int all = is_so;
-    return MPI_Allreduce(MPI_IN_PLACE, &all, 1, MPI_INT, MPI_LAND, MPI_COMM_WORLD) == MPI_SUCCESS && all;
 }
 
 static uint64_t check_values(size_t n, int kind) {
@@ -83,29 +71,11 @@ static void test_a_bad_argument(void) {
     CHECK(everywhere(status == (rank == size - 1 ? ENTROL_ERROR_ARGUMENT : ENTROL_ERROR_COMMUNICATION)));
 }
 
-int main(int argc, char **argv) {
-    static char seed[] = "--seed", number[] = "20261125", *with_seed[] = {NULL, seed, number, NULL};
-    entrol_comm comm;
-    if (MPI_Init(&argc, &argv) != MPI_SUCCESS || MPI_Comm_rank(MPI_COMM_WORLD, &rank) != MPI_SUCCESS ||
-        MPI_Comm_size(MPI_COMM_WORLD, &size) != MPI_SUCCESS)
-        return 1;
-    if (rank > 0 && !freopen("/dev/null", "w", stdout))
-        return 1;
-    with_seed[0] = argv[0];
-    test_begin(argc > 1 ? argc : 3, argc > 1 ? argv : with_seed);
-    entrol_context_options options = ENTROL_CONTEXT_OPTIONS_INIT;
-    options.n_threads = 1;
-    if (entrol_mpi_begin(&mpi, &comm, MPI_COMM_WORLD) != ENTROL_OK ||
-        entrol_context_create(&alone, &options) != ENTROL_OK)
-        return 1;
-    options.comm = &comm;
-    if (entrol_context_create(&together, &options) != ENTROL_OK)
-        return 1;
+static void run_tests(void) {
     TEST(test_values);
     TEST(test_a_bad_argument);
-    entrol_context_destroy(together);
-    entrol_context_destroy(alone);
-    entrol_mpi_end(&mpi);
-    MPI_Finalize();
-    return test_end();
+}
+
+int main(int argc, char **argv) {
+    return run_ranks(argc, argv, run_tests);
 }

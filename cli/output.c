@@ -21,7 +21,8 @@ struct output {
     char *path, *part; /* part is NULL where the bytes go straight to path */
     char *buffer;      /* NULL: written at once */
     size_t n_buffered;
-    mode_t mode; /* of the file that is replaced; 0: there is none */
+    mode_t mode;   /* of the file that is replaced; 0: there is none */
+    bool has_tail; /* after where it stands are bytes of an earlier run, to be dropped once there is more to write */
 };
 
 static bool report_write(const output *output, trouble *trouble) {
@@ -138,6 +139,14 @@ static bool check_unfinished(const output *output, trouble *trouble) {
                                          output->path, output->part);
 }
 
+static bool drop_tail(output *output, trouble *trouble) {
+    off_t end = output->has_tail ? lseek(output->fd, 0, SEEK_CUR) : 0;
+    if (output->has_tail && (end < 0 || ftruncate(output->fd, end) != 0))
+        return report_write(output, trouble);
+    output->has_tail = false;
+    return true;
+}
+
 /* `resumes`: the first n_bytes of the part stay. */
 static output *open_file(const char *path, bool resumes, uint64_t n_bytes, trouble *trouble) {
     output *made = output_new(path, trouble);
@@ -148,8 +157,10 @@ static output *open_file(const char *path, bool resumes, uint64_t n_bytes, troub
     if (ok && is_plain) {
         ok = open_part(made, trouble) &&
              (resumes ? check_part(made, n_bytes, trouble) : check_unfinished(made, trouble));
-        if (ok && (ftruncate(made->fd, (off_t)n_bytes) != 0 || lseek(made->fd, 0, SEEK_END) != (off_t)n_bytes))
+        made->has_tail = true;
+        if (ok && lseek(made->fd, (off_t)n_bytes, SEEK_SET) != (off_t)n_bytes)
             ok = report_write(made, trouble);
+        ok = ok && (resumes || drop_tail(made, trouble));
     } else if (ok) {
         made->fd = open(path, O_WRONLY | O_CLOEXEC);
         if (made->fd < 0)
@@ -195,6 +206,8 @@ output *output_resume(const char *path, uint64_t n_bytes, trouble *trouble) {
 }
 
 static bool write_out(output *output, const char *bytes, size_t n_bytes, trouble *trouble) {
+    if (n_bytes > 0 && !drop_tail(output, trouble))
+        return false;
     while (n_bytes > 0) {
         ssize_t n = write(output->fd, bytes, n_bytes);
         if (n < 0 && errno == EINTR)
@@ -252,7 +265,7 @@ static bool put_into_place(output *output, trouble *trouble) {
 }
 
 bool output_commit(output *output, bool keep_part, trouble *trouble) {
-    bool ok = output_flush(output, trouble);
+    bool ok = output_flush(output, trouble) && drop_tail(output, trouble);
     if (ok && output->part)
         ok = put_into_place(output, trouble);
     if (!ok && output->part && !keep_part)

@@ -22,7 +22,8 @@ char *output_real_path(const char *path);
 output *output_open(const char *path, trouble *trouble);
 /* Writes an unlinked temporary file, whose descriptor is *fd until the output is gone. */
 output *output_open_temporary(int *fd, trouble *trouble);
-/* Opens PATH.part to go on after its first n_bytes, dropping the rest. */
+/* Opens PATH.part to go on after its first n_bytes. The rest is dropped when the first byte is written, or at the
+ * commit: a run that ends before leaves the file as it was. */
 output *output_resume(const char *path, uint64_t n_bytes, trouble *trouble);
 
 bool output_write(output *output, const void *bytes, size_t n_bytes, trouble *trouble);

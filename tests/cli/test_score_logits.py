@@ -431,6 +431,8 @@ class Runs(ScoreCase):
         out = self.path("out")
         self.interrupted(out)
         self.npy("x.npy", np.zeros((20000, 40, 16), dtype=np.float32)[:3])
+        with open(out + ".part", "ab") as file:
+            file.write(b'{"id":"torn","entr')
         part = open(out + ".part", "rb").read()
         message = self.refused(self.path("x.npy"), "-o", out, "--resume", says=["changed"])
         self.assertNotIn("goes on from there", message)

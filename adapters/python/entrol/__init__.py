@@ -47,6 +47,7 @@ from .objective import (
 )
 from .registry import Parameter
 from .selection import (
+    Bounds,
     Recipe,
     Selection,
     flexmatch_thresholds,
@@ -60,6 +61,7 @@ from .selection import (
 
 __all__ = [
     "ArgumentError",
+    "Bounds",
     "Ceiling",
     "Comm",
     "Command",

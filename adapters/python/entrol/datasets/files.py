@@ -173,9 +173,9 @@ def _lines(source: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
 
 
 def _is_column(name: str, value: Any) -> bool:
-    return name in _columns.TOKEN_TYPES and isinstance(value, list) or (
-        name in _columns.SAMPLE_TYPES and (value is None or isinstance(value, (int, float, str)))
-    )
+    if isinstance(value, list):
+        return name in _columns.TOKEN_TYPES
+    return name in _columns.SAMPLE_TYPES and (value is None or isinstance(value, (int, float, str)))
 
 
 def _to_table(records: list[dict[str, Any]], names: list[str]) -> pa.Table:
@@ -186,7 +186,7 @@ def _to_table(records: list[dict[str, Any]], names: list[str]) -> pa.Table:
         made[name] = pa.array([r.pop(name) if t else None for r, t in zip(records, is_text, strict=True)], pa.string())
     made["context_ids"] = _columns.column("context_ids", [record.pop("context_ids", None) for record in records])
     for name in names:
-        values = [record.pop(name) if _is_column(name, record.get(name)) else None for record in records]
+        values = [record.pop(name, None) if _is_column(name, record.get(name)) else None for record in records]
         made[name] = _columns.column(name, values)
     made["fields"] = pa.array([json.dumps(r, ensure_ascii=False) if r else None for r in records], pa.string())
     return pa.table(made)

@@ -133,13 +133,12 @@ def _together(batch: pa.RecordBatch, columns: dict[str, float]) -> Piece:
 
 
 def _means(piece: Piece) -> Piece:
-    """One number for each list: the mean of what has a value, exactly summed; none where nothing has."""
+    """One number for each list: the mean of what is there, exactly summed; none where nothing is, NaN with a NaN."""
     ends = np.cumsum(piece.lengths)
-    counts = piece.valid & ~np.isnan(piece.values)
     means, valid = np.zeros(len(ends)), np.zeros(len(ends), bool)
     for row, (end, length) in enumerate(zip(ends, piece.lengths, strict=True)):
         own = slice(end - length, end)
-        chosen = piece.values[own][counts[own]].tolist()
+        chosen = piece.values[own][piece.valid[own]].tolist()
         if chosen:
             infinite = [x for x in chosen if math.isinf(x)]
             means[row], valid[row] = infinite[0] if infinite else math.fsum(chosen) / len(chosen), True

@@ -130,8 +130,8 @@ class HeatMap:
     """A text, each piece in the colour of its value. A notebook shows it; `html` is the same as a string."""
 
     def __init__(self, pieces: list[str], values: np.ndarray, unit: str, title: str, top: float, n_all: int) -> None:
-        self._pieces, self._values, self._unit, self._title, self._top = pieces, values, unit, title, top
-        self._n_all = n_all
+        self._pieces, self._values, self._unit, self._top = pieces, values, unit, top
+        self._title, self._n_all = _plain(title), n_all
 
     def _number(self, value: float) -> str:
         return "no value" if math.isnan(value) else f"{value:.2f} {self._unit}" if math.isfinite(value) else "infinite"
@@ -139,7 +139,7 @@ class HeatMap:
     def _span(self, piece: str, value: float) -> str:
         kind = "unknown"
         if not math.isnan(value):
-            kind = f"v{max(0, min(STEPS - 1, int(STEPS * min(value, self._top) / self._top)))}"
+            kind = f"v{min(STEPS - 1, int(STEPS * min(max(value, 0.0), self._top) / self._top))}"
         name = html.escape(f"{_plain(piece)}: {self._number(value)}")
         return f'<span class="{kind}" title="{name}">{_visible(piece) or "<i class=escape>∅</i>"}</span>'
 
@@ -150,7 +150,8 @@ class HeatMap:
         said = shown or f"{len(self._pieces)} token{'s' * (len(self._pieces) != 1)}"
         if not known.size:
             return f"{self._title} of {said}: no values."
-        order = np.argsort(-np.where(np.isnan(self._values), -np.inf, self._values), kind="stable")[:5]
+        there = np.flatnonzero(~np.isnan(self._values))
+        order = there[np.argsort(-self._values[there], kind="stable")[:5]]
         highest = ", ".join(f"“{_plain(self._pieces[i])}” {self._number(self._values[i])} (token {i + 1})" for i in order)
         return f"{self._title} of {said}: mean {self._number(known.mean())}, highest {highest}."
 
@@ -162,7 +163,7 @@ class HeatMap:
         more = f"<span>the first {len(self._pieces):,} of {self._n_all:,} tokens</span>" if self._n_all > len(self._pieces) else ""
         spans = "".join(self._span(piece, value) for piece, value in zip(self._pieces, self._values, strict=True))
         return (
-            f'{_style()}<figure class="entrol"><figcaption><b>{html.escape(_plain(self._title))}</b>{mean}{more}'
+            f'{_style()}<figure class="entrol"><figcaption><b>{html.escape(self._title)}</b>{mean}{more}'
             f'<span aria-hidden="true">0 <span class="ramp">{ramp}</span> {self._top:g} {self._unit} and more</span>'
             f'<span class="heard">{html.escape(self.summary())}</span></figcaption>'
             f'<div class="text" dir="auto">{spans}</div></figure>'
@@ -256,7 +257,7 @@ class Quantiles:
     """How values are spread: what a notebook shows is their quantile function."""
 
     def __init__(self, values: np.ndarray, unit: str, title: str) -> None:
-        self._values, self._unit, self._title = np.sort(values[np.isfinite(values)]), unit, title
+        self._values, self._unit, self._title = np.sort(values[np.isfinite(values)]), unit, _plain(title)
 
     def at(self, q: float) -> float:
         """The quantile at q, linearly interpolated; NaN where there are no values."""
@@ -272,8 +273,10 @@ class Quantiles:
     def _svg(self) -> str:
         top = _round_up(max(self.at(1), 1e-9))
         low = min(0.0, self.at(0))
+
         def y(value: float) -> float:
             return 150 - 130 * (value - low) / (top - low)
+
         curve = "L".join(f"{40 + 5 * i:g} {y(self.at(i / 100)):.1f}" for i in range(101))
         marks = "".join(
             f'<circle class="dot" cx="{40 + 500 * q:g}" cy="{y(self.at(q)):.1f}" r="3.5"/>'
@@ -289,7 +292,7 @@ class Quantiles:
 
     def _repr_html_(self) -> str:
         drawn = self._svg() if self._values.size else ""
-        title = html.escape(_plain(self._title))
+        title = html.escape(self._title)
         return (
             f'{_style()}<figure class="entrol"><figcaption><b>{title}</b><span>quantiles of {len(self._values):,} tokens, '
             f"{self._unit}</span></figcaption>{drawn}</figure>"

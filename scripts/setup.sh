@@ -3,8 +3,10 @@
 #   setup_packages build|cases|train|check   system packages: installed with apt-get when root, else named (exit 2)
 #   setup_llama                  llama.cpp: a system one that pkg-config finds, else built into the cache
 #   setup_llama_perplexity       llama.cpp's own perplexity program, for the benchmark; its path in $LLAMA_PERPLEXITY
-#   setup_peers                  PyTorch, TRL, NumPy, SciPy and matplotlib for the benchmark; their folder in $ENTROL_PEERS
+#   setup_peers                  PyTorch, TRL, verl, Stable-Baselines3 and more, for the benchmark and the tests of the Python package; their
+#                                folder in $ENTROL_PEERS, the Python that they are for in $ENTROL_PEERS_PYTHON
 #   setup_environments           MuJoCo, gymnasium and CleanRL, for examples/rl; their folder in $ENTROL_ENVIRONMENTS
+#                                (both return 1 where python_of_parts finds no Python that they are for)
 #   setup_model                  the default model; its path in $ENTROL_MODEL
 #   setup_texts                  the texts of scripts/cases, unpacked from packages; their folder in $ENTROL_TEXTS
 #
@@ -31,18 +33,29 @@ works_fuzzer() {
     echo 'int LLVMFuzzerTestOneInput(const char *d, unsigned long n) { return d && n ? 0 : 0; }' |
         clang -fsanitize=fuzzer,address -x c -o /dev/null -
 }
+works_python_headers() {
+    python_that 'import os, sysconfig; os.stat(sysconfig.get_path("include") + "/Python.h")'
+}
 works_aarch64() { echo '#include <stdio.h>' | aarch64-linux-gnu-gcc -E -; }
 
-# The first python3 that has a module: a python3 of the user's own may lack what the system's has.
-python_with() {
+# The first python3 that runs a line of code: a python3 of the user's own may lack what the system's has.
+python_that() {
     local python
     for python in python3 /usr/bin/python3; do
-        if "$python" -c "import $1" 2>/dev/null; then
+        if "$python" -c "$1" 2>/dev/null; then
             echo "$python"
             return 0
         fi
     done
     return 1
+}
+
+python_with() { python_that "import $1"; }
+
+# The one that the peers and the environments are pinned for; where there is none it says so of what it is asked for.
+python_of_parts() {
+    python_that 'import pip, platform, sys; sys.exit(sys.version_info[:2] != (3, 11) or platform.machine() != "x86_64")' ||
+        { say "$1 are pinned for Python 3.11 (with pip) on x86-64, which is not here" && return 1; }
 }
 
 # The packages that are missing for "build", "cases" or "train" (which need those of "build" too) or "check" (which needs all).
@@ -203,21 +216,21 @@ setup_model() {
     [ -r "$ENTROL_MODEL" ] || die "cannot read the model $ENTROL_MODEL (from ENTROL_MODEL)"
 }
 
-# ---- the benchmark's peers -------------------------------------------------------------------------------------
+# ---- the peers: what Entrol is measured beside, and its Python package tested with -------------------------------
 
+# hydra needs the 4.9 of antlr4, which is pure Python and not there as a wheel.
 make_peers() {
-    local python
-    python=$(python_with pip) || die "python3 has no pip"
-    "$python" -m pip install --quiet --no-deps --no-cache-dir --require-hashes --only-binary :all: --target part \
-        --requirement "$entrol_parts/peers.txt"
+    "$ENTROL_PEERS_PYTHON" -m pip install --quiet --no-deps --no-cache-dir --require-hashes --only-binary :all: \
+        --no-binary antlr4-python3-runtime --target part --requirement "$entrol_parts/peers.txt"
 }
 
 setup_peers() {
     local key
-    python3 -c 'import platform, sys; sys.exit(sys.version_info[:2] != (3, 11) or platform.machine() != "x86_64")' ||
-        die "the peers are pinned for Python 3.11 on x86-64; scripts/bench --no-peers goes without them"
-    key=$({ cat "$entrol_parts/peers.txt" && python3 --version; } | sha256sum | cut -c 1-12)
-    [ -e "$entrol_cache/peers-$key" ] || say "installing PyTorch and TRL into $entrol_cache (once; 3 GB to download, 8 GB on the disk)"
+    ENTROL_PEERS_PYTHON=$(python_of_parts "PyTorch and the other peers") || return 1
+    export ENTROL_PEERS_PYTHON
+    key=$({ cat "$entrol_parts/peers.txt" && declare -f make_peers; } | sha256sum | cut -c 1-12)
+    [ -e "$entrol_cache/peers-$key" ] ||
+        say "installing PyTorch, TRL, verl, Ray and more into $entrol_cache (once; 3 GB to download, 8 GB on the disk; 2 minutes or more)"
     in_cache "peers-$key" make_peers
     export ENTROL_PEERS=$entrol_cache/peers-$key
 }
@@ -234,10 +247,9 @@ make_environments() {
     (cd part/mujoco && ln -s libmujoco.so.* libmujoco.so)
 }
 
-# Returns 1 where the wheels are not for this machine.
 setup_environments() {
     local key
-    python3 -c 'import platform, sys; sys.exit(sys.version_info[:2] != (3, 11) or platform.machine() != "x86_64")' || return 1
+    python_of_parts "MuJoCo's environments" >/dev/null || return 1
     key=$({ cat "$entrol_parts/environments.txt" && declare -f make_environments; } | sha256sum | cut -c 1-12)
     [ -e "$entrol_cache/environments-$key" ] || say "unpacking MuJoCo and gymnasium into $entrol_cache (once; 10 MB to download)"
     in_cache "environments-$key" make_environments

@@ -93,6 +93,18 @@ class Setup(unittest.TestCase):
             self.assertTrue(os.path.exists(f"{tree}/build/{name}"), name)
             self.assertIn(f"build/{name}", done.stderr)
 
+    def test_parts_for_another_python_are_not_set_up(self):
+        """Both say so and leave it to the caller; a system's Python that they are for will do."""
+        for part in ("peers", "environments"):
+            status, _, err = self.run_script(f"set -eu; python_that() {{ return 1; }}; setup_{part} || echo 'without' >&2")
+            self.assertEqual(status, 0, err)
+            self.assertRegex(err, r"pinned for Python 3\.11 .*\nwithout\n$")
+        status, out, err = self.run_script(
+            'set -eu; python_that() { echo /usr/bin/its; }; in_cache() { mkdir -p "$entrol_cache/$1"; }; '
+            'setup_peers; echo "$ENTROL_PEERS_PYTHON $ENTROL_PEERS"')
+        self.assertEqual(status, 0, err)
+        self.assertRegex(out, f"^/usr/bin/its {self.cache}/peers-[0-9a-f]{{12}}\n$")
+
     def test_an_unreadable_model_is_named(self):
         status, _, err = self.run_script("ENTROL_MODEL=/no/such.gguf setup_model")
         self.assertEqual(status, 2)

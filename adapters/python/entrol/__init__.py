@@ -1,0 +1,1 @@
+"""Entropy of models' and policies' output: measured, selected by, controlled."""

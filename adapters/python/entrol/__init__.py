@@ -1,1 +1,110 @@
-"""Entropy of models' and policies' output: measured, selected by, controlled."""
+"""Entrol: the entropy of models and policies, and control by it.
+
+The functions have the names of the C library without its prefix, take NumPy arrays and those of any DLPack producer on
+the CPU (PyTorch, JAX) without a copy, and work in nats. entrol.torch has the same for tensors with gradients.
+
+    >>> import numpy as np, entrol
+    >>> entrol.measure_rows(np.zeros((1, 4), np.float32)).entropy
+    array([1.3862944], dtype=float32)
+"""
+
+from ._library import (
+    ArgumentError,
+    CommunicationError,
+    DataError,
+    Diagnosis,
+    Error,
+    SystemCallError,
+    UnsupportedError,
+    __version__,
+)
+from .context import Comm, Context, default_context
+from .control import Ceiling, Command, Controller, ControllerKind, controllers, fit_ceiling
+from .measure import (
+    Comparison,
+    EntropyInterval,
+    Record,
+    Support,
+    compare_rows,
+    entropy_bounds,
+    entropy_of_counts,
+    entropy_of_distributions,
+    gradient_rows,
+    measure_rows,
+    mixture_rows,
+)
+from .objective import (
+    Objective,
+    ObjectiveResult,
+    advantage_gae,
+    advantage_group,
+    advantage_leave_one_out,
+    advantage_whiten,
+    kl_estimate,
+    objective_compute,
+    objective_needs,
+    objectives,
+)
+from .registry import Parameter
+from .selection import (
+    Recipe,
+    Selection,
+    flexmatch_thresholds,
+    high_entropy_mask,
+    quantile,
+    recipes,
+    rule_parse,
+    select,
+    weight,
+)
+
+__all__ = [
+    "ArgumentError",
+    "Ceiling",
+    "Comm",
+    "Command",
+    "CommunicationError",
+    "Comparison",
+    "Context",
+    "Controller",
+    "ControllerKind",
+    "DataError",
+    "Diagnosis",
+    "EntropyInterval",
+    "Error",
+    "Objective",
+    "ObjectiveResult",
+    "Parameter",
+    "Recipe",
+    "Record",
+    "Selection",
+    "Support",
+    "SystemCallError",
+    "UnsupportedError",
+    "__version__",
+    "advantage_gae",
+    "advantage_group",
+    "advantage_leave_one_out",
+    "advantage_whiten",
+    "compare_rows",
+    "controllers",
+    "default_context",
+    "entropy_bounds",
+    "entropy_of_counts",
+    "entropy_of_distributions",
+    "fit_ceiling",
+    "flexmatch_thresholds",
+    "gradient_rows",
+    "high_entropy_mask",
+    "kl_estimate",
+    "measure_rows",
+    "mixture_rows",
+    "objective_compute",
+    "objective_needs",
+    "objectives",
+    "quantile",
+    "recipes",
+    "rule_parse",
+    "select",
+    "weight",
+]

@@ -1,0 +1,146 @@
+"""Loads libentrol, and turns what its calls return into exceptions."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Mapping
+
+from . import _bindings as c
+
+#: What an argument has to be, by its name in C: said where a call refuses it.
+EXPECTED = {
+    "temperature": "a number from 1e-6 to 1e6",
+    "renyi_order": "0, infinity, or a number from 1e-6 to 1e6",
+    "threshold": "a number from 0 to 1",
+    "q": "numbers from 0 to 1",
+    "n_top": f"a number from 0 to {c.MAX_TOP}",
+    "support_parameter": "p or f from 0 to 1, or k, a whole number from 1",
+    "gamma": "a number from 0 to 1",
+    "lambda": "a number from 0 to 1",
+    "epsilon": "a number that is not negative",
+    "tolerance": "a number from 0 to below 1",
+    "soft_cap": "0 for none, or a number from 1e-6 to 1e6",
+    "settings": "names of the parameters that there are",
+    "n_columns": "at least one column",
+    "n_threads": "a number of threads from 0 (as many as there are processors)",
+}
+
+
+class Error(Exception):
+    """What libentrol could not do. Its subclasses are also Python's own exceptions of that kind."""
+
+
+class ArgumentError(Error, ValueError):
+    """An argument is out of its domain; `argument` is its name."""
+
+    def __init__(self, message: str, argument: str | None = None) -> None:
+        super().__init__(message)
+        self.argument = argument
+
+
+class DataError(Error, ValueError):
+    """A value makes the one result of the call meaningless; `diagnosis` names its row."""
+
+    def __init__(self, message: str, diagnosis: Diagnosis) -> None:
+        super().__init__(message)
+        self.diagnosis = diagnosis
+
+
+class UnsupportedError(Error, NotImplementedError):
+    """This build, this machine or this context cannot do it."""
+
+
+class CommunicationError(Error, RuntimeError):
+    """The ranks could not be reached, or another rank's call failed."""
+
+
+class SystemCallError(Error, OSError):
+    """The operating system refused a thread, or a stream could not be read."""
+
+
+class Diagnosis:
+    """Which rows were in trouble: `n_bad` of them, the first `first_row` at `first_column`, because of `reason`
+    (as "NaN"), all 0 and None where none was."""
+
+    def __init__(self, raw: c.Diagnosis) -> None:
+        self.n_bad: int = raw.n_bad
+        self.first_row: int = raw.first_row
+        self.first_column: int = raw.first_column
+        self.code: c.Reason = c.Reason(raw.reason)
+        self.reason: str | None = library.entrol_reason_string(raw.reason).decode() if raw.n_bad else None
+
+    def __bool__(self) -> bool:
+        return self.n_bad > 0
+
+    def __repr__(self) -> str:
+        if not self:
+            return "Diagnosis(no row in trouble)"
+        return (
+            f"Diagnosis({self.n_bad} in trouble, first row {self.first_row}, column {self.first_column}: {self.reason})"
+        )
+
+
+def _path() -> str:
+    named = os.environ.get("ENTROL_LIBRARY")
+    return named or os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib", "libentrol.so")
+
+
+def _load() -> ctypes.CDLL:
+    path = _path()
+    try:
+        loaded = ctypes.CDLL(path)
+    except OSError as error:
+        raise ImportError(
+            f"entrol: cannot load its library {path}: {error}. `pip install .` in Entrol's folder builds it; "
+            "ENTROL_LIBRARY names another one"
+        ) from error
+    for name, (result, arguments) in c.PROTOTYPES.items():
+        try:
+            function = getattr(loaded, name)
+        except AttributeError as error:
+            raise ImportError(f"entrol: {path} has no {name}: it is of another version than the package") from error
+        function.restype, function.argtypes = result, arguments
+    return loaded
+
+
+library = _load()
+__version__: str = library.entrol_version().decode()
+if __version__.split(".")[:2] != [str(c.VERSION_MAJOR), str(c.VERSION_MINOR)]:
+    raise ImportError(f"entrol: {_path()} is version {__version__}, the package {c.VERSION_MAJOR}.{c.VERSION_MINOR}")
+
+
+def raise_error(status: int, diagnosis: c.Diagnosis | None, given: Mapping[str, object]) -> None:
+    """Raises what a negative status stands for. `given`: arguments by their names in C, or (Python's name, value)."""
+    words = library.entrol_status_string(status).decode()
+    if status == c.Status.ERROR_ARGUMENT:
+        # Of an options struct it is as "options.temperature".
+        name = diagnosis.argument.decode().rsplit(".", 1)[-1] if diagnosis is not None and diagnosis.argument else None
+        raise ArgumentError(_about(name, words, given), name)
+    if status == c.Status.ERROR_DATA and diagnosis is not None:
+        told = Diagnosis(diagnosis)
+        raise DataError(f"{told.reason} at {told.first_row} ({told.n_bad} in trouble)", told)
+    kinds = {
+        c.Status.ERROR_MEMORY: MemoryError,
+        c.Status.ERROR_OVERFLOW: OverflowError,
+        c.Status.ERROR_UNSUPPORTED: UnsupportedError,
+        c.Status.ERROR_COMMUNICATION: CommunicationError,
+        c.Status.ERROR_ENVIRONMENT: ArgumentError,
+        c.Status.ERROR_SYSTEM: SystemCallError,
+        c.Status.ERROR_READ: SystemCallError,
+    }
+    raise kinds.get(c.Status(status), Error)(words)
+
+
+def _about(name: str | None, words: str, given: Mapping[str, object]) -> str:
+    if name is None:
+        return words
+    value = f" = {given[name]!r}" if name in given and isinstance(given[name], (int, float, str)) else ""
+    expected = f": expected {EXPECTED[name]}" if name in EXPECTED else " is out of its domain"
+    return f"{name}{value}{expected}"
+
+
+def check(status: int, diagnosis: c.Diagnosis | None = None, **given: object) -> None:
+    """Raises unless the status is OK."""
+    if status != 0:
+        raise_error(status, diagnosis, given)

@@ -1,0 +1,227 @@
+"""Controllers: from the entropy that was observed in a step to the coefficient of the next one
+(include/entrol/control.h)."""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from . import _bindings as c
+from ._arrays import address, vector
+from ._library import ArgumentError, check, library
+from .context import Context, default_context
+from .registry import Parameter, explain, parameters, settings
+
+
+@dataclass(frozen=True)
+class ControllerKind:
+    """A controller that can be made: what it drives, what it observes, its parameters, its law and where it was
+    published."""
+
+    name: str
+    drives: str
+    observes: str
+    parameters: dict[str, Parameter]
+    says: str
+    source: str
+
+
+def _kind(row: c.ControllerKind) -> ControllerKind:
+    return ControllerKind(
+        row.name.decode(),
+        library.entrol_drive_name(row.drives).decode(),
+        row.observes.decode(),
+        parameters(row.parameters, row.n_parameters),
+        row.says.decode(),
+        row.source.decode(),
+    )
+
+
+def controllers() -> dict[str, ControllerKind]:
+    """All controllers by their names."""
+    rows = (_kind(library.entrol_controller_kind_at(i).contents) for i in range(library.entrol_controller_kind_count()))
+    return {row.name: row for row in rows}
+
+
+@dataclass(frozen=True)
+class Command:
+    """What holds for the next step (entrol_command). In nats; NaN where it is not known. alarms: of "collapse",
+    "explosion"."""
+
+    coefficient: float
+    positive_weight: float
+    negative_weight: float
+    temperature: float
+    entropy: float
+    target: float
+    error: float
+    step: int
+    alarms: tuple[str, ...]
+    is_limited: bool
+    is_held: bool
+
+
+def _command(raw: c.Command) -> Command:
+    alarms = tuple(
+        name for name, bit in (("collapse", c.ALARM_COLLAPSE), ("explosion", c.ALARM_EXPLOSION)) if raw.alarms & bit
+    )
+    values = {name: getattr(raw, name) for name, _ in c.Command._fields_ if name != "size"}
+    return Command(**{**values, "alarms": alarms, "is_limited": bool(raw.is_limited), "is_held": bool(raw.is_held)})
+
+
+class Controller:
+    """A controller by its name: told the entropy once a training step, it gives the coefficient of the next.
+
+        controller = entrol.Controller("pi", target=0.4)
+        for step in ...:
+            loss = policy_loss - controller.coefficient * entropy.mean()
+            controller.observe_tokens(entropies, mask)
+
+    name: one of entrol.controllers(). settings: its parameters; a target is in nats, "0.7max" (a share of the greatest
+    entropy, which max_entropy or n_actions tells) or "0.4x" (a share of the mean of the first observations). With a
+    context that has a comm, every rank makes the same controller and every observation together, and all hold the same
+    coefficient, to the bit. Errors: ArgumentError; TypeError for a parameter that there is not; CommunicationError
+    where ranks differ."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        max_entropy: float = 0.0,
+        n_actions: int = 0,
+        context: Context | None = None,
+        **given: object,
+    ) -> None:
+        self._handle = ctypes.c_void_p()
+        self._context = context or default_context()
+        row = library.entrol_controller_kind_find(str(name).encode())
+        if not row:
+            raise ArgumentError(f"name: no controller {name!r}; there are {', '.join(controllers())}", "name")
+        self.kind = _kind(row.contents)
+        made, n = settings(given, self.kind.parameters, name)
+        options, diagnosis = c.ControllerOptions(max_entropy=float(max_entropy), n_actions=n_actions), c.Diagnosis()
+        try:
+            self._context.call(
+                "controller_create",
+                ctypes.byref(self._handle),
+                ctypes.byref(diagnosis),
+                name.encode(),
+                made,
+                n,
+                ctypes.byref(options),
+                diagnosis=diagnosis,
+                **given,
+            )
+        except ArgumentError as error:
+            raise explain(error, given, self.kind.parameters) from None
+
+    @property
+    def command(self) -> Command:
+        """What holds now."""
+        raw = c.Command()
+        check(library.entrol_controller_command(ctypes.byref(raw), self._handle))
+        return _command(raw)
+
+    @property
+    def coefficient(self) -> float:
+        """Of what the controller drives (kind.drives)."""
+        return self.command.coefficient
+
+    def observe(self, sum: float, count: int = 1) -> Command:
+        """Tells the sum of the entropies of `count` tokens of the step that ended, in nats, or a mean. A rank without
+        tokens gives 0 and 0. Errors, after which the controller is as before: DataError (NaN, infinite, no tokens at
+        all), CommunicationError, ArgumentError."""
+        if not isinstance(count, (int, np.integer)) or not 0 <= count < 1 << 63:
+            raise ArgumentError(f"count: expected a whole number from 0, got {count!r}", "count")
+        return self._observe("controller_observe", ctypes.c_double(float(sum)), int(count))
+
+    def observe_tokens(self, entropies: Any, mask: Any = None) -> Command:
+        """The same of the tokens' entropies themselves (any shape, nats; mask of the same shape says which count),
+        added exactly: however the tokens are split over ranks, the coefficient is the same."""
+        numbers = vector(entropies, "entropies", np.float32)
+        valid = None if mask is None else vector(mask, "mask", np.uint8, numbers.shape)
+        return self._observe("controller_observe_tokens", address(numbers), address(valid), numbers.size)
+
+    def _observe(self, name: str, *arguments: object) -> Command:
+        raw, diagnosis = c.Command(), c.Diagnosis()
+        self._context.call(
+            name, ctypes.byref(raw), ctypes.byref(diagnosis), self._handle, *arguments, diagnosis=diagnosis
+        )
+        return _command(raw)
+
+    def coefficient_of(self, accuracy: float) -> float:
+        """The coefficient of one prompt whose samples are right with this share (0 to 1). Error: ArgumentError."""
+        result = ctypes.c_double()
+        if library.entrol_controller_coefficient_of(ctypes.byref(result), self._handle, float(accuracy)) != 0:
+            raise ArgumentError(f"accuracy = {accuracy!r}: expected a number from 0 to 1", "accuracy")
+        return result.value
+
+    def save(self) -> str:
+        """The state as text, which restore() reads, on every machine."""
+        text, n = ctypes.create_string_buffer(c.CONTROLLER_STATE_ROOM), ctypes.c_size_t()
+        check(library.entrol_controller_save(text, ctypes.byref(n), len(text), self._handle))
+        return text.value.decode()
+
+    def restore(self, text: str) -> None:
+        """Goes on as the controller that was saved would have; this one was made with the same name and settings.
+        Error: ArgumentError for any other text, which names the line; the controller is as before."""
+        raw, n_read = text.encode(), ctypes.c_size_t()
+        if library.entrol_controller_restore(self._handle, ctypes.byref(n_read), raw, len(raw)) != 0:
+            line = raw[: n_read.value].count(b"\n")
+            shown = raw.splitlines()[line].decode(errors="replace") if line < len(raw.splitlines()) else "the end"
+            raise ArgumentError(
+                f"text: no state of this controller with these settings: line {line + 1}, {shown!r}", "text"
+            )
+
+    def __repr__(self) -> str:
+        return f"Controller({self.kind.name!r}, step={self.command.step}, coefficient={self.coefficient:g})"
+
+    def __del__(self) -> None:
+        if getattr(self, "_handle", None):
+            library.entrol_controller_destroy(self._context._handle, self._handle)
+            self._handle = None
+
+
+@dataclass(frozen=True)
+class Ceiling:
+    """R = b - a exp(H) (arXiv 2505.22617), fitted (entrol_ceiling). forecasts: rows of entropy, reward, low, high."""
+
+    a: float
+    b: float
+    ceiling: float
+    low: float
+    high: float
+    deviation: float
+    autocorrelation: float
+    r_squared: float
+    n: int
+    forecasts: np.ndarray
+
+
+def fit_ceiling(
+    entropies: Any, rewards: Any, *, forecast_at: Any = (), confidence: float = 0.95, context: Context | None = None
+) -> Ceiling:
+    """Fits the law to the pairs of a run, in the order of its steps (entrol_fit_ceiling). Errors: ArgumentError;
+    DataError for a NaN, fewer than 4 pairs, or entropies that do not differ."""
+    first = vector(entropies, "entropies", np.float64).ravel()
+    second = vector(rewards, "rewards", np.float64, first.shape)
+    at = np.atleast_1d(vector(forecast_at, "forecast_at", np.float64))
+    forecasts, raw, diagnosis = np.zeros((at.size, 4)), c.Ceiling(), c.Diagnosis()
+    forecasts[:, 0] = at
+    (context or default_context()).call(
+        "fit_ceiling",
+        ctypes.byref(raw),
+        address(forecasts),
+        at.size,
+        ctypes.byref(diagnosis),
+        address(first),
+        address(second),
+        first.size,
+        ctypes.byref(c.CeilingOptions(confidence=float(confidence))),
+        diagnosis=diagnosis,
+        confidence=confidence,
+    )
+    return Ceiling(**{name: getattr(raw, name) for name, _ in c.Ceiling._fields_}, forecasts=forecasts)

@@ -1,0 +1,408 @@
+"""From rows of logits to statistics, and back to gradients. Everything is in nats; a logit of -inf is an impossible
+column, whose probability, gradient and contribution are exactly 0. include/entrol/measure.h has the accuracy of each
+call."""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from . import _bindings as c
+from ._arrays import Matrix, address, matrix, take, vector
+from ._library import ArgumentError, Diagnosis, library
+from .context import Context, default_context
+
+FLOAT_STATISTICS = (
+    "entropy",
+    "logsumexp",
+    "logprob",
+    "varentropy",
+    "top_prob",
+    "margin",
+    "sum_p_squared",
+    "renyi",
+    "support_entropy",
+)
+STATISTICS = FLOAT_STATISTICS + ("rank", "top", "state", "support")
+STATE_DTYPE = np.dtype([(name, np.float64) for name, _ in c.State._fields_])
+SUPPORT_DTYPE = np.dtype([(name, np.float64) for name, _ in c.Support._fields_])
+PAIR_DTYPE = np.dtype([(name, np.float64) for name, _ in c.Pair._fields_])
+
+
+class Support(NamedTuple):
+    """A subset of a row's columns on which `support_entropy` is measured: Support("top_p", 0.9), ("top_k", 20),
+    ("before_p", 0.8) (SIREN, arXiv 2509.25133), ("drop", 0.2) (AEnt, arXiv 2509.03493), ("all", 0)."""
+
+    kind: str
+    parameter: float = 0.0
+
+
+@dataclass
+class Record:
+    """The token record: arrays of the logits' shape without its last dimension, None where not wanted. float32, but
+    rank (int32); top_id (int32) and top_logprob have n_top columns more; states and supports are structured arrays of
+    float64. Rows in trouble have NaN, rank 0 and ids -1, and `diagnosis` names the first of them."""
+
+    entropy: np.ndarray | None = None
+    logsumexp: np.ndarray | None = None
+    logprob: np.ndarray | None = None
+    varentropy: np.ndarray | None = None
+    top_prob: np.ndarray | None = None
+    margin: np.ndarray | None = None
+    sum_p_squared: np.ndarray | None = None
+    renyi: np.ndarray | None = None
+    support_entropy: np.ndarray | None = None
+    rank: np.ndarray | None = None
+    top_id: np.ndarray | None = None
+    top_logprob: np.ndarray | None = None
+    state: np.ndarray | None = None
+    support: np.ndarray | None = None
+    diagnosis: Diagnosis | None = field(default=None, repr=False)
+
+
+def _wanted(want: Any, targets: object, n_top: int) -> set[str]:
+    names = {want} if isinstance(want, str) else set(want)
+    if n_top > 0:
+        names.add("top")
+    unknown = names.difference(STATISTICS)
+    if unknown:
+        raise ArgumentError(f"want: no statistic {sorted(unknown)[0]!r}; there are {', '.join(STATISTICS)}", "want")
+    for name in ("logprob", "rank"):
+        if name in names and targets is None:
+            raise ArgumentError(f"targets: {name} needs them", "targets")
+    if "top" in names and n_top == 0:
+        raise ArgumentError("n_top: top needs a number from 1", "n_top")
+    return names
+
+
+def bits(mask: Any, name: str, rows: Matrix | tuple[tuple[int, ...], int]) -> tuple[np.ndarray | None, int]:
+    """A mask of bytes or booleans, of the rows' shape or one row for all, as C reads it: a bit a column; and its
+    stride."""
+    if mask is None:
+        return None, 0
+    leading, n_columns = (rows.leading, rows.n_columns) if isinstance(rows, Matrix) else rows
+    array, _ = take(mask, name)
+    if array.shape not in ((n_columns,), (*leading, n_columns)):
+        raise ValueError(f"{name}: expected the shape {(*leading, n_columns)} or {(n_columns,)}, got {array.shape}")
+    packed = np.packbits(np.asarray(array != 0).reshape(-1, n_columns), axis=-1, bitorder="little")
+    return packed, packed.shape[1] if array.ndim > 1 else 0
+
+
+def options_of(
+    temperature: float = 1.0,
+    mask: np.ndarray | None = None,
+    mask_stride: int = 0,
+    renyi_order: float = 2.0,
+    support: Support | None = None,
+) -> c.MeasureOptions:
+    options = c.MeasureOptions(
+        temperature=float(temperature), renyi_order=float(renyi_order), mask=address(mask), mask_row_stride=mask_stride
+    )
+    if support is not None:
+        kinds = {kind.name.lower(): kind for kind in c.SupportKind}
+        if support[0] not in kinds:
+            raise ArgumentError(f"support: expected one of {', '.join(kinds)}, got {support[0]!r}", "support")
+        options.support_kind, options.support_parameter = kinds[support[0]], float(support[1])
+    return options
+
+
+def _make_record(names: set[str], leading: tuple[int, ...], n_top: int) -> tuple[c.Record, Record]:
+    made, raw = Record(), c.Record()
+    for name in names.intersection(FLOAT_STATISTICS):
+        setattr(made, name, np.empty(leading, np.float32))
+    if "rank" in names:
+        made.rank = np.empty(leading, np.int32)
+    if "top" in names:
+        made.top_id, made.top_logprob = np.empty((*leading, n_top), np.int32), np.empty((*leading, n_top), np.float32)
+        raw.n_top = n_top
+    if "state" in names:
+        made.state = np.empty(leading, STATE_DTYPE)
+    if "support" in names:
+        made.support = np.empty(leading, SUPPORT_DTYPE)
+    for name, kind in c.Record._fields_:
+        if name not in ("size", "n_top"):
+            array = address(getattr(made, name))
+            setattr(raw, name, ctypes.cast(array, kind) if kind is not ctypes.c_void_p and array else array)
+    return raw, made
+
+
+def _targets(targets: Any, leading: tuple[int, ...]) -> np.ndarray | None:
+    return None if targets is None else vector(targets, "targets", np.int64, leading)
+
+
+def measure_rows(
+    logits: Any,
+    targets: Any = None,
+    *,
+    want: Any = ("entropy",),
+    temperature: float = 1.0,
+    mask: Any = None,
+    n_top: int = 0,
+    renyi_order: float = 2.0,
+    support: Support | tuple[str, float] | None = None,
+    context: Context | None = None,
+) -> Record:
+    """Measures softmax(logits / temperature) of every row in one pass over memory (entrol_measure_rows).
+
+    logits: (..., V), float64, float32, float16 or bfloat16, of NumPy or any DLPack producer on the CPU. targets: (...),
+    whole numbers, for logprob and rank; a target that is no column makes them NaN and 0. want: names of STATISTICS.
+    mask: (V,) or (..., V), 0 for impossible columns. renyi_order: of renyi. support: of support_entropy. Errors:
+    ArgumentError, ValueError and TypeError, which name the argument."""
+    rows = matrix(logits, "logits")
+    names = _wanted(want, targets, n_top)
+    chosen, (packed, stride) = _targets(targets, rows.leading), bits(mask, "mask", rows)
+    options = options_of(temperature, packed, stride, renyi_order, support and Support(*support))
+    raw, made = _make_record(names, rows.leading, n_top)
+    diagnosis = c.Diagnosis()
+    (context or default_context()).call(
+        "measure_rows",
+        ctypes.byref(raw),
+        ctypes.byref(diagnosis),
+        ctypes.byref(rows),
+        address(chosen),
+        ctypes.byref(options),
+        diagnosis=diagnosis,
+        temperature=temperature,
+        renyi_order=renyi_order,
+        n_top=n_top,
+    )
+    made.diagnosis = Diagnosis(diagnosis)
+    return made
+
+
+def gradient_rows(
+    logits: Any,
+    state: np.ndarray,
+    *,
+    logprob: Any = None,
+    entropy: Any = None,
+    varentropy: Any = None,
+    support_entropy: Any = None,
+    support: np.ndarray | None = None,
+    targets: Any = None,
+    temperature: float = 1.0,
+    mask: Any = None,
+    out: np.ndarray | None = None,
+    add: bool = False,
+    context: Context | None = None,
+) -> tuple[np.ndarray, Diagnosis]:
+    """dL/dlogits from dL/dlogprob, dL/dentropy, dL/dvarentropy and dL/dsupport_entropy of each row
+    (entrol_gradient_rows).
+
+    logits, targets, temperature, mask: as the rows were measured; state (and support, of what support_entropy was
+    measured on): what measure_rows gave. Derivatives: (...) or one number. out: (..., V), of any float dtype,
+    C-contiguous; `logits` itself may be given. add: adds to out. The default is a new array of the logits' dtype
+    (float32 of bfloat16). Errors: ArgumentError, ValueError, TypeError. Rows in trouble have NaN."""
+    rows = matrix(logits, "logits")
+    chosen, (packed, stride) = _targets(targets, rows.leading), bits(mask, "mask", rows)
+    parts = {"logprob": logprob, "entropy": entropy, "varentropy": varentropy, "support_entropy": support_entropy}
+    arrays = {name: vector(part, name, np.float32, rows.leading) for name, part in parts.items() if part is not None}
+    record = c.Gradient(**{name: address(array) for name, array in arrays.items()})
+    states = _structured(state, "state", STATE_DTYPE, rows.leading)
+    if support_entropy is not None:
+        supports = _structured(support, "support", SUPPORT_DTYPE, rows.leading)
+        record.supports = ctypes.cast(address(supports), ctypes.POINTER(c.Support))
+    if out is None:
+        shape = (*rows.leading, rows.n_columns)
+        out = np.zeros(shape, np.float32 if rows.dtype == c.Dtype.BF16 else rows.array.dtype)
+    to = destination(out, "out", (*rows.leading, rows.n_columns), add)
+    diagnosis = c.Diagnosis()
+    (context or default_context()).call(
+        "gradient_rows",
+        ctypes.byref(to),
+        ctypes.byref(diagnosis),
+        ctypes.byref(record),
+        address(states),
+        ctypes.byref(rows),
+        address(chosen),
+        ctypes.byref(options_of(temperature, packed, stride)),
+        diagnosis=diagnosis,
+        temperature=temperature,
+    )
+    return out, Diagnosis(diagnosis)
+
+
+def _structured(value: Any, name: str, dtype: np.dtype, leading: tuple[int, ...]) -> np.ndarray:
+    if not isinstance(value, np.ndarray) or value.dtype != dtype or value.shape != leading:
+        raise ArgumentError(f"{name}: expected what measure_rows gave, of shape {leading}", name)
+    return np.ascontiguousarray(value)
+
+
+def destination(out: Any, name: str, shape: tuple[int, ...], add: bool = False) -> c.Destination:
+    """entrol_destination over an array that is written. Errors: TypeError, ValueError."""
+    array, is_bf16 = take(out, name)
+    if array.shape != shape or not array.flags.c_contiguous or not array.flags.writeable:
+        raise ValueError(f"{name}: expected a contiguous array of shape {shape} that can be written, got {array.shape}")
+    dtype = (
+        c.Dtype.BF16
+        if is_bf16
+        else {"float64": c.Dtype.F64, "float32": c.Dtype.F32, "float16": c.Dtype.F16}.get(array.dtype.name)
+    )
+    if dtype is None:
+        raise TypeError(f"{name}: expected float64, float32, float16 or bfloat16, got {array.dtype}")
+    return c.Destination(data=address(array), dtype=dtype, row_stride=shape[-1] if shape else 1, add=int(add))
+
+
+@dataclass
+class Comparison:
+    """What two rows of the same columns are to each other, each of shape (...): divergences in nats, at least 0; inf
+    where a column is possible in the first alone."""
+
+    kl_pq: np.ndarray
+    kl_qp: np.ndarray
+    jsd: np.ndarray
+    mean_entropy: np.ndarray
+    diagnosis: Diagnosis = field(repr=False)
+
+
+def compare_rows(
+    p: Any, q: Any, *, temperature: float = 1.0, mask: Any = None, context: Context | None = None
+) -> Comparison:
+    """KL(p||q), KL(q||p), the Jensen-Shannon divergence and the entropy of the mean of each row of two arrays of logits
+    (entrol_compare_rows). p, q: (..., V), each of its own dtype. Errors: ArgumentError, ValueError, TypeError."""
+    first, second = matrix(p, "p"), matrix(q, "q")
+    if (*first.leading, first.n_columns) != (*second.leading, second.n_columns):
+        raise ValueError(
+            f"q: expected the shape {(*first.leading, first.n_columns)}, got {(*second.leading, second.n_columns)}"
+        )
+    packed, stride = bits(mask, "mask", first)
+    arrays = {name: np.empty(first.leading, np.float32) for name in ("kl_pq", "kl_qp", "jsd", "mean_entropy")}
+    raw, diagnosis = c.Comparison(**{name: address(array) for name, array in arrays.items()}), c.Diagnosis()
+    (context or default_context()).call(
+        "compare_rows",
+        ctypes.byref(raw),
+        ctypes.byref(diagnosis),
+        ctypes.byref(first),
+        ctypes.byref(second),
+        ctypes.byref(options_of(temperature, packed, stride)),
+        diagnosis=diagnosis,
+        temperature=temperature,
+    )
+    return Comparison(**arrays, diagnosis=Diagnosis(diagnosis))
+
+
+def mixture_rows(
+    matrices: Any, *, temperature: float = 1.0, mask: Any = None, context: Context | None = None
+) -> tuple[np.ndarray, np.ndarray, Diagnosis]:
+    """The entropy of the mean of several distributions, and the mutual information of the outcome and which of them it
+    is drawn from (BALD, arXiv 1112.5745), of each row (entrol_mixture_rows). matrices: 1 to 16 arrays of logits, (...,
+    V). Errors: as compare_rows."""
+    rows = [matrix(logits, f"matrices[{i}]") for i, logits in enumerate(matrices)]
+    if not rows:
+        raise ArgumentError("matrices: expected 1 to 16 arrays, got none", "matrices")
+    for i, other in enumerate(rows):
+        if (other.leading, other.n_columns) != (rows[0].leading, rows[0].n_columns):
+            raise ValueError(f"matrices[{i}]: expected the shape {(*rows[0].leading, rows[0].n_columns)}")
+    packed, stride = bits(mask, "mask", rows[0])
+    mean_entropy, information = np.empty(rows[0].leading, np.float32), np.empty(rows[0].leading, np.float32)
+    raw, diagnosis = (c.Matrix * len(rows))(*rows), c.Diagnosis()
+    (context or default_context()).call(
+        "mixture_rows",
+        address(mean_entropy),
+        address(information),
+        ctypes.byref(diagnosis),
+        raw,
+        len(rows),
+        ctypes.byref(options_of(temperature, packed, stride)),
+        diagnosis=diagnosis,
+        temperature=temperature,
+    )
+    return mean_entropy, information, Diagnosis(diagnosis)
+
+
+def entropy_of_distributions(
+    distributions: Any, *, scale: str = "probabilities", tolerance: float = 1e-6, context: Context | None = None
+) -> tuple[np.ndarray, Diagnosis]:
+    """The entropy of each row of probabilities, or of natural log-probabilities (scale="log_probabilities"), as given:
+    nothing is normalised (entrol_entropy_of_distributions). distributions: (..., V). A row whose sum is further than
+    `tolerance` from one has NaN. Errors: ArgumentError, ValueError, TypeError."""
+    rows = matrix(distributions, "distributions")
+    scales = {kind.name.lower(): kind for kind in c.Scale}
+    if scale not in scales:
+        raise ArgumentError(f"scale: expected one of {', '.join(scales)}, got {scale!r}", "scale")
+    entropy, diagnosis = np.empty(rows.leading, np.float64), c.Diagnosis()
+    (context or default_context()).call(
+        "entropy_of_distributions",
+        address(entropy),
+        ctypes.byref(diagnosis),
+        ctypes.byref(rows),
+        scales[scale],
+        float(tolerance),
+        diagnosis=diagnosis,
+        tolerance=tolerance,
+    )
+    return entropy, Diagnosis(diagnosis)
+
+
+def entropy_of_counts(counts: Any, estimator: str = "plug-in", *, context: Context | None = None) -> float:
+    """The entropy of a distribution over len(counts) outcomes, estimated from how often each was seen
+    (entrol_entropy_of_counts). estimator: plug-in, miller-madow, chao-shen, grassberger, james-stein, nsb. NaN where
+    nothing was seen. Errors: ArgumentError."""
+    numbers, result, kind = take(counts, "counts")[0], ctypes.c_double(), ctypes.c_int()
+    if numbers.size and (numbers.dtype.kind not in "iu" or numbers.min() < 0):
+        raise ArgumentError("counts: expected whole numbers from 0", "counts")
+    numbers = np.ascontiguousarray(numbers, np.uint64).ravel()
+    if library.entrol_estimator_parse(ctypes.byref(kind), str(estimator).encode()) != 0:
+        names = [library.entrol_estimator_name(i).decode() for i in c.Estimator]
+        raise ArgumentError(f"estimator: expected one of {', '.join(names)}, got {estimator!r}", "estimator")
+    (context or default_context()).call(
+        "entropy_of_counts", ctypes.byref(result), address(numbers), numbers.size, kind.value
+    )
+    return result.value
+
+
+@dataclass
+class EntropyInterval:
+    """What the k recorded log-probabilities of each row leave for its entropy, each of shape (...), in nats: no
+    distribution that agrees with them has a smaller or a greater one."""
+
+    lower: np.ndarray
+    upper: np.ndarray
+    tail_mass: np.ndarray
+    mean_logprob: np.ndarray
+    diagnosis: Diagnosis = field(repr=False)
+
+
+def entropy_bounds(
+    logprobs: Any,
+    *,
+    n_columns: int = 0,
+    counts: Any = None,
+    chosen: Any = None,
+    caps: Any = None,
+    error: float = 2e-6,
+    relative_error: float = 2e-6,
+    context: Context | None = None,
+) -> EntropyInterval:
+    """The least and the greatest entropy that each row can have of which only the k most probable columns were recorded
+    (entrol_entropy_bounds). logprobs: (..., k), ln p. n_columns: V, 0 where unknown. counts: (...), how many of the k
+    are given. chosen: (...), ln p of the token that came where it is none of the k, NaN for none. caps: (...), ln of
+    the most that any other column can have. Errors: ArgumentError, ValueError, TypeError."""
+    rows = matrix(logprobs, "logprobs")
+    kinds = {"counts": (counts, np.uintp), "chosen": (chosen, np.float64), "caps": (caps, np.float64)}
+    arrays = {
+        name: vector(value, name, dtype, rows.leading) for name, (value, dtype) in kinds.items() if value is not None
+    }
+    top = c.TopLogprobs(
+        logprobs=rows,
+        error=float(error),
+        relative_error=float(relative_error),
+        n_columns=int(n_columns),
+        **{name: address(array) for name, array in arrays.items()},
+    )
+    results = {name: np.empty(rows.leading, np.float32) for name in ("lower", "upper", "tail_mass", "mean_logprob")}
+    raw, diagnosis = c.EntropyInterval(**{name: address(array) for name, array in results.items()}), c.Diagnosis()
+    (context or default_context()).call(
+        "entropy_bounds",
+        ctypes.byref(raw),
+        ctypes.byref(diagnosis),
+        ctypes.byref(top),
+        diagnosis=diagnosis,
+        error=error,
+        relative_error=relative_error,
+        n_columns=n_columns,
+    )
+    return EntropyInterval(**results, diagnosis=Diagnosis(diagnosis))

@@ -1,0 +1,237 @@
+"""Which tokens or samples to keep: quantiles, rules, and the masks that they make (include/entrol/select.h)."""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from . import _bindings as c
+from ._arrays import address, vector
+from ._library import ArgumentError, DataError, Diagnosis, check, library
+from .context import Context, default_context
+
+
+def _quantile_options(method: str, nan: str) -> c.QuantileOptions:
+    number = ctypes.c_int()
+    if not isinstance(method, str) or library.entrol_quantile_method_parse(ctypes.byref(number), method.encode()) != 0:
+        names = [library.entrol_quantile_method_name(i).decode() for i in c.QuantileMethod]
+        raise ArgumentError(f"method: expected one of {', '.join(names)}, got {method!r}", "method")
+    policies = {policy.name.lower(): policy for policy in c.NanPolicy}
+    if nan not in policies:
+        raise ArgumentError(f"nan: expected one of {', '.join(policies)}, got {nan!r}", "nan")
+    return c.QuantileOptions(method=number.value, nan=policies[nan])
+
+
+def _values(values: Any, valid: Any, name: str = "values") -> tuple[np.ndarray, np.ndarray | None]:
+    numbers = vector(values, name, np.float32)
+    return numbers, None if valid is None else vector(valid, "valid", np.uint8, numbers.shape)
+
+
+def _refuse(diagnosis: c.Diagnosis, name: str) -> None:
+    told = Diagnosis(diagnosis)
+    if told:
+        raise DataError(f"{name}: {told.reason} at {told.first_row} ({told.n_bad} in all)", told)
+
+
+def quantile(
+    values: Any,
+    q: Any,
+    *,
+    valid: Any = None,
+    method: str = "linear",
+    nan: str = "error",
+    context: Context | None = None,
+) -> np.ndarray:
+    """The quantiles of values at q, exactly (entrol_quantile), float64 of q's shape.
+
+    values: numbers of any shape, read as float32. valid: which of them count, of the same shape. method: NumPy's names,
+    or "torch" and "torch_f32_rank" (torch.quantile's of float32). nan: "error", "ignore", "propagate". With a context
+    that has a comm, of all ranks' values together. NaN where no value counts. Errors: ArgumentError; DataError for a
+    NaN."""
+    numbers, counts = _values(values, valid)
+    at, diagnosis = np.atleast_1d(vector(q, "q", np.float64)), c.Diagnosis()
+    result = np.empty(at.shape)
+    options = _quantile_options(method, nan)
+    (context or default_context()).call(
+        "quantile",
+        address(result),
+        ctypes.byref(diagnosis),
+        address(numbers),
+        address(counts),
+        numbers.size,
+        address(at),
+        at.size,
+        ctypes.byref(options),
+        diagnosis=diagnosis,
+    )
+    if diagnosis.reason != c.Reason.EMPTY_SUPPORT:
+        _refuse(diagnosis, "values")
+    return result.reshape(np.shape(q))
+
+
+@dataclass
+class Selection:
+    """What a rule did: `keep` (bool, of the values' shape), how many of those that count were kept, how many equal a
+    threshold, and the thresholds: values kept lie from the low to the high one. With a comm the counts are those of all
+    ranks."""
+
+    keep: np.ndarray
+    n_valid: int
+    n_kept: int
+    n_ties: int
+    threshold_low: float
+    threshold_high: float
+
+
+def _selection(keep: np.ndarray, raw: c.Selection) -> Selection:
+    return Selection(keep.view(bool), raw.n_valid, raw.n_kept, raw.n_ties, raw.threshold_low, raw.threshold_high)
+
+
+def rule_parse(text: str) -> c.Rule:
+    """A rule as people write it: "low:80%", "high:1000", "high:=20%", "..2.5", "p5..p95" (entrol_rule_parse). Error:
+    ArgumentError, which shows the place."""
+    rule, n_read = c.Rule(), ctypes.c_size_t()
+    if (
+        not isinstance(text, str)
+        or library.entrol_rule_parse(ctypes.byref(rule), ctypes.byref(n_read), text.encode()) != 0
+    ):
+        raise ArgumentError(
+            f"rule: cannot read {text!r} from character {n_read.value + 1} on; "
+            'rules are as "low:80%", "high:1000", "..2.5", "p5..p95"',
+            "rule",
+        )
+    return rule
+
+
+def select(
+    values: Any,
+    rule: str,
+    *,
+    valid: Any = None,
+    method: str = "linear",
+    nan: str = "error",
+    tie_seed: int = 0,
+    context: Context | None = None,
+) -> Selection:
+    """Keeps the values that a rule names (entrol_select). values, valid, method, nan: as in quantile. tie_seed: where a
+    count ends among equal values 0 keeps the earlier ones, another number draws. Errors: ArgumentError; DataError for a
+    NaN."""
+    numbers, counts = _values(values, valid)
+    parsed, options = rule_parse(rule), _quantile_options(method, nan)
+    parsed.tie_seed = tie_seed
+    keep, raw, diagnosis = np.empty(numbers.shape, np.uint8), c.Selection(), c.Diagnosis()
+    (context or default_context()).call(
+        "select",
+        address(keep),
+        ctypes.byref(raw),
+        ctypes.byref(diagnosis),
+        address(numbers),
+        address(counts),
+        numbers.size,
+        ctypes.byref(parsed),
+        ctypes.byref(options),
+        diagnosis=diagnosis,
+    )
+    _refuse(diagnosis, "values")
+    return _selection(keep, raw)
+
+
+def high_entropy_mask(
+    entropies: Any,
+    mask: Any = None,
+    threshold: float = 0.8,
+    *,
+    method: str = "torch",
+    nan: str = "error",
+    context: Context | None = None,
+) -> Selection:
+    """TRL's get_high_entropy_mask (entrol_high_entropy_mask): keeps what counts and is at least the quantile
+    `threshold` (1 - top_entropy_quantile) of what counts, over all ranks of the context's comm. entropies: any shape,
+    read as float32; mask: of the same shape. Padding does not matter, whatever it holds. Errors: ArgumentError;
+    DataError for a NaN, which silently empties TRL's."""
+    numbers = vector(entropies, "entropies", np.float32)
+    counts = None if mask is None else vector(mask, "mask", np.uint8, numbers.shape)
+    options = _quantile_options(method, nan)
+    keep, raw, diagnosis = np.empty(numbers.shape, np.uint8), c.Selection(), c.Diagnosis()
+    (context or default_context()).call(
+        "high_entropy_mask",
+        address(keep),
+        ctypes.byref(raw),
+        ctypes.byref(diagnosis),
+        address(numbers),
+        address(counts),
+        numbers.size,
+        float(threshold),
+        ctypes.byref(options),
+        diagnosis=diagnosis,
+        threshold=threshold,
+    )
+    _refuse(diagnosis, "entropies")
+    return _selection(keep, raw)
+
+
+def weight(
+    values: Any, weighting: str, *, valid: Any = None, method: str = "linear", context: Context | None = None
+) -> np.ndarray:
+    """The weight of each value, from 0 to 1 (entrol_weight): "sigmoid", "rise:A..B" or "fall:A..B", the ends numbers or
+    percentiles (p5..p95) of the values that count. float32, of the values' shape; 0 for NaN. Error: ArgumentError."""
+    raw, n_read = c.Weighting(), ctypes.c_size_t()
+    if library.entrol_weighting_parse(ctypes.byref(raw), ctypes.byref(n_read), str(weighting).encode()) != 0:
+        raise ArgumentError(
+            f"weighting: cannot read {weighting!r} from character {n_read.value + 1} on; "
+            'expected "sigmoid", "rise:A..B" or "fall:A..B"',
+            "weighting",
+        )
+    numbers, counts = _values(values, valid)
+    low, high = raw.range.low, raw.range.high
+    if raw.kind != c.WeightingKind.SIGMOID and raw.range.kind == c.RuleKind.PERCENTILES:
+        low, high = quantile(numbers, [low, high], valid=counts, method=method, nan="ignore", context=context)
+    one = library.entrol_weight
+    return np.fromiter(
+        (one(ctypes.byref(raw), low, high, x) for x in numbers.ravel().tolist()), np.float32, numbers.size
+    ).reshape(numbers.shape)
+
+
+def flexmatch_thresholds(n_sure: Any, n_samples: int, cutoff: float = 0.95) -> np.ndarray:
+    """FlexMatch's threshold of each class (arXiv 2110.08263; entrol_flexmatch_thresholds). n_sure: how many samples of
+    each class have at least `cutoff`. Error: ArgumentError."""
+    counts = np.ascontiguousarray(vector(n_sure, "n_sure", np.uint64))
+    result = np.empty(counts.shape)
+    check(
+        library.entrol_flexmatch_thresholds(
+            address(result), address(counts), counts.size, int(n_samples), float(cutoff)
+        )
+    )
+    return result
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A published rule by its name (entrol_recipe)."""
+
+    name: str
+    purpose: str
+    level: str
+    by: str
+    rule: str
+    is_mask: bool
+    scope: str
+    emit: str
+    method: str
+    weight: str | None
+    says: str
+    source: str
+
+
+def recipes() -> dict[str, Recipe]:
+    """All recipes by their names."""
+    rows = [library.entrol_recipe_at(i).contents for i in range(library.entrol_recipe_count())]
+    made = [Recipe(**{name: _text(getattr(row, name)) for name, _ in c.Recipe._fields_}) for row in rows]
+    return {recipe.name: recipe for recipe in made}
+
+
+def _text(value: Any) -> Any:
+    return value.decode() if isinstance(value, bytes) else bool(value) if isinstance(value, int) else value

@@ -15,14 +15,22 @@ import tempfile
 import unittest
 import zipfile
 
+try:
+    import numpy
+except ImportError:
+    numpy = None
+
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("BUILD", os.path.join(ROOT, "build"))
 ENTROL = os.environ.get("ENTROL", os.path.join(BUILD, "entrol"))
 TOOLS = os.environ.get("ENTROL_BUILD_TOOLS")
 CACHE = os.environ.get("ENTROL_CACHE") or os.path.join(
     os.environ.get("XDG_CACHE_HOME") or os.path.join(os.environ.get("HOME", "/tmp"), ".cache"), "entrol")
+NUMPY = os.path.dirname(os.path.dirname(numpy.__file__)) if numpy else None
 PACKAGE = "adapters/python/entrol"
+COMMAND = "adapters/python/_entrol_command.py"
 LIBRARY_ONLY = "--config-settings=cmake.define.ENTROL_BUILD_COMMAND=OFF"
+MEASURE = "import entrol, numpy; print(entrol._library.library._name, f'{entrol.measure_rows(numpy.zeros((1, 4))).entropy[0]:.4f}')"
 made = {}  # what setUpModule made: folder, sdist, wheel, target, environment
 
 
@@ -130,7 +138,7 @@ class Wheel(unittest.TestCase):
     def test_has_these_files_and_no_others(self):
         expected = {f"entrol/{name}" for name in files_below(PACKAGE)}
         expected |= {f"entrol/include/{name}" for name in files_below("include")}
-        expected |= {"entrol/bin/entrol", "entrol/lib/libentrol.so", f"entrol-{version()}.data/data/share/man/man1/entrol.1"}
+        expected |= {"_entrol_command.py", "entrol/bin/entrol", "entrol/lib/libentrol.so", f"entrol-{version()}.data/data/share/man/man1/entrol.1"}
         with zipfile.ZipFile(made["wheel"]) as wheel:
             names = {name for name in wheel.namelist() if ".dist-info/" not in name}
             self.assertTrue(all(item.external_attr >> 28 != 0xA for item in wheel.infolist()), "a symbolic link")
@@ -165,6 +173,11 @@ class Wheel(unittest.TestCase):
 
 
 class Command(unittest.TestCase):
+    def test_starts_without_loading_the_package(self):
+        """Neither NumPy nor the library is needed."""
+        done = run_installed(made["target"], "version", ENTROL_LIBRARY="/nonexistent", PYTHONNOUSERSITE="1")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+
     def test_version(self):
         done = run_installed(made["target"], "version")
         self.assertEqual((done.returncode, done.stderr), (0, ""))
@@ -207,6 +220,23 @@ class Library(unittest.TestCase):
         library = ctypes.CDLL(f"{made['target']}/entrol/lib/libentrol.so")
         library.entrol_version.restype = ctypes.c_char_p
         self.assertEqual(library.entrol_version().decode(), version())
+
+    @unittest.skipUnless(NUMPY, "NumPy is not installed")
+    def test_is_what_the_package_imports(self):
+        done = subprocess.run([made["python"], "-c", MEASURE], capture_output=True, text=True,
+                              env=dict(made["environment"], PYTHONPATH=f"{made['target']}:{NUMPY}"))
+        self.assertEqual(done.stdout, f"{made['target']}/entrol/lib/libentrol.so 1.3863\n", done.stderr)  # ln 4
+
+    @unittest.skipUnless(NUMPY, "NumPy is not installed")
+    def test_an_editable_install_has_the_sources_and_the_library(self):
+        environment = f"{made['folder']}/environment"
+        subprocess.run([made["python"], "-m", "venv", "--without-pip", environment], check=True)
+        python = f"{environment}/bin/python"
+        subprocess.run([made["python"], "-m", "pip", "--python", python, "install", "--no-deps", "--no-build-isolation",
+                        "--no-index", LIBRARY_ONLY, "--editable", ROOT], env=made["environment"], check=True, capture_output=True)
+        done = subprocess.run([python, "-c", MEASURE + "; print(entrol.__file__)"], capture_output=True, text=True,
+                              env=dict(made["environment"], PYTHONPATH=NUMPY))
+        self.assertRegex(done.stdout, rf"^{environment}/\S*/entrol/lib/libentrol.so 1.3863\n{ROOT}/{PACKAGE}/__init__.py\n$", done.stderr)
 
     def test_a_c_program_is_built_against_the_package(self):
         package, program = f"{made['target']}/entrol", f"{made['folder']}/program"
@@ -254,7 +284,7 @@ class Parts(unittest.TestCase):
     def test_a_command_that_cannot_be_started_is_an_error(self):
         target = f"{made['folder']}/broken"
         shutil.copytree(f"{made['target']}/bin", f"{target}/bin")
-        shutil.copytree(f"{ROOT}/{PACKAGE}", f"{target}/entrol")
+        shutil.copy(f"{ROOT}/{COMMAND}", target)
         os.makedirs(f"{target}/entrol/bin")
         with open(f"{target}/entrol/bin/entrol", "w", encoding="utf-8"):
             pass  # not executable

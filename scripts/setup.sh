@@ -28,8 +28,9 @@ have_library() { have_command pkg-config && pkg-config --exists "$1"; }
 have_module() { python_with "$1" >/dev/null; }
 have_works() { "works_$1" >/dev/null 2>&1; }
 
-works_cc() { have_command "${CC:-cc}"; }
-works_cxx() { have_command "${CXX:-c++}"; }
+# CC and CXX may hold options, as "ccache gcc" does.
+works_cc() { local words=${CC:-cc} && have_command "${words%% *}"; }
+works_cxx() { local words=${CXX:-c++} && have_command "${words%% *}"; }
 works_compiler() { echo '#include <stdio.h>' | ${CC:-cc} -E - ; }
 works_pip() { run_pip --version; }
 works_certificates() { [ -e /etc/ssl/certs/ca-certificates.crt ] || [ -n "${SSL_CERT_FILE:-}" ]; }

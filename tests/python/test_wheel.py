@@ -1,7 +1,8 @@
 """`pip install .`: what the source distribution and the wheel hold, and that it works from there.
 
-The wheel is built from the unpacked source distribution, as package hosts' builders do; nothing is downloaded, and llama.cpp is the
-system's or lies in the cache. What builds it is in the folder that ENTROL_BUILD_TOOLS names (setup_build_tools of scripts/setup.sh).
+The wheel is built from the unpacked source distribution, as package hosts' builders do; nothing is downloaded, and
+llama.cpp is the system's or lies in the cache. What builds it is in the folder that ENTROL_BUILD_TOOLS names
+(setup_build_tools of scripts/setup.sh).
 """
 import ctypes
 import glob
@@ -30,7 +31,10 @@ NUMPY = os.path.dirname(os.path.dirname(numpy.__file__)) if numpy else None
 PACKAGE = "adapters/python/entrol"
 COMMAND = "adapters/python/_entrol_command.py"
 LIBRARY_ONLY = "--config-settings=cmake.define.ENTROL_BUILD_COMMAND=OFF"
-MEASURE = "import entrol, numpy; print(entrol._library.library._name, f'{entrol.measure_rows(numpy.zeros((1, 4))).entropy[0]:.4f}')"
+MEASURE = """
+import entrol, numpy
+print(entrol.__file__, entrol._library.library._name, f"{entrol.measure_rows(numpy.zeros((1, 4))).entropy[0]:.4f}")
+"""
 made = {}  # what setUpModule made: folder, sdist, wheel, target, environment
 
 
@@ -43,18 +47,24 @@ def pip_python():
 
 def clean_environment():
     """A user's: neither the run's Python path nor the libraries' is set, and llama.cpp has to be found."""
-    folders = [folder for folder in os.environ.get("PKG_CONFIG_PATH", "").split(":") if folder and not folder.startswith(CACHE)]
-    environment = dict(os.environ, PYTHONPATH=TOOLS, PKG_CONFIG_PATH=":".join(folders))
+    folders = os.environ.get("PKG_CONFIG_PATH", "").split(":")
+    others = ":".join(folder for folder in folders if folder and not folder.startswith(CACHE))
+    environment = dict(os.environ, PYTHONPATH=TOOLS, PKG_CONFIG_PATH=others)
     for name in ("LD_LIBRARY_PATH", "ENTROL_LIBRARY", "CMAKE_ARGS", "SKBUILD_CMAKE_ARGS"):
         environment.pop(name, None)
     return environment
 
 
+def run_pip(command, *arguments, python=(), **environment):
+    """pip, of the Python that has one, with nothing downloaded; python: ("--python", PATH) of another."""
+    return subprocess.run([made["python"], "-m", "pip", *python, command, "--no-deps", "--no-index", *arguments],
+                          env=dict(made["environment"], **environment), capture_output=True, text=True)
+
+
 def build_wheel(source, name, *settings, **environment):
     """Builds a wheel into a folder of its own: what pip did, and the wheel's path where there is one."""
     folder = os.path.join(made["folder"], name)
-    done = subprocess.run([made["python"], "-m", "pip", "wheel", "-v", "--no-deps", "--no-build-isolation", "--no-index", *settings,
-                           "--wheel-dir", folder, source], env=dict(made["environment"], **environment), capture_output=True, text=True)
+    done = run_pip("wheel", "-v", "--no-build-isolation", *settings, "--wheel-dir", folder, source, **environment)
     wheels = glob.glob(f"{folder}/*.whl")
     return done, wheels[0] if wheels else None
 
@@ -62,8 +72,7 @@ def build_wheel(source, name, *settings, **environment):
 def install(wheel, name):
     """Installs a wheel into an empty folder; its path."""
     target = os.path.join(made["folder"], name)
-    subprocess.run([made["python"], "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", target, wheel],
-                   env=made["environment"], check=True, capture_output=True)
+    run_pip("install", "--target", target, wheel).check_returncode()
     return target
 
 
@@ -98,7 +107,8 @@ def version():
 def files_below(folder):
     """The sources below a folder of the repository, relative to it."""
     paths = glob.glob(f"{ROOT}/{folder}/**", recursive=True)
-    return {os.path.relpath(path, f"{ROOT}/{folder}") for path in paths if os.path.isfile(path) and "__pycache__" not in path}
+    files = [path for path in paths if os.path.isfile(path) and "__pycache__" not in path]
+    return {os.path.relpath(path, f"{ROOT}/{folder}") for path in files}
 
 
 def system_has_llama():
@@ -138,11 +148,13 @@ class Wheel(unittest.TestCase):
     def test_has_these_files_and_no_others(self):
         expected = {f"entrol/{name}" for name in files_below(PACKAGE)}
         expected |= {f"entrol/include/{name}" for name in files_below("include")}
-        expected |= {"_entrol_command.py", "entrol/bin/entrol", "entrol/lib/libentrol.so", f"entrol-{version()}.data/data/share/man/man1/entrol.1"}
+        expected |= {"_entrol_command.py", "entrol/bin/entrol", "entrol/lib/libentrol.so",
+                     f"entrol-{version()}.data/data/share/man/man1/entrol.1"}
         with zipfile.ZipFile(made["wheel"]) as wheel:
             names = {name for name in wheel.namelist() if ".dist-info/" not in name}
             self.assertTrue(all(item.external_attr >> 28 != 0xA for item in wheel.infolist()), "a symbolic link")
-        llama = {name for name in names if re.fullmatch(r"entrol/lib/(lib(llama|ggml[a-z-]*)\.so\.\d+|LICENSE\.llama\.cpp)", name)}
+        parts = r"entrol/lib/(lib(llama|ggml[a-z-]*)\.so\.\d+|LICENSE\.llama\.cpp)"
+        llama = {name for name in names if re.fullmatch(parts, name)}
         self.assertEqual(names - llama, expected)
         self.assertEqual(bool(llama), not system_has_llama())
         self.assertIn("entrol/py.typed", names)
@@ -190,7 +202,8 @@ class Command(unittest.TestCase):
         self.assertIn('expected a number as number 3, found "a"', done.stderr)
 
     def test_scores_as_the_build_does(self):
-        writer, model, text = f"{BUILD}/llama_write_tiny_model", f"{made['folder']}/tiny.gguf", f"{made['folder']}/text.txt"
+        writer = f"{BUILD}/llama_write_tiny_model"
+        model, text = f"{made['folder']}/tiny.gguf", f"{made['folder']}/text.txt"
         if not os.path.exists(writer) or not os.path.exists(ENTROL):
             self.skipTest("this build has no llama.cpp")
         subprocess.run([writer, model], check=True)
@@ -221,27 +234,31 @@ class Library(unittest.TestCase):
         library.entrol_version.restype = ctypes.c_char_p
         self.assertEqual(library.entrol_version().decode(), version())
 
+    def check_measures(self, python, path, package, library):
+        """The package and the library that a Python takes, and what they measure."""
+        done = subprocess.run([python, "-c", MEASURE], capture_output=True, text=True,
+                              env=dict(made["environment"], PYTHONPATH=path))
+        self.assertEqual(done.stdout, f"{package}/__init__.py {library}/lib/libentrol.so 1.3863\n", done.stderr)  # ln 4
+
     @unittest.skipUnless(NUMPY, "NumPy is not installed")
     def test_is_what_the_package_imports(self):
-        done = subprocess.run([made["python"], "-c", MEASURE], capture_output=True, text=True,
-                              env=dict(made["environment"], PYTHONPATH=f"{made['target']}:{NUMPY}"))
-        self.assertEqual(done.stdout, f"{made['target']}/entrol/lib/libentrol.so 1.3863\n", done.stderr)  # ln 4
+        package = f"{made['target']}/entrol"
+        self.check_measures(made["python"], f"{made['target']}:{NUMPY}", package, package)
 
     @unittest.skipUnless(NUMPY, "NumPy is not installed")
     def test_an_editable_install_has_the_sources_and_the_library(self):
         environment = f"{made['folder']}/environment"
         subprocess.run([made["python"], "-m", "venv", "--without-pip", environment], check=True)
         python = f"{environment}/bin/python"
-        subprocess.run([made["python"], "-m", "pip", "--python", python, "install", "--no-deps", "--no-build-isolation",
-                        "--no-index", LIBRARY_ONLY, "--editable", ROOT], env=made["environment"], check=True, capture_output=True)
-        done = subprocess.run([python, "-c", MEASURE + "; print(entrol.__file__)"], capture_output=True, text=True,
-                              env=dict(made["environment"], PYTHONPATH=NUMPY))
-        self.assertRegex(done.stdout, rf"^{environment}/\S*/entrol/lib/libentrol.so 1.3863\n{ROOT}/{PACKAGE}/__init__.py\n$", done.stderr)
+        run_pip("install", "--no-build-isolation", LIBRARY_ONLY, "--editable", ROOT,
+                python=("--python", python)).check_returncode()
+        [installed] = glob.glob(f"{environment}/lib/python*/site-packages/entrol")
+        self.check_measures(python, NUMPY, f"{ROOT}/{PACKAGE}", installed)
 
     def test_a_c_program_is_built_against_the_package(self):
         package, program = f"{made['target']}/entrol", f"{made['folder']}/program"
-        subprocess.run(["cc", f"{ROOT}/examples/entropy.c", "-o", program, f"-I{package}/include", f"-L{package}/lib", "-lentrol",
-                        f"-Wl,-rpath,{package}/lib"], check=True)
+        subprocess.run(["cc", f"{ROOT}/examples/entropy.c", "-o", program, f"-I{package}/include",
+                        f"-L{package}/lib", "-lentrol", f"-Wl,-rpath,{package}/lib"], check=True)
         done = subprocess.run([program], capture_output=True, text=True, env=made["environment"])
         self.assertIn("row 0: 1.3863 nats, 2.0000 bits\n", done.stdout)  # ln 4
 
@@ -272,8 +289,9 @@ class Parts(unittest.TestCase):
     def test_missing_packages_are_named_and_not_installed(self):
         programs = f"{made['folder']}/programs"
         os.makedirs(programs)
-        with open(f"{programs}/apt-get", "w", encoding="utf-8", opener=lambda path, flags: os.open(path, flags, 0o755)) as file:
+        with open(f"{programs}/apt-get", "w", encoding="utf-8") as file:
             file.write(f"#!/bin/sh\ntouch {programs}/called\n")
+        os.chmod(f"{programs}/apt-get", 0o755)
         done, wheel = build_wheel(ROOT, "missing", PATH=f"{programs}:{os.environ['PATH']}", **self.NO_PACKAGES)
         self.assertNotEqual(done.returncode, 0)
         self.assertIsNone(wheel)

@@ -5,6 +5,7 @@ import pickle
 import signal
 import threading
 import unittest
+from unittest import mock
 
 from datasets_case import TEXTS, DatasetsCase, np, pa, reals
 
@@ -199,13 +200,18 @@ class Refused(DatasetsCase):
             score(self.model, temperature=-1)({"text": ["a"]})
         with self.assertRaisesRegex(CommandError, "row 0.*no chat template"):
             score(self.model, messages="m")({"m": [[{"role": "user", "content": "x"}]]})
-        entrol = os.environ["ENTROL"]
-        try:
-            os.environ["ENTROL"] = "/no/command"
-            with self.assertRaisesRegex(CommandError, "cannot start /no/command"):
+
+    def test_where_the_command_is(self):
+        with mock.patch.dict(os.environ, ENTROL="/no/command"), self.assertRaisesRegex(CommandError, "cannot start /no/command"):
+            score(self.model)({"text": ["a"]})
+        packaged = os.environ["ENTROL"]
+        with mock.patch.dict(os.environ), mock.patch("_entrol_command.command_path") as inside:
+            del os.environ["ENTROL"]
+            inside.return_value = packaged
+            self.assertEqual(len(score(self.model)({"text": ["a"]})["entropy"][0]), 1)
+            inside.return_value = None
+            with self.assertRaisesRegex(CommandError, "is not in this installation"):
                 score(self.model)({"text": ["a"]})
-        finally:
-            os.environ["ENTROL"] = entrol
 
     def test_arguments(self):
         for error, words, given in [

@@ -1,10 +1,11 @@
-"""A data-selection run: scores conversations with a model, keeps the half of which it is surest, writes them as Parquet.
+"""A data-selection run: scores conversations with a model, keeps the half of which it is surest, writes Parquet.
 
     python select_data.py ../chat.jsonl --chat-template gemma --output kept.parquet --report report.html
     python select_data.py ../chat.jsonl --chat-template gemma --ray     # the same map function under Ray Data
 
 The input is JSON Lines or Parquet with messages, or with prompt and completion. Needs pyarrow, and ray[data] for --ray.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -82,7 +83,10 @@ def main() -> int:
     kept = scored.filter(keep)
     pq.write_table(kept, given.output)
     n_tokens = sum(len(tokens) for tokens in kept["entropy"].to_pylist())
-    print(f"kept {selection.n_kept} of {selection.n_valid} conversations, {n_tokens} tokens: {', '.join(kept['id'].to_pylist())}")
+    print(
+        f"kept {selection.n_kept} of {selection.n_valid} conversations, {n_tokens} tokens: "
+        + ", ".join(kept["id"].to_pylist())
+    )
     print(f"{given.keep} is a mean entropy from {selection.threshold_low:.4f} to {selection.threshold_high:.4f} nats")
     if given.report:
         write_report(scored, given.report)

@@ -1,4 +1,5 @@
 """What the tests of data sets share: the command, a tiny model, and records as the command writes them."""
+
 import atexit
 import importlib.util
 import json

@@ -1,4 +1,5 @@
 """entrol.datasets: texts and logits scored in every kind of batch, against what the command itself writes, and NumPy."""
+
 import multiprocessing
 import os
 import pickle
@@ -40,7 +41,9 @@ class Texts(DatasetsCase):
 
     def test_columns_of_every_kind(self):
         names = ("token", "varentropy", "renyi", "top_id", "top_token", "top_logprob", "tail_mass")
-        table = score(self.model, columns=(*names, "scored_text", "context_ids"), top=3, renyi=0.5)(pa.table({"text": TEXTS}))
+        table = score(self.model, columns=(*names, "scored_text", "context_ids"), top=3, renyi=0.5)(
+            pa.table({"text": TEXTS})
+        )
         expected = self.expected("--columns", ",".join(names), "--top", "3", "--renyi", "0.5")
         for name in ("token", "varentropy", "renyi", "top_id", "top_token", "tail_mass"):
             self.check_column(table[name], [record[name] for record in expected])
@@ -49,8 +52,10 @@ class Texts(DatasetsCase):
             np.testing.assert_array_equal(np.array(got, np.float32), np.array(record["top_logprob"], np.float32))
         self.assertEqual(table["scored_text"].to_pylist(), TEXTS)
         with_ids = self.expected()
-        self.assertEqual([[[c["row"], c["ids"]] for c in row] for row in table["context_ids"].to_pylist()],
-                         [record["context_ids"] for record in with_ids])
+        self.assertEqual(
+            [[[c["row"], c["ids"]] for c in row] for row in table["context_ids"].to_pylist()],
+            [record["context_ids"] for record in with_ids],
+        )
 
     def test_every_kind_of_batch(self):
         scorer = score(self.model, columns=("entropy", "rank"), prefix="small_")
@@ -94,12 +99,15 @@ class Texts(DatasetsCase):
     def test_completions_and_conversations(self):
         pairs = [{"prompt": "Two and two is", "completion": " four."}, {"prompt": "Yes", "completion": ""}]
         table = score(self.model, prompt="p", completion="c")(
-            pa.table({"p": [pair["prompt"] for pair in pairs], "c": [pair["completion"] for pair in pairs]}))
+            pa.table({"p": [pair["prompt"] for pair in pairs], "c": [pair["completion"] for pair in pairs]})
+        )
         self.check_column(table["logprob"], [record["logprob"] for record in self.command(pairs)])
         chat = [[{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello there"}]]
         flags = ("--chat-template", "chatml", "--score-role", "all")
         [expected] = self.command([{"messages": chat[0]}], *flags)
-        scorer = score(self.model, messages="chat", columns=("entropy", "scored_text"), chat_template="chatml", score_role="all")
+        scorer = score(
+            self.model, messages="chat", columns=("entropy", "scored_text"), chat_template="chatml", score_role="all"
+        )
         table = scorer(pa.table({"chat": chat}))
         self.check_column(table["entropy"], [expected["entropy"]])
         self.assertEqual(table["scored_text"].to_pylist(), [expected["text"]])
@@ -144,8 +152,10 @@ class Processes(DatasetsCase):
         first = scorer({"text": ["a"]})
         pid = process_of(scorer).pid
         os.kill(pid, signal.SIGSTOP)
+
         def interrupt(_number, _frame):
             raise KeyboardInterrupt
+
         self.addCleanup(signal.signal, signal.SIGALRM, signal.signal(signal.SIGALRM, interrupt))
         signal.setitimer(signal.ITIMER_REAL, 0.2)
         with self.assertRaises(KeyboardInterrupt):
@@ -167,8 +177,10 @@ class Processes(DatasetsCase):
         scorer = score(self.model, columns="entropy")
         expected = [scorer({"text": [text]}) for text in TEXTS]
         found = [None] * 20
+
         def work(i):
             found[i] = scorer({"text": [TEXTS[i % len(TEXTS)]]})
+
         threads = [threading.Thread(target=work, args=(i,)) for i in range(20)]
         for thread in threads:
             thread.start()
@@ -202,7 +214,10 @@ class Refused(DatasetsCase):
             score(self.model, messages="m")({"m": [[{"role": "user", "content": "x"}]]})
 
     def test_where_the_command_is(self):
-        with mock.patch.dict(os.environ, ENTROL="/no/command"), self.assertRaisesRegex(CommandError, "cannot start /no/command"):
+        with (
+            mock.patch.dict(os.environ, ENTROL="/no/command"),
+            self.assertRaisesRegex(CommandError, "cannot start /no/command"),
+        ):
             score(self.model)({"text": ["a"]})
         packaged = os.environ["ENTROL"]
         with mock.patch.dict(os.environ), mock.patch("_entrol_command.command_path") as inside:
@@ -255,7 +270,9 @@ class HuggingFace(DatasetsCase):
         for kind in ("arrow", "pandas"):
             data = self.data.with_format(kind).map(scorer, batched=True, batch_size=2).with_format(None)
             self.check(data)
-        self.assertEqual(self.data.with_format("arrow").map(scorer, batched=True).features["entropy"].feature.dtype, "float32")
+        self.assertEqual(
+            self.data.with_format("arrow").map(scorer, batched=True).features["entropy"].feature.dtype, "float32"
+        )
 
     def test_what_is_cached_is_found_again(self):
         hash_of = hf.fingerprint.Hasher.hash
@@ -263,7 +280,9 @@ class HuggingFace(DatasetsCase):
         self.assertNotEqual(hash_of(score(self.model, top=2)), hash_of(score(self.model, top=3)))
 
     def test_a_stream(self):
-        stream = self.data.to_iterable_dataset().map(score(self.model, columns=("entropy", "rank")), batched=True, batch_size=2)
+        stream = self.data.to_iterable_dataset().map(
+            score(self.model, columns=("entropy", "rank")), batched=True, batch_size=2
+        )
         for row, values in zip(stream, self.expected):
             np.testing.assert_array_equal(np.array(row["entropy"], np.float32), reals(values))
 
@@ -288,13 +307,20 @@ class Logits(unittest.TestCase):
 
     def test_a_row_for_each_row(self):
         scorer = score_logits("logits", targets="label", columns=("entropy", "logprob", "rank"))
-        kinds = [pa.table({"logits": self.rows.tolist(), "label": self.targets}),
-                 pa.table({"logits": pa.FixedSizeListArray.from_arrays(pa.array(self.rows.ravel()), 9), "label": self.targets}),
-                 pa.table({"logits": pa.array([row.astype(np.float16) for row in self.rows]), "label": self.targets}),
-                 {"logits": self.rows, "label": self.targets}, {"logits": self.rows.tolist(), "label": self.targets.tolist()}]
+        kinds = [
+            pa.table({"logits": self.rows.tolist(), "label": self.targets}),
+            pa.table(
+                {"logits": pa.FixedSizeListArray.from_arrays(pa.array(self.rows.ravel()), 9), "label": self.targets}
+            ),
+            pa.table({"logits": pa.array([row.astype(np.float16) for row in self.rows]), "label": self.targets}),
+            {"logits": self.rows, "label": self.targets},
+            {"logits": self.rows.tolist(), "label": self.targets.tolist()},
+        ]
         for batch in kinds:
             made = pickle.loads(pickle.dumps(scorer))(batch)
-            tolerance = {"rtol": 3e-2} if getattr(made, "schema", None) and "halffloat" in str(made.schema) else {"rtol": 1e-5}
+            tolerance = (
+                {"rtol": 3e-2} if getattr(made, "schema", None) and "halffloat" in str(made.schema) else {"rtol": 1e-5}
+            )
             np.testing.assert_allclose(np.asarray(made["entropy"], np.float64), self.entropy, **tolerance)
             np.testing.assert_allclose(np.asarray(made["logprob"], np.float64), self.logprob, **tolerance)
 
@@ -303,14 +329,19 @@ class Logits(unittest.TestCase):
         targets = [self.targets[:5].tolist(), None, [int(self.targets[5])], self.targets[6:].tolist()]
         lists = [None if rows is None else rows.tolist() for rows in documents]
         scorer = score_logits(targets="ids", columns=("entropy", "logprob"))
-        batches = [pa.table({"logits": pa.array(lists, pa.list_(pa.list_(pa.float32()))), "ids": targets}),
-                   pa.table({"logits": pa.array(lists, pa.list_(pa.list_(pa.float32(), 9))), "ids": targets}).slice(0),
-                   {"logits": lists, "ids": targets}]
+        batches = [
+            pa.table({"logits": pa.array(lists, pa.list_(pa.list_(pa.float32()))), "ids": targets}),
+            pa.table({"logits": pa.array(lists, pa.list_(pa.list_(pa.float32(), 9))), "ids": targets}).slice(0),
+            {"logits": lists, "ids": targets},
+        ]
         if pd is not None:
             batches.append(batches[0].to_pandas())
         for batch in batches:
             made = scorer(batch)
-            made = {name: list(made[name].to_pylist() if isinstance(made, pa.Table) else made[name]) for name in ("entropy", "logprob")}
+            made = {
+                name: list(made[name].to_pylist() if isinstance(made, pa.Table) else made[name])
+                for name in ("entropy", "logprob")
+            }
             self.assertIsNone(made["entropy"][1])
             self.check(np.concatenate([made["entropy"][i] for i in (0, 2, 3)]), self.entropy)
             self.check(np.concatenate([made["logprob"][i] for i in (0, 2, 3)]), self.logprob)
@@ -318,13 +349,18 @@ class Logits(unittest.TestCase):
         self.assertEqual(empty.schema.field("entropy").type, pa.list_(pa.float32()))
 
     def test_settings_and_special_values(self):
-        made = score_logits(columns="entropy", temperature=2)(pa.table({"logits": [[0.0, -np.inf, 2.0], [1.0, 1.0, 1.0]]}))
+        made = score_logits(columns="entropy", temperature=2)(
+            pa.table({"logits": [[0.0, -np.inf, 2.0], [1.0, 1.0, 1.0]]})
+        )
         self.check(made["entropy"], [textbook([0, 1])[0], np.log(3)])
         made = score_logits(columns="support_entropy", support=("top_k", 2))({"logits": np.log([[0.5, 0.25, 0.25]])})
         self.assertEqual(made["support_entropy"].dtype, np.float32)
 
     def test_refused(self):
-        for words, given in [("columns: no column 'x'", {"columns": "x"}), ("targets: rank needs them", {"columns": "rank"})]:
+        for words, given in [
+            ("columns: no column 'x'", {"columns": "x"}),
+            ("targets: rank needs them", {"columns": "rank"}),
+        ]:
             with self.assertRaisesRegex(ValueError, words):
                 score_logits(**given)
         with self.assertRaisesRegex(ValueError, "logits = 'z': no such column"):

@@ -1,4 +1,5 @@
 """The examples of data selection and of notebooks, run as they stand; Ray is started for real."""
+
 import importlib.util
 import json
 import os
@@ -22,15 +23,30 @@ def have(name):
 def conversations():
     """What the example makes of examples/chat.jsonl."""
     for row in records(open(CHAT, "rb").read()):
-        messages = row.get("messages") or [{"role": "user", "content": row["prompt"]},
-                                           {"role": "assistant", "content": row["completion"]}]
+        messages = row.get("messages") or [
+            {"role": "user", "content": row["prompt"]},
+            {"role": "assistant", "content": row["completion"]},
+        ]
         yield {"id": row["id"], "messages": messages}
 
 
 class SelectData(DatasetsCase):
     def run_example(self, *arguments):
-        done = subprocess.run([sys.executable, os.path.join(FOLDER, "select_data.py"), *arguments, "--model", self.model,
-                               "--chat-template", "chatml"], cwd=self.folder.name, capture_output=True, text=True, timeout=300)
+        done = subprocess.run(
+            [
+                sys.executable,
+                os.path.join(FOLDER, "select_data.py"),
+                *arguments,
+                "--model",
+                self.model,
+                "--chat-template",
+                "chatml",
+            ],
+            cwd=self.folder.name,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
         self.assertEqual(done.returncode, 0, done.stderr)
         return done.stdout
 
@@ -51,11 +67,14 @@ class SelectData(DatasetsCase):
         self.check("kept.parquet")
         self.assertRegex(out, r"^kept 2 of 4 conversations, \d+ tokens: ")
         report = open(os.path.join(self.folder.name, "report.html"), encoding="utf-8").read()
-        self.assertEqual([d["id"] for d in json.loads(re.search(r'id="data"[^>]*>(.*?)</script>', report, re.S)[1])["documents"]],
-                         [c["id"] for c in conversations()])
+        self.assertEqual(
+            [d["id"] for d in json.loads(re.search(r'id="data"[^>]*>(.*?)</script>', report, re.S)[1])["documents"]],
+            [c["id"] for c in conversations()],
+        )
 
     def test_from_parquet(self):
         import pyarrow as pa
+
         pq.write_table(pa.Table.from_pylist(list(conversations())), os.path.join(self.folder.name, "chat.parquet"))
         self.run_example("chat.parquet", "--output", "again.parquet")
         self.check("again.parquet")
@@ -99,6 +118,7 @@ class Notebook(DatasetsCase):
     def test_it_runs_and_shows_what_is_stored(self):
         import nbformat
         from nbclient import NotebookClient
+
         stored = nbformat.read(os.path.join(FOLDER, "heat_map.ipynb"), as_version=4)
         nbformat.validate(stored)
         book = nbformat.from_dict(json.loads(json.dumps(stored)))
@@ -109,15 +129,21 @@ class Notebook(DatasetsCase):
             os.environ.pop("ENTROL_MODEL")
             if model is not None:
                 os.environ["ENTROL_MODEL"] = model
-        outputs = lambda cells: [[sorted(output.data) for output in cell.outputs] for cell in cells if cell.cell_type == "code"]
+        outputs = lambda cells: [
+            [sorted(output.data) for output in cell.outputs] for cell in cells if cell.cell_type == "code"
+        ]
         self.assertEqual(outputs(book.cells), outputs(stored.cells))
         text = stored.cells[2].source.split('"""')[1]
         for cells in (book.cells, stored.cells):
             shown = cells[2].outputs[0].data["text/html"]
-            body = re.sub(r"<i class=\"sign\".*?</i>|<[^>]*>", "", shown.partition('<div class="text"')[2].partition(">")[2])
+            body = re.sub(
+                r"<i class=\"sign\".*?</i>|<[^>]*>", "", shown.partition('<div class="text"')[2].partition(">")[2]
+            )
             self.assertEqual(body, text)
         style = lambda cells: re.search("<style>.*?</style>", cells[2].outputs[0].data["text/html"], re.S)[0]
-        self.assertEqual(style(stored.cells), style(book.cells), "run the notebook again, and store it with its outputs")
+        self.assertEqual(
+            style(stored.cells), style(book.cells), "run the notebook again, and store it with its outputs"
+        )
 
 
 if __name__ == "__main__":

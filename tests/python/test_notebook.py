@@ -1,4 +1,5 @@
 """entrol.notebook: its HTML, read by a parser, and its colours beside those of the command's report."""
+
 import html.parser
 import json
 import math
@@ -60,25 +61,36 @@ class Page(html.parser.HTMLParser):
 class Colors(unittest.TestCase):
     def test_they_are_the_reports(self):
         css = read("report.css")
-        day, night = [dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", block)) for block in css.split("prefers-color-scheme: dark", 2)[:2]]
-        for values, ramp, ink, on_high in ((day, notebook.DAY, notebook.INK_DAY, notebook.ON_HIGH_DAY),
-                                           (night, notebook.NIGHT, notebook.INK_NIGHT, notebook.ON_HIGH_NIGHT)):
+        day, night = [
+            dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", block))
+            for block in css.split("prefers-color-scheme: dark", 2)[:2]
+        ]
+        for values, ramp, ink, on_high in (
+            (day, notebook.DAY, notebook.INK_DAY, notebook.ON_HIGH_DAY),
+            (night, notebook.NIGHT, notebook.INK_NIGHT, notebook.ON_HIGH_NIGHT),
+        ):
             self.assertEqual([values[f"v{i}"] for i in range(16)], ramp)
             self.assertEqual({name: values[name] for name in ink}, ink)
             self.assertEqual(values["on-high"], on_high)
         high_day = [int(step) for step in re.findall(r"^\.v(\d+) \{[^}]*color: var\(--on-high\); \}", css, re.M)]
         high_night = re.search(r"dark\) \{ (.*?) \{ color: var\(--on-high\)", css)[1]
         self.assertEqual(high_day, list(range(notebook.HIGH_DAY, 16)))
-        self.assertEqual(sorted(int(x) for x in re.findall(r"\d+", high_night)) + high_day, list(range(notebook.HIGH_NIGHT, 16)))
+        self.assertEqual(
+            sorted(int(x) for x in re.findall(r"\d+", high_night)) + high_day, list(range(notebook.HIGH_NIGHT, 16))
+        )
 
     def test_letters_can_be_read(self):
         """WCAG's contrast of ink and ground: the report promises 4.0 by day, 4.1 by night."""
+
         def luminance(color):
-            parts = [int(color[i:i + 2], 16) / 255 for i in (1, 3, 5)]
+            parts = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
             linear = [x / 12.92 if x <= 0.03928 else ((x + 0.055) / 1.055) ** 2.4 for x in parts]
             return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-        for ramp, ink, on_high, high, least in ((notebook.DAY, notebook.INK_DAY, notebook.ON_HIGH_DAY, notebook.HIGH_DAY, 4.0),
-                                                (notebook.NIGHT, notebook.INK_NIGHT, notebook.ON_HIGH_NIGHT, notebook.HIGH_NIGHT, 4.1)):
+
+        for ramp, ink, on_high, high, least in (
+            (notebook.DAY, notebook.INK_DAY, notebook.ON_HIGH_DAY, notebook.HIGH_DAY, 4.0),
+            (notebook.NIGHT, notebook.INK_NIGHT, notebook.ON_HIGH_NIGHT, notebook.HIGH_NIGHT, 4.1),
+        ):
             for i, color in enumerate(ramp):
                 a, b = sorted((luminance(color), luminance(on_high if i >= high else ink["ink"])))
                 self.assertGreaterEqual((b + 0.05) / (a + 0.05), least - 0.05, (i, color))
@@ -86,10 +98,16 @@ class Colors(unittest.TestCase):
     def test_hidden_characters_are_the_reports(self):
         pattern = re.search(r"const hidden = /\[(.*?)\]\|", read("model.js"))[1]
         inside = lambda code: any(low <= code <= high for low, high in ranges)
-        ranges = [(int(low, 16), int(high or low, 16)) for low, high in re.findall(r"\\u([0-9a-f]{4})(?:-\\u([0-9a-f]{4}))?", pattern)]
-        for code in [*range(0xd800), *range(0xe000, 0x10000)]:
+        ranges = [
+            (int(low, 16), int(high or low, 16))
+            for low, high in re.findall(r"\\u([0-9a-f]{4})(?:-\\u([0-9a-f]{4}))?", pattern)
+        ]
+        for code in [*range(0xD800), *range(0xE000, 0x10000)]:
             self.assertEqual(bool(notebook.HIDDEN.match(chr(code))), inside(code), hex(code))
-        self.assertEqual([bool(notebook.HIDDEN.match(chr(c))) for c in (0xdffff, 0xe0000, 0xe00ff, 0xe0100)], [False, True, True, False])
+        self.assertEqual(
+            [bool(notebook.HIDDEN.match(chr(c))) for c in (0xDFFFF, 0xE0000, 0xE00FF, 0xE0100)],
+            [False, True, True, False],
+        )
 
 
 class HeatMaps(unittest.TestCase):
@@ -103,7 +121,9 @@ class HeatMaps(unittest.TestCase):
         self.assertEqual(page.pieces[4][1], "e: no value")
         self.assertEqual(Page(notebook.heat_map(["a"], [2.0], unit="nats").html).pieces[0][1], "a: 2.00 nats")
         infinite = Page(notebook.heat_map(["a", "b"], [float("inf"), float("-inf")]).html)
-        self.assertEqual([(kind, title) for kind, title, _ in infinite.pieces], [("v15", "a: infinite"), ("v0", "b: infinite")])
+        self.assertEqual(
+            [(kind, title) for kind, title, _ in infinite.pieces], [("v15", "a: infinite"), ("v0", "b: infinite")]
+        )
 
     def test_the_scale_ends_at_a_round_number(self):
         values = np.linspace(0, 7.9 * math.log(2), 1000)
@@ -111,11 +131,29 @@ class HeatMaps(unittest.TestCase):
 
     def test_nothing_becomes_markup(self):
         chosen = random.Random(7)
-        parts = ["<script>alert(1)</script>", "\"onmouseover=x'", "&amp;", "</div></figure>", "\u202e", "\0", "\ud800", "\n", "\t",
-                 "‮", "\U000e0041", "]]>", "<!--", "é", "", " "]
+        parts = [
+            "<script>alert(1)</script>",
+            "\"onmouseover=x'",
+            "&amp;",
+            "</div></figure>",
+            "\u202e",
+            "\0",
+            "\ud800",
+            "\n",
+            "\t",
+            "‮",
+            "\U000e0041",
+            "]]>",
+            "<!--",
+            "é",
+            "",
+            " ",
+        ]
         for _ in range(200):
             tokens = ["".join(chosen.choices(parts, k=chosen.randint(0, 4))) for _ in range(6)]
-            made = notebook.heat_map(tokens, [chosen.choice([None, 1.0, float("inf")]) for _ in tokens], title=chosen.choice(parts))
+            made = notebook.heat_map(
+                tokens, [chosen.choice([None, 1.0, float("inf")]) for _ in tokens], title=chosen.choice(parts)
+            )
             text = made._repr_html_()
             page = Page(text)
             self.assertLessEqual(page.tags, ALLOWED)
@@ -123,15 +161,19 @@ class HeatMaps(unittest.TestCase):
             self.assertEqual(len(page.pieces), 6)
             text.encode()  # no lone surrogate either
             for token, (_, _, shown) in zip(tokens, page.pieces):
-                expected = "".join(c if c in "\n\t" or not notebook.HIDDEN.match(c) else f"U+{ord(c):04X}" for c in token)
+                expected = "".join(
+                    c if c in "\n\t" or not notebook.HIDDEN.match(c) else f"U+{ord(c):04X}" for c in token
+                )
                 self.assertEqual(shown, expected or "∅")
             self.assertNotRegex(text.replace("\n", ""), r"[\u0000-\u0008\u202a-\u202e]")
             self.assertNotRegex(text, "https?://|url\\(|@import|<script")
 
     def test_what_is_heard(self):
         page = Page(notebook.heat_map(["one", "two", "x\n"], [math.log(2), 3 * math.log(2), None]).html)
-        self.assertEqual(page.heard, "Entropy of 3 tokens: mean 2.00 bits, highest “two” 3.00 bits (token 2), "
-                                     "“one” 1.00 bits (token 1).")
+        self.assertEqual(
+            page.heard,
+            "Entropy of 3 tokens: mean 2.00 bits, highest “two” 3.00 bits (token 2), “one” 1.00 bits (token 1).",
+        )
         self.assertEqual(Page(notebook.heat_map(["a"], [None]).html).heard, "Entropy of 1 token: no values.")
 
     def test_a_long_text_is_cut_and_says_so(self):
@@ -151,8 +193,11 @@ class HeatMaps(unittest.TestCase):
             (TypeError, "record: expected an object", lambda: notebook.show("[1]")),
             (ValueError, "by = 'rank': the record has no column", lambda: notebook.show({"text": "a"}, by="rank")),
             (ValueError, "record: expected text with", lambda: notebook.show({"entropy": [1.0]})),
-            (ValueError, "do not fit the text", lambda: notebook.show(
-                {"text": "a", "entropy": [1.0], "byte_start": [0], "byte_end": [9]})),
+            (
+                ValueError,
+                "do not fit the text",
+                lambda: notebook.show({"text": "a", "entropy": [1.0], "byte_start": [0], "byte_end": [9]}),
+            ),
         ]:
             with self.assertRaisesRegex(error, words):
                 call()
@@ -161,7 +206,9 @@ class HeatMaps(unittest.TestCase):
 class Records(unittest.TestCase):
     def show(self, text, ends, entropy, **more):
         starts = [0, *ends[:-1]]
-        return Page(notebook.show({"text": text, "byte_start": starts, "byte_end": ends, "entropy": entropy, **more}).html)
+        return Page(
+            notebook.show({"text": text, "byte_start": starts, "byte_end": ends, "entropy": entropy, **more}).html
+        )
 
     def test_pieces_are_the_texts(self):
         page = self.show("ab c", [2, 4], [1.0, None])
@@ -174,10 +221,18 @@ class Records(unittest.TestCase):
         self.assertEqual(page.pieces[2][1], "b: no value")
 
     def test_what_no_token_covers(self):
-        record = {"scored_text": "ask: yes end", "text": "other", "byte_start": [5], "byte_end": [8], "logprob": [-math.log(2)]}
+        record = {
+            "scored_text": "ask: yes end",
+            "text": "other",
+            "byte_start": [5],
+            "byte_end": [8],
+            "logprob": [-math.log(2)],
+        }
         page = Page(notebook.show(json.dumps(record), by="surprisal").html)
-        self.assertEqual([(title, text) for _, title, text in page.pieces],
-                         [("ask: : no value", "ask: "), ("yes: 1.00 bits", "yes"), (" end: no value", " end")])
+        self.assertEqual(
+            [(title, text) for _, title, text in page.pieces],
+            [("ask: : no value", "ask: "), ("yes: 1.00 bits", "yes"), (" end: no value", " end")],
+        )
         self.assertIn("Surprisal", page.heard)
 
     def test_a_record_with_tokens_alone(self):

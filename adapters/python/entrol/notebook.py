@@ -27,8 +27,22 @@ NIGHT = (
     "#1a1c21 #1b2639 #1c3052 #1d3d67 #204d77 #245d85 #2b6e8b #347f92 "
     "#3e8f97 #5a9d92 #73aa8c #8cb784 #a4c47c #bfd07a #dbdc77 #f6e972"
 ).split()
-INK_DAY = {"page": "#fbfaf7", "ink": "#1d2126", "soft": "#5d666f", "line": "#e3e1da", "bar": "#4395b0", "mark": "#b4530a"}
-INK_NIGHT = {"page": "#14171c", "ink": "#e9ebee", "soft": "#9aa3ad", "line": "#2c3138", "bar": "#408f9d", "mark": "#f0a04b"}
+INK_DAY = {
+    "page": "#fbfaf7",
+    "ink": "#1d2126",
+    "soft": "#5d666f",
+    "line": "#e3e1da",
+    "bar": "#4395b0",
+    "mark": "#b4530a",
+}
+INK_NIGHT = {
+    "page": "#14171c",
+    "ink": "#e9ebee",
+    "soft": "#9aa3ad",
+    "line": "#2c3138",
+    "bar": "#408f9d",
+    "mark": "#f0a04b",
+}
 ON_HIGH_DAY, ON_HIGH_NIGHT = "#ffffff", "#101317"
 #: From which step on the letters have the other ink.
 HIGH_DAY, HIGH_NIGHT = 12, 7
@@ -42,23 +56,27 @@ STEPS = 16
 NIGHTS = ('[data-jp-theme-light="false"]', ".vscode-dark", 'html[theme="dark"]')
 DAYS = ('[data-jp-theme-light="true"]', ".vscode-light", 'html[theme="light"]')
 LAYOUT = """
-.entrol { color: var(--ink); background: var(--v0); border: 1px solid var(--line); border-radius: 12px; max-width: 960px;
-  padding: 14px 18px; margin: 4px 0; font: 14px/1.5 system-ui, "Segoe UI", Roboto, "Noto Sans", sans-serif; }
-.entrol figcaption { display: flex; flex-wrap: wrap; gap: 4px 16px; align-items: center; color: var(--soft); font-size: 13px; }
+.entrol { color: var(--ink); background: var(--v0); border: 1px solid var(--line); border-radius: 12px;
+  max-width: 960px; padding: 14px 18px; margin: 4px 0;
+  font: 14px/1.5 system-ui, "Segoe UI", Roboto, "Noto Sans", sans-serif; }
+.entrol figcaption { display: flex; flex-wrap: wrap; gap: 4px 16px; align-items: center; color: var(--soft);
+  font-size: 13px; }
 .entrol figcaption b { color: var(--ink); font-weight: 600; }
-.entrol .text { font-size: 16px; line-height: 1.86; white-space: pre-wrap; overflow-wrap: anywhere; unicode-bidi: plaintext;
-  tab-size: 4; max-height: 620px; overflow-y: auto; margin-top: 8px; }
+.entrol .text { font-size: 16px; line-height: 1.86; white-space: pre-wrap; overflow-wrap: anywhere;
+  unicode-bidi: plaintext; tab-size: 4; max-height: 620px; overflow-y: auto; margin-top: 8px; }
 .entrol .text span { border-radius: 3px; padding: 2.5px 0; }
 .entrol .unknown { text-decoration: underline dotted var(--soft) 1px; text-underline-offset: 4px; }
 .entrol .sign { opacity: .45; font-size: .8em; }
-.entrol .escape { font: 600 .68em/1 ui-monospace, Menlo, Consolas, monospace; padding: 1px 3px; border: 1px solid currentColor;
-  border-radius: 3px; margin: 0 1px; }
+.entrol .escape { font: 600 .68em/1 ui-monospace, Menlo, Consolas, monospace; padding: 1px 3px;
+  border: 1px solid currentColor; border-radius: 3px; margin: 0 1px; }
 .entrol .ramp { display: inline-flex; border-radius: 3px; overflow: hidden; box-shadow: inset 0 0 0 1px var(--line); }
 .entrol .ramp i { width: 12px; height: 14px; }
-.entrol .heard { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
+.entrol .heard { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%);
+  white-space: nowrap; }
 .entrol svg { display: block; width: 100%; max-width: 560px; height: auto; margin-top: 8px; }
 .entrol svg text { font-size: 12px; fill: var(--soft); }
-.entrol .axis { stroke: var(--line); } .entrol .curve { fill: none; stroke: var(--bar); stroke-width: 2; stroke-linejoin: round; }
+.entrol .axis { stroke: var(--line); }
+.entrol .curve { fill: none; stroke: var(--bar); stroke-width: 2; stroke-linejoin: round; }
 .entrol .dot { fill: var(--mark); }
 """
 
@@ -152,7 +170,9 @@ class HeatMap:
             return f"{self._title} of {said}: no values."
         there = np.flatnonzero(~np.isnan(self._values))
         order = there[np.argsort(-self._values[there], kind="stable")[:5]]
-        highest = ", ".join(f"“{_plain(self._pieces[i])}” {self._number(self._values[i])} (token {i + 1})" for i in order)
+        highest = ", ".join(
+            f"“{_plain(self._pieces[i])}” {self._number(self._values[i])} (token {i + 1})" for i in order
+        )
         return f"{self._title} of {said}: mean {self._number(known.mean())}, highest {highest}."
 
     @property
@@ -160,7 +180,11 @@ class HeatMap:
         known = self._values[np.isfinite(self._values)]
         ramp = "".join(f'<i class="v{i}"></i>' for i in range(STEPS))
         mean = f"<span>mean {self._number(known.mean())}</span>" if known.size else ""
-        more = f"<span>the first {len(self._pieces):,} of {self._n_all:,} tokens</span>" if self._n_all > len(self._pieces) else ""
+        more = (
+            f"<span>the first {len(self._pieces):,} of {self._n_all:,} tokens</span>"
+            if self._n_all > len(self._pieces)
+            else ""
+        )
         spans = "".join(self._span(piece, value) for piece, value in zip(self._pieces, self._values, strict=True))
         return (
             f'{_style()}<figure class="entrol"><figcaption><b>{html.escape(self._title)}</b>{mean}{more}'
@@ -283,19 +307,23 @@ class Quantiles:
             f'<text x="{40 + 500 * q:g}" y="{y(self.at(q)) - 9:.1f}" text-anchor="middle">{self.at(q):.2f}</text>'
             for q in (0.5, 0.8, 0.95)
         )
-        ticks = "".join(f'<text x="{40 + 5 * p}" y="168" text-anchor="middle">{p} %</text>' for p in (0, 20, 50, 80, 95))
+        ticks = "".join(
+            f'<text x="{40 + 5 * p}" y="168" text-anchor="middle">{p} %</text>' for p in (0, 20, 50, 80, 95)
+        )
         return (
             f'<svg viewBox="0 0 560 176" role="img" aria-label="{html.escape(self.summary())}">'
-            f'<line class="axis" x1="40" x2="540" y1="150" y2="150"/><text x="34" y="24" text-anchor="end">{top:g}</text>'
-            f'<text x="34" y="154" text-anchor="end">{low:g}</text><path class="curve" d="M{curve}"/>{marks}{ticks}</svg>'
+            f'<line class="axis" x1="40" x2="540" y1="150" y2="150"/>'
+            f'<text x="34" y="24" text-anchor="end">{top:g}</text>'
+            f'<text x="34" y="154" text-anchor="end">{low:g}</text>'
+            f'<path class="curve" d="M{curve}"/>{marks}{ticks}</svg>'
         )
 
     def _repr_html_(self) -> str:
         drawn = self._svg() if self._values.size else ""
         title = html.escape(self._title)
         return (
-            f'{_style()}<figure class="entrol"><figcaption><b>{title}</b><span>quantiles of {len(self._values):,} tokens, '
-            f"{self._unit}</span></figcaption>{drawn}</figure>"
+            f'{_style()}<figure class="entrol"><figcaption><b>{title}</b>'
+            f"<span>quantiles of {len(self._values):,} tokens, {self._unit}</span></figcaption>{drawn}</figure>"
         )
 
     def __repr__(self) -> str:

@@ -4,8 +4,8 @@
     >>> scored = dataset.map(score("model.gguf", text="text"), batched=True)
     >>> kept = select(scored, "low:50%", level="sample")
 
-`score` runs the command `entrol score`, one process for each worker, `score_logits` measures columns of logits, `select`
-applies a rule to all rows together. Needs pyarrow.
+`score` runs the command `entrol score`, one process for each worker, `score_logits` measures columns of logits,
+`select` applies a rule to all rows together. Needs pyarrow.
 """
 
 from ._process import CommandError

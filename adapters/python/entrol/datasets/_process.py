@@ -124,7 +124,7 @@ class Process:
         if place is None:
             return CommandError(f"entrol: {message}", None, code)
         row = int(place[1]) - 1 - n_before
-        return CommandError(f"row {row} of the batch: {message[place.end():]}", row, code)
+        return CommandError(f"row {row} of the batch: {message[place.end() :]}", row, code)
 
     def close(self) -> None:
         """Lets it end, or ends it."""

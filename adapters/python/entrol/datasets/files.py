@@ -1,9 +1,9 @@
 """Parquet files, by row groups: what is larger than the memory is scored and selected, too. A file that is written
 appears whole or not at all.
 
-Records and Parquet: a document is a row. `id` and `text` are strings, `context_ids` is a list of {row, ids}, each column
-of the records a list<float32>, list<int32> (byte_start, byte_end: int64), list<string> or list<bool>, null where the
-document does not have it, with null for a value that does not exist; `fields` is a JSON object of everything else.
+Records and Parquet: a document is a row. `id` and `text` are strings, `context_ids` is a list of {row, ids}, each
+column of the records a list<float32>, list<int32> (byte_start, byte_end: int64), list<string> or list<bool>, null where
+the document does not have it, with null for a value that does not exist; `fields` is a JSON object of everything else.
 """
 
 from __future__ import annotations

@@ -36,7 +36,9 @@ class LogitsScorer:
         if self.targets is not None:
             targets = _batches.values(batch, self.targets, "targets")
         found = [self._measure(row, target, i) for i, (row, target) in enumerate(zip(rows, targets, strict=True))]
-        return _batches.add(batch, {self.prefix + name: _column(found, name, _is_nested(column)) for name in self.columns})
+        return _batches.add(
+            batch, {self.prefix + name: _column(found, name, _is_nested(column)) for name in self.columns}
+        )
 
     def _measure(self, row: np.ndarray | None, target: Any, number: int) -> dict[str, np.ndarray] | None:
         if row is None or (self.targets is not None and target is None):
@@ -75,7 +77,9 @@ def _of_arrow(value: pa.Scalar, name: str) -> np.ndarray | None:
         return _flat(inner)
     lengths = {len(row) if row.is_valid else None for row in (inner[i] for i in range(len(inner)))} or {0}
     if len(lengths) > 1 or None in lengths:
-        raise ValueError(f"logits = {name!r}: expected rows of one length in a document, got {sorted(map(str, lengths))}")
+        raise ValueError(
+            f"logits = {name!r}: expected rows of one length in a document, got {sorted(map(str, lengths))}"
+        )
     return _flat(inner.flatten()).reshape(len(inner), -1)
 
 
@@ -100,7 +104,7 @@ def _of_python(value: Any) -> np.ndarray:
 
 
 def _is_nested(column: Any) -> bool:
-    """Whether a row of the batch has several rows of logits. Of Arrow's columns their type says it, whatever is null."""
+    """Whether a row of the batch has several rows of logits. Of Arrow's columns their type says it."""
     if isinstance(column, (pa.Array, pa.ChunkedArray)):
         kind = column.type.storage_type if isinstance(column.type, pa.BaseExtensionType) else column.type
         return pa.types.is_nested(kind.value_type)

@@ -171,8 +171,8 @@ def score(
     prefix: str = "",
     **options: Any,
 ) -> Scorer:
-    """A function that scores the texts of a batch under a model, as `entrol score` does, for datasets.map(batched=True),
-    Ray Data's map_batches, and with `.in_pandas` Spark's mapInPandas.
+    """A function that scores the texts of a batch under a model, as `entrol score` does, for Hugging Face's
+    map(batched=True), Ray Data's map_batches, and with `.in_pandas` Spark's mapInPandas.
 
     model: a GGUF file; None for the command's default. text: the column that holds the texts (default "text"); or
     prompt and completion, of which the completion is scored; or messages, lists of {"role", "content"}, of which the

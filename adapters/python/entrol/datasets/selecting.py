@@ -1,4 +1,4 @@
-"""Selecting over whole data sets: a rule's thresholds are those of all rows, so there are two passes over one column."""
+"""Selecting over whole data sets: a rule's thresholds are those of all rows, so one column is gone through twice."""
 
 from __future__ import annotations
 

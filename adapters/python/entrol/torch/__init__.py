@@ -1,0 +1,1 @@
+"""Entrol for PyTorch."""

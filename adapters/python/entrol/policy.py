@@ -275,7 +275,7 @@ def policy_gradient(
     for part in _parts(exact):
         record = c.PolicyGradientRecord(**{name: address(x) for name, x in part.items()}, is_pathwise=int(is_pathwise))
         if by_action is not None and told is None:
-            record.d_action = ctypes.pointer(by_action)
+            record.d_action = ctypes.cast(ctypes.pointer(by_action), ctypes.POINTER(c.Matrix))
         raw = c.Diagnosis()
         given = (record, rows, taken, other, raw_options)
         (context or default_context()).call(

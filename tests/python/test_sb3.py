@@ -3,6 +3,8 @@ runs to the bit, what is observed against softmax by hand, and interrupted runs 
 import contextlib
 import math
 import os
+import subprocess
+import sys
 import tempfile
 import unittest
 
@@ -271,6 +273,33 @@ class Refused(unittest.TestCase):
         model = worlds.ppo(worlds.World(spaces.Discrete(2)))
         model.rollout_buffer.action_masks = None
         self.refuse(TypeError, "depend on action_masks", model)
+
+
+class Example(unittest.TestCase):
+    PROGRAM = os.path.join(os.path.dirname(__file__), "..", "..", "examples", "python", "sb3_ppo.py")
+
+    def run_it(self, *arguments):
+        done = subprocess.run([sys.executable, self.PROGRAM, *arguments], capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return done.stdout
+
+    def test_it_writes_its_files_and_goes_on_from_them(self):
+        with tempfile.TemporaryDirectory() as folder:
+            said = self.run_it(folder, "--steps", "512", "--target", "0.65")
+            self.assertRegex(said, r"^step 512: entropy 0\.\d+ nats, target 0\.650, coefficient 0\.\d+, mean return \d")
+            self.assertTrue(self.run_it(folder, "--steps", "256", "--target", "0.65").startswith("step 768: "))
+            self.assertEqual(sorted(os.listdir(folder)), ["model.zip", "run.jsonl", "run.png"])
+            history = EntropyHistory.load(os.path.join(folder, "run.jsonl"))
+            self.assertEqual([row.step for row in history], [256, 512, 768])
+            if os.environ.get("ENTROL"):
+                told = subprocess.run([os.environ["ENTROL"], "diagnose", os.path.join(folder, "run.jsonl")], capture_output=True,
+                                      text=True, check=True).stdout
+                self.assertIn("3 rows, steps 256 to 768; entropy from entropy, reward from reward", told)
+
+    def test_without_a_bonus(self):
+        with tempfile.TemporaryDirectory() as folder:
+            said = self.run_it(folder, "--steps", "256", "--controller", "constant", "--initial", "0")
+        self.assertRegex(said, "^step 256: entropy 0.69. nats, target nan, coefficient 0.0000")
 
 
 if __name__ == "__main__":

@@ -93,20 +93,20 @@ class Policies(unittest.TestCase):
     def test_the_entropy_bonus_of_the_policy_by_differences(self):
         """Of a rollout's mean entropy, by the bias of the action layer and by ln sigma."""
         model = worlds.ppo(worlds.World(spaces.Box(-1, 1, (2,))), SquashedGaussianPolicy)
-        policy = model.policy.double()
+        policy = model.policy
         with torch.no_grad():
             policy.action_net.weight.normal_(0, 0.5)
             policy.action_net.bias.copy_(torch.tensor([0.4, -0.9]))
             policy.log_std.copy_(torch.tensor([-0.3, 0.2]))
-        states = torch.rand(4, 3, dtype=torch.float64)
-        _, _, entropies = policy.evaluate_actions(states, torch.zeros(4, 2, dtype=torch.float64))
+        states = torch.rand(4, 3)
+        _, _, entropies = policy.evaluate_actions(states, torch.zeros(4, 2))
         entropies.mean().backward()
-        means = policy.get_distribution(states).distribution.mean_before_squash.detach().numpy()
+        means = policy.get_distribution(states).distribution.mean_before_squash.detach().double().numpy()
 
         def bonus(shift, log_std):
             return np.mean([sum(entropy_of(m + d, s) for m, d, s in zip(row, shift, log_std)) for row in means])
 
-        self.assertAlmostEqual(entropies.mean().item(), bonus((0, 0), (-0.3, 0.2)), 8)
+        self.assertAlmostEqual(entropies.mean().item(), bonus((0, 0), (-0.3, 0.2)), 6)
         for i, unit in enumerate(np.eye(2)):
             by_bias = slope(lambda d, u=unit: bonus(d * u, (-0.3, 0.2)), 0.0)
             by_log_std = slope(lambda d, u=unit: bonus((0, 0), np.array([-0.3, 0.2]) + d * u), 0.0)
@@ -153,20 +153,21 @@ class Policies(unittest.TestCase):
                 state, _, *rest = super().step(action)
                 return state, 0.0, *rest
 
-        callback = EntropyController("pi", target=0.4, kp=1, ki=0.1)
+        callback = EntropyController("pi", target=0.4, kp=1, ki=0, min=-1, explosion="none")
         settings = {"net_arch": [16], "log_std_init": -2.0}
-        model = worlds.ppo(Idle(spaces.Box(-1, 1, (1,))), SquashedGaussianPolicy, learning_rate=0.02, n_steps=64,
-                           policy_kwargs=settings, vf_coef=0.0)
+        model = worlds.ppo(Idle(spaces.Box(-1, 1, (1,))), SquashedGaussianPolicy, learning_rate=0.008, n_steps=64,
+                           policy_kwargs=settings, normalize_advantage=False)
         model.learn(64 * 40, callback=callback)
         entropies = callback.history.column("entropy")
         self.assertAlmostEqual(entropies[0], entropy_of(0, -2), 2)
-        self.assertLess(np.abs(entropies[-10:] - 0.4).max(), 0.1)
+        self.assertTrue((np.diff(entropies) > 0).all())
+        self.assertLess(np.abs(entropies[-5:] - 0.4).max(), 0.02)
 
     def test_refused(self):
         with self.assertRaisesRegex(ValueError, "action_space: expected a Box with finite bounds, got Discrete"):
             worlds.ppo(worlds.World(spaces.Discrete(2)), SquashedGaussianPolicy)
         with self.assertRaisesRegex(ValueError, "action_space: expected a Box with finite bounds"):
-            worlds.ppo(worlds.World(spaces.Box(-np.inf, np.inf, (2,))), SquashedGaussianPolicy)
+            SquashedGaussianPolicy(spaces.Box(-1, 1, (3,)), spaces.Box(-np.inf, np.inf, (2,)), lambda _: 1e-3)
         with self.assertRaisesRegex(ValueError, "use_sde"):
             worlds.ppo("Pendulum-v1", SquashedGaussianPolicy, use_sde=True)
 

@@ -33,6 +33,7 @@ def draw_history(history: EntropyHistory, title: str | None) -> Figure:
     if title is not None:
         panels[0].set_title(title, loc="left", fontsize=10)
     panels[-1].set_xlabel("step")
+    figure.align_ylabels()
     return figure
 
 
@@ -53,10 +54,9 @@ def _draw_entropy(axes: Any, history: EntropyHistory) -> None:
     known = np.isfinite(targets)
     if known.any():
         half = _BAND * np.abs(targets[known])
-        axes.fill_between(
-            steps[known], targets[known] - half, targets[known] + half, color=_GREY, alpha=0.25, linewidth=0
-        )
+        low, high = targets[known] - half, targets[known] + half
         axes.plot(steps[known], targets[known], color="black", linestyle=":", linewidth=1.2, label="target")
+        axes.fill_between(steps[known], low, high, color=_GREY, alpha=0.25, linewidth=0, label="within 10 % of it")
     _draw_alarms(axes, history, steps)
     _draw_line(axes, history, "entropy", _BLUE)
     axes.set_ylabel("entropy (nats)")

@@ -6,7 +6,8 @@
     model = PPO(SquashedGaussianPolicy, "Pendulum-v1")     # never None, and the entropy's own gradient
     model = SAC("MlpPolicy", "Pendulum-v1")                # EntropyController in the place of its automatic coefficient
 
-Entropies are nats. Those of actions in a Box are of the action scaled to [-1, 1], as Stable-Baselines3 counts them."""
+Entropies are nats. Those of squashed policies, SAC's too, are of the action scaled to [-1, 1], as Stable-Baselines3 counts
+them; those of a Gaussian that is not squashed of the action itself."""
 
 from __future__ import annotations
 

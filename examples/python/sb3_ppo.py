@@ -17,8 +17,8 @@ from entrol.sb3 import EntropyController
 
 
 def controller_of(options, history):
-    """What is needed to hold the entropy here is a coefficient of about 0.1; an error of 0.03 nats may stand: kp = 0.1 / 0.03,
-    and for 20 updates until it settles ki = kp / 20 (docs/control.md)."""
+    """What is needed to hold the entropy here is a coefficient of about 0.3; an error of 0.1 nats may stand: kp = 0.3 / 0.1, and
+    for 20 updates until it settles ki = kp / 20 (docs/control.md)."""
     if options.controller == "constant":
         return EntropyController("constant", initial=options.initial, history=history)
     gains = {"kp": 3, "ki": 0.15} if options.controller == "pi" else {}

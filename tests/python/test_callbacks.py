@@ -86,6 +86,8 @@ class Alarms(unittest.TestCase):
             with self.assertRaisesRegex(ValueError, pattern):
                 EntropyHistory(**settings)
         self.assertAlmostEqual(EntropyHistory(target="0.7max", n_actions=4).observe(0, 1).target, 0.7 * math.log(4), 12)
+        with self.assertRaises(TypeError):
+            EntropyHistory().observe(1.5, 1)
         with self.assertRaisesRegex(ValueError, "name: expected one of step, entropy"):
             EntropyHistory().column("alarms")
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import math
+import operator
 import os
 import warnings
 from collections.abc import Iterator
@@ -88,7 +89,7 @@ class EntropyHistory:
         self, step: int, entropy: float, coefficient: float | None = None, reward: float | None = None
     ) -> Observation:
         """Tells the mean entropy of a step in nats, and what else is known of it. A NaN or an infinite entropy is kept
-        as it is and warned about. Errors: ArgumentError (a step that is no whole number), TypeError."""
+        as it is and warned about. Error: TypeError for a step that is no whole number."""
         entropy = float(entropy)
         command = self._watch.observe(entropy) if math.isfinite(entropy) else self._watch.command
         return self._keep(step, entropy, command.target, command.alarms, coefficient, reward)
@@ -111,7 +112,7 @@ class EntropyHistory:
         reward: float | None,
     ) -> Observation:
         known = [math.nan if value is None else float(value) for value in (coefficient, target, reward)]
-        row = Observation(int(step), entropy, *known, alarms)
+        row = Observation(operator.index(step), entropy, *known, alarms)
         self.rows.append(row)
         self.alarm(row.step, entropy, alarms)
         return row
@@ -145,8 +146,8 @@ class EntropyHistory:
         return fit_ceiling(entropies[known], rewards[known], forecast_at=at, confidence=confidence)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """JSON Lines, an object a row, whole or not at all: what load() and `entrol diagnose` read. What is not known is
-        left out."""
+        """JSON Lines, an object a row, whole or not at all: what load() and `entrol diagnose` read. What is not known
+        is left out."""
         path = os.fspath(path)
         with open(path + ".part", "w", encoding="utf-8") as file:
             file.writelines(json.dumps(_known(row)) + "\n" for row in self.rows)
@@ -195,7 +196,7 @@ def _known(row: Observation) -> dict[str, Any]:
 
 def _observation(said: dict[str, Any]) -> Observation:
     numbers = {name: float(said[name]) for name in _NUMBERS if name in ("step", "entropy") or name in said}
-    return Observation(**{**numbers, "step": int(said["step"])}, alarms=tuple(map(str, said.get("alarms", ()))))
+    return Observation(**{**numbers, "step": operator.index(said["step"])}, alarms=tuple(map(str, said.get("alarms", ()))))
 
 
 def trainer_callback(

@@ -6,8 +6,8 @@
     model = PPO(SquashedGaussianPolicy, "Pendulum-v1")     # never None, and the entropy's own gradient
     model = SAC("MlpPolicy", "Pendulum-v1")                # EntropyController in the place of its automatic coefficient
 
-Entropies are nats. Those of squashed policies, SAC's too, are of the action scaled to [-1, 1], as Stable-Baselines3 counts
-them; those of a Gaussian that is not squashed of the action itself."""
+Entropies are nats. Those of squashed policies, SAC's too, are of the action scaled to [-1, 1], as Stable-Baselines3
+counts them; those of a Gaussian that is not squashed of the action itself."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.distributions import DiagGaussianDistribution, Distribution, StateDependentNoiseDistribution
+from stable_baselines3.common.distributions import DiagGaussianDistribution, Distribution
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.preprocessing import get_action_dim
@@ -168,8 +168,8 @@ class EntropyWatch(BaseCallback):
 
 
 class _Coefficient(torch.optim.Adam):
-    """Stands where SAC has the optimizer of ln alpha: a step tells the controller the entropy and takes its coefficient.
-    SAC's loss is -ln alpha (mean log_prob + target), so that the gradient is the entropy less the target.
+    """Stands where SAC has the optimizer of ln alpha: a step tells the controller the entropy and takes its
+    coefficient. SAC's loss is -ln alpha (mean log_prob + target): the gradient is the entropy less the target.
 
     It is an Adam that never moves, so that its state can be saved, and loaded into SAC's own."""
 
@@ -222,7 +222,8 @@ class EntropyController(BaseCallback):
         drivers = [kind.name for kind in controllers().values() if kind.drives == "entropy coefficient"]
         if name not in drivers:
             raise ArgumentError(
-                f"name = {name!r}: expected a controller that drives an entropy coefficient: {', '.join(drivers)}", "name"
+                f"name = {name!r}: expected a controller that drives an entropy coefficient: {', '.join(drivers)}",
+                "name",
             )
         if entropy not in (None, "exact", "sampled"):
             raise ArgumentError(f"entropy = {entropy!r}: expected 'exact' or 'sampled'", "entropy")

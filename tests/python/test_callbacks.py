@@ -179,6 +179,7 @@ class Pictures(unittest.TestCase):
         axes = history_of([1] * 20 + [0.05, 0.05, 0.9, 0.9, 3.0]).plot().axes[0]
         spans = [patch for patch in axes.patches if patch.get_alpha() == 0.15]
         self.assertEqual([(span.get_x(), span.get_x() + span.get_width()) for span in spans], [(210, 230), (250, 250)])
+        self.assertEqual([span.get_label() for span in spans][0], "alarm of collapse and of explosion")
 
     def test_with_entropies_alone_and_without_any(self):
         self.assertEqual(len(EntropyHistory.plot(history_of([1.0]), None).axes), 2)

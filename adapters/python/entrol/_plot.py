@@ -66,8 +66,9 @@ def _draw_entropy(axes: Any, history: EntropyHistory) -> None:
 def _draw_alarms(axes: Any, history: EntropyHistory, steps: np.ndarray) -> None:
     """A span from the row where alarms begin to the first without one, or to the last."""
     raised = np.array([bool(row.alarms) for row in history] + [False])
+    kinds = sorted({name for row in history for name in row.alarms})
     begins = np.flatnonzero(raised & ~np.concatenate([[False], raised[:-1]]))
     for begin in begins:
         end = min(begin + int(np.argmin(raised[begin:])), len(steps) - 1)
-        name = " and ".join(history.rows[begin].alarms) + " alarm" if begin == begins[0] else None
-        axes.axvspan(steps[begin], steps[end], color=_RED, alpha=0.15, linewidth=0, label=name)
+        label = "alarm of " + " and of ".join(kinds) if begin == begins[0] else None
+        axes.axvspan(steps[begin], steps[end], color=_RED, alpha=0.15, linewidth=0, label=label)

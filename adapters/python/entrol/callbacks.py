@@ -184,6 +184,7 @@ class EntropyHistory:
         return figure
 
 
+#: "step" first.
 _NUMBERS = tuple(field.name for field in fields(Observation) if field.name != "alarms")
 
 
@@ -195,8 +196,9 @@ def _known(row: Observation) -> dict[str, Any]:
 
 
 def _observation(said: dict[str, Any]) -> Observation:
-    numbers = {name: float(said[name]) for name in _NUMBERS if name in ("step", "entropy") or name in said}
-    return Observation(**{**numbers, "step": operator.index(said["step"])}, alarms=tuple(map(str, said.get("alarms", ()))))
+    numbers: dict[str, Any] = {name: float(said[name]) for name in _NUMBERS[1:] if name == "entropy" or name in said}
+    numbers["step"] = operator.index(said["step"])
+    return Observation(**numbers, alarms=tuple(map(str, said.get("alarms", ()))))
 
 
 def trainer_callback(

@@ -196,12 +196,12 @@ class SoftActorCritic(unittest.TestCase):
         self.assertEqual(callback.command.target, own.target_entropy)
         self.assertEqual(callback.command.step, 100)
 
-    def test_each_gradient_step_uses_the_coefficient_from_before_it(self):
+    def test_a_coefficient_of_zero_in_the_place_of_a_fixed_one(self):
         callback = EntropyController("skywork", target=-0.5, delta=0.1, gate="off")
-        model = worlds.sac(ent_coef=0.3, gradient_steps=1)
+        model = worlds.sac(ent_coef=0.3)
         spy = worlds.Spy(lambda model: math.exp(model.log_ent_coef.item()))
         model.learn(24, callback=[spy, callback])
-        # H is about ln 2, above the target: skywork begins at 0, and stays there; a 0 is held as 1e-37.
+        # H is about 0.4, above the target, so that skywork stays at 0.
         np.testing.assert_allclose(spy.seen[-3:], 1e-37, rtol=1e-4)
         self.assertEqual(callback.command.coefficient, 0)
 

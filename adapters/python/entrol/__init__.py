@@ -45,6 +45,7 @@ from .objective import (
     objective_needs,
     objectives,
 )
+from .policy import Policy, PolicyRecord, PolicySample, policy_gradient, policy_measure, policy_sample
 from .registry import Parameter
 from .selection import (
     Bounds,
@@ -77,6 +78,9 @@ __all__ = [
     "Objective",
     "ObjectiveResult",
     "Parameter",
+    "Policy",
+    "PolicyRecord",
+    "PolicySample",
     "Recipe",
     "Record",
     "Selection",
@@ -104,6 +108,9 @@ __all__ = [
     "objective_compute",
     "objective_needs",
     "objectives",
+    "policy_gradient",
+    "policy_measure",
+    "policy_sample",
     "quantile",
     "recipes",
     "rule_parse",

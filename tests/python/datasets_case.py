@@ -1,33 +1,12 @@
 """What the tests of data sets share: the command, a tiny model, and records as the command writes them."""
 
-import atexit
-import importlib.util
 import json
 import os
-import shutil
 import subprocess
-import sys
 import tempfile
 import unittest
 
 
-def name_site_packages():
-    """dill, by which Hugging Face pickles, tells installed modules by "site-packages" in their paths, and cannot pickle
-    pyarrow's otherwise: where they lie in another folder it gets that name."""
-    found = importlib.util.find_spec("pyarrow")
-    if found is None or "site-packages" in found.origin:
-        return
-    folder = tempfile.mkdtemp(prefix="entrol-packages-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    named = os.path.join(folder, "site-packages")
-    packages = os.path.dirname(os.path.dirname(found.origin))
-    os.symlink(packages, named)
-    sys.path[:] = [named if path == packages else path for path in sys.path]
-    paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    os.environ["PYTHONPATH"] = os.pathsep.join(named if path == packages else path for path in paths)
-
-
-name_site_packages()
 try:
     import numpy as np
     import pyarrow as pa

@@ -11,7 +11,7 @@ try:
 except ImportError as error:
     raise unittest.SkipTest(f"no PyTorch: {error}")
 import entrol.torch as et
-from entrol.torch import _rows
+from entrol.torch import _chunked, _context, _rows
 
 torch.set_num_threads(2)
 OPS = torch.ops.entrol
@@ -23,7 +23,8 @@ def case(dtype=torch.float32, shape=(3, 4, 50), width=1):
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(shape, generator=generator).to(dtype)
     index = torch.randint(0, shape[-1], (*shape[:-1], width), generator=generator)
-    return logits, index, torch.rand(shape, generator=generator) < 0.8, torch.rand(shape[:-1], generator=generator) < 0.7
+    mask, row_mask = torch.rand(shape, generator=generator) < 0.8, torch.rand(shape[:-1], generator=generator) < 0.7
+    return logits, index, mask, row_mask
 
 
 def loss(logits, index, **settings):
@@ -88,15 +89,22 @@ class Operators(unittest.TestCase):
         self.assertEqual((logprob.shape, entropy.shape, entropy.is_meta), (index.shape, logits.shape[:-1], True))
 
     def test_other_devices_have_the_same_formulas(self):
-        """Of the CPU's tensors the library reads all but float64: the plain-torch path, as other devices have it."""
-        logits, index, mask, row_mask = case(width=3)
-        results = []
-        for dtype in (torch.float32, torch.float64):
-            leaf = logits.to(dtype).requires_grad_()
-            value = loss(leaf, index, mask=mask, row_mask=row_mask)
-            value.masked_fill(value == -torch.inf, 0).backward()
-            results.append(leaf.grad.double())
-        torch.testing.assert_close(*results, rtol=1e-5, atol=1e-6)
+        """What other devices run, on the CPU's tensors, which the library reads otherwise; whole and in place."""
+        for dtype, tolerance in zip(DTYPES, (1e-5, 1e-12, 1e-3, 1e-2)):
+            logits, index, mask, row_mask = case(dtype, width=3)
+            logits, index, mask, row_mask = logits[:, 1:], index[:, 1:], mask[:, 1:], row_mask[:, 1:]
+            logits[0, 0, 3], index[~row_mask] = torch.nan, 0
+            by = (torch.linspace(-1, 1, n).to(_chunked.accumulator(dtype)) for n in (9, 27))
+            by = [tensor.view(shape) for tensor, shape in zip(by, ((3, 3), (3, 3, 3)))]
+            arguments = index, mask, row_mask, 0.7
+            entropy, logprob, state = _chunked.measure(logits, *arguments, 2)
+            expected = OPS.measure(logits, *arguments, 2, True, False)
+            out = torch.empty_like(logits, memory_format=torch.contiguous_format)
+            _chunked.gradient(*by, logits, state, index, mask, 0.7, 2, out)
+            slope = OPS.measure_backward(*by, logits, expected[2], index, mask, 0.7, 2)
+            _chunked.gradient(*by, logits, state, index, mask, 0.7, 2, None)
+            for pair in ((entropy, expected[0]), (logprob, expected[1]), (out, slope), (logits, slope)):
+                torch.testing.assert_close(*pair, rtol=tolerance, atol=tolerance, equal_nan=True)
 
     def test_threads(self):
         before = torch.get_num_threads()
@@ -106,7 +114,7 @@ class Operators(unittest.TestCase):
             for threads in (1, 2, 3):
                 torch.set_num_threads(threads)
                 results.append(loss(logits, index).item())
-                self.assertEqual(et._context.context().threads, threads)
+                self.assertEqual(_context.context().threads, threads)
         finally:
             torch.set_num_threads(before)
         self.assertEqual(len(set(results)), 1)
@@ -119,12 +127,10 @@ class InPlace(unittest.TestCase):
                 values, index, mask, row_mask = case(dtype, width=width)
                 expected, leaf = (values.clone().requires_grad_() for _ in range(2))
                 logits = leaf * 1
-                part = logits[:, 1:]
-                loss(expected[:, 1:], index[:, 1:], mask=mask[:, 1:], row_mask=row_mask[:, 1:], dtype=torch.float32).backward()
-                loss(
-                    part, index[:, 1:], mask=mask[:, 1:], row_mask=row_mask[:, 1:], dtype=torch.float32,
-                    inplace_backward=True,
-                ).backward()  # fmt: skip
+                part, index = logits[:, 1:], index[:, 1:]
+                settings = {"mask": mask[:, 1:], "row_mask": row_mask[:, 1:], "dtype": torch.float32}
+                loss(expected[:, 1:], index, **settings).backward()
+                loss(part, index, inplace_backward=True, **settings).backward()
                 with self.subTest(dtype=dtype, width=width):
                     self.assertTrue(torch.equal(leaf.grad, expected.grad))
                     self.assertTrue(torch.equal(part, expected.grad[:, 1:]))

@@ -3,7 +3,7 @@ and arguments, in one pass over the logits and without a temporary of their size
 
 Everything is in nats and of softmax(logits / temperature). What holds for all of them:
 
-logits: (..., V), float32, float16, bfloat16 or float64, of any strides and device. -inf is an impossible column, exactly.
+logits: (..., V), float32, float16, bfloat16 or float64, of any strides and device. -inf is an impossible column, exact.
 mask: bool, of the logits' shape or one that broadcasts to it; False is an impossible column.
 row_mask: (...), of any dtype. A row where it is 0, and one without a possible column, has entropy 0, log-probability 0
 and gradient 0, whatever it holds. NaN and +inf make their own row NaN, no other.
@@ -123,7 +123,7 @@ def _check_in_place(logits: torch.Tensor) -> None:
         raise ValueError("inplace_backward: torch.compile decides itself where a gradient goes: leave it False there")
     base = logits._base if logits._is_view() else logits
     if base.is_leaf and base.requires_grad:
-        raise ValueError("inplace_backward: logits are those of a leaf that requires a gradient, which would be destroyed")
+        raise ValueError("inplace_backward: logits are a leaf that requires a gradient: its values would be destroyed")
     if not _rows.rows_lie_apart(logits):
         raise ValueError(
             "inplace_backward: expected logits whose rows lie apart and whose columns follow each other, got the "

@@ -106,6 +106,18 @@ class Operators(unittest.TestCase):
             for pair in ((entropy, expected[0]), (logprob, expected[1]), (out, slope), (logits, slope)):
                 torch.testing.assert_close(*pair, rtol=tolerance, atol=tolerance, equal_nan=True)
 
+    @unittest.skipUnless(torch.cuda.is_available(), "no GPU")
+    def test_a_gpu(self):
+        for dtype in DTYPES:
+            results = []
+            for device in ("cpu", "cuda"):
+                logits, index, mask, row_mask = (tensor.to(device) for tensor in case(dtype, width=3))
+                leaf = logits.requires_grad_()
+                value = loss(leaf[:, 1:], index[:, 1:], mask=mask[:, 1:], row_mask=row_mask[:, 1:], dtype=torch.float32)
+                value.backward()
+                results.append((value.detach().cpu(), leaf.grad.cpu()))
+            torch.testing.assert_close(*results)
+
     def test_threads(self):
         before = torch.get_num_threads()
         logits, index, _, _ = case()

@@ -3,7 +3,9 @@ what is refused, whose memory is written, and how much of it there is."""
 
 import os
 import re
+import tempfile
 import unittest
+import unittest.mock
 
 try:
     import torch
@@ -261,10 +263,20 @@ class Memory(unittest.TestCase):
             self.skipTest("this kernel has no transparent huge pages")
         leaf, index, _, _ = case(shape=(16, 1 << 18))  # 16 MB
         leaf.requires_grad_()
-        loss(leaf, index).backward()
-        self.assertTrue(self.has_advice(leaf.grad.data_ptr() + leaf.nbytes // 2))
-        small = _rows.empty_rows(torch.empty(1 << 10))
-        self.assertEqual(small.shape, (1 << 10,))
+        for pays in (False, True):
+            leaf.grad = None
+            with unittest.mock.patch.object(_rows, "_has_huge_pages", lambda: pays):  # noqa: B023
+                loss(leaf, index).backward()
+            self.assertEqual(self.has_advice(leaf.grad.data_ptr() + leaf.nbytes // 2), pays)
+
+    def test_huge_pages_are_not_for_a_machine_that_gives_its_free_pages_back(self):
+        with tempfile.TemporaryDirectory() as folder:
+            self.assertFalse(_rows._reports_free_pages(folder))
+            for features, gives in (("0110000010\n", False), ("0110010010\n", True)):
+                os.makedirs(f"{folder}/virtio0", exist_ok=True)
+                with open(f"{folder}/virtio0/features", "w") as file:
+                    file.write(features)
+                self.assertEqual(_rows._reports_free_pages(folder), gives)
 
     def test_long_gaps_of_the_row_mask_are_not_read_and_short_ones_are(self):
         logits = torch.empty(1).expand(3, 6, 1 << 19)[:, :5]  # as if of 2 MB a row

@@ -120,6 +120,23 @@ class Operators(unittest.TestCase):
                 results.append((value.detach().cpu(), leaf.grad.cpu()))
             torch.testing.assert_close(*results)
 
+    def test_defaults_of_the_process_change_nothing(self):
+        for width in (1, 3):
+            logits, index, mask, row_mask = case(width=width)
+            results = []
+            for dtype, device in ((torch.float32, "cpu"), (torch.float64, "cpu"), (torch.float32, "meta")):
+                leaf = logits.clone().requires_grad_()
+                before = torch.get_default_dtype()
+                try:
+                    torch.set_default_dtype(dtype)
+                    torch.set_default_device(device)
+                    loss(leaf, index, mask=mask, row_mask=row_mask).backward()
+                finally:
+                    torch.set_default_dtype(before)
+                    torch.set_default_device(None)
+                results.append(leaf.grad)
+            self.assertTrue(torch.equal(results[0], results[1]) and torch.equal(results[0], results[2]))
+
     def test_threads(self):
         before = torch.get_num_threads()
         logits, index, _, _ = case()

@@ -68,7 +68,7 @@ def readable(tensor: torch.Tensor) -> torch.Tensor:
 
 def _runs(keep: torch.Tensor, row_bytes: int) -> list[tuple[int, int]]:
     """[first, end) of the rows that `keep` (bool, one dimension) has, gaps of less than GAP_BYTES run over."""
-    outside = torch.zeros(1, dtype=torch.int8)
+    outside = keep.new_zeros(1, dtype=torch.int8)
     edges = torch.diff(keep.to(torch.int8), prepend=outside, append=outside)
     runs: list[tuple[int, int]] = []
     for first, end in zip((edges > 0).nonzero()[:, 0].tolist(), (edges < 0).nonzero()[:, 0].tolist()):
@@ -125,7 +125,7 @@ def _advise(address: int, n_bytes: int) -> None:
 def empty_rows(like: torch.Tensor) -> torch.Tensor:
     """A new contiguous tensor of the CPU, of like's shape and dtype, on huge pages where it is big. It has to be new:
     of memory that somebody else has allocated it is not ours to say what pages it gets."""
-    tensor = torch.empty(like.shape, dtype=like.dtype)
+    tensor = torch.empty(like.shape, dtype=like.dtype, device="cpu")
     n_bytes = tensor.numel() * tensor.element_size()
     if n_bytes >= HUGE_FROM and _has_huge_pages():
         _advise(tensor.data_ptr(), n_bytes)

@@ -61,6 +61,15 @@ class _Held:
         self.__array_interface__ = interface
 
 
+def over_memory(
+    data: int, shape: tuple[int, ...], strides: tuple[int, ...] | None, kind: str, owner: object = None
+) -> np.ndarray:
+    """An array over memory that `owner` keeps, or nobody does; strides in bytes."""
+    return np.asarray(
+        _Held(owner, {"data": (data, False), "shape": shape, "strides": strides, "typestr": kind, "version": 3})
+    )
+
+
 def _of_dlpack(value: Any, name: str) -> tuple[np.ndarray, bool]:
     try:
         device = int(value.__dlpack_device__()[0])
@@ -81,17 +90,8 @@ def _of_dlpack(value: Any, name: str) -> tuple[np.ndarray, bool]:
     data = (tensor.data or 0) + tensor.byte_offset
     if 0 in shape:
         return np.empty(shape, kind), (tensor.code, tensor.bits) == BF16
-    held = _Held(
-        capsule,
-        {
-            "data": (data, False),
-            "shape": shape,
-            "strides": strides,
-            "typestr": f"{'|' if size == 1 else '<'}{kind}",
-            "version": 3,
-        },
-    )
-    return np.asarray(held), (tensor.code, tensor.bits) == BF16
+    typestr = f"{'|' if size == 1 else '<'}{kind}"
+    return over_memory(data, shape, strides, typestr, capsule), (tensor.code, tensor.bits) == BF16
 
 
 def take(value: Any, name: str) -> tuple[np.ndarray, bool]:

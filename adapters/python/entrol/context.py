@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from . import _bindings as c
+from ._arrays import over_memory
 from ._library import check, library
 
 _ALL_REDUCE = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.POINTER(ctypes.c_uint64), ctypes.c_size_t)
@@ -30,7 +31,29 @@ class Comm(Protocol):
 
 
 Gemm = Callable[[c.GemmOperands], None]
-"""Computes one product of float32 matrices, as entrol_gemm_operands describes it, on the calling thread."""
+"""Computes one product of float32 matrices, as entrol_gemm_operands describes it, on the calling thread: several threads
+call it at once. gemm_arrays() has the matrices as arrays. What it raises, the call raises."""
+
+
+def gemm_arrays(operands: c.GemmOperands) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """c (m, n), a (m, k) and b (k, n) of a product, as they lie in memory, transposed where they are to be: c = a @ b,
+    or where operands.add is set c += a @ b. c is written in place, and only while the product is computed.
+
+    >>> def gemm(operands):
+    ...     c, a, b = entrol.gemm_arrays(operands)
+    ...     c[...] = c + a @ b if operands.add else a @ b
+    """
+    o = operands
+    return (
+        _operand(o.c, o.c_stride, o.m, o.n, 0),
+        _operand(o.a, o.a_stride, *((o.k, o.m) if o.a_transposed else (o.m, o.k)), o.a_transposed),
+        _operand(o.b, o.b_stride, *((o.n, o.k) if o.b_transposed else (o.k, o.n)), o.b_transposed),
+    )
+
+
+def _operand(data: int, stride: int, n_rows: int, n_columns: int, is_transposed: int) -> np.ndarray:
+    array = over_memory(data, (n_rows, n_columns), (stride * 4, 4), "<f4")
+    return array if not is_transposed else array.T
 
 
 class Context:
@@ -46,6 +69,7 @@ class Context:
         self._callbacks: list[object] = []
         self._failure: BaseException | None = None
         self._handle = ctypes.c_void_p()
+        self._has_gemm = gemm is not None
         options = c.ContextOptions(n_threads=_threads(threads), cpu=_level(cpu))
         if comm is not None:
             self._take_comm(options, comm)
@@ -71,7 +95,11 @@ class Context:
 
     def _take_gemm(self, options: c.ContextOptions, gemm: Gemm) -> None:
         def product(_user: int, operands: Any) -> None:
-            gemm(operands.contents)
+            if self._failure is None:  # else the call's results are thrown away
+                try:
+                    gemm(operands.contents)
+                except BaseException as error:  # as in all_reduce
+                    self._failure = error
 
         options.gemm = self._keep(_GEMM(product))
 
@@ -84,9 +112,14 @@ class Context:
         with self._lock:
             status = getattr(library, f"entrol_{name}")(self._handle, *arguments)
             failure, self._failure = self._failure, None
-        if failure is not None and status != 0:
+        if failure is not None:
             raise failure
         check(status, diagnosis, **given)
+
+    @property
+    def has_gemm(self) -> bool:
+        """Whether it has a matrix product, which the calls of an output layer need."""
+        return self._has_gemm
 
     @property
     def cpu(self) -> str:
@@ -125,6 +158,8 @@ _contexts: weakref.WeakSet[Context] = weakref.WeakSet()
 
 def _after_fork() -> None:
     """A lock that another thread of the parent held is nobody's in the child."""
+    global _default_lock
+    _default_lock = threading.Lock()
     for context in _contexts:
         context._lock = threading.Lock()
 

@@ -12,9 +12,11 @@ from typing import Any, Protocol
 import numpy as np
 
 from . import _bindings as c
+from ._arguments import choice, whole
 from ._arrays import over_memory
 from ._library import check, library
 
+MAX_THREADS = 1024
 _ALL_REDUCE = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.POINTER(ctypes.c_uint64), ctypes.c_size_t)
 _GEMM = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.POINTER(c.GemmOperands))
 
@@ -70,7 +72,7 @@ class Context:
         self._failure: BaseException | None = None
         self._handle = ctypes.c_void_p()
         self._has_gemm = gemm is not None
-        options = c.ContextOptions(n_threads=_threads(threads), cpu=_level(cpu))
+        options = c.ContextOptions(n_threads=whole(threads, "threads", 0, MAX_THREADS), cpu=_level(cpu))
         if comm is not None:
             self._take_comm(options, comm)
         if gemm is not None:
@@ -89,11 +91,18 @@ class Context:
                 return 1
             return 0
 
-        raw = c.Comm(rank=comm.rank, size=comm.size, all_reduce=self._keep(_ALL_REDUCE(all_reduce)))
+        if not callable(getattr(comm, "all_reduce", None)):
+            raise TypeError(f"comm: expected rank, size and all_reduce, got {type(comm).__name__}")
+        size = whole(getattr(comm, "size", None), "comm.size", 1)
+        rank = whole(getattr(comm, "rank", None), "comm.rank", 0, size - 1)
+        raw = c.Comm(rank=rank, size=size, all_reduce=self._keep(_ALL_REDUCE(all_reduce)))
         self._callbacks.append(raw)
         options.comm = ctypes.pointer(raw)
 
     def _take_gemm(self, options: c.ContextOptions, gemm: Gemm) -> None:
+        if not callable(gemm):
+            raise TypeError(f"gemm: expected a function of one product's operands, got {type(gemm).__name__}")
+
         def product(_user: int, operands: Any) -> None:
             if self._failure is None:  # else the call's results are thrown away
                 try:
@@ -140,17 +149,8 @@ class Context:
             self._handle = None
 
 
-def _threads(threads: object) -> int:
-    if not isinstance(threads, int) or not 0 <= threads < 1 << 16:
-        raise ValueError(f"threads: expected a whole number from 0 to 65535, got {threads!r}")
-    return threads
-
-
 def _level(cpu: str) -> int:
-    names = {library.entrol_cpu_name(level).decode(): level for level in c.Cpu}
-    if cpu not in names:
-        raise ValueError(f"cpu: expected one of {', '.join(names)}, got {cpu!r}")
-    return names[cpu]
+    return choice(cpu, "cpu", {library.entrol_cpu_name(level).decode(): level for level in c.Cpu})
 
 
 _contexts: weakref.WeakSet[Context] = weakref.WeakSet()
@@ -165,6 +165,15 @@ def _after_fork() -> None:
 
 
 os.register_at_fork(after_in_child=_after_fork)
+
+def context_of(context: Context | None) -> Context:
+    """The context of a call: the one that was given, or the default one. Error: TypeError."""
+    if context is None:
+        return default_context()
+    if not isinstance(context, Context):
+        raise TypeError(f"context: expected an entrol.Context, got {type(context).__name__}")
+    return context
+
 
 _default: Context | None = None
 _default_lock = threading.Lock()

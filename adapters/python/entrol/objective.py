@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from . import _bindings as c
+from ._arguments import MAX_UINT64, choice, number, text, whole
 from ._arrays import address, take, vector
 from ._library import ArgumentError, Diagnosis, check, library
-from .context import Context, default_context
+from .context import Context, context_of
 from .measure import Support
 from .registry import Parameter, explain, parameters, settings
 
@@ -71,7 +72,7 @@ def objectives() -> dict[str, Objective]:
 
 
 def _find(name: str) -> tuple[Any, Objective]:
-    row = library.entrol_objective_find(str(name).encode())
+    row = library.entrol_objective_find(text(name, "name"))
     if not row:
         raise ArgumentError(f"name: no objective {name!r}; there are {', '.join(objectives())}", "name")
     return row, _row(row.contents)
@@ -121,7 +122,7 @@ def tokens_of(
     if arrays.get("logprob") is None:
         raise ArgumentError("logprob: expected an array", "logprob")
     first = vector(arrays["logprob"], "logprob", np.float32)
-    tokens, kept = c.Tokens(n_tokens=first.size, seed=seed), []
+    tokens, kept = c.Tokens(n_tokens=first.size, seed=whole(seed, "seed", 0, MAX_UINT64)), []
     for name, value in arrays.items():
         if value is not None:
             kept.append(vector(value, name, np.float32, first.shape))
@@ -173,13 +174,13 @@ def objective_compute(
         loss=address(loss), kept=address(let_through), **{key: address(array) for key, array in gradients.items()}
     )
     options, raw, diagnosis = (
-        c.ObjectiveOptions(settings=made, n_settings=n, loss_alone=int(loss_alone)),
+        c.ObjectiveOptions(settings=made, n_settings=n, loss_alone=bool(loss_alone)),
         c.ObjectiveResult(),
         c.Diagnosis(),
     )
     raw.size = ctypes.sizeof(raw)
     try:
-        (context or default_context()).call(
+        context_of(context).call(
             "objective_compute",
             ctypes.byref(record),
             ctypes.byref(raw),
@@ -205,11 +206,8 @@ def kl_estimate(
     first = vector(logprob, "logprob", np.float32)
     second = vector(reference_logprob, "reference_logprob", np.float32, first.shape)
     counts = None if mask is None else vector(mask, "mask", np.uint8, first.shape)
-    names = {kind.name.lower(): kind for kind in c.KlEstimator}
-    if estimator not in names:
-        raise ArgumentError(f"estimator: expected one of {', '.join(names)}, got {estimator!r}", "estimator")
     kl, derivative, diagnosis = np.empty_like(first), np.empty_like(first), c.Diagnosis()
-    (context or default_context()).call(
+    context_of(context).call(
         "kl_estimate",
         address(kl),
         address(derivative),
@@ -218,7 +216,7 @@ def kl_estimate(
         address(second),
         address(counts),
         first.size,
-        names[estimator],
+        choice(estimator, "estimator", c.KlEstimator),
         diagnosis=diagnosis,
     )
     return kl, derivative
@@ -253,14 +251,14 @@ def advantage_gae(
     for name, array in kept.items():
         setattr(trajectory, name, address(array))
     advantages, returns, diagnosis = np.empty_like(first), np.empty_like(first), c.Diagnosis()
-    (context or default_context()).call(
+    context_of(context).call(
         "advantage_gae",
         address(advantages),
         address(returns),
         ctypes.byref(diagnosis),
         ctypes.byref(trajectory),
-        float(gamma),
-        float(lambda_),
+        number(gamma, "gamma"),
+        number(lambda_, "lambda_"),
         diagnosis=diagnosis,
         gamma=gamma,
         **{"lambda": lambda_},
@@ -282,7 +280,12 @@ def _ends(ends: Any, shape: tuple[int, ...]) -> np.ndarray:
 def _groups(rewards: Any, group_starts: Any) -> tuple[np.ndarray, np.ndarray]:
     first = vector(rewards, "rewards", np.float32)
     if group_starts is not None:
-        return first, vector(group_starts, "group_starts", np.uintp)
+        starts = vector(group_starts, "group_starts", np.uintp).ravel()
+        if starts.size == 0 or starts[0] != 0 or starts[-1] != first.size or np.any(starts[1:] < starts[:-1]):
+            raise ArgumentError(
+                f"group_starts: expected numbers that rise from 0 to {first.size}, the number of rewards", "group_starts"
+            )
+        return first, starts
     if first.ndim != 2:
         raise ArgumentError("group_starts: needed where rewards have not one row for each group", "group_starts")
     return first, np.arange(first.shape[0] + 1, dtype=np.uintp) * first.shape[1]
@@ -300,19 +303,16 @@ def advantage_group(
     GRPO) (entrol_advantage_group). rewards: (groups, samples), or any with group_starts (groups + 1 numbers). The
     diagnosis counts groups of equal rewards, which get 0. Errors: ArgumentError; DataError."""
     first, starts = _groups(rewards, group_starts)
-    scales = {kind.name.lower(): kind for kind in c.AdvantageScale}
-    if scale not in scales:
-        raise ArgumentError(f"scale: expected one of {', '.join(scales)}, got {scale!r}", "scale")
     result, diagnosis = np.empty_like(first), c.Diagnosis()
-    (context or default_context()).call(
+    context_of(context).call(
         "advantage_group",
         address(result),
         ctypes.byref(diagnosis),
         address(first),
         address(starts),
         starts.size - 1,
-        scales[scale],
-        float(epsilon),
+        choice(scale, "scale", c.AdvantageScale),
+        number(epsilon, "epsilon"),
         diagnosis=diagnosis,
         epsilon=epsilon,
     )
@@ -324,7 +324,7 @@ def advantage_leave_one_out(rewards: Any, group_starts: Any = None, *, context: 
     advantage_group."""
     first, starts = _groups(rewards, group_starts)
     result, diagnosis = np.empty_like(first), c.Diagnosis()
-    (context or default_context()).call(
+    context_of(context).call(
         "advantage_leave_one_out",
         address(result),
         ctypes.byref(diagnosis),
@@ -344,14 +344,14 @@ def advantage_whiten(
     first = vector(advantages, "advantages", np.float32)
     counts = None if mask is None else vector(mask, "mask", np.uint8, first.shape)
     result, diagnosis = np.empty_like(first), c.Diagnosis()
-    (context or default_context()).call(
+    context_of(context).call(
         "advantage_whiten",
         address(result),
         ctypes.byref(diagnosis),
         address(first),
         address(counts),
         first.size,
-        float(epsilon),
+        number(epsilon, "epsilon"),
         diagnosis=diagnosis,
         epsilon=epsilon,
     )

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from . import _bindings as c
+from ._arguments import names_of, number
 from ._arrays import Matrix, address, matrix, vector
 from ._library import ArgumentError, Diagnosis, UnsupportedError, check, library
-from .context import Context, default_context
+from .context import Context, context_of
 from .measure import STATE_DTYPE, Record, _make_record, _structured, _targets, _wanted, bits, destination, options_of
 
 PARTS = ("hidden", "weight", "bias")
@@ -33,7 +34,7 @@ class _Layer:
         renyi_order: float,
         context: Context | None,
     ) -> None:
-        self.context = context or default_context()
+        self.context = context_of(context)
         if not self.context.has_gemm:
             raise UnsupportedError(
                 "context: expected one with a matrix product, entrol.Context(gemm=...): entrol.gemm_arrays helps to "
@@ -47,7 +48,7 @@ class _Layer:
         self.bias = None if bias is None else vector(bias, "bias", np.float32)
         if self.bias is not None and self.bias.shape != (self.n_columns,):
             raise ValueError(f"bias: expected the shape {(self.n_columns,)}, got {self.bias.shape}")
-        self.raw = c.OutputLayer(weight=self.weight, bias=address(self.bias), soft_cap=float(soft_cap or 0.0))
+        self.raw = c.OutputLayer(weight=self.weight, bias=address(self.bias), soft_cap=number(soft_cap or 0.0, "soft_cap"))
         self.packed, stride = bits(mask, "mask", (self.hidden.leading, self.n_columns))
         self.options = options_of(temperature, self.packed, stride, renyi_order)
         self.given = {"temperature": temperature, "renyi_order": renyi_order, "soft_cap": soft_cap}
@@ -176,9 +177,7 @@ def gradient_output(
 
 
 def _make_gradient(layer: _Layer, want: Collection[str]) -> OutputGradient:
-    names = {want} if isinstance(want, str) else set(want)
-    if names.difference(PARTS):
-        raise ArgumentError(f"want: expected some of {', '.join(PARTS)}, got {want!r}", "want")
+    names = names_of(want, "want", PARTS)
     shapes = {
         "hidden": (*layer.hidden.leading, layer.hidden.n_columns),
         "weight": (layer.n_columns, layer.hidden.n_columns),

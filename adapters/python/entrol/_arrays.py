@@ -168,7 +168,7 @@ def vector(value: Any, name: str, dtype: Any, shape: tuple[int, ...] | None = No
         if array.ndim != 0:
             raise ValueError(f"{name}: expected the shape {shape}, got {array.shape}")
         array = np.broadcast_to(array, shape)
-    return np.ascontiguousarray(array, dtype=to)
+    return np.ascontiguousarray(array, dtype=to).reshape(array.shape)  # which makes one dimension of none
 
 
 def _check_whole(array: np.ndarray, name: str, to: np.dtype) -> None:

@@ -1,0 +1,212 @@
+"""The same as _chunked.py by libentrol, for float32, float16 and bfloat16 on the CPU: rows are read where they lie.
+
+The state of a row is entrol_state, as N_STATE float64; m is -inf and the others 0 of a row without a possible column
+and of one that is not measured."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+from collections.abc import Callable
+
+import torch
+
+from .. import _bindings as c
+from ..measure import bits, options_of
+from ._context import context
+from ._rows import DTYPES, Segment, readable, segments
+
+FIELDS = [name for name, _ in c.State._fields_]
+N_STATE = len(FIELDS)
+M, N_TOP, S, T, TARGET = (FIELDS.index(name) for name in ("m", "n_top", "s", "t", "target"))
+
+
+def reads(tensor: torch.Tensor) -> bool:
+    """Whether the library does, rather than _chunked.py."""
+    return tensor.device.type == "cpu" and tensor.dtype in DTYPES
+
+
+def _address(tensor: torch.Tensor | None, first: int = 0, width: int = 1) -> int | None:
+    """Where row `first` of a contiguous tensor of `width` elements a row is."""
+    return None if tensor is None else tensor.data_ptr() + first * width * tensor.element_size()
+
+
+def _matrix(logits: torch.Tensor, segment: Segment) -> c.Matrix:
+    return c.Matrix(
+        data=segment.address,
+        dtype=DTYPES[logits.dtype],
+        n_rows=segment.count,
+        n_columns=logits.shape[-1],
+        row_stride=segment.stride,
+    )
+
+
+def _options(mask: torch.Tensor | None, logits: torch.Tensor, temperature: float) -> Callable[[int], c.MeasureOptions]:
+    """The options of the rows from one on. The function keeps the packed mask."""
+    packed, stride = bits(mask, "mask", (tuple(logits.shape[:-1]), logits.shape[-1]))
+
+    def of(first: int) -> c.MeasureOptions:
+        return options_of(temperature, None if packed is None else packed.reshape(-1)[first * stride :], stride)
+
+    return of
+
+
+def _is_possible(values: torch.Tensor, index: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+    possible = values > -math.inf
+    if mask is None:
+        return possible
+    return possible & mask.expand(*index.shape[:-1], mask.shape[-1]).gather(-1, index)
+
+
+def _logprob(
+    logits: torch.Tensor, index: torch.Tensor, mask: torch.Tensor | None, state: torch.Tensor, temperature: float
+) -> torch.Tensor:
+    """ln p of several columns a row (..., K), in float64: the library takes one target a row."""
+    values = logits.gather(-1, index).double()
+    m, n_top, s = (state[..., field, None] for field in (M, N_TOP, S))
+    logprob = (values - m) / temperature - n_top.log() - torch.log1p(s / n_top)
+    is_impossible = ~_is_possible(values, index, mask) & ~logprob.isnan()
+    return logprob.masked_fill_(is_impossible, -math.inf).masked_fill_(_is_void(state)[..., None], 0)
+
+
+def _is_void(state: torch.Tensor) -> torch.Tensor:
+    """The rows without a possible column, and those not measured. One with NaN has no finite s."""
+    return (state[..., M] == -math.inf) & (state[..., S] == 0)
+
+
+def _settle(state: torch.Tensor, keep: torch.Tensor | None, *outputs: torch.Tensor | None) -> None:
+    """Nothing remains of what the void rows hold, and of those that `keep` has not."""
+    is_void = _is_void(state) if keep is None else _is_void(state) | ~keep
+    state.masked_fill_(is_void[..., None], 0)
+    state[..., M].masked_fill_(is_void, -math.inf)
+    for output in outputs:
+        if output is not None:
+            output.masked_fill_(is_void, 0)
+
+
+def measure(
+    logits: torch.Tensor,
+    index: torch.Tensor | None,
+    mask: torch.Tensor | None,
+    keep: torch.Tensor | None,
+    temperature: float,
+    want_entropy: bool,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """entropy (...), logprob (..., K), both float32, and state (..., N_STATE) of logits (..., V), index (..., K), mask
+    (V) or (..., V), keep (...)."""
+    leading, rows, options = logits.shape[:-1], readable(logits), _options(mask, logits, temperature)
+    state = torch.empty((*leading, N_STATE), dtype=torch.float64)
+    entropy = torch.empty(leading) if want_entropy else None
+    target = index if index is not None and index.shape[-1] == 1 else None
+    logprob = None if target is None else torch.empty(leading)
+    is_void, diagnosis = keep is not None, c.Diagnosis()
+    for segment in segments(rows, None if keep is None else keep.flatten()):
+        first = segment.first
+        record = c.Record(entropy=_address(entropy, first), logprob=_address(logprob, first))
+        record.state = ctypes.cast(_address(state, first, N_STATE), ctypes.POINTER(c.State))
+        context().call(
+            "measure_rows",
+            ctypes.byref(record),
+            ctypes.byref(diagnosis),
+            ctypes.byref(_matrix(logits, segment)),
+            _address(target, first),
+            ctypes.byref(options(first)),
+            diagnosis=diagnosis,
+            temperature=temperature,
+        )
+        is_void |= diagnosis.n_bad > 0
+    if is_void:
+        _settle(state, keep, entropy, logprob)
+    if logprob is not None:
+        logprob = logprob[..., None]
+    elif index is not None:
+        logprob = _logprob(logits, index, mask, state, temperature).float()
+    none = torch.empty(0)
+    return none if entropy is None else entropy, none if logprob is None else logprob, state
+
+
+def gradient(
+    d_entropy: torch.Tensor | None,
+    d_logprob: torch.Tensor | None,
+    logits: torch.Tensor,
+    state: torch.Tensor,
+    index: torch.Tensor | None,
+    mask: torch.Tensor | None,
+    temperature: float,
+    out: torch.Tensor | None,
+) -> None:
+    """dL/dlogits of dL/dentropy (...) and dL/dlogprob (..., K) into `out`, contiguous and of the logits' shape; None:
+    into the logits' own memory."""
+    is_void = _is_void(state)
+    by_entropy, by_logprob = (
+        None if by is None else by.masked_fill(is_void.reshape(is_void.shape + (1,) * (by.ndim - is_void.ndim)), 0)
+        for by in (d_entropy, d_logprob if index is not None else None)
+    )
+    targets, own = index, None
+    if by_logprob is not None and index.shape[-1] != 1:
+        own = _own_terms(by_entropy, by_logprob, logits, state, index, mask, temperature)
+        by_logprob, state, targets = _summed(by_logprob, state)
+    _rows_gradient(by_entropy, by_logprob, logits, state, targets, mask, temperature, out)
+    if own is not None:
+        (logits if out is None else out).scatter_(-1, index, own.to(logits.dtype))
+
+
+def _rows_gradient(by_entropy, by_logprob, logits, state, targets, mask, temperature, out) -> None:
+    by_entropy, by_logprob = (None if by is None else by.float().contiguous() for by in (by_entropy, by_logprob))
+    rows, options, n_columns = logits if out is None else readable(logits), _options(mask, logits, temperature), logits.shape[-1]
+    for segment in segments(rows):
+        first = segment.first
+        record = c.Gradient(entropy=_address(by_entropy, first), logprob=_address(by_logprob, first))
+        to = c.Destination(
+            data=segment.address if out is None else _address(out, first, n_columns),
+            dtype=DTYPES[logits.dtype],
+            row_stride=segment.stride if out is None else n_columns,
+        )
+        context().call(
+            "gradient_rows",
+            ctypes.byref(to),
+            None,
+            ctypes.byref(record),
+            _address(state, first, N_STATE),
+            ctypes.byref(_matrix(logits, segment)),
+            _address(targets, first),
+            ctypes.byref(options(first)),
+            temperature=temperature,
+        )
+
+
+def _summed(by_logprob: torch.Tensor, state: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Several columns a row for the library, which takes one: their derivatives' sum by a target in another shard of
+    the vocabulary, which leaves -p sum to every column here. A row with NaN keeps NaN where the sum is 0."""
+    state = state.clone()
+    state[..., TARGET] = 0
+    is_bad = state[..., S].isnan() & (by_logprob != 0).any(-1)
+    total = by_logprob.sum(-1).masked_fill(is_bad, math.nan)
+    return total, state, torch.full(total.shape, -1, dtype=torch.int64)
+
+
+def _own_terms(by_entropy, by_logprob, logits, state, index, mask, temperature) -> torch.Tensor:
+    """The gradient's elements (..., K) at the columns of `index`, with what each column's own log-probability adds; in
+    float64, so that a half type is rounded once."""
+    by_logprob = by_logprob.double()
+    log_p = _logprob(logits, index, mask, state, temperature)
+    p = log_p.exp()
+    terms = -by_logprob.sum(-1, keepdim=True) * p
+    is_idle = (by_logprob == 0).all(-1, keepdim=True)
+    if by_entropy is not None:
+        by, (s, t, n_top) = by_entropy.double()[..., None], (state[..., field, None] for field in (S, T, N_TOP))
+        entropy = n_top.log() + torch.log1p(s / n_top) - t / (temperature * (n_top + s))
+        terms -= torch.where(p == 0, 0 * by, by * p * (log_p + entropy))
+        is_idle &= by == 0
+    own = by_logprob.masked_fill(~_is_possible(logits.gather(-1, index), index, mask), 0)
+    return ((terms + _of_same_column(own, index)) / temperature).masked_fill(is_idle, 0)
+
+
+def _of_same_column(values: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+    """For each of a row's columns the sum of `values` over those of the row that are the same column."""
+    columns, order = index.sort(-1)
+    is_next = torch.ones_like(columns, dtype=torch.bool)
+    is_next[..., 1:] = columns[..., 1:] != columns[..., :-1]
+    group = is_next.cumsum(-1) - 1
+    sums = torch.zeros_like(values).scatter_add_(-1, group, values.gather(-1, order))
+    return torch.empty_like(values).scatter_(-1, order, sums.gather(-1, group))

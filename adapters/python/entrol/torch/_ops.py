@@ -1,0 +1,128 @@
+"""The operators that torch knows: entrol::measure, and entrol::measure_backward with a twin that writes in place. One
+set for every device and dtype, with shapes for torch.compile, and gradients.
+
+measure(logits, index, mask, row_mask, temperature, chunk_size, want_entropy, inplace_backward) takes logits (..., V),
+columns int64 (..., K), mask bool (V) or (..., V), row_mask bool (...), and gives entropy (...), logprob (..., K), each
+float32 (float64 of float64; empty where not wanted), and the state of each row, which the gradient needs. Arguments
+have been checked (logits.py), but for what the numbers of `index` are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from . import _chunked, _native
+from ._rows import empty_rows
+
+_library = torch.library.Library("entrol", "FRAGMENT")
+_library.define(
+    "measure(Tensor logits, Tensor? index, Tensor? mask, Tensor? row_mask, float temperature, int chunk_size, "
+    "bool want_entropy, bool inplace_backward) -> (Tensor, Tensor, Tensor)",
+    tags=torch.Tag.pt2_compliant_tag,
+)
+_BACKWARD = (
+    "Tensor? d_entropy, Tensor? d_logprob, Tensor{} logits, Tensor state, Tensor? index, Tensor? mask, "
+    "float temperature, int chunk_size"
+)
+_library.define(f"measure_backward({_BACKWARD.format('')}) -> Tensor", tags=torch.Tag.pt2_compliant_tag)
+_library.define(f"measure_backward_({_BACKWARD.format('(a!)')}) -> ()", tags=torch.Tag.pt2_compliant_tag)
+
+
+def _check_index(index: torch.Tensor | None, row_mask: torch.Tensor | None, n_columns: int) -> None:
+    if index is None or index.device.type != "cpu":  # elsewhere torch.gather checks, without waiting for the device
+        return
+    is_out = (index < 0) | (index >= n_columns)
+    if row_mask is not None:
+        is_out &= row_mask[..., None]
+    if is_out.any():
+        place = tuple(is_out.nonzero()[0].tolist())
+        raise IndexError(
+            f"index: expected columns from 0 to {n_columns - 1}, got {index[place].item()} at {list(place)}"
+        )
+
+
+@torch.library.impl(_library, "measure", "CompositeExplicitAutograd")
+def _measure(logits, index, mask, row_mask, temperature, chunk_size, want_entropy, inplace_backward):
+    _check_index(index, row_mask, logits.shape[-1])
+    if index is not None:
+        index = index.contiguous()
+        if row_mask is not None:
+            index = index.masked_fill(~row_mask[..., None], 0)
+    if _native.reads(logits):
+        return _native.measure(logits, index, mask, row_mask, temperature, want_entropy)
+    entropy, logprob, state = _chunked.measure(logits, index, mask, row_mask, temperature, chunk_size)
+    return entropy if want_entropy else entropy.new_empty(0), logprob, state
+
+
+@torch.library.register_fake("entrol::measure", lib=_library)
+def _measure_fake(logits, index, mask, row_mask, temperature, chunk_size, want_entropy, inplace_backward):
+    leading, kind = logits.shape[:-1], _chunked.accumulator(logits.dtype)
+    entropy = logits.new_empty(leading if want_entropy else (0,), dtype=kind)
+    logprob = logits.new_empty((0,) if index is None else index.shape, dtype=kind)
+    if _native.reads(logits):
+        return entropy, logprob, logits.new_empty((*leading, _native.N_STATE), dtype=torch.float64)
+    return entropy, logprob, logits.new_empty((*leading, _chunked.N_STATE), dtype=kind)
+
+
+def _write_gradient(d_entropy, d_logprob, logits, state, index, mask, temperature, chunk_size, out) -> None:
+    if index is not None:
+        # A row that was not measured may have any index.
+        index = index.masked_fill((state[..., :1] == -torch.inf), 0).contiguous()
+    if _native.reads(logits):
+        _native.gradient(d_entropy, d_logprob, logits, state, index, mask, temperature, out)
+    else:
+        _chunked.gradient(d_entropy, d_logprob, logits, state, index, mask, temperature, chunk_size, out)
+
+
+@torch.library.impl(_library, "measure_backward", "CompositeExplicitAutograd")
+def _measure_backward(d_entropy, d_logprob, logits, state, index, mask, temperature, chunk_size):
+    is_on_cpu = logits.device.type == "cpu"
+    out = empty_rows(logits) if is_on_cpu else torch.empty(logits.shape, dtype=logits.dtype, device=logits.device)
+    _write_gradient(d_entropy, d_logprob, logits, state, index, mask, temperature, chunk_size, out)
+    return out
+
+
+@torch.library.register_fake("entrol::measure_backward", lib=_library)
+def _measure_backward_fake(d_entropy, d_logprob, logits, state, index, mask, temperature, chunk_size):
+    return logits.new_empty(logits.shape)
+
+
+@torch.library.impl(_library, "measure_backward_", "CompositeExplicitAutograd")
+def _measure_backward_in_place(d_entropy, d_logprob, logits, state, index, mask, temperature, chunk_size):
+    _write_gradient(d_entropy, d_logprob, logits, state, index, mask, temperature, chunk_size, None)
+
+
+@torch.library.register_fake("entrol::measure_backward_", lib=_library)
+def _measure_backward_in_place_fake(d_entropy, d_logprob, logits, state, index, mask, temperature, chunk_size):
+    return None
+
+
+def _keep_for_backward(ctx: Any, inputs: tuple, output: tuple) -> None:
+    logits, index, mask, _, ctx.temperature, ctx.chunk_size, _, ctx.in_place = inputs
+    ctx.save_for_backward(logits, output[2], index, mask)
+    ctx.mark_non_differentiable(output[2])
+    ctx.set_materialize_grads(False)
+
+
+def _backward(ctx: Any, d_entropy: torch.Tensor | None, d_logprob: torch.Tensor | None, _: Any) -> tuple:
+    logits, state, index, mask = ctx.saved_tensors
+    if d_entropy is None and d_logprob is None:
+        return (None,) * 8
+    rest = state, index, mask, ctx.temperature, ctx.chunk_size
+    if not ctx.in_place:
+        return (torch.ops.entrol.measure_backward(d_entropy, d_logprob, logits, *rest), *(None,) * 7)
+    gradient = logits.detach()
+    torch.ops.entrol.measure_backward_(d_entropy, d_logprob, gradient, *rest)
+    torch.autograd.graph.increment_version(gradient)  # whoever saved the logits, too, is told by torch
+    return (gradient, *(None,) * 7)
+
+
+torch.library.register_autograd("entrol::measure", _backward, setup_context=_keep_for_backward, lib=_library)
+
+
+def _no_second_derivative(ctx: Any, *_: Any) -> tuple:
+    raise NotImplementedError("entrol: entropy and log-probability have no second derivatives: backward with create_graph")
+
+
+torch.library.register_autograd("entrol::measure_backward", _no_second_derivative, lib=_library)

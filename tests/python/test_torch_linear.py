@@ -48,6 +48,10 @@ def textbook(hidden, weight, bias, index, temperature=1.0, soft_cap=None, logit_
     return log_p.gather(-1, index[..., None])[..., 0], -terms.sum(-1)
 
 
+def _detached(value):
+    return value.detach() if isinstance(value, torch.Tensor) else value
+
+
 def gradients(results, records, inputs):
     loss = sum((result * record).sum() for result, record in zip(results, records))
     return torch.autograd.grad(loss, inputs)
@@ -224,6 +228,11 @@ class Torch(Case):
                 (hidden.detach(), weight, None, index, None, 1.0, 0.0),
             ):
                 torch.library.opcheck(torch.ops.entrol.linear, given)
+                logprob, entropy, state = torch.ops.entrol.linear(*given)
+                wanted = [tensor is not None for tensor in given[:3]]
+                for by in ((logprob, entropy), (None, entropy)):
+                    rest = *by, *given[:4], state, *given[5:], wanted
+                    torch.library.opcheck(torch.ops.entrol.linear_backward, [_detached(one) for one in rest])
 
     def test_gradcheck(self):
         rng = torch.Generator().manual_seed(4)
@@ -424,6 +433,11 @@ class Errors(unittest.TestCase):
             with self.subTest(**{key: str(value)[:40] for key, value in changed.items()}):
                 with self.assertRaisesRegex(error, f"^{name}\\b"):
                     linear(**given)
+
+    def test_transforms_of_torch_func(self):
+        hidden, weight, _, index, *_ = layer()
+        with self.assertRaisesRegex(NotImplementedError, "^hidden: "):
+            torch.func.vmap(lambda h, i: linear(h, weight, i))(hidden, index)
 
     def test_shapes_alone(self):
         hidden, weight, bias, index = (tensor.to("meta") for tensor in layer()[:4])

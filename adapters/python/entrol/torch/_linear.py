@@ -33,14 +33,14 @@ _library.define(
 
 @torch.library.impl(_library, "linear", "CPU")
 def _linear(hidden, weight, bias, index, row_mask, temperature, soft_cap):
-    _check_index(index[..., None], None if row_mask is None else row_mask, weight.shape[0])
+    _check_index(index[..., None], row_mask, weight.shape[0])
     if row_mask is None or bool(row_mask.all()):
         return _measure(hidden, weight, bias, index, temperature, soft_cap)
     parts = _measure(hidden[row_mask], weight, bias, index[row_mask], temperature, soft_cap)
     whole = tuple(part.new_zeros(*row_mask.shape, *part.shape[1:]) for part in parts)
     for one, part in zip(whole, parts):
         one[row_mask] = part
-    whole[2][..., M].masked_fill_(~row_mask, -torch.inf)
+    whole[2].view(torch.float64)[..., M].masked_fill_(~row_mask, -torch.inf)
     return whole
 
 
@@ -55,30 +55,31 @@ def _measure(hidden, weight, bias, index, temperature, soft_cap):
         temperature=temperature,
         context=product_context(),
     )
-    state = torch.from_numpy(record.state.view(np.float64).reshape(*index.shape, N_STATE))
+    state = torch.from_numpy(record.state.reshape(-1).view(np.float64)).view(*index.shape, N_STATE)
     logprob, entropy = torch.from_numpy(record.logprob), torch.from_numpy(record.entropy)
     if record.diagnosis:
         _settle(state, None, entropy, logprob)
-    return logprob, entropy, state
+    return logprob, entropy, state.view(torch.int64)
 
 
 @torch.library.register_fake("entrol::linear", lib=_library)
 def _linear_fake(hidden, weight, bias, index, row_mask, temperature, soft_cap):
     leading = hidden.shape[:-1]
     logprob, entropy = (hidden.new_empty(leading, dtype=torch.float32) for _ in range(2))
-    return logprob, entropy, hidden.new_empty((*leading, N_STATE), dtype=torch.float64)
+    return logprob, entropy, hidden.new_empty((*leading, N_STATE), dtype=torch.int64)
 
 
 @torch.library.impl(_library, "linear_backward", "CPU")
 def _linear_backward(
     d_logprob, d_entropy, hidden, weight, bias, index, state, temperature, soft_cap, want
 ):
+    state = state.view(torch.float64)
     is_void = _is_void(state)  # nothing is asked of their gradients, whatever they hold
     records = {"logprob": d_logprob, "entropy": d_entropy}
     found = gradient_output(
         hidden.detach(),
         weight.detach(),
-        state.numpy().view(STATE_DTYPE)[..., 0],
+        state.numpy().reshape(-1).view(STATE_DTYPE).reshape(index.shape),
         **{name: record.masked_fill(is_void, 0) for name, record in records.items() if record is not None},
         targets=index.masked_fill(is_void, 0),
         bias=None if bias is None else bias.detach(),

@@ -12,7 +12,7 @@ from .._arguments import number, positive
 from . import _linear  # noqa: F401: the operators themselves
 from ._chunked import accumulator
 from ._native import reads
-from .logits import _FLOATS, _columns, _row_mask, logprob_and_entropy
+from .logits import _FLOATS, _check_transforms, _columns, _row_mask, logprob_and_entropy
 
 __all__ = ["linear_logprob_and_entropy"]
 
@@ -59,6 +59,7 @@ def linear_logprob_and_entropy(
 def _check_operand(tensor: torch.Tensor, name: str) -> None:
     if not isinstance(tensor, torch.Tensor):
         raise TypeError(f"{name}: expected a tensor, got {type(tensor).__name__}")
+    _check_transforms(tensor, name)
     if tensor.layout != torch.strided or tensor.dtype not in _FLOATS:
         raise TypeError(
             f"{name}: expected dense float32, float16, bfloat16 or float64, got {tensor.dtype}, {tensor.layout}"
@@ -113,10 +114,9 @@ def _by_torch(hidden, weight, bias, index, row_mask, temperature, soft_cap) -> t
     chunks = [
         checkpoint(_chunk, rows[i : i + size], columns[i : i + size], None if keep is None else keep[i : i + size],
                    *layer, use_reentrant=False, preserve_rng_state=False)
-        for i in range(0, len(rows), size)
+        for i in range(0, max(1, len(rows)), size)
     ]  # fmt: skip
-    to = accumulator(kind)
-    parts = [torch.cat(part) for part in zip(*chunks)] or [rows.new_zeros(0, dtype=to) for _ in range(2)]
+    parts = [torch.cat(part) for part in zip(*chunks)]
     if kept is not None:
         parts = [part.new_zeros(math.prod(leading)).index_copy(0, kept, part) for part in parts]
     logprob, entropy = (part.reshape(leading) for part in parts)

@@ -209,6 +209,9 @@ def fit_ceiling(
     first = vector(entropies, "entropies", np.float64).ravel()
     second = vector(rewards, "rewards", np.float64, first.shape)
     at = vector(forecast_at, "forecast_at", np.float64).ravel()
+    share = number(confidence, "confidence")
+    if not 0 < share <= 0.9999:
+        raise ArgumentError(f"confidence = {share!r}: expected a number above 0, up to 0.9999", "confidence")
     forecasts, raw, diagnosis = np.zeros((at.size, 4)), c.Ceiling(), c.Diagnosis()
     forecasts[:, 0] = at
     context_of(context).call(
@@ -220,8 +223,7 @@ def fit_ceiling(
         address(first),
         address(second),
         first.size,
-        ctypes.byref(c.CeilingOptions(confidence=number(confidence, "confidence"))),
+        ctypes.byref(c.CeilingOptions(confidence=share)),
         diagnosis=diagnosis,
-        confidence=confidence,
     )
     return Ceiling(**{name: getattr(raw, name) for name, _ in c.Ceiling._fields_}, forecasts=forecasts)

@@ -83,10 +83,11 @@ def _expected(parameter: Parameter) -> str:
 
 def explain(error: ArgumentError, given: Mapping[str, object], known: Mapping[str, Parameter]) -> ArgumentError:
     """The same error, which also says what a parameter may be."""
-    if error.argument in known and error.argument in given:
-        name = error.argument
-        return ArgumentError(f"{name} = {given[name]!r}: expected {_expected(known[name])}", name)
-    return error
+    name = error.argument
+    if name not in known:
+        return error
+    value = f"{name} = {given[name]!r}" if name in given else name
+    return ArgumentError(f"{value}: expected {_expected(known[name])}", name)
 
 
 def help_text(known: Mapping[str, Parameter]) -> str:

@@ -217,16 +217,18 @@ class Objectives(unittest.TestCase):
     def test_every_objective_computes(self):
         tokens, mask = self.tokens()
         more = {"reference_logprob": tokens["logprob"], "old_entropy": tokens["entropy"], "old_value": tokens["value"]}
+        needed = {"dr_grpo": {"length": 25}, "siren": {"entropy_target": 0.5}}  # what has no default
         for name, row in entrol.objectives().items():
             given = {**tokens, **more, "support_entropy": tokens["entropy"]}
-            if name == "dr_grpo":
-                with self.assertRaisesRegex(ValueError, "^length: expected a number from"):
+            settings = needed.get(name, {})
+            for setting in settings:
+                with self.assertRaisesRegex(ValueError, f"^{setting}: expected a number from"):
                     entrol.objective_compute(name, mask=mask, **given)
-                given["length"] = 25
+            given.update(settings)
             found = entrol.objective_compute(name, mask=mask, **given)
             self.assertTrue(math.isfinite(found.loss), name)
             self.assertTrue(all(np.isfinite(g).all() for g in found.gradients.values()), name)
-            self.assertLessEqual(row.needs, entrol.objective_needs(name), name)
+            self.assertEqual(row.needs, entrol.objective_needs(name, **settings), name)
 
     def test_errors(self):
         tokens, mask = self.tokens()
@@ -248,6 +250,29 @@ class Objectives(unittest.TestCase):
                 entrol.objective_compute(objective, **given)
         with self.assertRaisesRegex(TypeError, "no parameter 'clip'"):
             entrol.objective_compute("ppo", clip=0.2, **tokens)
+
+
+class Trouble(unittest.TestCase):
+    def test_it_names_the_array(self):
+        good, bad = np.zeros(4, np.float32), np.array([0, 0, math.nan, 0], np.float32)
+        two = good.reshape(2, 2)
+        for name, call in (
+            ("advantage", lambda: entrol.objective_compute("reinforce", logprob=good, advantage=bad)),
+            ("logprob", lambda: entrol.objective_compute("reinforce", logprob=bad, advantage=good)),
+            ("reference_logprob", lambda: entrol.kl_estimate(good, bad)),
+            ("values", lambda: entrol.advantage_gae(two, bad.reshape(2, 2), [0, 0])),
+            ("rewards", lambda: entrol.advantage_group(bad, [0, 4])),
+            ("rewards", lambda: entrol.advantage_leave_one_out(bad, [0, 4])),
+            ("advantages", lambda: entrol.advantage_whiten(bad)),
+            ("entropies", lambda: entrol.Controller("pi").observe_tokens(bad)),
+            ("sum", lambda: entrol.Controller("pi").observe(math.nan)),
+            ("rewards", lambda: entrol.fit_ceiling([0, 1, 2, 3], bad)),
+            ("values", lambda: entrol.quantile(bad, 0.5)),
+            ("values", lambda: entrol.select(bad, "high:1")),
+            ("entropies", lambda: entrol.high_entropy_mask(bad)),
+        ):
+            with self.subTest(name=name), self.assertRaisesRegex(entrol.DataError, f"^{name}: NaN at "):
+                call()
 
 
 class Controllers(unittest.TestCase):

@@ -8,6 +8,8 @@ from collections.abc import Collection, Mapping
 from enum import IntEnum
 from typing import Any, TypeVar
 
+import numpy as np
+
 from ._library import ArgumentError
 
 MAX_UINT64 = (1 << 64) - 1
@@ -41,6 +43,13 @@ def positive(value: Any, name: str) -> float:
     if not 0 < result < math.inf:
         raise ArgumentError(f"{name} = {result!r}: expected a finite number above 0", name)
     return result
+
+
+def flag(value: Any, name: str) -> bool:
+    """True or False. Error: TypeError."""
+    if not isinstance(value, (bool, int, np.bool_)):
+        raise TypeError(f"{name}: expected True or False, got {_shown(value)}")
+    return bool(value)
 
 
 def choice(value: Any, name: str, known: type[Kind] | Mapping[str, Kind]) -> Kind:

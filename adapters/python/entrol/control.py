@@ -136,19 +136,23 @@ class Controller:
         """Tells the sum of the entropies of `count` tokens of the step that ended, in nats, or a mean. A rank without
         tokens gives 0 and 0. Errors, after which the controller is as before: DataError (NaN, infinite, no tokens at
         all), CommunicationError, ArgumentError."""
-        return self._observe("controller_observe", ctypes.c_double(number(sum, "sum")), whole(count, "count"))
+        total = number(sum, "sum")
+        return self._observe(
+            "controller_observe", ctypes.c_double(total), whole(count, "count"), sum=np.array([total])
+        )
 
     def observe_tokens(self, entropies: Any, mask: Any = None) -> Command:
         """The same of the tokens' entropies themselves (any shape, nats; mask of the same shape says which count),
         added exactly: however the tokens are split over ranks, the coefficient is the same."""
         numbers = vector(entropies, "entropies", np.float32)
         valid = None if mask is None else vector(mask, "mask", np.uint8, numbers.shape)
-        return self._observe("controller_observe_tokens", address(numbers), address(valid), numbers.size)
+        arguments = address(numbers), address(valid), numbers.size
+        return self._observe("controller_observe_tokens", *arguments, entropies=numbers)
 
-    def _observe(self, name: str, *arguments: object) -> Command:
+    def _observe(self, name: str, *arguments: object, **data: np.ndarray) -> Command:
         raw, diagnosis = c.Command(), c.Diagnosis()
         self._context.call(
-            name, ctypes.byref(raw), ctypes.byref(diagnosis), self._handle, *arguments, diagnosis=diagnosis
+            name, ctypes.byref(raw), ctypes.byref(diagnosis), self._handle, *arguments, diagnosis=diagnosis, **data
         )
         return _command(raw)
 
@@ -225,5 +229,7 @@ def fit_ceiling(
         first.size,
         ctypes.byref(c.CeilingOptions(confidence=share)),
         diagnosis=diagnosis,
+        entropies=first,
+        rewards=second,
     )
     return Ceiling(**{name: getattr(raw, name) for name, _ in c.Ceiling._fields_}, forecasts=forecasts)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import _bindings as c
-from ._arguments import choice, names_of, number, whole
+from ._arguments import choice, flag, names_of, number, whole
 from ._arrays import Matrix, address, matrix, take, vector
 from ._library import ArgumentError, Diagnosis, library
 from .context import Context, context_of
@@ -251,7 +251,7 @@ def destination(out: Any, name: str, shape: tuple[int, ...], add: bool = False) 
     )
     if dtype is None:
         raise TypeError(f"{name}: expected float64, float32, float16 or bfloat16, got {array.dtype}")
-    return c.Destination(data=address(array), dtype=dtype, row_stride=shape[-1] if shape else 1, add=bool(add))
+    return c.Destination(data=address(array), dtype=dtype, row_stride=shape[-1] if shape else 1, add=flag(add, "add"))
 
 
 def _check_overlap(out: np.ndarray, rows: Matrix) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from . import _bindings as c
-from ._arguments import MAX_UINT64, choice, number, text, whole
+from ._arguments import MAX_UINT64, choice, flag, number, text, whole
 from ._arrays import address, take, vector
 from ._library import ArgumentError, Diagnosis, check, library
 from .context import Context, context_of
@@ -117,25 +117,26 @@ def _result(raw: c.ObjectiveResult, gradients: dict[str, np.ndarray], token_loss
 
 def tokens_of(
     arrays: Mapping[str, Any], mask: Any, sequence_starts: Any, seed: int
-) -> tuple[c.Tokens, list[np.ndarray]]:
-    """entrol_tokens over arrays of one shape, and what it keeps."""
+) -> tuple[c.Tokens, dict[str, np.ndarray]]:
+    """entrol_tokens over arrays of one shape, and these by their names, which it needs to be kept."""
     if arrays.get("logprob") is None:
         raise ArgumentError("logprob: expected an array", "logprob")
     first = vector(arrays["logprob"], "logprob", np.float32)
-    tokens, kept = c.Tokens(n_tokens=first.size, seed=whole(seed, "seed", 0, MAX_UINT64)), []
+    tokens = c.Tokens(n_tokens=first.size, seed=whole(seed, "seed", 0, MAX_UINT64))
+    kept: dict[str, np.ndarray] = {}
     for name, value in arrays.items():
         if value is not None:
-            kept.append(vector(value, name, np.float32, first.shape))
-            setattr(tokens, name, address(kept[-1]))
+            kept[name] = vector(value, name, np.float32, first.shape)
+            setattr(tokens, name, address(kept[name]))
     if mask is not None:
-        kept.append(vector(mask, "mask", np.uint8, first.shape))
-        tokens.mask = address(kept[-1])
+        kept["mask"] = vector(mask, "mask", np.uint8, first.shape)
+        tokens.mask = address(kept["mask"])
+    starts = None if first.ndim != 2 else np.arange(first.shape[0] + 1, dtype=np.uintp) * first.shape[1]
     if sequence_starts is not None:
-        kept.append(vector(sequence_starts, "sequence_starts", np.uintp))
-        tokens.sequence_starts, tokens.n_sequences = address(kept[-1]), max(0, kept[-1].size - 1)
-    elif first.ndim == 2:
-        kept.append(np.arange(first.shape[0] + 1, dtype=np.uintp) * first.shape[1])
-        tokens.sequence_starts, tokens.n_sequences = address(kept[-1]), first.shape[0]
+        starts = vector(sequence_starts, "sequence_starts", np.uintp).ravel()
+    if starts is not None:
+        kept["sequence_starts"] = starts
+        tokens.sequence_starts, tokens.n_sequences = address(starts), max(0, starts.size - 1)
     return tokens, kept
 
 
@@ -163,7 +164,7 @@ def objective_compute(
     arrays = {"logprob": logprob, **{key: given.pop(key) for key in TOKEN_ARRAYS if key in given}}
     made, n = settings(given, found.parameters, name)
     tokens, kept = tokens_of(arrays, mask, sequence_starts, seed)
-    shape = np.shape(kept[0])
+    shape = kept["logprob"].shape
     gradients = {
         key: np.empty(shape, np.float32)
         for key in ("logprob", "entropy", "support_entropy", "value")
@@ -174,7 +175,7 @@ def objective_compute(
         loss=address(loss), kept=address(let_through), **{key: address(array) for key, array in gradients.items()}
     )
     options, raw, diagnosis = (
-        c.ObjectiveOptions(settings=made, n_settings=n, loss_alone=bool(loss_alone)),
+        c.ObjectiveOptions(settings=made, n_settings=n, loss_alone=flag(loss_alone, "loss_alone")),
         c.ObjectiveResult(),
         c.Diagnosis(),
     )
@@ -189,7 +190,7 @@ def objective_compute(
             ctypes.byref(tokens),
             ctypes.byref(options),
             diagnosis=diagnosis,
-            **given,
+            **{**given, **kept},
         )
     except ArgumentError as error:
         if error.argument in TOKEN_ARRAYS and arrays.get(error.argument) is None:
@@ -218,6 +219,8 @@ def kl_estimate(
         first.size,
         choice(estimator, "estimator", c.KlEstimator),
         diagnosis=diagnosis,
+        logprob=first,
+        reference_logprob=second,
     )
     return kl, derivative
 
@@ -261,7 +264,9 @@ def advantage_gae(
         number(lambda_, "lambda_"),
         diagnosis=diagnosis,
         gamma=gamma,
-        **{"lambda": lambda_},
+        lambda_=lambda_,
+        rewards=first,
+        **kept,
     )
     return advantages, returns
 
@@ -315,6 +320,7 @@ def advantage_group(
         number(epsilon, "epsilon"),
         diagnosis=diagnosis,
         epsilon=epsilon,
+        rewards=first,
     )
     return result, Diagnosis(diagnosis)
 
@@ -332,6 +338,7 @@ def advantage_leave_one_out(rewards: Any, group_starts: Any = None, *, context: 
         address(starts),
         starts.size - 1,
         diagnosis=diagnosis,
+        rewards=first,
     )
     return result
 
@@ -354,5 +361,6 @@ def advantage_whiten(
         number(epsilon, "epsilon"),
         diagnosis=diagnosis,
         epsilon=epsilon,
+        advantages=first,
     )
     return result

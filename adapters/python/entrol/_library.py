@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import sys
 from collections.abc import Mapping
 from keyword import iskeyword
 
@@ -86,7 +87,11 @@ class Diagnosis:
 
 def _path() -> str:
     named = os.environ.get("ENTROL_LIBRARY")
-    return named or os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib", "libentrol.so")
+    if named:
+        return named
+    # Of an editable install the package is two folders: the sources, and what was built from them.
+    paths = [os.path.join(folder, "lib", "libentrol.so") for folder in sys.modules[__package__].__path__]
+    return next(filter(os.path.exists, paths), paths[0])
 
 
 def _load() -> ctypes.CDLL:

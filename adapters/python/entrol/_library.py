@@ -6,11 +6,13 @@ import ctypes
 import os
 import sys
 from collections.abc import Mapping
-from keyword import iskeyword
 
 import numpy as np
 
 from . import _bindings as c
+
+#: Arguments that have another name in Python than in C.
+PYTHON_NAMES = {"lambda": "lambda_", "forecasts": "forecast_at"}
 
 #: What an argument has to be, by its name in C: said where a call refuses it.
 EXPECTED = {
@@ -21,6 +23,7 @@ EXPECTED = {
     "n_top": f"a number from 0 to {c.MAX_TOP}",
     "support_parameter": "p or f from 0 to 1, or k, a whole number from 1",
     "gamma": "a number from 0 to 1",
+    "forecast_at": "entropies below 350 nats",
     "lambda_": "a number from 0 to 1",
     "epsilon": "a number that is not negative",
     "tolerance": "a number from 0 to below 1",
@@ -125,7 +128,7 @@ def raise_error(status: int, diagnosis: c.Diagnosis | None, given: Mapping[str, 
     if status == c.Status.ERROR_ARGUMENT:
         # Of an options struct it is as "options.temperature".
         name = diagnosis.argument.decode().rsplit(".", 1)[-1] if diagnosis is not None and diagnosis.argument else None
-        name = f"{name}_" if name and iskeyword(name) else name  # lambda_
+        name = PYTHON_NAMES.get(name, name)
         raise ArgumentError(_about(name, words, given), name)
     if status == c.Status.ERROR_DATA and diagnosis is not None:
         told = Diagnosis(diagnosis)

@@ -118,6 +118,12 @@ class Controller:
                 **given,
             )
         except ArgumentError as error:
+            if error.argument == "options":
+                raise ArgumentError(
+                    f"max_entropy = {max_entropy!r}, n_actions = {n_actions!r}: expected nats above 0 and a number from 2 "
+                    "on, each 0 where it is not known, both the same within a thousandth",
+                    "max_entropy",
+                ) from None
             raise explain(error, given, self.kind.parameters) from None
 
     @property

@@ -65,7 +65,6 @@ class Record:
 
 
 def _wanted(want: Any, targets: object, n_top: int) -> set[str]:
-    n_top = whole(n_top, "n_top", 0, c.MAX_TOP)
     names = names_of(want, "want", STATISTICS)
     if n_top > 0:
         names.add("top")
@@ -156,7 +155,7 @@ def measure_rows(
     whole numbers, for logprob and rank; a target that is no column makes them NaN and 0. want: names of STATISTICS.
     mask: (V,) or (..., V), 0 for impossible columns. renyi_order: of renyi. support: of support_entropy. Errors:
     ArgumentError, ValueError and TypeError, which name the argument."""
-    rows = matrix(logits, "logits")
+    rows, n_top = matrix(logits, "logits"), whole(n_top, "n_top", 0, c.MAX_TOP)
     names = _wanted(want, targets, n_top)
     chosen, (packed, stride) = _targets(targets, rows.leading), bits(mask, "mask", rows)
     options = options_of(temperature, packed, stride, renyi_order, support)
@@ -305,9 +304,13 @@ def mixture_rows(
     """The entropy of the mean of several distributions, and the mutual information of the outcome and which of them it
     is drawn from (BALD, arXiv 1112.5745), of each row (entrol_mixture_rows). matrices: 1 to 16 arrays of logits, (...,
     V). Errors: as compare_rows."""
-    rows = [matrix(logits, f"matrices[{i}]") for i, logits in enumerate(matrices)]
-    if not rows:
-        raise ArgumentError("matrices: expected 1 to 16 arrays, got none", "matrices")
+    try:
+        several = list(matrices)
+    except TypeError as error:
+        raise TypeError(f"matrices: expected several arrays of logits, got {type(matrices).__name__}") from error
+    if not 1 <= len(several) <= c.MAX_MIXTURE:
+        raise ArgumentError(f"matrices: expected 1 to {c.MAX_MIXTURE} arrays, got {len(several)}", "matrices")
+    rows = [matrix(logits, f"matrices[{i}]") for i, logits in enumerate(several)]
     for i, other in enumerate(rows):
         if (other.leading, other.n_columns) != (rows[0].leading, rows[0].n_columns):
             raise ValueError(f"matrices[{i}]: expected the shape {(*rows[0].leading, rows[0].n_columns)}")
@@ -355,9 +358,10 @@ def entropy_of_counts(counts: Any, estimator: str = "plug-in", *, context: Conte
     nothing was seen. Errors: ArgumentError."""
     numbers, result = vector(counts, "counts", np.uint64).ravel(), ctypes.c_double()
     kind = choice(estimator, "estimator", {library.entrol_estimator_name(i).decode(): i for i in c.Estimator})
-    context_of(context).call(
-        "entropy_of_counts", ctypes.byref(result), address(numbers), numbers.size, kind
-    )
+    try:
+        context_of(context).call("entropy_of_counts", ctypes.byref(result), address(numbers), numbers.size, kind)
+    except OverflowError:
+        raise OverflowError("counts: expected a sum below 2^64") from None
     return result.value
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from . import _bindings as c
-from ._arguments import names_of, number
+from ._arguments import names_of, number, whole
 from ._arrays import Matrix, address, matrix, vector
 from ._library import ArgumentError, Diagnosis, UnsupportedError, check, library
 from .context import Context, context_of
@@ -48,7 +48,7 @@ class _Layer:
         self.bias = None if bias is None else vector(bias, "bias", np.float32)
         if self.bias is not None and self.bias.shape != (self.n_columns,):
             raise ValueError(f"bias: expected the shape {(self.n_columns,)}, got {self.bias.shape}")
-        self.raw = c.OutputLayer(weight=self.weight, bias=address(self.bias), soft_cap=number(soft_cap or 0.0, "soft_cap"))
+        self.raw = c.OutputLayer(weight=self.weight, bias=address(self.bias), soft_cap=0.0 if soft_cap is None else number(soft_cap, "soft_cap"))
         self.packed, stride = bits(mask, "mask", (self.hidden.leading, self.n_columns))
         self.options = options_of(temperature, self.packed, stride, renyi_order)
         self.given = {"temperature": temperature, "renyi_order": renyi_order, "soft_cap": soft_cap}
@@ -106,6 +106,7 @@ def measure_output(
     arguments it takes 18 MB and 11 MB a thread at most. Errors: ArgumentError, ValueError and TypeError, which name the
     argument; UnsupportedError for a context without a product, and what a product raises."""
     layer = _Layer(hidden, weight, bias, soft_cap, temperature, mask, renyi_order, context)
+    n_top = whole(n_top, "n_top", 0, c.MAX_TOP)
     names = _wanted(want, targets, n_top)
     for name in names.intersection(("support", "support_entropy")):
         raise ArgumentError(f"want: {name} needs whole rows of logits (measure_rows)", "want")

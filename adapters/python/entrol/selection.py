@@ -86,17 +86,17 @@ def _selection(keep: np.ndarray, raw: c.Selection) -> Selection:
     return Selection(keep.view(bool), raw.n_valid, raw.n_kept, raw.n_ties, raw.threshold_low, raw.threshold_high)
 
 
-def rule_parse(text: str) -> c.Rule:
+def rule_parse(rule: str) -> c.Rule:
     """A rule as people write it: "low:80%", "high:1000", "high:=20%", "..2.5", "p5..p95" (entrol_rule_parse). Error:
     ArgumentError, which shows the place."""
-    rule, n_read = c.Rule(), ctypes.c_size_t()
-    if library.entrol_rule_parse(ctypes.byref(rule), ctypes.byref(n_read), encoded(text, "rule")) != 0:
+    parsed, n_read = c.Rule(), ctypes.c_size_t()
+    if library.entrol_rule_parse(ctypes.byref(parsed), ctypes.byref(n_read), encoded(rule, "rule")) != 0:
         raise ArgumentError(
-            f"rule: cannot read {text!r} from character {n_read.value + 1} on; "
+            f"rule: cannot read {rule!r} from character {n_read.value + 1} on; "
             'rules are as "low:80%", "high:1000", "..2.5", "p5..p95"',
             "rule",
         )
-    return rule
+    return parsed
 
 
 def select(

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import torch
 
+from .._arguments import flag, number
 from . import _ops, _rows  # _ops: the operators
 
 __all__ = ["entropy_from_logits", "logprob_and_entropy", "selective_log_softmax"]
@@ -85,7 +86,7 @@ def logprob_and_entropy(
     _check_logits(logits, inplace_backward)
     columns = _columns(index, logits)
     logprob, entropy = _measure(logits, columns, mask, row_mask, temperature, 128, True, inplace_backward)
-    if not entropy_requires_grad:
+    if not flag(entropy_requires_grad, "entropy_requires_grad"):
         entropy = entropy.detach()
     to = _output(dtype, logits)
     return logprob.view(index.shape).to(to), entropy.to(to)
@@ -147,19 +148,21 @@ def _columns(index: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
 
 
 def _check_device(tensor: torch.Tensor, name: str, logits: torch.Tensor) -> None:
+    if tensor.layout != torch.strided:
+        raise TypeError(f"{name}: expected a dense tensor, got one of {tensor.layout}")
     if tensor.device != logits.device:
         raise ValueError(f"{name}: expected a tensor on the logits' device {logits.device}, got {tensor.device}")
 
 
 def _temperature(value: float) -> float:
-    value = float(value)
+    value = number(value, "temperature")
     if not 1e-6 <= value <= 1e6:
         raise ValueError(f"temperature: expected a number from 1e-6 to 1e6, got {value}")
     return value
 
 
 def _output(dtype: torch.dtype | None, logits: torch.Tensor) -> torch.dtype:
-    if dtype is not None and dtype not in _FLOATS:
+    if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype in _FLOATS):
         raise TypeError(f"dtype: expected float32, float16, bfloat16, float64 or None, got {dtype}")
     return dtype or logits.dtype
 
@@ -205,7 +208,7 @@ def _measure(
     inplace_backward: bool,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """(..., K) and (...), in float32 or float64."""
-    if not isinstance(chunk_size, int) or chunk_size < 1:
+    if not isinstance(chunk_size, int) or not 1 <= chunk_size < 1 << 63:
         raise ValueError(f"chunk_size: expected a whole number from 1, got {chunk_size!r}")
     entropy, logprob, _ = torch.ops.entrol.measure(
         logits,

@@ -18,11 +18,16 @@ class Bindings(unittest.TestCase):
         script = os.path.join(ROOT, "scripts", "bindings")
         written = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True).stdout
         with open(os.path.join(ROOT, "adapters", "python", "entrol", "_bindings.py"), encoding="utf-8") as file:
-            self.assertEqual(file.read(), written, "write it again: scripts/bindings > adapters/python/entrol/_bindings.py")
+            self.assertEqual(
+                file.read(), written, "write it again: scripts/bindings > adapters/python/entrol/_bindings.py"
+            )
 
     def test_sizes(self):
-        structs = [kind for kind in vars(_bindings).values() if isinstance(kind, type)
-                   and issubclass(kind, _bindings.Structure) and kind is not _bindings.Structure]  # fmt: skip
+        structs = [
+            kind
+            for kind in vars(_bindings).values()
+            if isinstance(kind, type) and issubclass(kind, _bindings.Structure) and kind is not _bindings.Structure
+        ]
         self.assertEqual(set(structs), set(_bindings.SIZES))
         for kind, size in _bindings.SIZES.items():
             self.assertEqual(ctypes.sizeof(kind), size, kind.__name__)

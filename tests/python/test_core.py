@@ -4,10 +4,9 @@ arrays. Expected values: textbook formulas in float64 (textbook.py), NumPy, torc
 import math
 import unittest
 
+import entrol
 import numpy as np
 import textbook
-
-import entrol
 
 try:
     import torch
@@ -31,9 +30,14 @@ class Rows(unittest.TestCase):
         logits, rng = logits_of(), np.random.default_rng(1)
         targets = rng.integers(0, SHAPE[-1], SHAPE[:-1])
         record = entrol.measure_rows(
-            logits, targets, want=set(entrol.measure.STATISTICS) - {"support"}, temperature=0.7, n_top=4,
-            renyi_order=3.0, support=("top_k", 20),
-        )  # fmt: skip
+            logits,
+            targets,
+            want=set(entrol.measure.STATISTICS) - {"support"},
+            temperature=0.7,
+            n_top=4,
+            renyi_order=3.0,
+            support=("top_k", 20),
+        )
         log_p = textbook.log_softmax(logits, 0.7)
         p, ordered = np.exp(log_p), np.sort(log_p, -1)[..., ::-1]
         chosen = np.take_along_axis(log_p, targets[..., None], -1)
@@ -74,7 +78,9 @@ class Rows(unittest.TestCase):
         self.assertTrue((found[~mask] == 0).all())
         self.assertFalse(diagnosis)
         sum_, _ = entrol.gradient_rows(logits, state, entropy=1.0, out=found.copy(), add=True, **settings)
-        np.testing.assert_allclose(sum_, expected + textbook.gradient(log_p, np.ones(SHAPE[:-1]), 0.0, targets, 1.3), atol=4e-6)
+        np.testing.assert_allclose(
+            sum_, expected + textbook.gradient(log_p, np.ones(SHAPE[:-1]), 0.0, targets, 1.3), atol=4e-6
+        )
         own = logits.copy()
         entrol.gradient_rows(own, state, logprob=by_logprob, entropy=by_entropy, out=own, **settings)
         np.testing.assert_array_equal(own, found)
@@ -91,7 +97,9 @@ class Rows(unittest.TestCase):
     def test_varentropy_and_support_gradients(self):
         """Central differences of the textbook's float64."""
         logits, support = logits_of(5, (2, 7), 1.0).astype(np.float64), ("top_k", 3)
-        record = entrol.measure_rows(logits, want=("state", "support", "varentropy", "support_entropy"), support=support)
+        record = entrol.measure_rows(
+            logits, want=("state", "support", "varentropy", "support_entropy"), support=support
+        )
         found, _ = entrol.gradient_rows(
             logits, record.state, varentropy=2.0, support_entropy=0.5, support=record.support
         )
@@ -201,9 +209,15 @@ class Output(unittest.TestCase):
 
     def measured(self, **settings):
         return entrol.measure_output(
-            self.hidden, self.weight, self.targets, bias=self.bias, want=("entropy", "logprob", "state"),
-            temperature=0.8, context=self.context, **settings,
-        )  # fmt: skip
+            self.hidden,
+            self.weight,
+            self.targets,
+            bias=self.bias,
+            want=("entropy", "logprob", "state"),
+            temperature=0.8,
+            context=self.context,
+            **settings,
+        )
 
     def test_values_and_gradients(self):
         for soft_cap in (None, 5.0):
@@ -212,9 +226,17 @@ class Output(unittest.TestCase):
             chosen = np.take_along_axis(log_p, self.targets[..., None], -1)[..., 0]
             np.testing.assert_allclose(record.logprob, chosen, rtol=1e-5, atol=1e-5)
             found = entrol.gradient_output(
-                self.hidden, self.weight, record.state, logprob=-1.0, entropy=0.5, targets=self.targets,
-                bias=self.bias, soft_cap=soft_cap, temperature=0.8, context=self.context,
-            )  # fmt: skip
+                self.hidden,
+                self.weight,
+                record.state,
+                logprob=-1.0,
+                entropy=0.5,
+                targets=self.targets,
+                bias=self.bias,
+                soft_cap=soft_cap,
+                temperature=0.8,
+                context=self.context,
+            )
             ones = np.ones((2, 9))
             d = textbook.gradient(log_p, 0.5 * ones, -ones, self.targets, 0.8)
             d = d * (1 - np.tanh(z / soft_cap) ** 2) if soft_cap else d
@@ -225,9 +247,15 @@ class Output(unittest.TestCase):
     def test_only_what_is_wanted(self):
         state = self.measured().state
         found = entrol.gradient_output(
-            self.hidden, self.weight, state, entropy=1.0, want="bias", bias=self.bias, temperature=0.8,
+            self.hidden,
+            self.weight,
+            state,
+            entropy=1.0,
+            want="bias",
+            bias=self.bias,
+            temperature=0.8,
             context=self.context,
-        )  # fmt: skip
+        )
         self.assertIsNone(found.hidden)
         self.assertIsNone(found.weight)
         self.assertEqual(found.bias.shape, (3001,))
@@ -274,9 +302,19 @@ class ForeignArrays(unittest.TestCase):
         base = torch.randn(4, 6, 50, generator=torch.Generator().manual_seed(0))
         for dtype in (torch.float64, torch.float32, torch.float16, torch.bfloat16):
             values = base.to(dtype)
-            for view in (values, values[:, ::2], values[..., ::3], values.transpose(0, 1), values.transpose(1, 2),
-                         values[0, 0], values[1:, 2:, 5:], values[:1].expand(3, 6, 50), values[..., :1].expand(4, 6, 50),
-                         values[:0], values[:, :0]):  # fmt: skip
+            for view in (
+                values,
+                values[:, ::2],
+                values[..., ::3],
+                values.transpose(0, 1),
+                values.transpose(1, 2),
+                values[0, 0],
+                values[1:, 2:, 5:],
+                values[:1].expand(3, 6, 50),
+                values[..., :1].expand(4, 6, 50),
+                values[:0],
+                values[:, :0],
+            ):
                 with self.subTest(dtype=dtype, shape=view.shape, strides=view.stride()):
                     self.assertEqual(self.check(view).shape, tuple(view.shape[:-1]))
 
@@ -300,11 +338,23 @@ class ForeignArrays(unittest.TestCase):
         base = logits_of(30, (4, 6, 50))
         frozen = base.copy()
         frozen.flags.writeable = False
-        for array in (base[::-1], base[:, ::-2], base[..., ::-1], np.asfortranarray(base), base.astype(">f4"),
-                      base.astype(np.float16), base.astype(">f2"), base.astype(np.float64), frozen,
-                      np.broadcast_to(base[0, 0], (3, 50)), base[:0], base[:, :0], base.view(np.recarray),
-                      np.frombuffer(b"\0" + base.tobytes(), np.uint8)[1:].view(np.float32).reshape(base.shape),
-                      base.round().astype(np.int16)):  # fmt: skip
+        for array in (
+            base[::-1],
+            base[:, ::-2],
+            base[..., ::-1],
+            np.asfortranarray(base),
+            base.astype(">f4"),
+            base.astype(np.float16),
+            base.astype(">f2"),
+            base.astype(np.float64),
+            frozen,
+            np.broadcast_to(base[0, 0], (3, 50)),
+            base[:0],
+            base[:, :0],
+            base.view(np.recarray),
+            np.frombuffer(b"\0" + base.tobytes(), np.uint8)[1:].view(np.float32).reshape(base.shape),
+            base.round().astype(np.int16),
+        ):
             with self.subTest(dtype=array.dtype, strides=array.strides):
                 self.check(array)
 

@@ -4,10 +4,9 @@ values: NumPy, textbook formulas in float64 (textbook.py), the reference vectors
 import math
 import unittest
 
+import entrol
 import numpy as np
 import textbook
-
-import entrol
 
 try:
     import torch

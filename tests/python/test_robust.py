@@ -12,11 +12,10 @@ import tracemalloc
 import unittest
 import warnings
 
+import entrol
 import numpy as np
 import textbook
 from junk import call, core_calls, drawn, numpy_gemm, torch, torch_calls
-
-import entrol
 
 N_CALLS, SEED = 10_000, 20261129
 WORDS = re.compile(r"\w+")
@@ -59,8 +58,10 @@ class Fuzz(unittest.TestCase):
         n = 2000 if os.environ.get("ENTROL_QUICK") else N_CALLS
         run = subprocess.run(
             [sys.executable, os.path.abspath(__file__), "--fuzz", str(SEED), str(n)],
-            capture_output=True, text=True, timeout=800,
-        )  # fmt: skip
+            capture_output=True,
+            text=True,
+            timeout=800,
+        )
         self.assertEqual(run.returncode, 0, run.stderr[-3000:])
         lines = run.stdout.splitlines()
         self.assertEqual(lines[:-1], [])
@@ -77,9 +78,16 @@ class Leaks(unittest.TestCase):
     """100,000 calls, half of which raise, leave the process as large as the first 10,000 did."""
 
     def calls(self, rounds):
-        wrong = {"measure_rows": {"targets": "a"}, "measure_output": {"bias": [1]}, "quantile": {"q": 7.0},
-                 "select": {"rule": "?"}, "objective_compute": {"clip_low": -1}, "controller": {"target": "?"},
-                 "gradient_rows": {"state": 1}, "kl_estimate": {"estimator": "k4"}}  # fmt: skip
+        wrong = {
+            "measure_rows": {"targets": "a"},
+            "measure_output": {"bias": [1]},
+            "quantile": {"q": 7.0},
+            "select": {"rule": "?"},
+            "objective_compute": {"clip_low": -1},
+            "controller": {"target": "?"},
+            "gradient_rows": {"state": 1},
+            "kl_estimate": {"estimator": "k4"},
+        }
         table = core_calls()
         for _ in range(rounds):
             for name, changes in wrong.items():
@@ -166,7 +174,8 @@ class Threads(unittest.TestCase):
             def work():
                 while True:
                     entrol.measure_rows(np.zeros((50, 4000), np.float32))
-                    entrol.measure_output(np.zeros((600, 8), np.float32), np.zeros((4000, 8), np.float32), context=context)
+                    rows = np.zeros((4000, 8), np.float32)
+                    entrol.measure_output(rows[:600], rows, context=context)
             threading.Thread(target=work, daemon=True).start()
             import time; time.sleep(0.3)
         """
@@ -205,9 +214,12 @@ class Threads(unittest.TestCase):
     def run_in_a_process(self, code):
         lines = code.splitlines()[1:]
         run = subprocess.run(
-            [sys.executable, "-c", "\n".join(line[12:] for line in lines)], capture_output=True, text=True, timeout=300,
+            [sys.executable, "-c", "\n".join(line[12:] for line in lines)],
+            capture_output=True,
+            text=True,
+            timeout=300,
             env={**os.environ, "PYTHONPATH": os.pathsep.join((os.path.dirname(os.path.abspath(__file__)), *sys.path))},
-        )  # fmt: skip
+        )
         self.assertEqual((run.returncode, run.stderr), (0, ""))
 
 
@@ -239,14 +251,25 @@ class Comms(unittest.TestCase):
         self.assertEqual(entrol.measure_rows(np.zeros((1, 4)), context=context).entropy.shape, (1,))
 
     def test_a_comm_that_is_none(self):
-        for comm in (object(), 5, type("Comm", (), {"all_reduce": print, "rank": 2, "size": 2}),
-                     type("Comm", (), {"all_reduce": print, "rank": 0, "size": 0}),
-                     type("Comm", (), {"all_reduce": print, "rank": "a", "size": 1})):  # fmt: skip
+        for comm in (
+            object(),
+            5,
+            type("Comm", (), {"all_reduce": print, "rank": 2, "size": 2}),
+            type("Comm", (), {"all_reduce": print, "rank": 0, "size": 0}),
+            type("Comm", (), {"all_reduce": print, "rank": "a", "size": 1}),
+        ):
             with self.assertRaisesRegex((ValueError, TypeError), "^comm"):
                 entrol.Context(comm=comm)
 
     def test_contexts(self):
-        for name, value in (("threads", -1), ("threads", 1e3), ("threads", 5000), ("cpu", "sse"), ("cpu", None), ("gemm", 5)):
+        for name, value in (
+            ("threads", -1),
+            ("threads", 1e3),
+            ("threads", 5000),
+            ("cpu", "sse"),
+            ("cpu", None),
+            ("gemm", 5),
+        ):
             with self.assertRaisesRegex((ValueError, TypeError), f"^{name}: "):
                 entrol.Context(**{name: value})
 

@@ -1,5 +1,5 @@
-"""entrol.torch's output layer: against float64 autograd of whole logits, TRL's ChunkedLogProbFunction, and the functions
-of logits."""
+"""entrol.torch's output layer: against float64 autograd of whole logits, TRL's ChunkedLogProbFunction, and the
+functions of logits."""
 
 import math
 import subprocess
@@ -108,7 +108,9 @@ class Values(Case):
             given = hidden.to(of_hidden), weight.to(of_weight), index, bias.to(of_bias)
             found = linear(*given)
             expected = textbook(given[0], given[1], given[3], index)
-            self.assertEqual(found[0].dtype, torch.float64 if torch.float64 in (of_hidden, of_weight) else torch.float32)
+            self.assertEqual(
+                found[0].dtype, torch.float64 if torch.float64 in (of_hidden, of_weight) else torch.float32
+            )
             for one, other in zip(found, expected):
                 self.close(one, other, 3e-6)
 
@@ -128,7 +130,9 @@ class Values(Case):
             empty = hidden.detach()[:0].requires_grad_()
             found = linear(empty, weight, torch.zeros(0, 5, dtype=torch.int64))
             self.assertEqual(found[0].shape, (0, 5))
-            by_hidden, by_weight = torch.autograd.grad(found[0].sum() + found[1].sum(), (empty, weight), allow_unused=True)
+            by_hidden, by_weight = torch.autograd.grad(
+                found[0].sum() + found[1].sum(), (empty, weight), allow_unused=True
+            )
             self.assertEqual(float(0 if by_weight is None else by_weight.abs().sum()), 0.0)
 
     def test_an_impossible_column(self):
@@ -290,9 +294,7 @@ class Torch(Case):
         with torch.autocast("cpu", torch.bfloat16):
             cast = linear(hidden, weight, index, bias)
         inputs = hidden, weight, bias
-        for one, other in zip(
-            (*plain, *gradients(plain, records, inputs)), (*cast, *gradients(cast, records, inputs))
-        ):
+        for one, other in zip((*plain, *gradients(plain, records, inputs)), (*cast, *gradients(cast, records, inputs))):
             self.assertTrue(torch.equal(one, other))
 
     def test_a_weight_used_twice(self):

@@ -122,8 +122,8 @@ if __version__.split(".")[:2] != [str(c.VERSION_MAJOR), str(c.VERSION_MINOR)]:
 
 
 def raise_error(status: int, diagnosis: c.Diagnosis | None, given: Mapping[str, object]) -> None:
-    """Raises what a negative status stands for. `given`: arguments by name, for what is said: numbers that C may refuse,
-    arrays that may hold what is in trouble."""
+    """Raises what a negative status stands for. `given`: arguments by name, for what is said: numbers that C may
+    refuse, arrays that may hold what is in trouble."""
     words = library.entrol_status_string(status).decode()
     if status == c.Status.ERROR_ARGUMENT:
         # Of an options struct it is as "options.temperature".

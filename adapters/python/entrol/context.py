@@ -33,8 +33,8 @@ class Comm(Protocol):
 
 
 Gemm = Callable[[c.GemmOperands], None]
-"""Computes one product of float32 matrices, as entrol_gemm_operands describes it, on the calling thread: several threads
-call it at once. gemm_arrays() has the matrices as arrays. What it raises, the call raises."""
+"""Computes one product of float32 matrices, as entrol_gemm_operands describes it, on the calling thread: several
+threads call it at once. gemm_arrays() has the matrices as arrays. What it raises, the call raises."""
 
 
 def gemm_arrays(operands: c.GemmOperands) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -165,6 +165,7 @@ def _after_fork() -> None:
 
 
 os.register_at_fork(after_in_child=_after_fork)
+
 
 def context_of(context: Context | None) -> Context:
     """The context of a call: the one that was given, or the default one. Error: TypeError."""

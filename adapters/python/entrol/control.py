@@ -103,8 +103,9 @@ class Controller:
         if not row:
             raise ArgumentError(f"name: no controller {name!r}; there are {', '.join(controllers())}", "name")
         self.kind = _kind(row.contents)
+        most, n_columns = number(max_entropy, "max_entropy"), whole(n_actions, "n_actions")
         made, n = settings(given, self.kind.parameters, name)
-        options, diagnosis = c.ControllerOptions(max_entropy=number(max_entropy, "max_entropy"), n_actions=whole(n_actions, "n_actions")), c.Diagnosis()
+        options, diagnosis = c.ControllerOptions(max_entropy=most, n_actions=n_columns), c.Diagnosis()
         try:
             self._context.call(
                 "controller_create",
@@ -120,8 +121,8 @@ class Controller:
         except ArgumentError as error:
             if error.argument == "options":
                 raise ArgumentError(
-                    f"max_entropy = {max_entropy!r}, n_actions = {n_actions!r}: expected nats above 0 and a number from 2 "
-                    "on, each 0 where it is not known, both the same within a thousandth",
+                    f"max_entropy = {max_entropy!r}, n_actions = {n_actions!r}: expected nats above 0 and a number "
+                    "from 2 on, each 0 where it is not known, both the same within a thousandth",
                     "max_entropy",
                 ) from None
             raise explain(error, given, self.kind.parameters) from None
@@ -143,9 +144,7 @@ class Controller:
         tokens gives 0 and 0. Errors, after which the controller is as before: DataError (NaN, infinite, no tokens at
         all), CommunicationError, ArgumentError."""
         total = number(sum, "sum")
-        return self._observe(
-            "controller_observe", ctypes.c_double(total), whole(count, "count"), sum=np.array([total])
-        )
+        return self._observe("controller_observe", ctypes.c_double(total), whole(count, "count"), sum=np.array([total]))
 
     def observe_tokens(self, entropies: Any, mask: Any = None) -> Command:
         """The same of the tokens' entropies themselves (any shape, nats; mask of the same shape says which count),
@@ -164,8 +163,8 @@ class Controller:
 
     def coefficient_of(self, accuracy: float) -> float:
         """The coefficient of one prompt whose samples are right with this share (0 to 1). Error: ArgumentError."""
-        result = ctypes.c_double()
-        if library.entrol_controller_coefficient_of(ctypes.byref(result), self._handle, number(accuracy, "accuracy")) != 0:
+        result, share = ctypes.c_double(), number(accuracy, "accuracy")
+        if library.entrol_controller_coefficient_of(ctypes.byref(result), self._handle, share) != 0:
             raise ArgumentError(f"accuracy = {accuracy!r}: expected a number from 0 to 1", "accuracy")
         return result.value
 

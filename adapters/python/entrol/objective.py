@@ -288,7 +288,7 @@ def _groups(rewards: Any, group_starts: Any) -> tuple[np.ndarray, np.ndarray]:
         starts = vector(group_starts, "group_starts", np.uintp).ravel()
         if starts.size == 0 or starts[0] != 0 or starts[-1] != first.size or np.any(starts[1:] < starts[:-1]):
             raise ArgumentError(
-                f"group_starts: expected numbers that rise from 0 to {first.size}, the number of rewards", "group_starts"
+                f"group_starts: expected numbers that rise from 0 to {first.size}, the rewards", "group_starts"
             )
         return first, starts
     if first.ndim != 2:

@@ -48,7 +48,8 @@ class _Layer:
         self.bias = None if bias is None else vector(bias, "bias", np.float32)
         if self.bias is not None and self.bias.shape != (self.n_columns,):
             raise ValueError(f"bias: expected the shape {(self.n_columns,)}, got {self.bias.shape}")
-        self.raw = c.OutputLayer(weight=self.weight, bias=address(self.bias), soft_cap=0.0 if soft_cap is None else number(soft_cap, "soft_cap"))
+        cap = 0.0 if soft_cap is None else number(soft_cap, "soft_cap")
+        self.raw = c.OutputLayer(weight=self.weight, bias=address(self.bias), soft_cap=cap)
         self.packed, stride = bits(mask, "mask", (self.hidden.leading, self.n_columns))
         self.options = options_of(temperature, self.packed, stride, renyi_order)
         self.given = {"temperature": temperature, "renyi_order": renyi_order, "soft_cap": soft_cap}

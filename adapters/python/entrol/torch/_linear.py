@@ -15,7 +15,7 @@ import torch
 
 from ..measure import STATE_DTYPE
 from ..output import PARTS, gradient_output, measure_output
-from ._native import M, N_STATE, _is_void, _settle
+from ._native import N_STATE, M, _is_void, _settle
 from ._ops import _check_index, _library, _no_second_derivative
 from ._product import product_context
 
@@ -70,9 +70,7 @@ def _linear_fake(hidden, weight, bias, index, row_mask, temperature, soft_cap):
 
 
 @torch.library.impl(_library, "linear_backward", "CPU")
-def _linear_backward(
-    d_logprob, d_entropy, hidden, weight, bias, index, state, temperature, soft_cap, want
-):
+def _linear_backward(d_logprob, d_entropy, hidden, weight, bias, index, state, temperature, soft_cap, want):
     state = state.view(torch.float64)
     is_void = _is_void(state)  # nothing is asked of their gradients, whatever they hold
     records = {"logprob": d_logprob, "entropy": d_entropy}
@@ -97,9 +95,7 @@ def _linear_backward(
 
 
 @torch.library.register_fake("entrol::linear_backward", lib=_library)
-def _linear_backward_fake(
-    d_logprob, d_entropy, hidden, weight, bias, index, state, temperature, soft_cap, want
-):
+def _linear_backward_fake(d_logprob, d_entropy, hidden, weight, bias, index, state, temperature, soft_cap, want):
     return tuple(
         given.new_empty(given.shape) if is_wanted else hidden.new_empty(0, dtype=torch.float32)
         for given, is_wanted in zip((hidden, weight, bias), want)

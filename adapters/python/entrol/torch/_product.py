@@ -28,7 +28,7 @@ def _blas() -> Any:
     for path in glob.glob(os.path.join(os.path.dirname(torch.__file__), "lib", "libtorch_cpu.*")):
         try:
             library = ctypes.CDLL(path)
-            library.sgemm_, library.MKL_Set_Num_Threads_Local  # noqa: B018: raises where it has not
+            library.sgemm_, library.MKL_Set_Num_Threads_Local  # noqa: B018 raises where it has not
         except (OSError, AttributeError):
             continue
         return library

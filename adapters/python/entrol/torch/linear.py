@@ -1,5 +1,5 @@
-"""The output layer of a language model: log-probabilities and entropies of hidden states, whose logits are never whole in
-memory, with gradients."""
+"""The output layer of a language model: log-probabilities and entropies of hidden states, whose logits are never whole
+in memory, with gradients."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch.utils.checkpoint import checkpoint
 
 from .._arguments import number, positive
-from . import _linear  # noqa: F401: the operators themselves
+from . import _linear  # noqa: F401 the operators themselves
 from ._chunked import accumulator
 from ._native import reads
 from .logits import _FLOATS, _check_transforms, _columns, _row_mask, logprob_and_entropy

@@ -2,6 +2,7 @@
 line on standard output.
 
     bench/python.py [--quick] [--threads N] [--filter WORD]
+    bench/python.py --table RESULTS.jsonl       the table of docs/python.md from what that, or scripts/bench, printed
 
 Entropies and log-probabilities of 4 x 256 rows of a vocabulary of 151,936, as a training step of a language model has
 them, without and with the gradient. Peers: TRL's entropy_from_logits and selective_log_softmax, torch.compile of the
@@ -170,13 +171,37 @@ def lines_of(arguments, number, case):
                    "peer_extra_bytes": most[name], "results_differ_by": peers.finite_or_none(apart[name])}
 
 
+def table(path):
+    """Markdown of the results: a row each for the package, the limit, and every peer."""
+    with open(path, encoding="utf-8") as file:
+        results = [r for r in map(json.loads, file) if r.get("case", "").startswith("tensors")]
+    median = lambda values: values["median"]
+    size = lambda n_bytes: f"{n_bytes / 1e6:,.0f} MB"
+    ratio = lambda x: f"{median(x):.3g} ({x['min']:.3g} to {x['max']:.3g})"
+    head = lambda who: f"| {r['case']}: {who} | {r['dtype']} | {r['threads']} |"
+    print("| | dtype | threads | milliseconds | times Entrol's (least to greatest) | memory besides |\n|---|---|---|---|---|---|")
+    for r in results:
+        if "limit" in r:
+            print(head("**Entrol**"), f"{1e3 * median(r['seconds']):,.1f} | 1 | {size(r['extra_bytes'])} |")
+            print(head(r["limit"]), f"{1e3 * median(r['limit_seconds']):,.1f} | {ratio(r['ratio_to_limit'])} | |")
+        elif "absent" in r:
+            print(head(r["peer"]), f"{r['absent']} | | |")
+        else:
+            print(head(r["peer"]), f"{1e3 * median(r['peer_seconds']):,.1f} | {ratio(r['ratio_to_peer'])} |",
+                  f"{size(r['peer_extra_bytes'])} |")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--filter")
+    parser.add_argument("--table", metavar="RESULTS")
     parser.add_argument("--memory-of", nargs="+", metavar=("CASE", "NAME"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.table:
+        table(arguments.table)
+        return
     torch.set_num_threads(arguments.threads)
     if arguments.memory_of:
         number, *names = arguments.memory_of

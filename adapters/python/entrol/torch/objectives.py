@@ -162,8 +162,8 @@ def objective(
     for key, tensor in tensors.items():
         if tensor is not None and not isinstance(tensor, Tensor):
             raise TypeError(f"{key}: expected a tensor, got {type(tensor).__name__}")
-    key = "" if group is None else group.group_name
     n_ranks = 1 if group is None else group_context(group).comm.size
+    key = "" if group is None else group.group_name
     slopes = [tensors.get(key) for key in WITH_GRADIENT]
     constants = [tensors.get(key) for key in CONSTANT]
     out = _objective(name, *_settings(given), key, seed, loss_alone, *slopes, *constants, mask, sequence_starts)

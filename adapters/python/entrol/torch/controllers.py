@@ -45,8 +45,8 @@ class Controller:
     def observe(self, entropies: Tensor, mask: Tensor | None = None) -> float:
         """Tells the entropies (nats) of the step's tokens, of any shape, float dtype and device, read as float32; mask
         of the same shape: which count. The coefficient of the next step. A rank may have no token. Errors, after which
-        the controller is as before: DataError (NaN, infinite, no token at all), CommunicationError, TypeError,
-        ValueError."""
+        the controller is as before: DataError (NaN, infinite, no token at all), CommunicationError (another
+        rank's call failed), TypeError, ValueError."""
         numbers = _host.values(entropies, "entropies")
         return self._controller.observe_tokens(numbers, _host.mask(mask, numbers)).coefficient
 

@@ -156,7 +156,7 @@ def objective(
     over ranks they are to be added up. DistributedDataParallel averages them: backpropagate loss * n_ranks there.
 
     Errors: ArgumentError, ValueError and TypeError, which name the argument; DataError for a NaN at a token that counts
-    or a ratio beyond e^88, on all ranks; CommunicationError."""
+    or a ratio beyond e^88; CommunicationError where ranks differ, or another one's call failed."""
     tensors = {key: given.pop(key) for key in core.TOKEN_ARRAYS if key in given}
     tensors |= {"logprob": logprob, "advantage": _repeated(advantage, logprob)}
     for key, tensor in tensors.items():

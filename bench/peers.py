@@ -262,6 +262,10 @@ def seconds(work):
     return time.perf_counter() - start, result
 
 
+def spread(values):
+    return {"min": min(values), "median": statistics.median(values), "max": max(values)}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("library")
@@ -293,7 +297,6 @@ def main():
                 ours.append(seconds(our_work)[0])
                 ratios.append(theirs / ours[-1])
         apart = (result.double() - entropy.double()).abs().max().item()
-        spread = lambda values: {"min": min(values), "median": statistics.median(values), "max": max(values)}
         extra = {"gradient_differs_by": more[0]()} if more else {}
         print(json.dumps({
             "case": name, "dtype": str(logits.dtype).removeprefix("torch."), "rows": logits.shape[0],

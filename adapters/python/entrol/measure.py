@@ -87,7 +87,8 @@ def bits(mask: Any, name: str, rows: Matrix | tuple[tuple[int, ...], int]) -> tu
     array, _ = take(mask, name)
     if array.shape not in ((n_columns,), (*leading, n_columns)):
         raise ValueError(f"{name}: expected the shape {(*leading, n_columns)} or {(n_columns,)}, got {array.shape}")
-    packed = np.packbits(np.asarray(array != 0).reshape(-1, n_columns), axis=-1, bitorder="little")
+    is_possible = array if array.dtype == np.bool_ else array != 0  # no copy of a mask as big as the logits
+    packed = np.packbits(is_possible.reshape(-1, n_columns), axis=-1, bitorder="little")
     return packed, packed.shape[1] if array.ndim > 1 else 0
 
 

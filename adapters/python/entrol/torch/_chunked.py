@@ -80,8 +80,8 @@ def measure(
     temperature: float,
     chunk_size: int,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """entropy (...), logprob (..., K) and state (..., N_STATE) of logits (..., V), index (..., K), mask (V) or (..., V),
-    keep (...)."""
+    """entropy (...), logprob (..., K) and state (..., N_STATE) of logits (..., V), index (..., K), mask (V) or (...,
+    V), keep (...)."""
     leading, device, kind = logits.shape[:-1], logits.device, accumulator(logits.dtype)
     n_rows = math.prod(leading)
     state = torch.empty((n_rows, N_STATE), dtype=kind, device=device)
@@ -138,6 +138,7 @@ def _gradient(values, state, by_entropy, by_logprob, columns, temperature: float
         slope -= torch.where(p == 0, 0 * by_entropy, by_entropy * p * (log_p + entropy))
         is_idle &= by_entropy == 0
     if by_logprob is not None:
+        columns = columns.masked_fill(m == -math.inf, 0)  # of a row that was not measured it may be anything
         slope -= by_logprob.sum(-1, keepdim=True) * p
         slope.scatter_add_(-1, columns, by_logprob.masked_fill(values.gather(-1, columns) == -math.inf, 0))
         is_idle &= (by_logprob == 0).all(-1, keepdim=True)

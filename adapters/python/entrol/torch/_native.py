@@ -1,7 +1,7 @@
 """The same as _chunked.py by libentrol, for float32, float16 and bfloat16 on the CPU: rows are read where they lie.
 
-The state of a row is entrol_state, as N_STATE float64; m is -inf and the others 0 of a row without a possible column
-and of one that is not measured."""
+The state of a row is entrol_state: N_STATE float64, handed out as the bits they have (int64), since what was not asked
+for is NaN. m is -inf and the others 0 of a row without a possible column and of one that is not measured."""
 
 from __future__ import annotations
 
@@ -76,12 +76,12 @@ def _is_void(state: torch.Tensor) -> torch.Tensor:
 
 def _settle(state: torch.Tensor, keep: torch.Tensor | None, *outputs: torch.Tensor | None) -> None:
     """Nothing remains of what the void rows hold, and of those that `keep` has not."""
-    is_void = _is_void(state) if keep is None else _is_void(state) | ~keep
-    state.masked_fill_(is_void[..., None], 0)
-    state[..., M].masked_fill_(is_void, -math.inf)
+    void = _is_void(state) if keep is None else _is_void(state) | ~keep
+    state.masked_fill_(void[..., None], 0)
+    state[..., M].masked_fill_(void, -math.inf)
     for output in outputs:
         if output is not None:
-            output.masked_fill_(is_void, 0)
+            output.masked_fill_(void, 0)
 
 
 def measure(
@@ -92,14 +92,14 @@ def measure(
     temperature: float,
     want_entropy: bool,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """entropy (...), logprob (..., K), both float32, and state (..., N_STATE) of logits (..., V), index (..., K), mask
-    (V) or (..., V), keep (...)."""
+    """entropy (...), logprob (..., K), both float32, and state (..., N_STATE), int64, of logits (..., V), index (...,
+    K), mask (V) or (..., V), keep (...)."""
     leading, rows, options = logits.shape[:-1], readable(logits), _options(mask, logits, temperature)
     state = torch.empty((*leading, N_STATE), dtype=torch.float64)
     entropy = torch.empty(leading) if want_entropy else None
     target = index if index is not None and index.shape[-1] == 1 else None
     logprob = None if target is None else torch.empty(leading)
-    is_void, diagnosis = keep is not None, c.Diagnosis()
+    has_void, diagnosis = keep is not None, c.Diagnosis()
     for segment in segments(rows, None if keep is None else keep.flatten()):
         first = segment.first
         record = c.Record(entropy=_address(entropy, first), logprob=_address(logprob, first))
@@ -114,15 +114,15 @@ def measure(
             diagnosis=diagnosis,
             temperature=temperature,
         )
-        is_void |= diagnosis.n_bad > 0
-    if is_void:
+        has_void |= diagnosis.n_bad > 0
+    if has_void:
         _settle(state, keep, entropy, logprob)
     if logprob is not None:
         logprob = logprob[..., None]
     elif index is not None:
         logprob = _logprob(logits, index, mask, state, temperature).float()
     none = torch.empty(0)
-    return none if entropy is None else entropy, none if logprob is None else logprob, state
+    return none if entropy is None else entropy, none if logprob is None else logprob, state.view(torch.int64)
 
 
 def gradient(
@@ -137,12 +137,13 @@ def gradient(
 ) -> None:
     """dL/dlogits of dL/dentropy (...) and dL/dlogprob (..., K) into `out`, contiguous and of the logits' shape; None:
     into the logits' own memory."""
-    is_void = _is_void(state)
-    by_entropy, by_logprob = (
-        None if by is None else by.masked_fill(is_void.reshape(is_void.shape + (1,) * (by.ndim - is_void.ndim)), 0)
-        for by in (d_entropy, d_logprob if index is not None else None)
-    )
-    targets, own = index, None
+    state = state.view(torch.float64)
+    void, targets, own = _is_void(state), None, None
+    by_entropy = None if d_entropy is None else d_entropy.masked_fill(void, 0)
+    by_logprob = None
+    if d_logprob is not None and index is not None:
+        by_logprob = d_logprob.masked_fill(void[..., None], 0)
+        index = targets = index.masked_fill(void[..., None], 0).contiguous()  # may be anything there
     if by_logprob is not None and index.shape[-1] != 1:
         own = _own_terms(by_entropy, by_logprob, logits, state, index, mask, temperature)
         by_logprob, state, targets = _summed(by_logprob, state)
@@ -153,7 +154,8 @@ def gradient(
 
 def _rows_gradient(by_entropy, by_logprob, logits, state, targets, mask, temperature, out) -> None:
     by_entropy, by_logprob = (None if by is None else by.float().contiguous() for by in (by_entropy, by_logprob))
-    rows, options, n_columns = logits if out is None else readable(logits), _options(mask, logits, temperature), logits.shape[-1]
+    rows, n_columns = logits if out is None else readable(logits), logits.shape[-1]
+    options = _options(mask, logits, temperature)
     for segment in segments(rows):
         first = segment.first
         record = c.Gradient(entropy=_address(by_entropy, first), logprob=_address(by_logprob, first))

@@ -37,9 +37,8 @@ def _check_index(index: torch.Tensor | None, row_mask: torch.Tensor | None, n_co
         is_out &= row_mask[..., None]
     if is_out.any():
         place = tuple(is_out.nonzero()[0].tolist())
-        raise IndexError(
-            f"index: expected columns from 0 to {n_columns - 1}, got {index[place].item()} at {list(place)}"
-        )
+        told = list(place[:-1] if index.shape[-1] == 1 else place)
+        raise IndexError(f"index: expected columns from 0 to {n_columns - 1}, got {index[place].item()} at {told}")
 
 
 @torch.library.impl(_library, "measure", "CompositeExplicitAutograd")
@@ -61,14 +60,11 @@ def _measure_fake(logits, index, mask, row_mask, temperature, chunk_size, want_e
     entropy = logits.new_empty(leading if want_entropy else (0,), dtype=kind)
     logprob = logits.new_empty((0,) if index is None else index.shape, dtype=kind)
     if _native.reads(logits):
-        return entropy, logprob, logits.new_empty((*leading, _native.N_STATE), dtype=torch.float64)
+        return entropy, logprob, logits.new_empty((*leading, _native.N_STATE), dtype=torch.int64)
     return entropy, logprob, logits.new_empty((*leading, _chunked.N_STATE), dtype=kind)
 
 
 def _write_gradient(d_entropy, d_logprob, logits, state, index, mask, temperature, chunk_size, out) -> None:
-    if index is not None:
-        # A row that was not measured may have any index.
-        index = index.masked_fill((state[..., :1] == -torch.inf), 0).contiguous()
     if _native.reads(logits):
         _native.gradient(d_entropy, d_logprob, logits, state, index, mask, temperature, out)
     else:
@@ -122,7 +118,7 @@ torch.library.register_autograd("entrol::measure", _backward, setup_context=_kee
 
 
 def _no_second_derivative(ctx: Any, *_: Any) -> tuple:
-    raise NotImplementedError("entrol: entropy and log-probability have no second derivatives: backward with create_graph")
+    raise NotImplementedError("entrol.torch: entropy and log-probability have no second derivatives")
 
 
 torch.library.register_autograd("entrol::measure_backward", _no_second_derivative, lib=_library)

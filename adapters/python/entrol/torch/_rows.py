@@ -66,7 +66,8 @@ def readable(tensor: torch.Tensor) -> torch.Tensor:
 
 def _runs(keep: torch.Tensor, row_bytes: int) -> list[tuple[int, int]]:
     """[first, end) of the rows that `keep` (bool, one dimension) has, gaps of less than GAP_BYTES run over."""
-    edges = torch.diff(keep.to(torch.int8), prepend=torch.zeros(1, dtype=torch.int8), append=torch.zeros(1, dtype=torch.int8))
+    outside = torch.zeros(1, dtype=torch.int8)
+    edges = torch.diff(keep.to(torch.int8), prepend=outside, append=outside)
     runs: list[tuple[int, int]] = []
     for first, end in zip((edges > 0).nonzero()[:, 0].tolist(), (edges < 0).nonzero()[:, 0].tolist()):
         if runs and (first - runs[-1][1]) * row_bytes < GAP_BYTES:
@@ -82,7 +83,7 @@ def segments(tensor: torch.Tensor, keep: torch.Tensor | None = None) -> Iterator
     n_rows, n_columns = math.prod(tensor.shape[:-1]), tensor.shape[-1]
     *outer, (block, stride) = _leading(tensor)
     size = tensor.element_size()
-    offsets = [sum(places) for places in itertools.product(*(range(0, n * step, step) if step else [0] * n for n, step in outer))]
+    offsets = [sum(places) for places in itertools.product(*([i * step for i in range(n)] for n, step in outer))]
     runs = [(0, n_rows)] if keep is None else _runs(keep, n_columns * size)
     for first, end in runs:
         while first < end:

@@ -1,9 +1,9 @@
-"""Entropies and log-probabilities of logits, with gradients: the functions of TRL (trl.trainer.utils), by their names and
-arguments, in one pass over the logits and without a temporary of their size.
+"""Entropies and log-probabilities of logits, with gradients: the functions of TRL (trl.trainer.utils), by their names
+and arguments, in one pass over the logits and without a temporary of their size.
 
 Everything is in nats and of softmax(logits / temperature). What holds for all of them:
 
-logits: (..., V), float32, float16, bfloat16 or float64, of any strides and device. -inf is an impossible column, exactly.
+logits: (..., V), float32, float16, bfloat16 or float64, of any strides and device. -inf is an impossible column, exact.
 mask: bool, of the logits' shape or one that broadcasts to it; False is an impossible column.
 row_mask: (...), of any dtype. A row where it is 0, and one without a possible column, has entropy 0, log-probability 0
 and gradient 0, whatever it holds. NaN and +inf make their own row NaN, no other.
@@ -13,13 +13,14 @@ backward pass; torch raises if something else has saved them for its own.
 chunk_size: rows at a time where plain torch does the work (other devices than the CPU, and float64); at least 2^22
 numbers at a time are taken. The library needs no chunks.
 Errors: TypeError and ValueError, which name the argument; IndexError for an index that is no column, of a row that
-counts (on other devices than the CPU torch.gather's own). There is no second derivative: NotImplementedError."""
+counts (on other devices than the CPU torch.gather's own); NotImplementedError for a second derivative, a forward-mode
+derivative and torch.func's transforms."""
 
 from __future__ import annotations
 
 import torch
 
-from . import _ops, _rows  # _ops: the operators themselves
+from . import _ops, _rows  # _ops: the operators
 
 __all__ = ["entropy_from_logits", "logprob_and_entropy", "selective_log_softmax"]
 
@@ -58,12 +59,13 @@ def selective_log_softmax(
     itself. row_mask may have index's shape (..., K), too. TRL's selective_log_softmax."""
     _check_logits(logits, inplace_backward)
     columns = _columns(index, logits)
-    if row_mask is not None and index.ndim == logits.ndim and row_mask.shape == index.shape:
-        each = row_mask != 0
-        logprob, _ = _measure(logits, columns, mask, each.any(-1), temperature, 128, False, inplace_backward)
-        logprob = logprob.masked_fill(~each, 0)
-    else:
-        logprob, _ = _measure(logits, columns, mask, row_mask, temperature, 128, False, inplace_backward)
+    each = None
+    if isinstance(row_mask, torch.Tensor) and row_mask.ndim == logits.ndim and row_mask.shape == index.shape:
+        each = row_mask == 0
+        row_mask = ~each.all(-1)
+    logprob, _ = _measure(logits, columns, mask, row_mask, temperature, 128, False, inplace_backward)
+    if each is not None:
+        logprob = logprob.masked_fill(each, 0)
     return logprob.view(index.shape).to(_output(dtype, logits))
 
 
@@ -92,6 +94,7 @@ def logprob_and_entropy(
 def _check_logits(logits: torch.Tensor, inplace_backward: bool) -> None:
     if not isinstance(logits, torch.Tensor):
         raise TypeError(f"logits: expected a tensor, got {type(logits).__name__}")
+    _check_transforms(logits)
     if logits.layout != torch.strided:
         raise TypeError(f"logits: expected a dense tensor, got one of {logits.layout}")
     if logits.dtype not in _FLOATS:
@@ -102,15 +105,29 @@ def _check_logits(logits: torch.Tensor, inplace_backward: bool) -> None:
         _check_in_place(logits)
 
 
+def _check_transforms(logits: torch.Tensor) -> None:
+    """The operators see memory: what torch.func wraps around it, and a tangent beside it, would be lost in silence."""
+    if torch.compiler.is_compiling():
+        return
+    if torch._C._functorch.is_functorch_wrapped_tensor(logits):
+        raise NotImplementedError(
+            "logits: torch.func's transforms (vmap, grad, jvp) are not supported; any leading dimensions are taken as "
+            "they are, and autograd's backward pass has the gradient"
+        )
+    if torch.autograd.forward_ad.unpack_dual(logits).tangent is not None:
+        raise NotImplementedError("logits: forward-mode derivatives are not supported")
+
+
 def _check_in_place(logits: torch.Tensor) -> None:
     if torch.compiler.is_compiling():
         raise ValueError("inplace_backward: torch.compile decides itself where a gradient goes: leave it False there")
-    if logits.is_leaf:
-        raise ValueError("inplace_backward: logits is a leaf that requires a gradient: its values would be destroyed")
+    base = logits._base if logits._is_view() else logits
+    if base.is_leaf and base.requires_grad:
+        raise ValueError("inplace_backward: logits are a leaf that requires a gradient: its values would be destroyed")
     if not _rows.rows_lie_apart(logits):
         raise ValueError(
-            "inplace_backward: expected logits whose rows lie apart and whose columns follow each other, got the strides "
-            f"{logits.stride()} of the shape {tuple(logits.shape)}"
+            "inplace_backward: expected logits whose rows lie apart and whose columns follow each other, got the "
+            f"strides {logits.stride()} of the shape {tuple(logits.shape)}"
         )
 
 

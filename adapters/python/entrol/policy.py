@@ -292,10 +292,10 @@ def _parts(exact: dict[str, np.ndarray]) -> Iterable[dict[str, np.ndarray]]:
     """The gradient record is of float32: a second one has what rounding leaves of float64, where it leaves anything."""
     with np.errstate(over="ignore", invalid="ignore"):
         rounded = {name: value.astype(np.float32) for name, value in exact.items()}
-        yield rounded
-        left = {name: np.nan_to_num(value - rounded[name], posinf=0, neginf=0) for name, value in exact.items()}
-    if any(value.any() for value in left.values()):
-        yield {name: value.astype(np.float32) for name, value in left.items()}
+        left = {name: value - rounded[name] for name, value in exact.items() if (value != rounded[name]).any()}
+    yield rounded
+    if left:
+        yield {name: np.where(np.isfinite(value), value, 0).astype(np.float32) for name, value in left.items()}
 
 
 @dataclass

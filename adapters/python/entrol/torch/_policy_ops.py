@@ -15,13 +15,18 @@ from torch import Tensor
 
 from .._library import DataError
 from ..policy import Policy, policy_gradient, policy_measure, policy_sample
+from ._context import context
 
 GAUSSIAN, FULL_GAUSSIAN, SQUASHED_GAUSSIAN = "gaussian", "full-gaussian", "squashed-gaussian"
 CATEGORICAL, MULTI_DISCRETE, BERNOULLI, BETA = "categorical", "multi-discrete", "bernoulli", "beta"
 
 
 def _cpu(tensor: Optional[Tensor]) -> Any:
-    return None if tensor is None else tensor.detach().cpu()
+    """An array of the CPU over the same memory where it is there already; bfloat16, which NumPy has not, as a tensor."""
+    if tensor is None:
+        return None
+    here = tensor.detach().cpu()
+    return here if here.dtype == torch.bfloat16 else here.numpy()
 
 
 def _policy(
@@ -67,6 +72,7 @@ def measure(
         _reference(policy, other_first, other_second, other_mask),
         want=quantity,
         actions_are_before_squash=is_before,
+        context=context(),
     )
     return torch.from_numpy(getattr(record, quantity)).to(device=first.device, dtype=first.dtype)
 
@@ -112,8 +118,9 @@ def gradient(
         d_action=_cpu(d_action),
         is_pathwise=is_pathwise,
         actions_are_before_squash=is_before,
-        out_first=to_first,
-        out_second=None if second is None else to_second,
+        out_first=_cpu(to_first),
+        out_second=None if second is None else _cpu(to_second),
+        context=context(),
     )
     return to_first.to(first.device), to_second.to(first.device)
 
@@ -211,15 +218,18 @@ def sample(
         policy,
         seed=int(seed) & 0xFFFFFFFFFFFFFFFF,
         is_deterministic=is_deterministic,
-        out=actions,
-        before=before if is_squashed else None,
+        out=_cpu(actions),
+        before=_cpu(before) if is_squashed else None,
+        context=context(),
     )
     if is_whole and drawn.diagnosis:
         raise DataError(f"logits: {drawn.diagnosis.reason} in row {drawn.diagnosis.first_row}", drawn.diagnosis)
     logprob = torch.empty(0, dtype=first.dtype)
     if with_logprob:
-        taken = before if is_squashed else actions
-        record = policy_measure(policy, taken, want="logprob", actions_are_before_squash=is_squashed)
+        taken = _cpu(before if is_squashed else actions)
+        record = policy_measure(
+            policy, taken, want="logprob", actions_are_before_squash=is_squashed, context=context()
+        )
         logprob = torch.from_numpy(record.logprob).to(first.dtype)
     actions = actions.to(_action_dtype(kind, first))
     return actions.to(first.device), before.to(first.device), logprob.to(first.device)

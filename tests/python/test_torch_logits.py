@@ -4,6 +4,7 @@
 import contextlib
 import io
 import math
+import os
 import unittest
 import warnings
 
@@ -334,6 +335,17 @@ class Gradients(LogitsCase):
             for index in (torch.tensor(3), torch.tensor([3, 5, 3])):
                 result, expected = gradients(logits_of(50, dtype=dtype), index, torch.tensor(2.0), torch.tensor(-1.0))
                 self.close(result.double(), expected, 1e-6)
+
+
+class Documents(unittest.TestCase):
+    def test_the_example_runs(self):
+        root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+        with open(f"{root}/docs/python.md", encoding="utf-8") as file:
+            section = file.read().split("## PyTorch: entropies and log-probabilities\n")[1].split("\n## ")[0]
+        names = {}
+        exec("\n".join(line[4:] for line in section.split("\n") if line.startswith("    ")), names)
+        row = names["logits"].grad[1]
+        self.assertTrue((row[:4] != 0).any() and (row[4:] == 0).all())
 
 
 if __name__ == "__main__":

@@ -266,6 +266,15 @@ class Memory(unittest.TestCase):
         small = _rows.empty_rows(torch.empty(1 << 10))
         self.assertEqual(small.shape, (1 << 10,))
 
+    def test_long_gaps_of_the_row_mask_are_not_read_and_short_ones_are(self):
+        logits = torch.empty(1).expand(3, 6, 1 << 19)[:, :5]  # as if of 2 MB a row
+        keep = torch.tensor([[1, 0, 1, 0, 0], [0, 0, 0, 0, 1], [1, 1, 1, 1, 1]], dtype=torch.bool).flatten()
+        self.assertEqual([(s.first, s.count) for s in _rows.segments(logits, keep)], [(0, 3), (9, 6)])
+        apart = torch.empty(3, 6, 1 << 14)[:, :5]
+        size = apart.element_size() * apart.stride(0)
+        places = [(s.first, s.count, s.address - apart.data_ptr()) for s in _rows.segments(apart)]
+        self.assertEqual(places, [(0, 5, 0), (5, 5, size), (10, 5, 2 * size)])
+
     def has_advice(self, address):
         """Whether the mapping that holds an address has been advised MADV_HUGEPAGE: "hg" of its VmFlags (proc(5))."""
         inside = False

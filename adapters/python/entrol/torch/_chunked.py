@@ -129,7 +129,15 @@ def gradient(
         (chunk if out is None else out.view(-1, chunk.shape[-1])[rows]).copy_(slope)
 
 
-def _gradient(values, state, by_entropy, by_logprob, columns, temperature: float) -> torch.Tensor:
+def _gradient(
+    values: torch.Tensor,
+    state: torch.Tensor,
+    by_entropy: torch.Tensor | None,
+    by_logprob: torch.Tensor | None,
+    columns: torch.Tensor | None,
+    temperature: float,
+) -> torch.Tensor:
+    """A chunk's (rows, V), of derivatives (rows, 1) and (rows, K)."""
     m, log_sum, entropy = state[..., None].unbind(1)
     log_p = (values - m) / temperature - log_sum
     p = log_p.exp()

@@ -152,7 +152,17 @@ def gradient(
         (logits if out is None else out).scatter_(-1, index, own.to(logits.dtype))
 
 
-def _rows_gradient(by_entropy, by_logprob, logits, state, targets, mask, temperature, out) -> None:
+def _rows_gradient(
+    by_entropy: torch.Tensor | None,
+    by_logprob: torch.Tensor | None,
+    logits: torch.Tensor,
+    state: torch.Tensor,
+    targets: torch.Tensor | None,
+    mask: torch.Tensor | None,
+    temperature: float,
+    out: torch.Tensor | None,
+) -> None:
+    """What the library does of it: derivatives (...), and one target a row."""
     by_entropy, by_logprob = (None if by is None else by.float().contiguous() for by in (by_entropy, by_logprob))
     rows, n_columns = logits if out is None else readable(logits), logits.shape[-1]
     options = _options(mask, logits, temperature)
@@ -187,7 +197,15 @@ def _summed(by_logprob: torch.Tensor, state: torch.Tensor) -> tuple[torch.Tensor
     return total, state, torch.full(total.shape, -1, dtype=torch.int64)
 
 
-def _own_terms(by_entropy, by_logprob, logits, state, index, mask, temperature) -> torch.Tensor:
+def _own_terms(
+    by_entropy: torch.Tensor | None,
+    by_logprob: torch.Tensor,
+    logits: torch.Tensor,
+    state: torch.Tensor,
+    index: torch.Tensor,
+    mask: torch.Tensor | None,
+    temperature: float,
+) -> torch.Tensor:
     """The gradient's elements (..., K) at the columns of `index`, with what each column's own log-probability adds; in
     float64, so that a half type is rounded once."""
     by_logprob = by_logprob.double()

@@ -1,5 +1,6 @@
-"""entrol.torch's high_entropy_mask and quantile in one process, beside TRL's method and torch.quantile; and its Controller, beside
-the published law."""
+"""entrol.torch's high_entropy_mask and quantile in one process, beside TRL's method and torch.quantile; and its
+Controller, beside the published law."""
+
 import inspect
 import math
 import types
@@ -58,8 +59,12 @@ class Masks(unittest.TestCase):
         self.assertEqual(high_entropy_mask(e.double(), mask.double(), 1.0).tolist(), [False, True, False, False])
         with self.assertRaisesRegex(entrol.DataError, "entropies: .* at 2"):
             high_entropy_mask(e, torch.ones(4), 0.5)
-        cases = [(TypeError, "entropies", ([0.1], None, 0.5)), (ValueError, "mask", (e, mask[:2], 0.5)),
-                 (TypeError, "mask", (e, [1], 0.5)), (ValueError, "threshold", (e, mask, 1.5))]
+        cases = [
+            (TypeError, "entropies", ([0.1], None, 0.5)),
+            (ValueError, "mask", (e, mask[:2], 0.5)),
+            (TypeError, "mask", (e, [1], 0.5)),
+            (ValueError, "threshold", (e, mask, 1.5)),
+        ]
         for kind, name, arguments in cases:
             with self.subTest(name), self.assertRaisesRegex(kind, name):
                 high_entropy_mask(*arguments)

@@ -1,5 +1,6 @@
-"""entrol.torch.objective beside the published formulas in float64 with torch's autograd, and beside TRL's own loss; advantages of
-tensors beside TRL's and their definitions."""
+"""entrol.torch.objective beside the published formulas in float64 with torch's autograd, and beside TRL's own loss;
+advantages of tensors beside TRL's and their definitions."""
+
 import math
 import os
 import sys
@@ -15,128 +16,11 @@ import entrol
 from entrol.torch import gae, group_advantage, leave_one_out, objective, whiten
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "bench"))
+from objective_formulas import CASES, LEAVES, LENGTH, ROWS, clipped, mean, tokens
+
 import objectives as peers  # TRL's loss, called as a function
 
 torch.set_num_threads(2)
-ROWS, LENGTH = 6, 10
-LEAVES = ("logprob", "entropy", "support_entropy", "value")
-
-
-def tokens(seed=1):
-    """Arrays by name, float32's numbers, and a mask that drops the rows' ends, where they hold NaN."""
-    generator = torch.Generator().manual_seed(seed)
-    normal = lambda: torch.randn(ROWS, LENGTH, generator=generator)
-    uniform = lambda: torch.rand(ROWS, LENGTH, generator=generator)
-    made = {"logprob": -4 * uniform() - 0.01, "entropy": 2 * uniform(), "support_entropy": uniform(), "value": normal(),
-            "target_return": normal(), "advantage": normal()}
-    made["old_logprob"] = made["logprob"] - 0.25 * normal()
-    made["reference_logprob"] = made["logprob"] - 0.4 * normal()
-    made["old_entropy"] = made["entropy"] + 0.2 * uniform()
-    made["old_value"] = made["value"] + 0.3 * normal()
-    mask = torch.arange(LENGTH) < torch.randint(1, LENGTH + 1, (ROWS, 1), generator=generator)
-    return made, mask
-
-
-def aggregate(x, m, how, length=1.0):
-    x = torch.where(m, x, torch.zeros_like(x))
-    return {"token_mean": lambda: x.sum() / m.sum(), "sequence_mean": lambda: (x.sum(1) / m.sum(1)).mean(),
-            "sequence_sum": lambda: x.sum(1).mean(), "constant": lambda: x.sum(1).mean() / length}[how]()
-
-
-def mean(x, m):
-    return aggregate(x, m, "token_mean")
-
-
-def ratio(t):
-    return (t["logprob"] - t["old_logprob"]).exp()
-
-
-def clipped(r, a, low, high):
-    return -torch.minimum(r * a, r.clamp(1 - low, 1 + high) * a)
-
-
-def dual(r, a, low, high, c):
-    return torch.where(a < 0, torch.minimum(clipped(r, a, low, high), -c * a), clipped(r, a, low, high))
-
-
-def rows_mean(x, m):
-    return (torch.where(m, x, torch.zeros_like(x)).sum(1) / m.sum(1))[:, None]
-
-
-def gmpo(t, m, low, high):
-    ln = t["logprob"] - t["old_logprob"]
-    held = torch.where(t["advantage"] > 0, ln.clamp(max=high), ln.clamp(min=-low))
-    return -rows_mean(held, m).exp() * t["advantage"]
-
-
-def sapo(t):
-    tau = torch.where(t["advantage"] > 0, 1.0, 1.05)
-    return -(4 / tau) * torch.sigmoid(tau * (ratio(t) - 1)) * t["advantage"]
-
-
-def value_loss(t, m, clip=None):
-    error = (t["value"] - t["target_return"]) ** 2
-    if clip is not None:
-        held = t["old_value"] + (t["value"] - t["old_value"]).clamp(-clip, clip)
-        error = torch.maximum(error, (held - t["target_return"]) ** 2)
-    return mean(error, m)
-
-
-def k3(t):
-    d = t["reference_logprob"] - t["logprob"]
-    return d.exp() - 1 - d
-
-
-def kl_cov(t, m, share, penalty):
-    a, p = t["advantage"], t["logprob"]
-    covariance = ((a - mean(a, m)) * (p - mean(p, m))).detach().masked_fill(~m, -math.inf)
-    chosen = torch.zeros_like(covariance).flatten()
-    chosen[covariance.flatten().topk(max(1, int(share * m.sum()))).indices] = 1
-    return -ratio(t) * a + penalty * chosen.reshape(a.shape) * (p - t["old_logprob"]).abs()
-
-
-def shaped(t, alpha, kappa):
-    return t["advantage"] + torch.minimum(alpha * t["entropy"].detach(), t["advantage"].abs() / kappa)
-
-
-def erc(t, m, low, high):
-    changed = (t["entropy"].detach() + 1e-8) / (t["old_entropy"] + 1e-8)
-    loss = clipped(ratio(t), t["advantage"], 0.2, 0.28)
-    return torch.where((changed > low) & (changed < high), loss, loss.detach())
-
-
-# name, settings, the arrays it is given besides logprob and advantage, and the loss by its formula.
-CASES = [
-    ("reinforce", {"aggregation": "token_mean"}, (), lambda t, m: mean(-t["logprob"] * t["advantage"], m)),
-    ("a2c", {"value_coefficient": 0.5, "entropy_coefficient": 0.01}, ("entropy", "value", "target_return"),
-     lambda t, m: mean(-t["logprob"] * t["advantage"], m) + 0.5 * value_loss(t, m) - 0.01 * mean(t["entropy"], m)),
-    ("ppo", {"entropy_coefficient": 0.01, "value_coefficient": 0.5}, ("old_logprob", "entropy", "value", "target_return"),
-     lambda t, m: mean(clipped(ratio(t), t["advantage"], 0.2, 0.2), m) + 0.5 * value_loss(t, m) - 0.01 * mean(t["entropy"], m)),
-    ("ppo", {"dual_clip": 1.1, "value_clip": 0.2, "value_coefficient": 0.3, "entropy_coefficient": 0},
-     ("old_logprob", "value", "old_value", "target_return"),
-     lambda t, m: mean(dual(ratio(t), t["advantage"], 0.2, 0.2, 1.1), m) + 0.3 * value_loss(t, m, 0.2)),
-    ("grpo", {"kl_coefficient": 0.04}, ("old_logprob", "reference_logprob"),
-     lambda t, m: aggregate(clipped(ratio(t), t["advantage"], 0.2, 0.2) + 0.04 * k3(t), m, "sequence_mean")),
-    ("dr_grpo", {"length": 16}, ("old_logprob",),
-     lambda t, m: aggregate(clipped(ratio(t), t["advantage"], 0.2, 0.2), m, "constant", 16)),
-    ("dapo", {}, ("old_logprob",), lambda t, m: mean(clipped(ratio(t), t["advantage"], 0.2, 0.28), m)),
-    ("gspo", {"clip_low": 0.02, "clip_high": 0.03, "aggregation": "sequence_mean"}, ("old_logprob",),
-     lambda t, m: aggregate(clipped(rows_mean(t["logprob"] - t["old_logprob"], m).exp().expand_as(m), t["advantage"], 0.02, 0.03), m,
-                            "sequence_mean")),
-    ("gmpo", {"aggregation": "sequence_mean", "clip_low": 0.1, "clip_high": 0.2}, ("old_logprob",),
-     lambda t, m: aggregate(gmpo(t, m, 0.1, 0.2), m, "sequence_mean")),
-    ("cispo", {"ratio_low": 0.9, "ratio_high": 1.1, "aggregation": "token_mean"}, ("old_logprob",),
-     lambda t, m: mean(-ratio(t).detach().clamp(0.9, 1.1) * t["advantage"] * t["logprob"], m)),
-    ("sapo", {"aggregation": "sequence_mean"}, ("old_logprob",), lambda t, m: aggregate(sapo(t), m, "sequence_mean")),
-    ("kl_cov", {"covariance_share": 0.1, "covariance_penalty": 1, "aggregation": "token_mean"}, ("old_logprob",), lambda t, m: mean(kl_cov(t, m, 0.1, 1), m)),
-    ("entropy_advantage", {"entropy_alpha": 0.4, "entropy_kappa": 2, "aggregation": "token_mean"}, ("old_logprob", "entropy"),
-     lambda t, m: mean(clipped(ratio(t), shaped(t, 0.4, 2), 0.2, 0.2), m)),
-    ("aent", {"entropy_coefficient": 0.02, "aggregation": "token_mean"}, ("old_logprob", "support_entropy"),
-     lambda t, m: mean(clipped(ratio(t), t["advantage"], 0.2, 0.2), m) - 0.02 * mean(t["support_entropy"], m)),
-    ("erc", {"aggregation": "token_mean"}, ("old_logprob", "entropy", "old_entropy"), lambda t, m: mean(erc(t, m, 0.8, 1.2), m)),
-    ("w_reinforce", {"positive_weight": 0.1, "aggregation": "token_mean"}, (),
-     lambda t, m: mean(-t["logprob"] * t["advantage"] * torch.where(t["advantage"] > 0, 0.1, 1.0), m)),
-]
 
 
 class BesideFormulas(unittest.TestCase):
@@ -156,7 +40,9 @@ class BesideFormulas(unittest.TestCase):
                     wanted = torch.autograd.grad(expected, [exact[key] for key in leaves], allow_unused=True)
                     result = objective(name, mask=mask, **mine, **settings)
                     found = torch.autograd.grad(result.loss, [mine[key] for key in leaves])
-                    self.assertAlmostEqual(result.loss.item(), expected.item(), delta=2e-7 * max(1, abs(expected.item())))
+                    self.assertAlmostEqual(
+                        result.loss.item(), expected.item(), delta=2e-7 * max(1, abs(expected.item()))
+                    )
                     for key, slope, want in zip(leaves, found, wanted):
                         want = torch.zeros(ROWS, LENGTH, dtype=torch.float64) if want is None else want
                         scale = max(want.abs().max().item(), 1e-6)
@@ -179,11 +65,16 @@ class BesideTrl(unittest.TestCase):
             with self.subTest(name):
                 arrays, mask = peers.batch(generator)
                 loss, by_logprob, by_entropy = peers.trl_loss(self.classes, arrays, mask, has)
-                given = {k: v for k, v in arrays.items() if (k != "weight" or has.get("weighted")) and
-                         (k != "old_logprob" or not has.get("on_policy"))}
+                given = {
+                    k: v
+                    for k, v in arrays.items()
+                    if (k != "weight" or has.get("weighted")) and (k != "old_logprob" or not has.get("on_policy"))
+                }
                 given["advantage"] = arrays["advantage"][:, 0]  # of each row, as TRL has it
                 leaves = [given[key].clone().requires_grad_() for key in ("logprob", "entropy")]
-                result = objective(which, mask=mask, **{**given, "logprob": leaves[0], "entropy": leaves[1]}, **settings)
+                result = objective(
+                    which, mask=mask, **{**given, "logprob": leaves[0], "entropy": leaves[1]}, **settings
+                )
                 result.loss.backward()
                 self.assertAlmostEqual(result.loss.item(), loss, delta=1e-6 * max(abs(loss), 1e-3))
                 for leaf, want in zip(leaves, (by_logprob, by_entropy)):
@@ -192,14 +83,18 @@ class BesideTrl(unittest.TestCase):
 
     def test_advantages(self):
         rewards = torch.randn(peers.GROUPS * peers.GROUP, generator=torch.Generator().manual_seed(5))
-        rewards[:peers.GROUP] = 0.5  # a group of equal rewards
+        rewards[: peers.GROUP] = 0.5  # a group of equal rewards
         rows = rewards.reshape(peers.GROUPS, peers.GROUP)
         for scale in ("group", "batch", "none"):
             expected = peers.trl_advantages(self.classes, rewards, scale)
             torch.testing.assert_close(group_advantage(rows, scale=scale).flatten(), expected, rtol=1e-5, atol=1e-6)
         starts = torch.arange(peers.GROUPS + 1) * peers.GROUP
-        torch.testing.assert_close(leave_one_out(rewards, starts), peers.trl_advantages(self.classes, rewards, "leave one out"),
-                                   rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(
+            leave_one_out(rewards, starts),
+            peers.trl_advantages(self.classes, rewards, "leave one out"),
+            rtol=1e-5,
+            atol=1e-6,
+        )
 
 
 class Results(unittest.TestCase):
@@ -212,13 +107,25 @@ class Results(unittest.TestCase):
         self.assertTrue(all(isinstance(x, float) for x in result.diagnostics.values()))
         t, m = {key: x.double() for key, x in self.given.items()}, self.mask
         log_ratio = t["logprob"] - t["old_logprob"]
-        expected = {"entropy": mean(t["entropy"], m), "kl_k1": mean(-log_ratio, m), "kl_k3": mean(log_ratio.exp() - 1 - log_ratio, m),
-                    "n_tokens": m.sum(), "entropy_loss": -0.01 * mean(t["entropy"], m), "ratio_mean": mean(log_ratio.exp(), m),
-                    "clip_high": mean(((log_ratio.exp() > 1.2) & (t["advantage"] > 0)).double(), m)}
+        expected = {
+            "entropy": mean(t["entropy"], m),
+            "kl_k1": mean(-log_ratio, m),
+            "kl_k3": mean(log_ratio.exp() - 1 - log_ratio, m),
+            "n_tokens": m.sum(),
+            "entropy_loss": -0.01 * mean(t["entropy"], m),
+            "ratio_mean": mean(log_ratio.exp(), m),
+            "clip_high": mean(((log_ratio.exp() > 1.2) & (t["advantage"] > 0)).double(), m),
+        }
         for key, value in expected.items():
             self.assertAlmostEqual(result.diagnostics[key], value.item(), delta=1e-6, msg=key)
         self.assertTrue(math.isnan(result.diagnostics["reference_kl"]))
-        self.assertTrue(math.isnan(objective("ppo", mask=self.mask, loss_alone=True, value_coefficient=0, **self.given).diagnostics["kl_k1"]))
+        self.assertTrue(
+            math.isnan(
+                objective("ppo", mask=self.mask, loss_alone=True, value_coefficient=0, **self.given).diagnostics[
+                    "kl_k1"
+                ]
+            )
+        )
         self.assertEqual(result.n_ranks, 1)
         r, a = log_ratio.exp(), t["advantage"]
         is_clipped = ((r > 1.2) & (a > 0)) | ((r < 0.8) & (a < 0))
@@ -226,7 +133,11 @@ class Results(unittest.TestCase):
         torch.testing.assert_close(result.token_loss[m].double(), clipped(r, a, 0.2, 0.2)[m], rtol=1e-6, atol=1e-6)
 
     def test_dtypes(self):
-        for dtype, of_loss in ((torch.float64, torch.float64), (torch.bfloat16, torch.float32), (torch.float16, torch.float32)):
+        for dtype, of_loss in (
+            (torch.float64, torch.float64),
+            (torch.bfloat16, torch.float32),
+            (torch.float16, torch.float32),
+        ):
             logprob = self.arrays["logprob"].to(dtype).requires_grad_()
             result = objective("dapo", mask=self.mask, **{**self.given, "logprob": logprob})
             same = objective("dapo", mask=self.mask, **{**self.given, "logprob": logprob.detach().float()})
@@ -241,10 +152,14 @@ class Results(unittest.TestCase):
         given = {**self.given, "advantage": of_rows[:, None].expand(ROWS, LENGTH)}
         expected = objective("grpo", mask=self.mask, **given).loss.item()
         for advantage in (of_rows, of_rows[:, None]):
-            self.assertEqual(objective("grpo", mask=self.mask, **{**given, "advantage": advantage}).loss.item(), expected)
+            self.assertEqual(
+                objective("grpo", mask=self.mask, **{**given, "advantage": advantage}).loss.item(), expected
+            )
         flat = {key: x.reshape(-1) for key, x in given.items()}
         starts = torch.arange(ROWS + 1) * LENGTH
-        self.assertEqual(objective("grpo", mask=self.mask.flatten(), sequence_starts=starts, **flat).loss.item(), expected)
+        self.assertEqual(
+            objective("grpo", mask=self.mask.flatten(), sequence_starts=starts, **flat).loss.item(), expected
+        )
 
     def test_the_loss_scales_its_gradients(self):
         logprob = self.arrays["logprob"].clone().requires_grad_()
@@ -256,20 +171,43 @@ class Results(unittest.TestCase):
     def test_a_coefficient_may_be_a_tensor(self):
         expected = objective("dapo", mask=self.mask, entropy_coefficient=0.25, **self.given).loss.item()
         for coefficient in (torch.tensor(0.25), torch.tensor([0.25], dtype=torch.float64), "0.25"):
-            self.assertEqual(objective("dapo", mask=self.mask, entropy_coefficient=coefficient, **self.given).loss.item(), expected)
+            self.assertEqual(
+                objective("dapo", mask=self.mask, entropy_coefficient=coefficient, **self.given).loss.item(), expected
+            )
 
     def test_opcheck_and_compile(self):
         logprob = self.arrays["logprob"].clone().requires_grad_()
         a = self.arrays  # all that any diagnostic is made of: opcheck takes NaN for a difference
-        arguments = ("ppo", "kl_estimator=k3", "entropy_coefficient kl_coefficient", torch.tensor([0.01, 0.1], dtype=torch.float64),
-                     "", 0, False, logprob, a["entropy"].clone().requires_grad_(), None, a["value"].bfloat16().requires_grad_(),
-                     a["old_logprob"], a["reference_logprob"], a["advantage"], None, None, a["target_return"], None, self.mask, None)
+        arguments = (
+            "ppo",
+            "kl_estimator=k3",
+            "entropy_coefficient kl_coefficient",
+            torch.tensor([0.01, 0.1], dtype=torch.float64),
+            "",
+            0,
+            False,
+            logprob,
+            a["entropy"].clone().requires_grad_(),
+            None,
+            a["value"].bfloat16().requires_grad_(),
+            a["old_logprob"],
+            a["reference_logprob"],
+            a["advantage"],
+            None,
+            None,
+            a["target_return"],
+            None,
+            self.mask,
+            None,
+        )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             torch.library.opcheck(torch.ops.entrol.objective, arguments)
 
         def loss(logprob, coefficient):
-            return objective("dapo", mask=self.mask, entropy_coefficient=coefficient, **{**self.given, "logprob": logprob}).loss
+            return objective(
+                "dapo", mask=self.mask, entropy_coefficient=coefficient, **{**self.given, "logprob": logprob}
+            ).loss
 
         torch._dynamo.reset()
         torch._dynamo.utils.counters.clear()
@@ -277,7 +215,7 @@ class Results(unittest.TestCase):
         for coefficient in (0.01, 0.02, 0.03, 0.04, 0.05):
             found = compiled(logprob, coefficient)
             self.assertEqual(found.item(), loss(logprob, coefficient).item())
-            slope, = torch.autograd.grad(found, logprob)
+            (slope,) = torch.autograd.grad(found, logprob)
             self.assertEqual(slope.tolist(), torch.autograd.grad(loss(logprob, coefficient), logprob)[0].tolist())
         self.assertLessEqual(torch._dynamo.utils.counters["stats"]["unique_graphs"], 2)
 
@@ -287,14 +225,22 @@ class Results(unittest.TestCase):
             (TypeError, "logprob", lambda: objective("dapo", **{**self.given, "logprob": [1.0]})),
             (TypeError, "entropy", lambda: objective("dapo", **{**self.given, "entropy": 1.0})),
             (ValueError, "advantage: dapo needs it", lambda: objective("dapo", logprob=self.given["logprob"])),
-            (ValueError, "old_logprob: expected the shape", lambda: objective("dapo", **{**self.given, "old_logprob": torch.zeros(3)})),
+            (
+                ValueError,
+                "old_logprob: expected the shape",
+                lambda: objective("dapo", **{**self.given, "old_logprob": torch.zeros(3)}),
+            ),
             (ValueError, "mask: expected the shape", lambda: objective("dapo", mask=torch.ones(3), **self.given)),
             (TypeError, "no parameter 'clip'", lambda: objective("dapo", clip=1, **self.given)),
             (TypeError, "clip_low: expected a number", lambda: objective("dapo", clip_low=None, **self.given)),
             (ValueError, "clip_low = -1.0", lambda: objective("dapo", clip_low=-1, **self.given)),
             (ValueError, "aggregation", lambda: objective("dapo", aggregation="mean", **self.given)),
             (TypeError, "group", lambda: objective("dapo", group="world", **self.given)),
-            (entrol.DataError, "", lambda: objective("dapo", **{**self.given, "entropy": torch.full((ROWS, LENGTH), math.nan)})),
+            (
+                entrol.DataError,
+                "",
+                lambda: objective("dapo", **{**self.given, "entropy": torch.full((ROWS, LENGTH), math.nan)}),
+            ),
         ]
         for kind, words, call in cases:
             with self.subTest(words), self.assertRaisesRegex(kind, words):
@@ -308,10 +254,19 @@ class Advantages(unittest.TestCase):
         last, gamma, lambda_ = torch.randn(3, generator=generator), 0.97, 0.9
         ends = torch.randint(0, 3, (7, 3), generator=generator)
         advantages, returns = gae(rewards, values, last, ends=ends, final_values=final, gamma=gamma, lambda_=lambda_)
-        expected, carried, after = torch.zeros(7, 3, dtype=torch.float64), torch.zeros(3, dtype=torch.float64), last.double()
+        expected, carried, after = (
+            torch.zeros(7, 3, dtype=torch.float64),
+            torch.zeros(3, dtype=torch.float64),
+            last.double(),
+        )
         for t in reversed(range(7)):
             following = torch.where(ends[t] == 0, after, torch.where(ends[t] == 1, 0.0, final[t].double()))
-            carried = rewards[t].double() + gamma * following - values[t] + gamma * lambda_ * torch.where(ends[t] == 0, carried, 0.0)
+            carried = (
+                rewards[t].double()
+                + gamma * following
+                - values[t]
+                + gamma * lambda_ * torch.where(ends[t] == 0, carried, 0.0)
+            )
             expected[t], after = carried, values[t].double()
         torch.testing.assert_close(advantages.double(), expected, rtol=1e-6, atol=1e-6)
         torch.testing.assert_close(returns.double(), expected + values, rtol=1e-6, atol=1e-6)

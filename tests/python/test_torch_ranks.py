@@ -1,5 +1,6 @@
-"""entrol.torch over ranks: real processes with torch.distributed's gloo. Masks beside TRL's own method on gathered values, controllers
-and losses that do not depend on the split, and ranks that fail."""
+"""entrol.torch over ranks: real processes with torch.distributed's gloo. Masks beside TRL's own method on gathered
+values, controllers and losses that do not depend on the split, and ranks that fail."""
+
 import datetime
 import inspect
 import math
@@ -31,8 +32,13 @@ def worker(rank, n_ranks, folder, name, seconds):
     errors = os.open(os.path.join(folder, f"errors.{rank}"), os.O_CREAT | os.O_WRONLY)
     for stream in (1, 2):  # gloo writes there, too
         os.dup2(errors, stream)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=n_ranks,
-                            timeout=datetime.timedelta(seconds=seconds))
+    dist.init_process_group(
+        "gloo",
+        init_method=f"file://{folder}/meet",
+        rank=rank,
+        world_size=n_ranks,
+        timeout=datetime.timedelta(seconds=seconds),
+    )
     said = globals()[name](rank)
     with open(os.path.join(folder, f"said.{rank}"), "w") as file:
         file.write(said or "")
@@ -45,7 +51,9 @@ def run(name, n_ranks, seconds=120):
     """(exit code, what it said, its errors) of each rank. A rank that does not end is ended, and has the code None."""
     with tempfile.TemporaryDirectory(prefix="entrol-ranks-") as folder:
         context = torch.multiprocessing.get_context("spawn")
-        processes = [context.Process(target=worker, args=(rank, n_ranks, folder, name, seconds)) for rank in range(n_ranks)]
+        processes = [
+            context.Process(target=worker, args=(rank, n_ranks, folder, name, seconds)) for rank in range(n_ranks)
+        ]
         for process in processes:
             process.start()
         until = time.monotonic() + SECONDS
@@ -106,6 +114,7 @@ def parts_of_ranks(i, generator, n_ranks):
 
 def masks(rank):
     from trl.trainer.grpo_trainer import GRPOTrainer
+
     theirs = inspect.unwrap(GRPOTrainer.get_high_entropy_mask)
     generator, said = torch.Generator().manual_seed(1), []
     for members in ((0, 1, 2, 3), (1, 3)):
@@ -136,15 +145,22 @@ def masks(rank):
         found = high_entropy_mask(e, torch.ones(n), 0.8, group=dist.group.WORLD, method=METHOD)
         end = time.perf_counter()
         assert torch.equal(found, expected)
-        said.append(f"{n:9,} tokens a rank: {comm.n_bytes - before:7,} bytes put into {comm.n_calls - calls} all-reduces, {end - middle:.3f} s; "
-                    f"TRL: {accelerator.n_bytes:9,} put into a gather, {3 * accelerator.n_bytes:10,} received, {middle - begin:.3f} s")
+        said.append(
+            f"{n:9,} tokens a rank: {comm.n_bytes - before:7,} bytes put into {comm.n_calls - calls} all-reduces, "
+            f"{end - middle:.3f} s; TRL: {accelerator.n_bytes:9,} put into a gather, {3 * accelerator.n_bytes:10,} "
+            f"received, {middle - begin:.3f} s"
+        )
     return "\n".join(said) if rank == 0 else ""
 
 
 def controllers(rank):
     """The same tokens on 1, 2 and 4 ranks: the same coefficients, to the bit."""
     groups = {members: dist.new_group(members) for members in ((0,), (0, 1), (0, 1, 2, 3))}
-    for name, settings in (("pi", {"target": 0.5, "kp": 0.3, "ki": 0.02}), ("sac", {"target": 0.6}), ("skywork", {"target": 0.5})):
+    for name, settings in (
+        ("pi", {"target": 0.5, "kp": 0.3, "ki": 0.02}),
+        ("sac", {"target": 0.6}),
+        ("skywork", {"target": 0.5}),
+    ):
         coefficients = {}
         for members, group in groups.items():
             if rank not in members:
@@ -192,8 +208,17 @@ class Model(torch.nn.Module):
 def loss_of(model, rows, group=None, **more):
     given = {key: value[rows] for key, value in batch().items()}
     logprob, entropy = model(given["x"])
-    return objective("grpo", logprob=logprob, old_logprob=given["old"], advantage=given["advantage"], entropy=entropy,
-                     mask=given["mask"], entropy_coefficient=0.05, group=group, **more)
+    return objective(
+        "grpo",
+        logprob=logprob,
+        old_logprob=given["old"],
+        advantage=given["advantage"],
+        entropy=entropy,
+        mask=given["mask"],
+        entropy_coefficient=0.05,
+        group=group,
+        **more,
+    )
 
 
 def losses(rank):
@@ -218,22 +243,28 @@ def losses(rank):
             torch.testing.assert_close(found.grad, want.grad, rtol=1e-6, atol=1e-9)
     rewards = torch.randn(8, 3, generator=torch.Generator().manual_seed(5))
     assert torch.equal(whiten(rewards[rows], group=world), whiten(rewards)[rows])
-    assert torch.equal(group_advantage(rewards[rows], scale="batch", group=world), group_advantage(rewards, scale="batch")[rows])
+    assert torch.equal(
+        group_advantage(rewards[rows], scale="batch", group=world), group_advantage(rewards, scale="batch")[rows]
+    )
 
 
 def trouble(rank):
-    """A NaN on one rank is an error on all of them (where results are of the rank's own tokens, the others are told that
-    another failed), and so are ranks that want different things; the group goes on."""
+    """A NaN on one rank is an error on all of them (where results are of the rank's own tokens, the others are told
+    that another failed), and so are ranks that want different things; the group goes on."""
     world, said = dist.group.WORLD, []
     e = torch.rand(6)
     e[2] = math.nan if rank == 1 else 0.5
     controller = Controller("pi", target=0.5, group=world)
     logprob = -torch.ones(2, 3)
-    calls = [lambda: high_entropy_mask(e, torch.ones(6), 0.8, group=world),
-             lambda: controller.observe(e),
-             lambda: objective("dapo", logprob=logprob, old_logprob=logprob, advantage=e.reshape(2, 3), group=world),
-             lambda: quantile(torch.rand(3), 0.5 + 0.1 * rank, group=world),
-             lambda: objective("dapo", logprob=logprob, old_logprob=logprob, advantage=logprob, clip_low=0.1 + 0.1 * rank, group=world)]
+    calls = [
+        lambda: high_entropy_mask(e, torch.ones(6), 0.8, group=world),
+        lambda: controller.observe(e),
+        lambda: objective("dapo", logprob=logprob, old_logprob=logprob, advantage=e.reshape(2, 3), group=world),
+        lambda: quantile(torch.rand(3), 0.5 + 0.1 * rank, group=world),
+        lambda: objective(
+            "dapo", logprob=logprob, old_logprob=logprob, advantage=logprob, clip_low=0.1 + 0.1 * rank, group=world
+        ),
+    ]
     for call in calls:
         try:
             call()

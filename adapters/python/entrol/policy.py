@@ -1,6 +1,6 @@
 """Distributions that a policy acts by: entropy, log-probability, divergence, draws, and the gradients of all of them
-(include/entrol/policy.h, which has the accuracy of each call; docs/policies.md has the formulas). Everything is computed
-in float64 and in nats; of densities with respect to the action."""
+(include/entrol/policy.h, which has the accuracy of each call; docs/policies.md has the formulas). Everything is
+computed in float64 and in nats; of densities with respect to the action."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ class Policy:
     | "squashed-gaussian" | means of x | ln sigma of x, (..., n) | low + (high - low) (1 + tanh x) / 2, (..., n) |
     | "beta" | ln alpha | ln beta, (..., n) | low + (high - low) u, (..., n) |
 
-    A second of one row alone, as of shape (n,), is that of all rows. mask: of logits, which columns may happen, (..., n)
-    or (n,). log_sigma_low, log_sigma_high: ln sigma is clipped to these, with torch.clamp's gradient. low, high: the
+    A second of one row alone, as of shape (n,), is that of all rows. mask: of logits, which columns may happen, (...,
+    n) or (n,). log_sigma_low, log_sigma_high: ln sigma is clipped to these, with torch.clamp's gradient. low, high: the
     actions' bounds, of the last two kinds. A logit of -inf is impossible."""
 
     kind: str
@@ -80,6 +80,8 @@ def _rows(policy: Policy, name: str = "policy") -> _Rows:
     if not isinstance(policy, Policy):
         raise TypeError(f"{name}: expected an entrol.Policy, got {type(policy).__name__}")
     kind, first = kind_of(policy.kind), matrix(policy.first, f"{name}.first")
+    if first.n_columns == 0:
+        raise ArgumentError(f"{name}.first: expected at least one column", "first")
     limits = {key: float(getattr(policy, key)) for key in ("log_sigma_low", "log_sigma_high", "low", "high")}
     made = _Rows(kind=kind, first=first, **limits)
     made.first_rows, made.leading, made.kept = first, first.leading, [first]
@@ -119,9 +121,7 @@ def _take_second(made: _Rows, second: Any, name: str) -> None:
 def _joined(rows: Matrix, n: int) -> Matrix:
     """Square matrices as rows of n n elements."""
     array = np.ascontiguousarray(rows.array).reshape(rows.n_rows // n, n * n)
-    made = Matrix(
-        data=array.ctypes.data, dtype=rows.dtype, n_rows=array.shape[0], n_columns=n * n, row_stride=n * n
-    )
+    made = Matrix(data=array.ctypes.data, dtype=rows.dtype, n_rows=array.shape[0], n_columns=n * n, row_stride=n * n)
     made.array, made.leading = array, rows.leading[:-1]
     return made
 
@@ -134,7 +134,8 @@ def _take_sizes(made: _Rows, sizes: Sequence[int] | None, name: str) -> None:
     numbers = vector(sizes, name, np.int64)
     if numbers.ndim != 1 or (numbers < 1).any() or numbers.sum() != made.first_rows.n_columns:
         raise ArgumentError(
-            f"{name}: expected numbers above 0 whose sum is {made.first_rows.n_columns}, got {numbers.tolist()}", "sizes"
+            f"{name}: expected numbers above 0 whose sum is {made.first_rows.n_columns}, got {numbers.tolist()}",
+            "sizes",
         )
     numbers = numbers.astype(np.uintp)
     made.sizes, made.n_sizes = address(numbers), numbers.size
@@ -336,9 +337,7 @@ def policy_sample(
         made.before = np.empty(rows.action_shape)
     to_actions = _actions_to(made.actions, "out", rows)
     to_before = None if made.before is None else _actions_to(made.before, "before", rows)
-    options = c.PolicySampleOptions(
-        seed=int(seed), first_row=int(first_row), is_deterministic=int(is_deterministic)
-    )
+    options = c.PolicySampleOptions(seed=int(seed), first_row=int(first_row), is_deterministic=int(is_deterministic))
     diagnosis = c.Diagnosis()
     (context or default_context()).call(
         "policy_sample",

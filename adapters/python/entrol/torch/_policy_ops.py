@@ -22,7 +22,8 @@ CATEGORICAL, MULTI_DISCRETE, BERNOULLI, BETA = "categorical", "multi-discrete", 
 
 
 def _cpu(tensor: Optional[Tensor]) -> Any:
-    """An array of the CPU over the same memory where it is there already; bfloat16, which NumPy has not, as a tensor."""
+    """An array of the CPU over the same memory where it is there already; bfloat16, which NumPy has not, as a
+    tensor."""
     if tensor is None:
         return None
     here = tensor.detach().cpu()
@@ -64,7 +65,8 @@ def measure(
     other_second: Optional[Tensor],
     other_mask: Optional[Tensor],
 ) -> Tensor:
-    """`quantity` ("entropy", "logprob", "kl_pq") of each row. action: is_before: x of a = f(x). other: the reference."""
+    """`quantity` ("entropy", "logprob", "kl_pq") of each row. action: is_before: x of a = f(x). other: the
+    reference."""
     policy = _policy(kind, sizes, low, high, first, second, mask)
     record = policy_measure(
         policy,
@@ -156,8 +158,8 @@ def _measure_backward(ctx: Any, by: Tensor) -> tuple:
 def _by_action(
     shape: tuple, by: Tensor, d_mean: Tensor, first: Tensor, second: Optional[Tensor], action: Tensor, is_before: bool
 ) -> Optional[Tensor]:
-    """d ln p(a)/da times `by`: of a Gaussian, the mean's the other way round; of a squashed one with the slope of ln f',
-    -2 tanh x; of Beta (alpha - 1) / v - (beta - 1) / (1 - v), v the action's place between the bounds."""
+    """d ln p(a)/da times `by`: of a Gaussian, the mean's the other way round; of a squashed one with the slope of ln
+    f', -2 tanh x; of Beta (alpha - 1) / v - (beta - 1) / (1 - v), v the action's place between the bounds."""
     kind, _, low, high = shape
     if kind in (GAUSSIAN, FULL_GAUSSIAN):
         return -d_mean.to(action.dtype)
@@ -207,8 +209,8 @@ def sample(
     is_deterministic: bool,
     with_logprob: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """An action of each row; x of which a squashed one is f(x); and ln p: empty where there is none or it is not wanted.
-    seed: one int64 number."""
+    """An action of each row; x of which a squashed one is f(x); and ln p: empty where there is none or it is not
+    wanted. seed: one int64 number."""
     policy = _policy(kind, sizes, low, high, first, second, mask)
     is_whole, is_squashed = _action_dtype(kind, first) == torch.int64, kind == SQUASHED_GAUSSIAN
     shape = action_shape(kind, sizes, first.shape)
@@ -227,9 +229,7 @@ def sample(
     logprob = torch.empty(0, dtype=first.dtype)
     if with_logprob:
         taken = _cpu(before if is_squashed else actions)
-        record = policy_measure(
-            policy, taken, want="logprob", actions_are_before_squash=is_squashed, context=context()
-        )
+        record = policy_measure(policy, taken, want="logprob", actions_are_before_squash=is_squashed, context=context())
         logprob = torch.from_numpy(record.logprob).to(first.dtype)
     actions = actions.to(_action_dtype(kind, first))
     return actions.to(first.device), before.to(first.device), logprob.to(first.device)

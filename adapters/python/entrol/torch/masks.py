@@ -27,10 +27,11 @@ def quantile(
 ) -> Tensor:
     """The quantile of the values that count, of all ranks of `group`, float32 of q's shape on the values' device.
 
-    values: any shape, float dtype and device, read as float32, without a limit on their number. q: from 0 to 1, a number
-    or a tensor of at most 16. mask: of the values' shape, which of them count. method: "torch" (torch.quantile to the
-    bit, from torch 2.15 on), "torch_f32_rank" (before), or one of NumPy's names. nan: "error", "ignore", "propagate".
-    NaN where no value counts. Errors: ArgumentError, TypeError, ValueError; DataError for a NaN; CommunicationError."""
+    values: any shape, float dtype and device, read as float32, without a limit on their number. q: from 0 to 1, a
+    number or a tensor of at most 16. mask: of the values' shape, which of them count. method: "torch" (torch.quantile
+    to the bit, from torch 2.15 on), "torch_f32_rank" (before), or one of NumPy's names. nan: "error", "ignore",
+    "propagate". NaN where no value counts. Errors: ArgumentError, TypeError, ValueError; DataError for a NaN;
+    CommunicationError."""
     numbers = _host.values(values, "values")
     at: Any = q.detach().cpu().double() if isinstance(q, Tensor) else q
     result = selection.quantile(
@@ -48,9 +49,9 @@ def high_entropy_mask(
     method: str = "torch",
     nan: str = "error",
 ) -> Tensor:
-    """TRL's get_high_entropy_mask(entropies, mask, threshold), over all ranks of `group`: bool of the entropies' shape and
-    device, True where a token counts and its entropy is at least the quantile `threshold` (1 - top_entropy_quantile) of
-    those that count. Ties are kept.
+    """TRL's get_high_entropy_mask(entropies, mask, threshold), over all ranks of `group`: bool of the entropies' shape
+    and device, True where a token counts and its entropy is at least the quantile `threshold` (1 -
+    top_entropy_quantile) of those that count. Ties are kept.
 
     entropies: any float dtype, read as float32. mask: of their shape, 0 where a token does not count. A rank may have
     no token. Padding does not matter, whatever it holds, negative entropies of continuous policies are as good as

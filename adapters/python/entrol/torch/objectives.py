@@ -52,8 +52,8 @@ def _objective(
     sequence_starts: Optional[Tensor],
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """The loss, its derivatives by logprob, entropy, support_entropy and value (empty where not given), each token's
-    loss, what was kept, and the diagnostics, float64 on the CPU. Settings: `texts` has lines of name=text, `names` those
-    of `numbers`. group: of distributed.context_named."""
+    loss, what was kept, and the diagnostics, float64 on the CPU. Settings: `texts` has lines of name=text, `names`
+    those of `numbers`. group: of distributed.context_named."""
     given = {"logprob": logprob, "entropy": entropy, "support_entropy": support_entropy, "value": value}
     given |= {"old_logprob": old_logprob, "reference_logprob": reference_logprob, "advantage": advantage}
     given |= {"old_entropy": old_entropy, "old_value": old_value, "target_return": target_return, "weight": weight}
@@ -145,12 +145,12 @@ def objective(
 ) -> ObjectiveResult:
     """The loss of the tokens under an objective (entrol.objectives(); entrol_objective_compute), with gradients.
 
-    logprob: ln p of each token, of any float dtype and device, read as float32. Of two dimensions each row is a sequence,
-    else sequence_starts (n + 1 numbers) says where each begins. old_logprob, reference_logprob, entropy, old_entropy,
-    support_entropy, value, old_value, target_return, weight: of the same shape. advantage: likewise, or a number for each
-    row, (rows) or (rows, 1). mask: 0 where a token does not count: there anything may be held. Gradients go to logprob,
-    entropy, support_entropy and value; the others are constants. Everything else is a parameter of the objective, as
-    entropy_coefficient or clip_high, a number or a text.
+    logprob: ln p of each token, of any float dtype and device, read as float32. Of two dimensions each row is a
+    sequence, else sequence_starts (n + 1 numbers) says where each begins. old_logprob, reference_logprob, entropy,
+    old_entropy, support_entropy, value, old_value, target_return, weight: of the same shape. advantage: likewise, or a
+    number for each row, (rows) or (rows, 1). mask: 0 where a token does not count: there anything may be held.
+    Gradients go to logprob, entropy, support_entropy and value; the others are constants. Everything else is a
+    parameter of the objective, as entropy_coefficient or clip_high, a number or a text.
 
     group: the loss is that of all ranks' tokens, and this rank's gradients are those of the one loss by its own tokens:
     over ranks they are to be added up. DistributedDataParallel averages them: backpropagate loss * n_ranks there.
@@ -228,8 +228,8 @@ def group_advantage(
     epsilon: float = 1e-4,
     group: dist.ProcessGroup | None = None,
 ) -> Tensor:
-    """entrol.advantage_group of a tensor (GRPO's advantage), of its shape, dtype and device; a group of equal rewards has
-    0. group: scale "batch" is that of all ranks' rewards."""
+    """entrol.advantage_group of a tensor (GRPO's advantage), of its shape, dtype and device; a group of equal rewards
+    has 0. group: scale "batch" is that of all ranks' rewards."""
     starts = None if group_starts is None else group_starts.cpu()
     made, _ = core.advantage_group(
         _host.values(rewards, "rewards"), starts, scale=scale, epsilon=epsilon, context=context_of(group)
@@ -252,9 +252,7 @@ def whiten(
 ) -> Tensor:
     """entrol.advantage_whiten of a tensor, of its shape, dtype and device, over all ranks of `group`."""
     numbers = _host.values(advantages, "advantages")
-    made = core.advantage_whiten(
-        numbers, _host.mask(mask, numbers), epsilon=epsilon, context=context_of(group)
-    )
+    made = core.advantage_whiten(numbers, _host.mask(mask, numbers), epsilon=epsilon, context=context_of(group))
     return _like(made, advantages)
 
 

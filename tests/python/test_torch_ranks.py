@@ -22,7 +22,6 @@ import numpy as np
 import entrol
 from entrol.torch import Controller, group_advantage, group_context, high_entropy_mask, objective, quantile, whiten
 
-METHOD = "torch" if tuple(map(int, torch.__version__.split(".")[:2])) >= (2, 15) else "torch_f32_rank"  # this torch's
 SECONDS = 240  # that a test may take before its ranks are ended
 
 
@@ -127,11 +126,11 @@ def masks(rank):
             e, mask = every[members.index(rank)]
             trainer = types.SimpleNamespace(accelerator=Accelerator(group))
             expected = theirs(trainer, e, mask, threshold)
-            found = high_entropy_mask(e, mask, threshold, group=group, method=METHOD)
+            found = high_entropy_mask(e, mask, threshold, group=group, method="installed")
             assert torch.equal(found, expected), (members, i, found, expected)
             together = torch.cat([values[valid.bool()] for values, valid in every])
             if together.numel():
-                q = quantile(e, threshold, mask, group=group, method=METHOD)
+                q = quantile(e, threshold, mask, group=group, method="installed")
                 assert q == torch.quantile(together, threshold), (members, i)
     nothing = torch.zeros(2, 3)
     assert not high_entropy_mask(nothing, nothing, 0.5, group=dist.group.WORLD).any()
@@ -142,7 +141,7 @@ def masks(rank):
         begin = time.perf_counter()
         expected = theirs(types.SimpleNamespace(accelerator=accelerator), e, torch.ones(n), 0.8)
         middle = time.perf_counter()
-        found = high_entropy_mask(e, torch.ones(n), 0.8, group=dist.group.WORLD, method=METHOD)
+        found = high_entropy_mask(e, torch.ones(n), 0.8, group=dist.group.WORLD, method="installed")
         end = time.perf_counter()
         assert torch.equal(found, expected)
         said.append(

@@ -6,7 +6,9 @@ line on standard output.
 
 Entropies and log-probabilities of 4 x 256 rows of a vocabulary of 151,936, as a training step of a language model has
 them, without and with the gradient. Peers: TRL's entropy_from_logits and selective_log_softmax, torch.compile of the
-formula, Liger; one that does not run here says why. Limits: reading the logits once, and copying them. Every
+formula, Liger; one that does not run here says why. Limits: reading the logits once, and copying them. And the same of
+512 hidden states of 640 numbers under an output layer of 65,536 columns, beside TRL's functions on whole logits and its
+ChunkedLogProbFunction; the limit there is the products alone. Every
 repetition times all, one after the other. Memory is what the resident set grows by during a call that is not the first,
 in a process of the case's own. scripts/bench makes the environment and calls this.
 """
@@ -26,8 +28,10 @@ import torch
 
 REPEATS, QUICK_REPEATS = 7, 2
 SHAPE, QUICK_SHAPE = (4, 256, 151936), (2, 8, 18992)
+LAYER, QUICK_LAYER = (512, 640, 65536), (64, 64, 8192)  # rows, depth, columns
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 OURS, IN_PLACE = "Entrol", "Entrol, in place"
+CHUNKED = "TRL ChunkedLogProbFunction"
 TRL, COMPILED, LIGER = "TRL entropy_from_logits and selective_log_softmax", "torch.compile of the formula", "Liger"
 
 
@@ -73,6 +77,7 @@ class Logits:
         self.values = torch.randn(shape, generator=generator).mul_(2.5).to(dtype)
         self.index = torch.randint(0, shape[-1], shape[:-1], generator=generator)
         self.logits, self.anchor = self.values.clone(), torch.zeros(1, requires_grad=True)
+        self.n_columns, self.dtype, self.n_bytes = shape[-1], dtype, self.logits.nbytes
         compiled = torch.compile(formula, fullgraph=True, dynamic=False)
         self.calls = {OURS: entrol.torch.logprob_and_entropy, TRL: by_trl, COMPILED: compiled, LIGER: by_liger}
         if with_gradient:
@@ -101,7 +106,50 @@ class Logits:
         return "torch.sum of as many bytes", words.sum
 
 
-CASES = [(Logits, dtype, with_gradient) for dtype in DTYPES for with_gradient in (False, True)]
+class Layer:
+    """A case as Logits: hidden states under an output layer, with the gradients of both. The limit is the products alone."""
+
+    def __init__(self, quick, dtype, with_gradient):
+        self.name, self.with_gradient = "tensors, output layer" + ", gradient" * with_gradient, with_gradient
+        generator, (n, depth, n_columns) = torch.Generator().manual_seed(2), QUICK_LAYER if quick else LAYER
+        self.hidden = torch.randn(n, depth, generator=generator).to(dtype).requires_grad_(with_gradient)
+        self.weight = torch.randn(n_columns, depth, generator=generator).mul_(depth**-0.5).to(dtype)
+        self.weight.requires_grad_(with_gradient)
+        self.index = torch.randint(0, n_columns, (n,), generator=generator)
+        self.n_columns, self.dtype, self.n_bytes = n_columns, dtype, self.hidden.nbytes + self.weight.nbytes
+        self.calls = {OURS: entrol.torch.linear_logprob_and_entropy, TRL: whole_logits, CHUNKED: chunked}
+
+    def prepare(self):
+        self.hidden.grad = self.weight.grad = None
+
+    def run(self, name):
+        with torch.set_grad_enabled(self.with_gradient):
+            results = self.calls[name](self.hidden, self.weight, self.index)
+            if self.with_gradient:
+                torch.autograd.backward(results, [torch.full_like(result, 0.5) for result in results])
+        return [result.detach() for result in results]
+
+    def limit(self):
+        hidden, weight = self.hidden.detach(), self.weight.detach()
+
+        def products():
+            logits = hidden @ weight.T
+            return (logits @ weight, logits.T @ hidden) if self.with_gradient else logits
+
+        return "torch's products alone", products
+
+
+def whole_logits(hidden, weight, index):
+    return by_trl(torch.nn.functional.linear(hidden, weight), index)
+
+
+def chunked(hidden, weight, index):
+    from trl.kernels import ChunkedLogProbFunction
+
+    return ChunkedLogProbFunction.apply(hidden, weight, None, index, 1.0, 8192, None, 1.0, ("entropy",))[:2]
+
+
+CASES = [(kind, dtype, with_gradient) for kind in (Logits, Layer) for dtype in DTYPES for with_gradient in (False, True)]
 
 
 def resident():
@@ -157,10 +205,10 @@ def lines_of(arguments, number, case):
     limit = case.limit()[0]
     seconds, absent, apart = times(case, QUICK_REPEATS if arguments.quick else REPEATS)
     most = extra_bytes_elsewhere(arguments, number, apart)
-    ours = {"case": case.name, "dtype": str(case.logits.dtype).removeprefix("torch."),
-            "rows": case.index.numel(), "columns": case.logits.shape[-1], "threads": arguments.threads,
+    ours = {"case": case.name, "dtype": str(case.dtype).removeprefix("torch."),
+            "rows": case.index.numel(), "columns": case.n_columns, "threads": arguments.threads,
             "cpu": entrol.default_context().cpu, "seconds": peers.spread(seconds[OURS]), "extra_bytes": most[OURS],
-            "gigabytes_per_second": case.logits.nbytes / statistics.median(seconds[OURS]) / 1e9}
+            "gigabytes_per_second": case.n_bytes / statistics.median(seconds[OURS]) / 1e9}
     ratio = lambda name: peers.spread([theirs / mine for theirs, mine in zip(seconds[name], seconds[OURS])])
     yield {**ours, "limit": limit, "limit_seconds": peers.spread(seconds[limit]), "ratio_to_limit": ratio(limit)}
     for name in case.calls:

@@ -2,14 +2,19 @@
 #
 #   setup_packages build|cases|train|check   system packages: installed with apt-get when root, else named (exit 2)
 #   setup_llama                  llama.cpp: a system one that pkg-config finds, else built into the cache
+#   setup_wheel [llama]          for cmake/wheel.cmake: what the command needs; missing packages are named, never installed
+#   setup_build_tools            what builds the Python package where pip may download nothing; their folder in $ENTROL_BUILD_TOOLS
+#   setup_python_package         the Python package, built from this tree and installed; its folder in $ENTROL_PYTHON_PACKAGE
 #   setup_llama_perplexity       llama.cpp's own perplexity program, for the benchmark; its path in $LLAMA_PERPLEXITY
-#   setup_peers                  PyTorch, TRL, NumPy, SciPy and matplotlib for the benchmark; their folder in $ENTROL_PEERS
+#   setup_peers                  PyTorch, TRL, verl and more, for the benchmark and the tests of the Python package; their folder in
+#                                $ENTROL_PEERS, the Python that they are for in $ENTROL_PEERS_PYTHON
 #   setup_environments           MuJoCo, gymnasium and CleanRL, for examples/rl; their folder in $ENTROL_ENVIRONMENTS
+#                                (both return 1 where python_of_parts finds no Python that they are for)
 #   setup_model                  the default model; its path in $ENTROL_MODEL
 #   setup_texts                  the texts of scripts/cases, unpacked from packages; their folder in $ENTROL_TEXTS
 #
 # Parts live in one cache folder, keyed by version. Each appears whole or not at all, and two set-ups at the
-# same time wait for each other.
+# same time wait for each other. With ENTROL_VERBOSE what goes to a log is shown too; ENTROL_PYTHON is asked for pip first.
 
 entrol_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 entrol_parts=$entrol_root/scripts/parts
@@ -25,19 +30,26 @@ have_library() { have_command pkg-config && pkg-config --exists "$1"; }
 have_module() { python_with "$1" >/dev/null; }
 have_works() { "works_$1" >/dev/null 2>&1; }
 
-works_compiler() { echo '#include <stdio.h>' | cc -E - ; }
+# CC and CXX may hold options, as "ccache gcc" does.
+works_cc() { local words=${CC:-cc} && have_command "${words%% *}"; }
+works_cxx() { local words=${CXX:-c++} && have_command "${words%% *}"; }
+works_compiler() { echo '#include <stdio.h>' | ${CC:-cc} -E - ; }
+works_pip() { run_pip --version; }
 works_certificates() { [ -e /etc/ssl/certs/ca-certificates.crt ] || [ -n "${SSL_CERT_FILE:-}" ]; }
 works_fuzzer() {
     echo 'int LLVMFuzzerTestOneInput(const char *d, unsigned long n) { return d && n ? 0 : 0; }' |
         clang -fsanitize=fuzzer,address -x c -o /dev/null -
 }
+works_python_headers() {
+    python_that 'import os, sysconfig; os.stat(sysconfig.get_path("include") + "/Python.h")'
+}
 works_aarch64() { echo '#include <stdio.h>' | aarch64-linux-gnu-gcc -E -; }
 
-# The first python3 that has a module: a python3 of the user's own may lack what the system's has.
-python_with() {
+# The first python3 that runs a line of code: a python3 of the user's own may lack what the system's has.
+python_that() {
     local python
     for python in python3 /usr/bin/python3; do
-        if "$python" -c "import $1" 2>/dev/null; then
+        if "$python" -c "$1" 2>/dev/null; then
             echo "$python"
             return 0
         fi
@@ -45,14 +57,43 @@ python_with() {
     return 1
 }
 
-# The packages that are missing for "build", "cases" or "train" (which need those of "build" too) or "check" (which needs all).
+python_with() { python_that "import $1"; }
+
+# The one that the peers and the environments are pinned for; where there is none it says so of what it is asked for.
+python_of_parts() {
+    python_that 'import pip, platform, sys; sys.exit(sys.version_info[:2] != (3, 11) or platform.machine() != "x86_64")' ||
+        { say "$1 are pinned for Python 3.11 (with pip) on x86-64, which is not here" && return 1; }
+}
+
+# pip, of the first Python that has it. -E: in a build that pip itself began, PYTHONPATH hides what is installed.
+run_pip() {
+    local python
+    for python in "${ENTROL_PYTHON:-python3}" python3 /usr/bin/python3; do
+        if "$python" -E -c "import pip" 2>/dev/null; then
+            "$python" -E -m pip "$@"
+            return
+        fi
+    done
+    say "python3 has no pip"
+    return 1
+}
+
+# The packages that are missing for some parts of the build (library, command, llama), for "build" (all three), for "cases" or
+# "train" (which need those of "build" too) or "check" (which needs all).
 missing_packages() {
-    local who package kind what
+    local parts="$*" who package kind what
+    case $1 in build | cases | train) parts="library command llama $1" ;; esac
     while read -r who package kind what; do
         case $who in '' | '#'*) continue ;; esac
-        [ "$who" = build ] || [ "$who" = "$1" ] || [ "$1" = check ] || continue
+        case " $parts " in *" $who "* | " check ") ;; *) continue ;; esac
         "have_$kind" "$what" || echo "$package"
     done <"$entrol_parts/packages.txt" | awk '!seen[$0]++'
+}
+
+require_packages() {
+    local missing
+    missing=$(missing_packages "$@" | tr '\n' ' ')
+    [ -z "$missing" ] || die "missing: ${missing% }; install them (on Debian: apt-get install ${missing% }) and start again"
 }
 
 setup_packages() {
@@ -60,7 +101,7 @@ setup_packages() {
     missing=$(missing_packages "$1" | tr '\n' ' ')
     [ -n "$missing" ] || return 0
     if [ "$(id -u)" != 0 ] || ! have_command apt-get; then
-        die "missing: ${missing% }; install them (on Debian: apt-get install ${missing% }) and start again"
+        require_packages "$1"
     fi
     say "installing $missing"
     export DEBIAN_FRONTEND=noninteractive
@@ -83,6 +124,15 @@ setup_failed() {
     die "$2; the whole log is $entrol_cache/logs/$1.log"
 }
 
+# logged FILE FUNCTION: its output goes to a log.
+logged() {
+    if [ -n "${ENTROL_VERBOSE:-}" ]; then
+        "$2" 2>&1 | tee "$1" >&2
+        return "${PIPESTATUS[0]}"
+    fi
+    "$2" >"$1" 2>&1
+}
+
 # in_cache NAME FUNCTION: makes $entrol_cache/NAME unless it is there. FUNCTION runs in an empty folder and leaves
 # the part in ./part, which then moves into place. Its commands are joined by &&: set -e does not work below ||.
 in_cache() {
@@ -97,7 +147,7 @@ in_cache() {
         making=$(mktemp -d "$entrol_cache/making.XXXXXX") || exit 1
         trap 'rm -rf "$making"' EXIT
         cd "$making" || exit 1
-        "$2" >"$log" 2>&1 9>&- || exit 1
+        logged "$log" "$2" 9>&- || exit 1
         mkdir -p "$(dirname "$entrol_cache/$1")" && mv part "$entrol_cache/$1"
     ) 9>>"$entrol_cache/lock" || setup_failed "$(basename "$1")" "could not set up $(basename "$1")"
 }
@@ -105,9 +155,7 @@ in_cache() {
 # Downloads what a requirements file with hashes names into ./download. Of a source distribution pip also wants the
 # metadata, for which it fetches the build tool that the distribution names; nothing is compiled.
 download() {
-    local python
-    python=$(python_with pip) || die "python3 has no pip"
-    "$python" -m pip download --quiet --no-deps --no-cache-dir --require-hashes --dest download \
+    run_pip download --quiet --no-deps --no-cache-dir --require-hashes --dest download \
         --requirement "$entrol_parts/$1.txt" "${@:2}"
 }
 
@@ -156,8 +204,10 @@ setup_llama() {
         return 0
     fi
     llama_name=llama-$(version_of llama)-$(llama_key make_llama)
-    [ -e "$entrol_cache/$llama_name" ] ||
+    if ! [ -e "$entrol_cache/$llama_name" ]; then
+        require_packages llama
         say "building llama.cpp into $entrol_cache (once; about 4 minutes on two cores)"
+    fi
     in_cache "$llama_name" make_llama
     export PKG_CONFIG_PATH=$entrol_cache/$llama_name/lib/pkgconfig${PKG_CONFIG_PATH:+:$PKG_CONFIG_PATH}
 }
@@ -178,6 +228,40 @@ setup_llama_perplexity() {
     fi
     in_cache "$llama_name" make_llama_perplexity
     export LLAMA_PERPLEXITY=$entrol_cache/$llama_name/llama-perplexity
+}
+
+# ---- the Python package ----------------------------------------------------------------------------------------
+
+# Prints pkg-config's path, with llama.cpp on it where that is asked for.
+setup_wheel() {
+    require_packages library command
+    [ "${1:-}" != llama ] || setup_llama
+    echo "${PKG_CONFIG_PATH:-}"
+}
+
+make_build_tools() {
+    run_pip install --quiet --no-deps --no-cache-dir --require-hashes --only-binary :all: --target part \
+        --requirement "$entrol_parts/build.txt"
+}
+
+setup_build_tools() {
+    local key
+    key=$(sha256sum <"$entrol_parts/build.txt" | cut -c 1-12)
+    in_cache "build-tools-$key" make_build_tools
+    export ENTROL_BUILD_TOOLS=$entrol_cache/build-tools-$key
+}
+
+install_python_package() {
+    rm -rf "$ENTROL_PYTHON_PACKAGE" &&
+        PYTHONPATH=$ENTROL_BUILD_TOOLS run_pip install --no-deps --no-build-isolation --no-index \
+            --target "$ENTROL_PYTHON_PACKAGE" "$entrol_root"
+}
+
+# As `pip install .` does it, but into build/python, with nothing downloaded.
+setup_python_package() {
+    setup_build_tools
+    export ENTROL_PYTHON_PACKAGE=$entrol_root/build/python
+    logged "$(setup_log python)" install_python_package || setup_failed python "pip could not install the Python package"
 }
 
 # ---- the default model -----------------------------------------------------------------------------------------
@@ -203,21 +287,21 @@ setup_model() {
     [ -r "$ENTROL_MODEL" ] || die "cannot read the model $ENTROL_MODEL (from ENTROL_MODEL)"
 }
 
-# ---- the benchmark's peers -------------------------------------------------------------------------------------
+# ---- the peers: what Entrol is measured beside, and its Python package tested with -------------------------------
 
+# hydra needs the 4.9 of antlr4, which is pure Python and not there as a wheel.
 make_peers() {
-    local python
-    python=$(python_with pip) || die "python3 has no pip"
-    "$python" -m pip install --quiet --no-deps --no-cache-dir --require-hashes --only-binary :all: --target part \
-        --requirement "$entrol_parts/peers.txt"
+    ENTROL_PYTHON=$ENTROL_PEERS_PYTHON run_pip install --quiet --no-deps --no-cache-dir --require-hashes --only-binary :all: \
+        --no-binary antlr4-python3-runtime --target part --requirement "$entrol_parts/peers.txt"
 }
 
 setup_peers() {
     local key
-    python3 -c 'import platform, sys; sys.exit(sys.version_info[:2] != (3, 11) or platform.machine() != "x86_64")' ||
-        die "the peers are pinned for Python 3.11 on x86-64; scripts/bench --no-peers goes without them"
-    key=$({ cat "$entrol_parts/peers.txt" && python3 --version; } | sha256sum | cut -c 1-12)
-    [ -e "$entrol_cache/peers-$key" ] || say "installing PyTorch and TRL into $entrol_cache (once; 3 GB to download, 8 GB on the disk)"
+    ENTROL_PEERS_PYTHON=$(python_of_parts "PyTorch and the other peers") || return 1
+    export ENTROL_PEERS_PYTHON
+    key=$({ cat "$entrol_parts/peers.txt" && declare -f make_peers; } | sha256sum | cut -c 1-12)
+    [ -e "$entrol_cache/peers-$key" ] ||
+        say "installing PyTorch, TRL, verl, Ray and more into $entrol_cache (once; 3 GB to download, 8 GB on the disk; 2 minutes or more)"
     in_cache "peers-$key" make_peers
     export ENTROL_PEERS=$entrol_cache/peers-$key
 }
@@ -234,10 +318,9 @@ make_environments() {
     (cd part/mujoco && ln -s libmujoco.so.* libmujoco.so)
 }
 
-# Returns 1 where the wheels are not for this machine.
 setup_environments() {
     local key
-    python3 -c 'import platform, sys; sys.exit(sys.version_info[:2] != (3, 11) or platform.machine() != "x86_64")' || return 1
+    python_of_parts "MuJoCo's environments" >/dev/null || return 1
     key=$({ cat "$entrol_parts/environments.txt" && declare -f make_environments; } | sha256sum | cut -c 1-12)
     [ -e "$entrol_cache/environments-$key" ] || say "unpacking MuJoCo and gymnasium into $entrol_cache (once; 10 MB to download)"
     in_cache "environments-$key" make_environments

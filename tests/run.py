@@ -1,6 +1,6 @@
 """Builds Entrol in every way that matters, runs every test, and adds up. scripts/check sets up and calls this.
 
-    tests/run.py [--quick] [--only STAGE,STAGE...]
+    tests/run.py [--quick] [--only STAGE,STAGE...] [--list]
 
 A suite is a program, a script or a file of unittest cases that ends with "NAME: N passed, N failed, N skipped"
 (tests/harness.h, tests/suite.py). A suite that ends in another way is one failed test. What a suite printed is
@@ -151,11 +151,11 @@ def c_tests(stage, folder, wrapper=(), environment=None, prefix="", only=""):
             stage.run(prefix + test["name"], [*wrapper, *command], {**own, **(environment or {})})
 
 
-def python_tests(stage, pattern, folder, environment=None):
+def python_tests(stage, pattern, folder, environment=None, python=sys.executable):
+    own = {"ENTROL": os.path.abspath(f"{folder}/entrol"), "BUILD": os.path.abspath(folder)}
     for path in sorted(glob.glob(pattern)):
         name = os.path.splitext(os.path.basename(path))[0]
-        stage.run(f"{name}.py", [sys.executable, "tests/suite.py", path],
-                  dict(environment or {}, ENTROL=os.path.abspath(f"{folder}/entrol"), BUILD=os.path.abspath(folder)))
+        stage.run(f"{name}.py", [python, "tests/suite.py", path], {**own, **(environment or {})})
 
 
 def command_tests(stage, folder, environment=None):
@@ -188,6 +188,26 @@ def stage_project(stage):
         if script != "tests/debian.sh":
             stage.check(os.path.basename(script)[:-3], ["bash", script], {"BUILD": os.path.abspath("build")})
     python_tests(stage, "tests/project/test_*.py", "build")
+
+
+def stage_python(stage):
+    """the Python package as pip installs it, and with PyTorch, TRL, verl and the others"""
+    peers, python = os.environ.get("ENTROL_PEERS"), os.environ.get("ENTROL_PEERS_PYTHON")  # scripts/check's
+    if not peers or not python:
+        stage.skip("package", "PyTorch and the other peers are pinned for Python 3.11 on x86-64")
+        return
+    stage.check("package", ["bash", "-c", ". scripts/setup.sh && setup_python_package"], {"ENTROL_PYTHON": python})
+    if all(stage.finish()):
+        python_tests(stage, "tests/python/test_*.py", "build", package_environment(peers), python)
+
+
+def package_environment(peers):
+    """That of tests of what is installed in build/python: beside other suites, without the network, with their caches in build/."""
+    installed, home = os.path.abspath("build/python"), os.path.abspath("build/python-home")
+    os.makedirs(f"{home}/ipython", exist_ok=True)
+    return {"PYTHONPATH": f"{installed}:{peers}", "ENTROL_LIBRARY": "", "ENTROL": f"{installed}/entrol/bin/entrol",
+            "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "HF_HOME": f"{home}/huggingface", "IPYTHONDIR": f"{home}/ipython",
+            "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
 
 
 def stage_browser(stage):
@@ -251,8 +271,8 @@ def stage_fuzz(stage):
                              f"-artifact_prefix={found}-", found] + [corpus] * os.path.isdir(corpus))
 
 
-STAGES = [stage_format, stage_release, stage_project, stage_browser, stage_levels, stage_asan, stage_ubsan, stage_tsan,
-          stage_neon, stage_fuzz]
+STAGES = [stage_format, stage_release, stage_project, stage_python, stage_browser, stage_levels, stage_asan, stage_ubsan,
+          stage_tsan, stage_neon, stage_fuzz]
 QUICK = ("format", "release", "project")
 
 
@@ -262,11 +282,15 @@ def main():
                                      epilog="stages: " + ", ".join(names))
     parser.add_argument("--quick", action="store_true", help="only " + ", ".join(QUICK))
     parser.add_argument("--only", metavar="STAGE,...", help="only these stages")
+    parser.add_argument("--list", action="store_true", help="only say which stages these are")
     arguments = parser.parse_args()
     wanted = arguments.only.split(",") if arguments.only else QUICK if arguments.quick else names
     unknown = [name for name in wanted if name not in names]
     if unknown:
         parser.error(f"no stage {', '.join(unknown)}; there are {', '.join(names)}")
+    if arguments.list:
+        print(*wanted)
+        return 0
     os.chdir(ROOT)
     total, start = Total(), time.monotonic()
     for i, name in enumerate(wanted):

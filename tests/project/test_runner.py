@@ -7,6 +7,7 @@ import sys
 import tempfile
 import textwrap
 import unittest
+import unittest.mock
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tests"))
@@ -48,7 +49,9 @@ class Suite(unittest.TestCase):
         self.assertEqual((status, lines), (0, ["skipped: test_it: no browser", "test_it: 0 passed, 0 failed, 1 skipped"]))
 
 
-class Runner(unittest.TestCase):
+class Stage(unittest.TestCase):
+    """One that keeps its logs elsewhere."""
+
     def setUp(self):
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
@@ -57,6 +60,8 @@ class Runner(unittest.TestCase):
         self.total = run.Total()
         self.stage = run.Stage("here", self.total)
 
+
+class Runner(Stage):
     def shell(self, script, method="run"):
         with contextlib.redirect_stdout(io.StringIO()) as said:
             getattr(self.stage, method)("suite", ["sh", "-c", script])
@@ -109,6 +114,75 @@ class Runner(unittest.TestCase):
         self.assertTrue(lines[-2].endswith("4 skipped"))
         self.assertEqual(lines[:5], ["skipped:", "    why", "        here/b: test_x, test_y", "        there/b: test_x", "        level"])
         self.assertEqual(lines[5:7], ["failed: here/suite (2)", "    | x is 1, expected 2"])
+
+    def test_the_stages_that_would_run_are_listed(self):
+        def listed(*arguments):
+            done = subprocess.run([sys.executable, f"{ROOT}/tests/run.py", "--list", *arguments], capture_output=True, text=True)
+            return done.returncode, done.stdout.split()
+
+        self.assertEqual(listed(), (0, [stage.__name__.removeprefix("stage_") for stage in run.STAGES]))
+        self.assertIn("python", listed()[1])
+        self.assertEqual(listed("--quick"), (0, list(run.QUICK)))
+        self.assertNotIn("python", run.QUICK)
+        self.assertEqual(listed("--only", "python,fuzz"), (0, ["python", "fuzz"]))
+        self.assertEqual(listed("--only", "pyhton"), (2, []))
+
+
+class Package(Stage):
+    """The stage of the Python package, on a package and a test that are not Entrol's."""
+
+    SETUP = "setup_python_package() { mkdir -p build/python && echo 'HERE = 1' >build/python/thing.py; }\n"
+    TEST = """
+        import os, sys, unittest
+        import peer, thing
+        class A(unittest.TestCase):
+            def test_environment(self):
+                self.assertEqual((peer.HERE, thing.HERE), (2, 1))
+                self.assertEqual(os.environ["ENTROL"], os.path.abspath("build/python/entrol/bin/entrol"))
+                self.assertFalse(os.environ["ENTROL_LIBRARY"])
+                self.assertEqual(os.environ["HF_HUB_OFFLINE"], "1")"""
+
+    def setUp(self):
+        """A tree of its own."""
+        super().setUp()
+        tree = tempfile.TemporaryDirectory()
+        self.addCleanup(tree.cleanup)
+        self.addCleanup(os.chdir, os.getcwd())
+        os.chdir(tree.name)
+        for folder in ("scripts", "tests/python", "peers"):
+            os.makedirs(folder)
+        os.symlink(f"{ROOT}/tests/suite.py", "tests/suite.py")
+        self.write("peers/peer.py", "HERE = 2\n")
+        self.write("python", f'#!/bin/sh\necho here >>asked\nexec {sys.executable} "$@"\n')
+        os.chmod("python", 0o755)
+
+    def write(self, path, text):
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+
+    def run_stage(self, setup=SETUP, test=TEST, **environment):
+        """What it came to, and whether the peers' Python was asked."""
+        self.write("scripts/setup.sh", setup)
+        self.write("tests/python/test_it.py", textwrap.dedent(test))
+        peers = {"ENTROL_PEERS": os.path.abspath("peers"), "ENTROL_PEERS_PYTHON": os.path.abspath("python")}
+        with unittest.mock.patch.dict(os.environ, {**peers, "ENTROL_LIBRARY": "/no/such.so", **environment}):
+            with contextlib.redirect_stdout(io.StringIO()):
+                run.stage_python(self.stage)
+                self.stage.finish()
+        return self.total.passed, self.total.failed, self.total.skipped, os.path.exists("asked")
+
+    def test_what_is_installed_is_tested(self):
+        self.assertEqual(self.run_stage(), (2, 0, [], True), self.total.failures)  # the installing is one, too
+
+    def test_a_failing_test_has_failed(self):
+        self.assertEqual(self.run_stage(test=self.TEST.replace("(2, 1)", "(2, 2)")), (1, 1, [], True))
+
+    def test_a_package_that_cannot_be_installed_has_failed(self):
+        self.assertEqual(self.run_stage(setup="setup_python_package() { return 2; }\n"), (0, 1, [], False))
+
+    def test_without_the_peers_it_is_skipped_by_name(self):
+        reason = "here/package: PyTorch and the other peers are pinned for Python 3.11 on x86-64"
+        self.assertEqual(self.run_stage(ENTROL_PEERS=""), (0, 0, [reason], False))
 
 
 if __name__ == "__main__":

@@ -45,6 +45,35 @@ class Setup(unittest.TestCase):
             self.assertEqual(calls.read(), "noninteractive update\n"
                              "noninteractive install -y --no-install-recommends ninja-build\n")
 
+    def test_a_part_of_the_build_needs_its_own_packages(self):
+        """As pip builds it: what is missing is named, also for root, and nothing is installed."""
+        no_libraries = 'have_library() { false; }; have_works() { false; }; id() { echo 0; }; apt-get() { touch "$entrol_cache/called"; }; '
+        for parts, expected in (("command", "libjansson-dev zlib1g-dev libzstd-dev libssl-dev"),
+                                ("library llama", "gcc g++ libc6-dev ninja-build python3-pip ca-certificates")):
+            status, _, err = self.run_script(self.NO_NINJA + no_libraries + f"require_packages {parts}")
+            self.assertEqual(status, 2)
+            self.assertIn(f"apt-get install {expected})", err)
+        self.assertFalse(os.path.exists(f"{self.cache}/called"))
+
+    def test_the_wheel_gets_the_path_of_llama_cpp(self):
+        """The last line: what is on standard output is for CMake."""
+        setup = 'require_packages() { echo "$*" >>"$entrol_cache/needed"; }; setup_llama() { export PKG_CONFIG_PATH=/there; }; '
+        os.makedirs(self.cache)
+        for argument, expected in (("llama", "/there\n"), ("", "/before\n")):
+            status, out, err = self.run_script(f"{setup} PKG_CONFIG_PATH=/before; setup_wheel {argument}")
+            self.assertEqual((status, out, err), (0, expected, ""))
+        with open(f"{self.cache}/needed", encoding="utf-8") as needed:
+            self.assertEqual(needed.read(), "library command\n" * 2)
+
+    def test_pip_is_found_where_a_build_hides_it(self):
+        """pip's isolated builds hide what is installed, by PYTHONPATH."""
+        os.makedirs(f"{self.folder.name}/hiding/pip")
+        with open(f"{self.folder.name}/hiding/pip/__init__.py", "w", encoding="utf-8") as module:
+            module.write("raise ImportError('hidden')")
+        status, out, err = self.run_script(f"export PYTHONPATH={self.folder.name}/hiding; run_pip --version")
+        self.assertEqual((status, err), (0, ""))
+        self.assertRegex(out, r"^pip \d")
+
     def test_nothing_missing_runs_nothing(self):
         status, _, err = self.run_script('apt-get() { exit 9; }; have_command() { true; }; have_library() { true; }; '
                                          'have_module() { true; }; have_works() { true; }; setup_packages check')
@@ -64,6 +93,18 @@ class Setup(unittest.TestCase):
                                          "in_cache thing-1 make; echo after")
         self.assertEqual(status, 2)
         self.assertIn("no such thing", err)
+        self.assertIn("could not set up thing-1", err)
+        self.assertEqual(self.left(), [])
+
+    def test_a_verbose_set_up_shows_what_it_does(self):
+        make = 'make() { echo "step 1" && echo "step 2" >&2 && mkdir part && %s; }; in_cache thing-1 make'
+        status, out, err = self.run_script("export ENTROL_VERBOSE=1; " + make % "true")
+        self.assertEqual((status, out, err), (0, "", "step 1\nstep 2\n"))
+        with open(f"{self.cache}/logs/thing-1.log", encoding="utf-8") as log:
+            self.assertEqual(log.read(), err)
+        shutil.rmtree(self.cache)
+        status, _, err = self.run_script("export ENTROL_VERBOSE=1; " + make % "false")
+        self.assertEqual(status, 2)
         self.assertIn("could not set up thing-1", err)
         self.assertEqual(self.left(), [])
 
@@ -92,6 +133,18 @@ class Setup(unittest.TestCase):
         for name in ("entrol", "libentrol.so", "libentrol.a"):
             self.assertTrue(os.path.exists(f"{tree}/build/{name}"), name)
             self.assertIn(f"build/{name}", done.stderr)
+
+    def test_parts_for_another_python_are_not_set_up(self):
+        """Both say so and leave it to the caller; a system's Python that they are for will do."""
+        for part in ("peers", "environments"):
+            status, _, err = self.run_script(f"set -eu; python_that() {{ return 1; }}; setup_{part} || echo 'without' >&2")
+            self.assertEqual(status, 0, err)
+            self.assertRegex(err, r"pinned for Python 3\.11 .*\nwithout\n$")
+        status, out, err = self.run_script(
+            'set -eu; python_that() { echo /usr/bin/its; }; in_cache() { mkdir -p "$entrol_cache/$1"; }; '
+            'setup_peers; echo "$ENTROL_PEERS_PYTHON $ENTROL_PEERS"')
+        self.assertEqual(status, 0, err)
+        self.assertRegex(out, f"^/usr/bin/its {self.cache}/peers-[0-9a-f]{{12}}\n$")
 
     def test_an_unreadable_model_is_named(self):
         status, _, err = self.run_script("ENTROL_MODEL=/no/such.gguf setup_model")

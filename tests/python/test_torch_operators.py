@@ -3,7 +3,9 @@ what is refused, whose memory is written, and how much of it there is."""
 
 import os
 import re
+import tempfile
 import unittest
+import unittest.mock
 
 try:
     import torch
@@ -117,6 +119,23 @@ class Operators(unittest.TestCase):
                 value.backward()
                 results.append((value.detach().cpu(), leaf.grad.cpu()))
             torch.testing.assert_close(*results)
+
+    def test_defaults_of_the_process_change_nothing(self):
+        for width in (1, 3):
+            logits, index, mask, row_mask = case(width=width)
+            results = []
+            for dtype, device in ((torch.float32, "cpu"), (torch.float64, "cpu"), (torch.float32, "meta")):
+                leaf = logits.clone().requires_grad_()
+                before = torch.get_default_dtype()
+                try:
+                    torch.set_default_dtype(dtype)
+                    torch.set_default_device(device)
+                    loss(leaf, index, mask=mask, row_mask=row_mask).backward()
+                finally:
+                    torch.set_default_dtype(before)
+                    torch.set_default_device(None)
+                results.append(leaf.grad)
+            self.assertTrue(torch.equal(results[0], results[1]) and torch.equal(results[0], results[2]))
 
     def test_threads(self):
         before = torch.get_num_threads()
@@ -261,10 +280,20 @@ class Memory(unittest.TestCase):
             self.skipTest("this kernel has no transparent huge pages")
         leaf, index, _, _ = case(shape=(16, 1 << 18))  # 16 MB
         leaf.requires_grad_()
-        loss(leaf, index).backward()
-        self.assertTrue(self.has_advice(leaf.grad.data_ptr() + leaf.nbytes // 2))
-        small = _rows.empty_rows(torch.empty(1 << 10))
-        self.assertEqual(small.shape, (1 << 10,))
+        for pays in (False, True):
+            leaf.grad = None
+            with unittest.mock.patch.object(_rows, "_has_huge_pages", lambda: pays):  # noqa: B023
+                loss(leaf, index).backward()
+            self.assertEqual(self.has_advice(leaf.grad.data_ptr() + leaf.nbytes // 2), pays)
+
+    def test_huge_pages_are_not_for_a_machine_that_gives_its_free_pages_back(self):
+        with tempfile.TemporaryDirectory() as folder:
+            self.assertFalse(_rows._reports_free_pages(folder))
+            for features, gives in (("0110000010\n", False), ("0110010010\n", True)):
+                os.makedirs(f"{folder}/virtio0", exist_ok=True)
+                with open(f"{folder}/virtio0/features", "w") as file:
+                    file.write(features)
+                self.assertEqual(_rows._reports_free_pages(folder), gives)
 
     def test_long_gaps_of_the_row_mask_are_not_read_and_short_ones_are(self):
         logits = torch.empty(1).expand(3, 6, 1 << 19)[:, :5]  # as if of 2 MB a row

@@ -18,7 +18,7 @@ from ._library import (
     UnsupportedError,
     __version__,
 )
-from .context import Comm, Context, default_context
+from .context import Comm, Context, default_context, gemm_arrays
 from .control import Ceiling, Command, Controller, ControllerKind, controllers, fit_ceiling
 from .measure import (
     Comparison,
@@ -45,6 +45,7 @@ from .objective import (
     objective_needs,
     objectives,
 )
+from .output import OutputGradient, gradient_output, measure_output
 from .policy import Policy, PolicyRecord, PolicySample, policy_gradient, policy_measure, policy_sample
 from .registry import Parameter
 from .selection import (
@@ -75,6 +76,7 @@ __all__ = [
     "Error",
     "Objective",
     "ObjectiveResult",
+    "OutputGradient",
     "Parameter",
     "Policy",
     "PolicyRecord",
@@ -98,9 +100,12 @@ __all__ = [
     "entropy_of_distributions",
     "fit_ceiling",
     "flexmatch_thresholds",
+    "gemm_arrays",
+    "gradient_output",
     "gradient_rows",
     "high_entropy_mask",
     "kl_estimate",
+    "measure_output",
     "measure_rows",
     "mixture_rows",
     "objective_compute",

@@ -61,6 +61,15 @@ class _Held:
         self.__array_interface__ = interface
 
 
+def over_memory(
+    data: int, shape: tuple[int, ...], strides: tuple[int, ...] | None, kind: str, owner: object = None
+) -> np.ndarray:
+    """An array over memory that `owner` keeps, or nobody does; strides in bytes."""
+    return np.asarray(
+        _Held(owner, {"data": (data, False), "shape": shape, "strides": strides, "typestr": kind, "version": 3})
+    )
+
+
 def _of_dlpack(value: Any, name: str) -> tuple[np.ndarray, bool]:
     try:
         device = int(value.__dlpack_device__()[0])
@@ -70,7 +79,7 @@ def _of_dlpack(value: Any, name: str) -> tuple[np.ndarray, bool]:
             )
         capsule = value.__dlpack__()
         tensor = _DLTensor.from_address(_pointer_of(capsule, b"dltensor"))
-    except (BufferError, RuntimeError, ValueError, TypeError) as error:
+    except Exception as error:  # a producer raises what it likes
         raise ValueError(f"{name}: cannot be read through DLPack: {error}") from error
     kind = TYPES.get((tensor.code, tensor.bits)) if tensor.lanes == 1 else None
     if kind is None:
@@ -81,24 +90,17 @@ def _of_dlpack(value: Any, name: str) -> tuple[np.ndarray, bool]:
     data = (tensor.data or 0) + tensor.byte_offset
     if 0 in shape:
         return np.empty(shape, kind), (tensor.code, tensor.bits) == BF16
-    held = _Held(
-        capsule,
-        {
-            "data": (data, False),
-            "shape": shape,
-            "strides": strides,
-            "typestr": f"{'|' if size == 1 else '<'}{kind}",
-            "version": 3,
-        },
-    )
-    return np.asarray(held), (tensor.code, tensor.bits) == BF16
+    typestr = f"{'|' if size == 1 else '<'}{kind}"
+    return over_memory(data, shape, strides, typestr, capsule), (tensor.code, tensor.bits) == BF16
 
 
 def take(value: Any, name: str) -> tuple[np.ndarray, bool]:
     """The array as NumPy sees it, and whether its numbers are bfloat16 (then seen as uint16). Numbers and lists are
     taken, too. Errors: TypeError, ValueError, with `name`."""
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{name}: expected an array without a mask of its own: give its .data, and which of it count")
     if isinstance(value, np.ndarray):
-        array = value
+        array = np.asarray(value)
     elif hasattr(value, "__dlpack__"):
         return _of_dlpack(value, name)
     else:
@@ -158,15 +160,24 @@ def vector(value: Any, name: str, dtype: Any, shape: tuple[int, ...] | None = No
     if is_bf16:
         array = (array.astype(np.uint32) << 16).view(np.float32)
     to = np.dtype(dtype)
-    if to.kind in "iu" and array.dtype.kind == "f":
-        raise TypeError(f"{name}: expected whole numbers, got {array.dtype}")
-    if to.kind == "u" and to.itemsize == 1 and array.dtype.kind != "b":  # a mask: 0 or not
-        array = array != 0
+    if to == np.uint8:  # a mask: 0 or not
+        array = (array if array.dtype.kind == "b" else array != 0).view(np.uint8)
+    elif to.kind in "iu":
+        _check_whole(array, name, to)
     if shape is not None and array.shape != shape:
         if array.ndim != 0:
             raise ValueError(f"{name}: expected the shape {shape}, got {array.shape}")
         array = np.broadcast_to(array, shape)
-    return np.ascontiguousarray(array, dtype=to)
+    return np.ascontiguousarray(array, dtype=to).reshape(array.shape)  # which makes one dimension of none
+
+
+def _check_whole(array: np.ndarray, name: str, to: np.dtype) -> None:
+    if array.dtype.kind == "f" and array.size:  # an empty list is of floats
+        raise TypeError(f"{name}: expected whole numbers, got {array.dtype}")
+    if array.dtype.kind in "iu" and array.size:
+        least, greatest = int(array.min()), int(array.max())
+        if least < np.iinfo(to).min or greatest > np.iinfo(to).max:
+            raise ValueError(f"{name}: expected whole numbers that {to} holds, got {least} to {greatest}")
 
 
 def address(array: np.ndarray | None) -> int | None:

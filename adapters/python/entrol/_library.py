@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import ctypes
 import os
+import sys
 from collections.abc import Mapping
 
+import numpy as np
+
 from . import _bindings as c
+
+#: Arguments that have another name in Python than in C.
+PYTHON_NAMES = {"lambda": "lambda_", "forecasts": "forecast_at"}
 
 #: What an argument has to be, by its name in C: said where a call refuses it.
 EXPECTED = {
@@ -17,7 +23,8 @@ EXPECTED = {
     "n_top": f"a number from 0 to {c.MAX_TOP}",
     "support_parameter": "p or f from 0 to 1, or k, a whole number from 1",
     "gamma": "a number from 0 to 1",
-    "lambda": "a number from 0 to 1",
+    "forecast_at": "entropies below 350 nats",
+    "lambda_": "a number from 0 to 1",
     "epsilon": "a number that is not negative",
     "tolerance": "a number from 0 to below 1",
     "soft_cap": "0 for none, or a number from 1e-6 to 1e6",
@@ -86,7 +93,11 @@ class Diagnosis:
 
 def _path() -> str:
     named = os.environ.get("ENTROL_LIBRARY")
-    return named or os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib", "libentrol.so")
+    if named:
+        return named
+    # Of an editable install the package is two folders: the sources, and what was built from them.
+    paths = [os.path.join(folder, "lib", "libentrol.so") for folder in sys.modules[__package__].__path__]
+    return next(filter(os.path.exists, paths), paths[0])
 
 
 def _load() -> ctypes.CDLL:
@@ -114,15 +125,17 @@ if __version__.split(".")[:2] != [str(c.VERSION_MAJOR), str(c.VERSION_MINOR)]:
 
 
 def raise_error(status: int, diagnosis: c.Diagnosis | None, given: Mapping[str, object]) -> None:
-    """Raises what a negative status stands for. `given`: arguments by their names in C, or (Python's name, value)."""
+    """Raises what a negative status stands for. `given`: arguments by name, for what is said: numbers that C may
+    refuse, arrays that may hold what is in trouble."""
     words = library.entrol_status_string(status).decode()
     if status == c.Status.ERROR_ARGUMENT:
         # Of an options struct it is as "options.temperature".
         name = diagnosis.argument.decode().rsplit(".", 1)[-1] if diagnosis is not None and diagnosis.argument else None
+        name = PYTHON_NAMES.get(name, name)
         raise ArgumentError(_about(name, words, given), name)
     if status == c.Status.ERROR_DATA and diagnosis is not None:
         told = Diagnosis(diagnosis)
-        raise DataError(f"{told.reason} at {told.first_row} ({told.n_bad} in trouble)", told)
+        raise DataError(f"{_blamed(told, given)}{told.reason} at {told.first_row} ({told.n_bad} in trouble)", told)
     kinds = {
         c.Status.ERROR_MEMORY: MemoryError,
         c.Status.ERROR_OVERFLOW: OverflowError,
@@ -133,6 +146,14 @@ def raise_error(status: int, diagnosis: c.Diagnosis | None, given: Mapping[str, 
         c.Status.ERROR_READ: SystemCallError,
     }
     raise kinds.get(c.Status(status), Error)(words)
+
+
+def _blamed(told: Diagnosis, given: Mapping[str, object]) -> str:
+    """The arrays that are not finite at the place of the trouble, else all."""
+    arrays = {name: value.ravel() for name, value in given.items() if isinstance(value, np.ndarray)}
+    at = told.first_row
+    found = [name for name, array in arrays.items() if at < array.size and not np.isfinite(array[at])]
+    return f"{', '.join(found or arrays)}: " if arrays else ""
 
 
 def _about(name: str | None, words: str, given: Mapping[str, object]) -> str:

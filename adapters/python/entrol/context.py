@@ -12,8 +12,11 @@ from typing import Any, Protocol
 import numpy as np
 
 from . import _bindings as c
+from ._arguments import choice, whole
+from ._arrays import over_memory
 from ._library import check, library
 
+MAX_THREADS = 1024
 _ALL_REDUCE = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.POINTER(ctypes.c_uint64), ctypes.c_size_t)
 _GEMM = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.POINTER(c.GemmOperands))
 
@@ -30,7 +33,29 @@ class Comm(Protocol):
 
 
 Gemm = Callable[[c.GemmOperands], None]
-"""Computes one product of float32 matrices, as entrol_gemm_operands describes it, on the calling thread."""
+"""Computes one product of float32 matrices, as entrol_gemm_operands describes it, on the calling thread: several
+threads call it at once. gemm_arrays() has the matrices as arrays. What it raises, the call raises."""
+
+
+def gemm_arrays(operands: c.GemmOperands) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """c (m, n), a (m, k) and b (k, n) of a product, as they lie in memory, transposed where they are to be: c = a @ b,
+    or where operands.add is set c += a @ b. c is written in place, and only while the product is computed.
+
+    >>> def gemm(operands):
+    ...     c, a, b = entrol.gemm_arrays(operands)
+    ...     c[...] = c + a @ b if operands.add else a @ b
+    """
+    o = operands
+    return (
+        _operand(o.c, o.c_stride, o.m, o.n, 0),
+        _operand(o.a, o.a_stride, *((o.k, o.m) if o.a_transposed else (o.m, o.k)), o.a_transposed),
+        _operand(o.b, o.b_stride, *((o.n, o.k) if o.b_transposed else (o.k, o.n)), o.b_transposed),
+    )
+
+
+def _operand(data: int, stride: int, n_rows: int, n_columns: int, is_transposed: int) -> np.ndarray:
+    array = over_memory(data, (n_rows, n_columns), (stride * 4, 4), "<f4")
+    return array if not is_transposed else array.T
 
 
 class Context:
@@ -46,7 +71,8 @@ class Context:
         self._callbacks: list[object] = []
         self._failure: BaseException | None = None
         self._handle = ctypes.c_void_p()
-        options = c.ContextOptions(n_threads=_threads(threads), cpu=_level(cpu))
+        self._has_gemm = gemm is not None
+        options = c.ContextOptions(n_threads=whole(threads, "threads", 0, MAX_THREADS), cpu=_level(cpu))
         if comm is not None:
             self._take_comm(options, comm)
         if gemm is not None:
@@ -65,13 +91,24 @@ class Context:
                 return 1
             return 0
 
-        raw = c.Comm(rank=comm.rank, size=comm.size, all_reduce=self._keep(_ALL_REDUCE(all_reduce)))
+        if not callable(getattr(comm, "all_reduce", None)):
+            raise TypeError(f"comm: expected rank, size and all_reduce, got {type(comm).__name__}")
+        size = whole(getattr(comm, "size", None), "comm.size", 1)
+        rank = whole(getattr(comm, "rank", None), "comm.rank", 0, size - 1)
+        raw = c.Comm(rank=rank, size=size, all_reduce=self._keep(_ALL_REDUCE(all_reduce)))
         self._callbacks.append(raw)
         options.comm = ctypes.pointer(raw)
 
     def _take_gemm(self, options: c.ContextOptions, gemm: Gemm) -> None:
+        if not callable(gemm):
+            raise TypeError(f"gemm: expected a function of one product's operands, got {type(gemm).__name__}")
+
         def product(_user: int, operands: Any) -> None:
-            gemm(operands.contents)
+            if self._failure is None:  # else the call's results are thrown away
+                try:
+                    gemm(operands.contents)
+                except BaseException as error:  # as in all_reduce
+                    self._failure = error
 
         options.gemm = self._keep(_GEMM(product))
 
@@ -84,9 +121,14 @@ class Context:
         with self._lock:
             status = getattr(library, f"entrol_{name}")(self._handle, *arguments)
             failure, self._failure = self._failure, None
-        if failure is not None and status != 0:
+        if failure is not None:
             raise failure
         check(status, diagnosis, **given)
+
+    @property
+    def has_gemm(self) -> bool:
+        """Whether it has a matrix product, which the calls of an output layer need."""
+        return self._has_gemm
 
     @property
     def cpu(self) -> str:
@@ -109,17 +151,8 @@ class Context:
             self._handle = None
 
 
-def _threads(threads: object) -> int:
-    if not isinstance(threads, int) or not 0 <= threads < 1 << 16:
-        raise ValueError(f"threads: expected a whole number from 0 to 65535, got {threads!r}")
-    return threads
-
-
 def _level(cpu: str) -> int:
-    names = {library.entrol_cpu_name(level).decode(): level for level in c.Cpu}
-    if cpu not in names:
-        raise ValueError(f"cpu: expected one of {', '.join(names)}, got {cpu!r}")
-    return names[cpu]
+    return choice(cpu, "cpu", {library.entrol_cpu_name(level).decode(): level for level in c.Cpu})
 
 
 _contexts: weakref.WeakSet[Context] = weakref.WeakSet()
@@ -127,11 +160,23 @@ _contexts: weakref.WeakSet[Context] = weakref.WeakSet()
 
 def _after_fork() -> None:
     """A lock that another thread of the parent held is nobody's in the child."""
+    global _default_lock
+    _default_lock = threading.Lock()
     for context in _contexts:
         context._lock = threading.Lock()
 
 
 os.register_at_fork(after_in_child=_after_fork)
+
+
+def context_of(context: Context | None) -> Context:
+    """The context of a call: the one that was given, or the default one. Error: TypeError."""
+    if context is None:
+        return default_context()
+    if not isinstance(context, Context):
+        raise TypeError(f"context: expected an entrol.Context, got {type(context).__name__}")
+    return context
+
 
 _default: Context | None = None
 _default_lock = threading.Lock()

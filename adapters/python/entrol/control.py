@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 
 from . import _bindings as c
+from ._arguments import number, whole
+from ._arguments import text as encoded
 from ._arrays import address, vector
 from ._library import ArgumentError, check, library
-from .context import Context, default_context
+from .context import Context, context_of
 from .registry import Parameter, explain, parameters, settings
 
 
@@ -96,13 +98,14 @@ class Controller:
         **given: object,
     ) -> None:
         self._handle = ctypes.c_void_p()
-        self._context = context or default_context()
-        row = library.entrol_controller_kind_find(str(name).encode())
+        self._context = context_of(context)
+        row = library.entrol_controller_kind_find(encoded(name, "name"))
         if not row:
             raise ArgumentError(f"name: no controller {name!r}; there are {', '.join(controllers())}", "name")
         self.kind = _kind(row.contents)
+        most, n_columns = number(max_entropy, "max_entropy"), whole(n_actions, "n_actions")
         made, n = settings(given, self.kind.parameters, name)
-        options, diagnosis = c.ControllerOptions(max_entropy=float(max_entropy), n_actions=n_actions), c.Diagnosis()
+        options, diagnosis = c.ControllerOptions(max_entropy=most, n_actions=n_columns), c.Diagnosis()
         try:
             self._context.call(
                 "controller_create",
@@ -116,6 +119,12 @@ class Controller:
                 **given,
             )
         except ArgumentError as error:
+            if error.argument == "options":
+                raise ArgumentError(
+                    f"max_entropy = {max_entropy!r}, n_actions = {n_actions!r}: expected nats above 0 and a number "
+                    "from 2 on, each 0 where it is not known, both the same within a thousandth",
+                    "max_entropy",
+                ) from None
             raise explain(error, given, self.kind.parameters) from None
 
     @property
@@ -134,28 +143,28 @@ class Controller:
         """Tells the sum of the entropies of `count` tokens of the step that ended, in nats, or a mean. A rank without
         tokens gives 0 and 0. Errors, after which the controller is as before: DataError (NaN, infinite, no tokens at
         all), CommunicationError, ArgumentError."""
-        if not isinstance(count, (int, np.integer)) or not 0 <= count < 1 << 63:
-            raise ArgumentError(f"count: expected a whole number from 0, got {count!r}", "count")
-        return self._observe("controller_observe", ctypes.c_double(float(sum)), int(count))
+        total = number(sum, "sum")
+        return self._observe("controller_observe", ctypes.c_double(total), whole(count, "count"), sum=np.array([total]))
 
     def observe_tokens(self, entropies: Any, mask: Any = None) -> Command:
         """The same of the tokens' entropies themselves (any shape, nats; mask of the same shape says which count),
         added exactly: however the tokens are split over ranks, the coefficient is the same."""
         numbers = vector(entropies, "entropies", np.float32)
         valid = None if mask is None else vector(mask, "mask", np.uint8, numbers.shape)
-        return self._observe("controller_observe_tokens", address(numbers), address(valid), numbers.size)
+        arguments = address(numbers), address(valid), numbers.size
+        return self._observe("controller_observe_tokens", *arguments, entropies=numbers)
 
-    def _observe(self, name: str, *arguments: object) -> Command:
+    def _observe(self, name: str, *arguments: object, **data: np.ndarray) -> Command:
         raw, diagnosis = c.Command(), c.Diagnosis()
         self._context.call(
-            name, ctypes.byref(raw), ctypes.byref(diagnosis), self._handle, *arguments, diagnosis=diagnosis
+            name, ctypes.byref(raw), ctypes.byref(diagnosis), self._handle, *arguments, diagnosis=diagnosis, **data
         )
         return _command(raw)
 
     def coefficient_of(self, accuracy: float) -> float:
         """The coefficient of one prompt whose samples are right with this share (0 to 1). Error: ArgumentError."""
-        result = ctypes.c_double()
-        if library.entrol_controller_coefficient_of(ctypes.byref(result), self._handle, float(accuracy)) != 0:
+        result, share = ctypes.c_double(), number(accuracy, "accuracy")
+        if library.entrol_controller_coefficient_of(ctypes.byref(result), self._handle, share) != 0:
             raise ArgumentError(f"accuracy = {accuracy!r}: expected a number from 0 to 1", "accuracy")
         return result.value
 
@@ -168,7 +177,7 @@ class Controller:
     def restore(self, text: str) -> None:
         """Goes on as the controller that was saved would have; this one was made with the same name and settings.
         Error: ArgumentError for any other text, which names the line; the controller is as before."""
-        raw, n_read = text.encode(), ctypes.c_size_t()
+        raw, n_read = encoded(text, "text"), ctypes.c_size_t()
         if library.entrol_controller_restore(self._handle, ctypes.byref(n_read), raw, len(raw)) != 0:
             line = raw[: n_read.value].count(b"\n")
             shown = raw.splitlines()[line].decode(errors="replace") if line < len(raw.splitlines()) else "the end"
@@ -210,10 +219,13 @@ def fit_ceiling(
     DataError for a NaN, fewer than 4 pairs, or entropies that do not differ."""
     first = vector(entropies, "entropies", np.float64).ravel()
     second = vector(rewards, "rewards", np.float64, first.shape)
-    at = np.atleast_1d(vector(forecast_at, "forecast_at", np.float64))
+    at = vector(forecast_at, "forecast_at", np.float64).ravel()
+    share = number(confidence, "confidence")
+    if not 0 < share <= 0.9999:
+        raise ArgumentError(f"confidence = {share!r}: expected a number above 0, up to 0.9999", "confidence")
     forecasts, raw, diagnosis = np.zeros((at.size, 4)), c.Ceiling(), c.Diagnosis()
     forecasts[:, 0] = at
-    (context or default_context()).call(
+    context_of(context).call(
         "fit_ceiling",
         ctypes.byref(raw),
         address(forecasts),
@@ -222,8 +234,9 @@ def fit_ceiling(
         address(first),
         address(second),
         first.size,
-        ctypes.byref(c.CeilingOptions(confidence=float(confidence))),
+        ctypes.byref(c.CeilingOptions(confidence=share)),
         diagnosis=diagnosis,
-        confidence=confidence,
+        entropies=first,
+        rewards=second,
     )
     return Ceiling(**{name: getattr(raw, name) for name, _ in c.Ceiling._fields_}, forecasts=forecasts)

@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import _bindings as c
+from ._arguments import choice, flag, names_of, number, whole
 from ._arrays import FLOATS, Matrix, address, matrix, take, vector
 from ._library import ArgumentError, Diagnosis, library
-from .context import Context, default_context
+from .context import Context, context_of
 
 FLOAT_STATISTICS = (
     "entropy",
@@ -64,12 +65,9 @@ class Record:
 
 
 def _wanted(want: Any, targets: object, n_top: int) -> set[str]:
-    names = {want} if isinstance(want, str) else set(want)
+    names = names_of(want, "want", STATISTICS)
     if n_top > 0:
         names.add("top")
-    unknown = names.difference(STATISTICS)
-    if unknown:
-        raise ArgumentError(f"want: no statistic {sorted(unknown)[0]!r}; there are {', '.join(STATISTICS)}", "want")
     for name in ("logprob", "rank"):
         if name in names and targets is None:
             raise ArgumentError(f"targets: {name} needs them", "targets")
@@ -88,7 +86,8 @@ def bits(mask: Any, name: str, rows: Matrix | tuple[tuple[int, ...], int]) -> tu
     if array.shape not in ((n_columns,), (*leading, n_columns)):
         raise ValueError(f"{name}: expected the shape {(*leading, n_columns)} or {(n_columns,)}, got {array.shape}")
     is_possible = array if array.dtype == np.bool_ else array != 0  # no copy of a mask as big as the logits
-    packed = np.packbits(is_possible.reshape(-1, n_columns), axis=-1, bitorder="little")
+    n_rows = int(np.prod(array.shape[:-1], dtype=np.int64))
+    packed = np.packbits(is_possible.reshape(n_rows, n_columns), axis=-1, bitorder="little")
     return packed, packed.shape[1] if array.ndim > 1 else 0
 
 
@@ -97,16 +96,20 @@ def options_of(
     mask: np.ndarray | None = None,
     mask_stride: int = 0,
     renyi_order: float = 2.0,
-    support: Support | None = None,
+    support: Support | tuple[str, float] | None = None,
 ) -> c.MeasureOptions:
     options = c.MeasureOptions(
-        temperature=float(temperature), renyi_order=float(renyi_order), mask=address(mask), mask_row_stride=mask_stride
+        temperature=number(temperature, "temperature"),
+        renyi_order=number(renyi_order, "renyi_order"),
+        mask=address(mask),
+        mask_row_stride=mask_stride,
     )
     if support is not None:
-        kinds = {kind.name.lower(): kind for kind in c.SupportKind}
-        if support[0] not in kinds:
-            raise ArgumentError(f"support: expected one of {', '.join(kinds)}, got {support[0]!r}", "support")
-        options.support_kind, options.support_parameter = kinds[support[0]], float(support[1])
+        if not isinstance(support, (tuple, list)) or len(support) not in (1, 2):
+            raise TypeError(f'support: expected a kind and a number, as ("top_p", 0.9), got {support!r}')
+        kind, parameter = Support(*support)
+        options.support_kind = choice(kind, "support", c.SupportKind)
+        options.support_parameter = number(parameter, "support")
     return options
 
 
@@ -152,13 +155,13 @@ def measure_rows(
     whole numbers, for logprob and rank; a target that is no column makes them NaN and 0. want: names of STATISTICS.
     mask: (V,) or (..., V), 0 for impossible columns. renyi_order: of renyi. support: of support_entropy. Errors:
     ArgumentError, ValueError and TypeError, which name the argument."""
-    rows = matrix(logits, "logits")
+    rows, n_top = matrix(logits, "logits"), whole(n_top, "n_top", 0, c.MAX_TOP)
     names = _wanted(want, targets, n_top)
     chosen, (packed, stride) = _targets(targets, rows.leading), bits(mask, "mask", rows)
-    options = options_of(temperature, packed, stride, renyi_order, support and Support(*support))
+    options = options_of(temperature, packed, stride, renyi_order, support)
     raw, made = _make_record(names, rows.leading, n_top)
     diagnosis = c.Diagnosis()
-    (context or default_context()).call(
+    context_of(context).call(
         "measure_rows",
         ctypes.byref(raw),
         ctypes.byref(diagnosis),
@@ -210,8 +213,9 @@ def gradient_rows(
         shape = (*rows.leading, rows.n_columns)
         out = np.zeros(shape, np.float32 if rows.dtype == c.Dtype.BF16 else rows.array.dtype)
     to = destination(out, "out", (*rows.leading, rows.n_columns), add)
+    _check_overlap(take(out, "out")[0], rows)
     diagnosis = c.Diagnosis()
-    (context or default_context()).call(
+    context_of(context).call(
         "gradient_rows",
         ctypes.byref(to),
         ctypes.byref(diagnosis),
@@ -234,13 +238,22 @@ def _structured(value: Any, name: str, dtype: np.dtype, leading: tuple[int, ...]
 
 def destination(out: Any, name: str, shape: tuple[int, ...], add: bool = False) -> c.Destination:
     """entrol_destination over an array that is written. Errors: TypeError, ValueError."""
+    if not (out.dtype.isnative if isinstance(out, np.ndarray) else hasattr(out, "__dlpack__")):
+        raise TypeError(f"{name}: expected an array that can be written where it lies, got {type(out).__name__}")
     array, is_bf16 = take(out, name)
     if array.shape != shape or not array.flags.c_contiguous or not array.flags.writeable:
         raise ValueError(f"{name}: expected a contiguous array of shape {shape} that can be written, got {array.shape}")
     dtype = c.Dtype.BF16 if is_bf16 else FLOATS.get(array.dtype)
     if dtype is None:
         raise TypeError(f"{name}: expected float64, float32, float16 or bfloat16, got {array.dtype}")
-    return c.Destination(data=address(array), dtype=dtype, row_stride=shape[-1] if shape else 1, add=int(add))
+    return c.Destination(data=address(array), dtype=dtype, row_stride=shape[-1] if shape else 1, add=flag(add, "add"))
+
+
+def _check_overlap(out: np.ndarray, rows: Matrix) -> None:
+    """Results may go where the logits are, but not beside their own row's."""
+    is_in_place = address(out) == rows.data and out.dtype == rows.array.dtype and rows.array.flags.c_contiguous
+    if not is_in_place and np.may_share_memory(out, rows.array):
+        raise ValueError("out: expected memory apart from the logits', or the logits themselves")
 
 
 @dataclass
@@ -268,7 +281,7 @@ def compare_rows(
     packed, stride = bits(mask, "mask", first)
     arrays = {name: np.empty(first.leading, np.float32) for name in ("kl_pq", "kl_qp", "jsd", "mean_entropy")}
     raw, diagnosis = c.Comparison(**{name: address(array) for name, array in arrays.items()}), c.Diagnosis()
-    (context or default_context()).call(
+    context_of(context).call(
         "compare_rows",
         ctypes.byref(raw),
         ctypes.byref(diagnosis),
@@ -287,16 +300,20 @@ def mixture_rows(
     """The entropy of the mean of several distributions, and the mutual information of the outcome and which of them it
     is drawn from (BALD, arXiv 1112.5745), of each row (entrol_mixture_rows). matrices: 1 to 16 arrays of logits, (...,
     V). Errors: as compare_rows."""
-    rows = [matrix(logits, f"matrices[{i}]") for i, logits in enumerate(matrices)]
-    if not rows:
-        raise ArgumentError("matrices: expected 1 to 16 arrays, got none", "matrices")
+    try:
+        several = list(matrices)
+    except TypeError as error:
+        raise TypeError(f"matrices: expected several arrays of logits, got {type(matrices).__name__}") from error
+    if not 1 <= len(several) <= c.MAX_MIXTURE:
+        raise ArgumentError(f"matrices: expected 1 to {c.MAX_MIXTURE} arrays, got {len(several)}", "matrices")
+    rows = [matrix(logits, f"matrices[{i}]") for i, logits in enumerate(several)]
     for i, other in enumerate(rows):
         if (other.leading, other.n_columns) != (rows[0].leading, rows[0].n_columns):
             raise ValueError(f"matrices[{i}]: expected the shape {(*rows[0].leading, rows[0].n_columns)}")
     packed, stride = bits(mask, "mask", rows[0])
     mean_entropy, information = np.empty(rows[0].leading, np.float32), np.empty(rows[0].leading, np.float32)
     raw, diagnosis = (c.Matrix * len(rows))(*rows), c.Diagnosis()
-    (context or default_context()).call(
+    context_of(context).call(
         "mixture_rows",
         address(mean_entropy),
         address(information),
@@ -317,17 +334,14 @@ def entropy_of_distributions(
     nothing is normalised (entrol_entropy_of_distributions). distributions: (..., V). A row whose sum is further than
     `tolerance` from one has NaN. Errors: ArgumentError, ValueError, TypeError."""
     rows = matrix(distributions, "distributions")
-    scales = {kind.name.lower(): kind for kind in c.Scale}
-    if scale not in scales:
-        raise ArgumentError(f"scale: expected one of {', '.join(scales)}, got {scale!r}", "scale")
     entropy, diagnosis = np.empty(rows.leading, np.float64), c.Diagnosis()
-    (context or default_context()).call(
+    context_of(context).call(
         "entropy_of_distributions",
         address(entropy),
         ctypes.byref(diagnosis),
         ctypes.byref(rows),
-        scales[scale],
-        float(tolerance),
+        choice(scale, "scale", c.Scale),
+        number(tolerance, "tolerance"),
         diagnosis=diagnosis,
         tolerance=tolerance,
     )
@@ -338,16 +352,12 @@ def entropy_of_counts(counts: Any, estimator: str = "plug-in", *, context: Conte
     """The entropy of a distribution over len(counts) outcomes, estimated from how often each was seen
     (entrol_entropy_of_counts). estimator: plug-in, miller-madow, chao-shen, grassberger, james-stein, nsb. NaN where
     nothing was seen. Errors: ArgumentError."""
-    numbers, result, kind = take(counts, "counts")[0], ctypes.c_double(), ctypes.c_int()
-    if numbers.size and (numbers.dtype.kind not in "iu" or numbers.min() < 0):
-        raise ArgumentError("counts: expected whole numbers from 0", "counts")
-    numbers = np.ascontiguousarray(numbers, np.uint64).ravel()
-    if library.entrol_estimator_parse(ctypes.byref(kind), str(estimator).encode()) != 0:
-        names = [library.entrol_estimator_name(i).decode() for i in c.Estimator]
-        raise ArgumentError(f"estimator: expected one of {', '.join(names)}, got {estimator!r}", "estimator")
-    (context or default_context()).call(
-        "entropy_of_counts", ctypes.byref(result), address(numbers), numbers.size, kind.value
-    )
+    numbers, result = vector(counts, "counts", np.uint64).ravel(), ctypes.c_double()
+    kind = choice(estimator, "estimator", {library.entrol_estimator_name(i).decode(): i for i in c.Estimator})
+    try:
+        context_of(context).call("entropy_of_counts", ctypes.byref(result), address(numbers), numbers.size, kind)
+    except OverflowError:
+        raise OverflowError("counts: expected a sum below 2^64") from None
     return result.value
 
 
@@ -385,14 +395,14 @@ def entropy_bounds(
     }
     top = c.TopLogprobs(
         logprobs=rows,
-        error=float(error),
-        relative_error=float(relative_error),
-        n_columns=int(n_columns),
+        error=number(error, "error"),
+        relative_error=number(relative_error, "relative_error"),
+        n_columns=whole(n_columns, "n_columns"),
         **{name: address(array) for name, array in arrays.items()},
     )
     results = {name: np.empty(rows.leading, np.float32) for name in ("lower", "upper", "tail_mass", "mean_logprob")}
     raw, diagnosis = c.EntropyInterval(**{name: address(array) for name, array in results.items()}), c.Diagnosis()
-    (context or default_context()).call(
+    context_of(context).call(
         "entropy_bounds",
         ctypes.byref(raw),
         ctypes.byref(diagnosis),

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from . import _bindings as c
+from ._arguments import MAX_UINT64, choice, flag, number, text, whole
 from ._arrays import address, take, vector
 from ._library import ArgumentError, Diagnosis, check, library
-from .context import Context, default_context
+from .context import Context, context_of
 from .measure import Support
 from .registry import Parameter, explain, parameters, settings
 
@@ -76,7 +77,7 @@ def objectives() -> dict[str, Objective]:
 
 
 def _find(name: str) -> tuple[Any, Objective]:
-    row = library.entrol_objective_find(str(name).encode())
+    row = library.entrol_objective_find(text(name, "name"))
     if not row:
         raise ArgumentError(f"name: no objective {name!r}; there are {', '.join(objectives())}", "name")
     return row, _row(row.contents)
@@ -117,25 +118,26 @@ def _result(raw: c.ObjectiveResult, gradients: dict[str, np.ndarray], token_loss
 
 def tokens_of(
     arrays: Mapping[str, Any], mask: Any, sequence_starts: Any, seed: int
-) -> tuple[c.Tokens, list[np.ndarray]]:
-    """entrol_tokens over arrays of one shape, and what it keeps."""
+) -> tuple[c.Tokens, dict[str, np.ndarray]]:
+    """entrol_tokens over arrays of one shape, and these by their names, which it needs to be kept."""
     if arrays.get("logprob") is None:
         raise ArgumentError("logprob: expected an array", "logprob")
     first = vector(arrays["logprob"], "logprob", np.float32)
-    tokens, kept = c.Tokens(n_tokens=first.size, seed=seed), []
+    tokens = c.Tokens(n_tokens=first.size, seed=whole(seed, "seed", 0, MAX_UINT64))
+    kept: dict[str, np.ndarray] = {}
     for name, value in arrays.items():
         if value is not None:
-            kept.append(vector(value, name, np.float32, first.shape))
-            setattr(tokens, name, address(kept[-1]))
+            kept[name] = vector(value, name, np.float32, first.shape)
+            setattr(tokens, name, address(kept[name]))
     if mask is not None:
-        kept.append(vector(mask, "mask", np.uint8, first.shape))
-        tokens.mask = address(kept[-1])
+        kept["mask"] = vector(mask, "mask", np.uint8, first.shape)
+        tokens.mask = address(kept["mask"])
+    starts = None if first.ndim != 2 else np.arange(first.shape[0] + 1, dtype=np.uintp) * first.shape[1]
     if sequence_starts is not None:
-        kept.append(vector(sequence_starts, "sequence_starts", np.uintp))
-        tokens.sequence_starts, tokens.n_sequences = address(kept[-1]), max(0, kept[-1].size - 1)
-    elif first.ndim == 2:
-        kept.append(np.arange(first.shape[0] + 1, dtype=np.uintp) * first.shape[1])
-        tokens.sequence_starts, tokens.n_sequences = address(kept[-1]), first.shape[0]
+        starts = vector(sequence_starts, "sequence_starts", np.uintp).ravel()
+    if starts is not None:
+        kept["sequence_starts"] = starts
+        tokens.sequence_starts, tokens.n_sequences = address(starts), max(0, starts.size - 1)
     return tokens, kept
 
 
@@ -163,7 +165,7 @@ def objective_compute(
     arrays = {"logprob": logprob, **{key: given.pop(key) for key in TOKEN_ARRAYS if key in given}}
     made, n = settings(given, found.parameters, name)
     tokens, kept = tokens_of(arrays, mask, sequence_starts, seed)
-    shape = np.shape(kept[0])
+    shape = kept["logprob"].shape
     gradients = {
         key: np.empty(shape, np.float32)
         for key in ("logprob", "entropy", "support_entropy", "value")
@@ -174,13 +176,13 @@ def objective_compute(
         loss=address(loss), kept=address(let_through), **{key: address(array) for key, array in gradients.items()}
     )
     options, raw, diagnosis = (
-        c.ObjectiveOptions(settings=made, n_settings=n, loss_alone=int(loss_alone)),
+        c.ObjectiveOptions(settings=made, n_settings=n, loss_alone=flag(loss_alone, "loss_alone")),
         c.ObjectiveResult(),
         c.Diagnosis(),
     )
     raw.size = ctypes.sizeof(raw)
     try:
-        (context or default_context()).call(
+        context_of(context).call(
             "objective_compute",
             ctypes.byref(record),
             ctypes.byref(raw),
@@ -189,7 +191,7 @@ def objective_compute(
             ctypes.byref(tokens),
             ctypes.byref(options),
             diagnosis=diagnosis,
-            **given,
+            **{**given, **kept},
         )
     except ArgumentError as error:
         if error.argument in TOKEN_ARRAYS and arrays.get(error.argument) is None:
@@ -206,11 +208,8 @@ def kl_estimate(
     first = vector(logprob, "logprob", np.float32)
     second = vector(reference_logprob, "reference_logprob", np.float32, first.shape)
     counts = None if mask is None else vector(mask, "mask", np.uint8, first.shape)
-    names = {kind.name.lower(): kind for kind in c.KlEstimator}
-    if estimator not in names:
-        raise ArgumentError(f"estimator: expected one of {', '.join(names)}, got {estimator!r}", "estimator")
     kl, derivative, diagnosis = np.empty_like(first), np.empty_like(first), c.Diagnosis()
-    (context or default_context()).call(
+    context_of(context).call(
         "kl_estimate",
         address(kl),
         address(derivative),
@@ -219,8 +218,10 @@ def kl_estimate(
         address(second),
         address(counts),
         first.size,
-        names[estimator],
+        choice(estimator, "estimator", c.KlEstimator),
         diagnosis=diagnosis,
+        logprob=first,
+        reference_logprob=second,
     )
     return kl, derivative
 
@@ -254,17 +255,19 @@ def advantage_gae(
     for name, array in kept.items():
         setattr(trajectory, name, address(array))
     advantages, returns, diagnosis = np.empty_like(first), np.empty_like(first), c.Diagnosis()
-    (context or default_context()).call(
+    context_of(context).call(
         "advantage_gae",
         address(advantages),
         address(returns),
         ctypes.byref(diagnosis),
         ctypes.byref(trajectory),
-        float(gamma),
-        float(lambda_),
+        number(gamma, "gamma"),
+        number(lambda_, "lambda_"),
         diagnosis=diagnosis,
         gamma=gamma,
-        **{"lambda": lambda_},
+        lambda_=lambda_,
+        rewards=first,
+        **kept,
     )
     return advantages, returns
 
@@ -283,7 +286,12 @@ def _ends(ends: Any, shape: tuple[int, ...]) -> np.ndarray:
 def _groups(rewards: Any, group_starts: Any) -> tuple[np.ndarray, np.ndarray]:
     first = vector(rewards, "rewards", np.float32)
     if group_starts is not None:
-        return first, vector(group_starts, "group_starts", np.uintp)
+        starts = vector(group_starts, "group_starts", np.uintp).ravel()
+        if starts.size == 0 or starts[0] != 0 or starts[-1] != first.size or np.any(starts[1:] < starts[:-1]):
+            raise ArgumentError(
+                f"group_starts: expected numbers that rise from 0 to {first.size}, the rewards", "group_starts"
+            )
+        return first, starts
     if first.ndim != 2:
         raise ArgumentError("group_starts: needed where rewards have not one row for each group", "group_starts")
     return first, np.arange(first.shape[0] + 1, dtype=np.uintp) * first.shape[1]
@@ -301,21 +309,19 @@ def advantage_group(
     GRPO) (entrol_advantage_group). rewards: (groups, samples), or any with group_starts (groups + 1 numbers). The
     diagnosis counts groups of equal rewards, which get 0. Errors: ArgumentError; DataError."""
     first, starts = _groups(rewards, group_starts)
-    scales = {kind.name.lower(): kind for kind in c.AdvantageScale}
-    if scale not in scales:
-        raise ArgumentError(f"scale: expected one of {', '.join(scales)}, got {scale!r}", "scale")
     result, diagnosis = np.empty_like(first), c.Diagnosis()
-    (context or default_context()).call(
+    context_of(context).call(
         "advantage_group",
         address(result),
         ctypes.byref(diagnosis),
         address(first),
         address(starts),
         starts.size - 1,
-        scales[scale],
-        float(epsilon),
+        choice(scale, "scale", c.AdvantageScale),
+        number(epsilon, "epsilon"),
         diagnosis=diagnosis,
         epsilon=epsilon,
+        rewards=first,
     )
     return result, Diagnosis(diagnosis)
 
@@ -325,7 +331,7 @@ def advantage_leave_one_out(rewards: Any, group_starts: Any = None, *, context: 
     advantage_group."""
     first, starts = _groups(rewards, group_starts)
     result, diagnosis = np.empty_like(first), c.Diagnosis()
-    (context or default_context()).call(
+    context_of(context).call(
         "advantage_leave_one_out",
         address(result),
         ctypes.byref(diagnosis),
@@ -333,6 +339,7 @@ def advantage_leave_one_out(rewards: Any, group_starts: Any = None, *, context: 
         address(starts),
         starts.size - 1,
         diagnosis=diagnosis,
+        rewards=first,
     )
     return result
 
@@ -345,15 +352,16 @@ def advantage_whiten(
     first = vector(advantages, "advantages", np.float32)
     counts = None if mask is None else vector(mask, "mask", np.uint8, first.shape)
     result, diagnosis = np.empty_like(first), c.Diagnosis()
-    (context or default_context()).call(
+    context_of(context).call(
         "advantage_whiten",
         address(result),
         ctypes.byref(diagnosis),
         address(first),
         address(counts),
         first.size,
-        float(epsilon),
+        number(epsilon, "epsilon"),
         diagnosis=diagnosis,
         epsilon=epsilon,
+        advantages=first,
     )
     return result

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from . import _bindings as c
+from ._arguments import MAX_UINT64, choice, flag, names_of, number, whole
 from ._arrays import Matrix, address, matrix, vector
 from ._library import ArgumentError, Diagnosis, library
-from .context import Context, default_context
+from .context import Context, context_of
 from .measure import bits, destination
 
 KINDS = {library.entrol_policy_kind_name(kind).decode(): kind for kind in c.PolicyKind}
@@ -70,10 +71,7 @@ class _Rows(c.Policy):
 
 def kind_of(name: str) -> c.PolicyKind:
     """The kind of a name. Error: ArgumentError."""
-    kind = KINDS.get(str(name).replace("_", "-"))
-    if kind is None:
-        raise ArgumentError(f"kind: expected one of {', '.join(KINDS)}, got {name!r}", "kind")
-    return kind
+    return choice(name.replace("_", "-") if isinstance(name, str) else name, "kind", KINDS)
 
 
 def _rows(policy: Policy, name: str = "policy") -> _Rows:
@@ -82,7 +80,7 @@ def _rows(policy: Policy, name: str = "policy") -> _Rows:
     kind, first = kind_of(policy.kind), matrix(policy.first, f"{name}.first")
     if first.n_columns == 0:
         raise ArgumentError(f"{name}.first: expected at least one column", "first")
-    limits = {key: float(getattr(policy, key)) for key in ("log_sigma_low", "log_sigma_high", "low", "high")}
+    limits = {key: number(getattr(policy, key), key) for key in ("log_sigma_low", "log_sigma_high", "low", "high")}
     made = _Rows(kind=kind, first=first, **limits)
     made.first_rows, made.leading, made.kept = first, first.leading, [first]
     _take_second(made, policy.second, f"{name}.second")
@@ -184,10 +182,10 @@ class PolicyRecord:
 def _wanted(want: Iterable[str] | str | None, actions: Any, reference: Any) -> list[str]:
     possible = {"entropy": True, "logprob": actions is not None}
     possible["kl_pq"] = possible["kl_qp"] = reference is not None
-    names = [name for name in RESULTS if possible[name]] if want is None else [want] if isinstance(want, str) else want
+    if want is None:
+        return [name for name in RESULTS if possible[name]]
+    names = names_of(want, "want", RESULTS)
     for name in names:
-        if name not in RESULTS:
-            raise ArgumentError(f"want: expected some of {', '.join(RESULTS)}, got {name!r}", "want")
         if not possible[name]:
             needed = "actions" if name == "logprob" else "reference"
             raise ArgumentError(f"{needed}: {name} needs it", needed)
@@ -217,8 +215,8 @@ def policy_measure(
         array = np.empty(rows.leading)
         setattr(made, name, array)
         setattr(raw, name, address(array))
-    options = c.PolicyOptions(actions_are_before_squash=int(actions_are_before_squash))
-    (context or default_context()).call(
+    options = c.PolicyOptions(actions_are_before_squash=flag(actions_are_before_squash, "actions_are_before_squash"))
+    context_of(context).call(
         "policy_measure",
         ctypes.byref(raw),
         ctypes.byref(diagnosis),
@@ -271,17 +269,17 @@ def policy_gradient(
     to_second = None if second is None else destination(second, "out_second", rows.second_shape or ())
     if to_second is not None:
         to_second.row_stride = rows.second.n_columns
-    raw_options = c.PolicyOptions(actions_are_before_squash=int(actions_are_before_squash))
-    told = None
+    raw_options = c.PolicyOptions(
+        actions_are_before_squash=flag(actions_are_before_squash, "actions_are_before_squash")
+    )
+    pathwise, told = flag(is_pathwise, "is_pathwise"), None
     for part in _parts(exact):
-        record = c.PolicyGradientRecord(**{name: address(x) for name, x in part.items()}, is_pathwise=int(is_pathwise))
+        record = c.PolicyGradientRecord(**{name: address(x) for name, x in part.items()}, is_pathwise=pathwise)
         if by_action is not None and told is None:
             record.d_action = ctypes.cast(ctypes.pointer(by_action), ctypes.POINTER(c.Matrix))
         raw = c.Diagnosis()
         given = (record, rows, taken, other, raw_options)
-        (context or default_context()).call(
-            "policy_gradient", *map(_pointer, (to_first, to_second, raw, *given)), diagnosis=raw
-        )
+        context_of(context).call("policy_gradient", *map(_pointer, (to_first, to_second, raw, *given)), diagnosis=raw)
         told = Diagnosis(raw) if told is None else told
         for to in (to_first, to_second):
             if to is not None:
@@ -326,9 +324,6 @@ def policy_sample(
     write to, C-contiguous, of any float dtype, to which results are rounded. Errors: ArgumentError, ValueError,
     TypeError."""
     rows = _rows(policy)
-    for name, number in (("seed", seed), ("first_row", first_row)):
-        if not isinstance(number, (int, np.integer)) or not 0 <= number < 1 << 64:
-            raise ArgumentError(f"{name}: expected a whole number from 0 to 2^64 - 1, got {number!r}", name)
     is_squashed = rows.kind == c.PolicyKind.SQUASHED_GAUSSIAN
     if before is not None and not is_squashed:
         raise ArgumentError("before: of squashed-gaussian alone", "before")
@@ -337,9 +332,13 @@ def policy_sample(
         made.before = np.empty(rows.action_shape)
     to_actions = _actions_to(made.actions, "out", rows)
     to_before = None if made.before is None else _actions_to(made.before, "before", rows)
-    options = c.PolicySampleOptions(seed=int(seed), first_row=int(first_row), is_deterministic=int(is_deterministic))
+    options = c.PolicySampleOptions(
+        seed=whole(seed, "seed", 0, MAX_UINT64),
+        first_row=whole(first_row, "first_row", 0, MAX_UINT64),
+        is_deterministic=flag(is_deterministic, "is_deterministic"),
+    )
     diagnosis = c.Diagnosis()
-    (context or default_context()).call(
+    context_of(context).call(
         "policy_sample",
         ctypes.byref(to_actions),
         _pointer(to_before),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import _bindings as c
+from ._arguments import number, text
 from ._library import ArgumentError
 
 
@@ -62,13 +63,13 @@ def settings(given: Mapping[str, object], known: Mapping[str, Parameter], what: 
             raise TypeError(f"{what} has no parameter {name!r}; it has {', '.join(known)}")
         made[i].name = name.encode()
         if isinstance(value, str):
-            made[i].text = value.encode()
-        elif known[name].type == "text" and isinstance(value, (int, float)):  # a target of so many nats
-            made[i].text = repr(value).encode()
-        elif isinstance(value, (int, float)) or hasattr(value, "__float__"):
-            made[i].value = float(value)
-        else:
+            made[i].text = text(value, name)
+        elif not hasattr(value, "__float__"):
             raise TypeError(f"{name}: expected {_expected(known[name])}, got {type(value).__name__}")
+        elif known[name].type == "text":  # a target of so many nats
+            made[i].text = repr(number(value, name)).encode()
+        else:
+            made[i].value = number(value, name)
     return made, len(given)
 
 
@@ -82,10 +83,11 @@ def _expected(parameter: Parameter) -> str:
 
 def explain(error: ArgumentError, given: Mapping[str, object], known: Mapping[str, Parameter]) -> ArgumentError:
     """The same error, which also says what a parameter may be."""
-    if error.argument in known and error.argument in given:
-        name = error.argument
-        return ArgumentError(f"{name} = {given[name]!r}: expected {_expected(known[name])}", name)
-    return error
+    name = error.argument
+    if name not in known:
+        return error
+    value = f"{name} = {given[name]!r}" if name in given else name
+    return ArgumentError(f"{value}: expected {_expected(known[name])}", name)
 
 
 def help_text(known: Mapping[str, Parameter]) -> str:

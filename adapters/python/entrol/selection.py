@@ -9,20 +9,16 @@ from typing import Any
 import numpy as np
 
 from . import _bindings as c
+from ._arguments import MAX_UINT64, choice, number, whole
+from ._arguments import text as encoded
 from ._arrays import address, vector
-from ._library import ArgumentError, DataError, Diagnosis, check, library
-from .context import Context, default_context
+from ._library import ArgumentError, DataError, Diagnosis, library
+from .context import Context, context_of
 
 
 def _quantile_options(method: str, nan: str) -> c.QuantileOptions:
-    number = ctypes.c_int()
-    if not isinstance(method, str) or library.entrol_quantile_method_parse(ctypes.byref(number), method.encode()) != 0:
-        names = [library.entrol_quantile_method_name(i).decode() for i in c.QuantileMethod]
-        raise ArgumentError(f"method: expected one of {', '.join(names)}, got {method!r}", "method")
-    policies = {policy.name.lower(): policy for policy in c.NanPolicy}
-    if nan not in policies:
-        raise ArgumentError(f"nan: expected one of {', '.join(policies)}, got {nan!r}", "nan")
-    return c.QuantileOptions(method=number.value, nan=policies[nan])
+    methods = {library.entrol_quantile_method_name(i).decode(): i for i in c.QuantileMethod}
+    return c.QuantileOptions(method=choice(method, "method", methods), nan=choice(nan, "nan", c.NanPolicy))
 
 
 def _values(values: Any, valid: Any, name: str = "values") -> tuple[np.ndarray, np.ndarray | None]:
@@ -52,10 +48,10 @@ def quantile(
     that has a comm, of all ranks' values together. NaN where no value counts. Errors: ArgumentError; DataError for a
     NaN."""
     numbers, counts = _values(values, valid)
-    at, diagnosis = np.atleast_1d(vector(q, "q", np.float64)), c.Diagnosis()
+    at, diagnosis = vector(q, "q", np.float64), c.Diagnosis()
     result = np.empty(at.shape)
     options = _quantile_options(method, nan)
-    (context or default_context()).call(
+    context_of(context).call(
         "quantile",
         address(result),
         ctypes.byref(diagnosis),
@@ -69,7 +65,7 @@ def quantile(
     )
     if diagnosis.reason != c.Reason.EMPTY_SUPPORT:
         _refuse(diagnosis, "values")
-    return result.reshape(np.shape(q))
+    return result
 
 
 @dataclass
@@ -90,20 +86,17 @@ def _selection(keep: np.ndarray, raw: c.Selection) -> Selection:
     return Selection(keep.view(bool), raw.n_valid, raw.n_kept, raw.n_ties, raw.threshold_low, raw.threshold_high)
 
 
-def rule_parse(text: str) -> c.Rule:
+def rule_parse(rule: str) -> c.Rule:
     """A rule as people write it: "low:80%", "high:1000", "high:=20%", "..2.5", "p5..p95" (entrol_rule_parse). Error:
     ArgumentError, which shows the place."""
-    rule, n_read = c.Rule(), ctypes.c_size_t()
-    if (
-        not isinstance(text, str)
-        or library.entrol_rule_parse(ctypes.byref(rule), ctypes.byref(n_read), text.encode()) != 0
-    ):
+    parsed, n_read = c.Rule(), ctypes.c_size_t()
+    if library.entrol_rule_parse(ctypes.byref(parsed), ctypes.byref(n_read), encoded(rule, "rule")) != 0:
         raise ArgumentError(
-            f"rule: cannot read {text!r} from character {n_read.value + 1} on; "
+            f"rule: cannot read {rule!r} from character {n_read.value + 1} on; "
             'rules are as "low:80%", "high:1000", "..2.5", "p5..p95"',
             "rule",
         )
-    return rule
+    return parsed
 
 
 def select(
@@ -121,9 +114,9 @@ def select(
     NaN."""
     numbers, counts = _values(values, valid)
     parsed, options = rule_parse(rule), _quantile_options(method, nan)
-    parsed.tie_seed = tie_seed
+    parsed.tie_seed = whole(tie_seed, "tie_seed", 0, MAX_UINT64)
     keep, raw, diagnosis = np.empty(numbers.shape, np.uint8), c.Selection(), c.Diagnosis()
-    (context or default_context()).call(
+    context_of(context).call(
         "select",
         address(keep),
         ctypes.byref(raw),
@@ -156,7 +149,7 @@ def high_entropy_mask(
     counts = None if mask is None else vector(mask, "mask", np.uint8, numbers.shape)
     options = _quantile_options(method, nan)
     keep, raw, diagnosis = np.empty(numbers.shape, np.uint8), c.Selection(), c.Diagnosis()
-    (context or default_context()).call(
+    context_of(context).call(
         "high_entropy_mask",
         address(keep),
         ctypes.byref(raw),
@@ -164,7 +157,7 @@ def high_entropy_mask(
         address(numbers),
         address(counts),
         numbers.size,
-        float(threshold),
+        number(threshold, "threshold"),
         ctypes.byref(options),
         diagnosis=diagnosis,
         threshold=threshold,
@@ -179,7 +172,7 @@ def weight(
     """The weight of each value, from 0 to 1 (entrol_weight): "sigmoid", "rise:A..B" or "fall:A..B", the ends numbers or
     percentiles (p5..p95) of the values that count. float32, of the values' shape; 0 for NaN. Error: ArgumentError."""
     raw, n_read = c.Weighting(), ctypes.c_size_t()
-    if library.entrol_weighting_parse(ctypes.byref(raw), ctypes.byref(n_read), str(weighting).encode()) != 0:
+    if library.entrol_weighting_parse(ctypes.byref(raw), ctypes.byref(n_read), encoded(weighting, "weighting")) != 0:
         raise ArgumentError(
             f"weighting: cannot read {weighting!r} from character {n_read.value + 1} on; "
             'expected "sigmoid", "rise:A..B" or "fall:A..B"',
@@ -198,13 +191,12 @@ def weight(
 def flexmatch_thresholds(n_sure: Any, n_samples: int, cutoff: float = 0.95) -> np.ndarray:
     """FlexMatch's threshold of each class (arXiv 2110.08263; entrol_flexmatch_thresholds). n_sure: how many samples of
     each class have at least `cutoff`. Error: ArgumentError."""
-    counts = np.ascontiguousarray(vector(n_sure, "n_sure", np.uint64))
+    counts, total, least = vector(n_sure, "n_sure", np.uint64), whole(n_samples, "n_samples"), number(cutoff, "cutoff")
     result = np.empty(counts.shape)
-    check(
-        library.entrol_flexmatch_thresholds(
-            address(result), address(counts), counts.size, int(n_samples), float(cutoff)
-        )
-    )
+    if not 0 < least <= 1:
+        raise ArgumentError(f"cutoff = {least!r}: expected a number above 0, up to 1", "cutoff")
+    if library.entrol_flexmatch_thresholds(address(result), address(counts), counts.size, total, least) != 0:
+        raise ArgumentError(f"n_sure: expected counts of at most n_samples = {total} together", "n_sure")
     return result
 
 

@@ -3,6 +3,7 @@
 from .controllers import Controller
 from .distributed import group_context
 from .distributions import Bernoulli, Beta, Categorical, FullGaussian, Gaussian, MultiDiscrete, SquashedGaussian
+from .linear import linear_logprob_and_entropy
 from .logits import entropy_from_logits, logprob_and_entropy, selective_log_softmax
 from .masks import high_entropy_mask, quantile
 from .objectives import ObjectiveResult, gae, group_advantage, leave_one_out, objective, whiten
@@ -23,6 +24,7 @@ __all__ = [
     "group_context",
     "high_entropy_mask",
     "leave_one_out",
+    "linear_logprob_and_entropy",
     "logprob_and_entropy",
     "objective",
     "quantile",

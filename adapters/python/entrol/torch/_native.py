@@ -95,10 +95,10 @@ def measure(
     """entropy (...), logprob (..., K), both float32, and state (..., N_STATE), int64, of logits (..., V), index (...,
     K), mask (V) or (..., V), keep (...)."""
     leading, rows, options = logits.shape[:-1], readable(logits), _options(mask, logits, temperature)
-    state = torch.empty((*leading, N_STATE), dtype=torch.float64)
-    entropy = torch.empty(leading) if want_entropy else None
+    state = logits.new_empty((*leading, N_STATE), dtype=torch.float64)
+    entropy = logits.new_empty(leading, dtype=torch.float32) if want_entropy else None
     target = index if index is not None and index.shape[-1] == 1 else None
-    logprob = None if target is None else torch.empty(leading)
+    logprob = None if target is None else logits.new_empty(leading, dtype=torch.float32)
     has_void, diagnosis = keep is not None, c.Diagnosis()
     for segment in segments(rows, None if keep is None else keep.flatten()):
         first = segment.first
@@ -121,7 +121,7 @@ def measure(
         logprob = logprob[..., None]
     elif index is not None:
         logprob = _logprob(logits, index, mask, state, temperature).float()
-    none = torch.empty(0)
+    none = logits.new_empty(0, dtype=torch.float32)
     return none if entropy is None else entropy, none if logprob is None else logprob, state.view(torch.int64)
 
 
@@ -194,7 +194,7 @@ def _summed(by_logprob: torch.Tensor, state: torch.Tensor) -> tuple[torch.Tensor
     state[..., TARGET] = 0
     is_bad = state[..., S].isnan() & (by_logprob != 0).any(-1)
     total = by_logprob.sum(-1).masked_fill(is_bad, math.nan)
-    return total, state, torch.full(total.shape, -1, dtype=torch.int64)
+    return total, state, torch.full_like(total, -1, dtype=torch.int64)
 
 
 def _own_terms(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+import glob
 import itertools
 import math
 import mmap
 import sys
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -66,7 +68,7 @@ def readable(tensor: torch.Tensor) -> torch.Tensor:
 
 def _runs(keep: torch.Tensor, row_bytes: int) -> list[tuple[int, int]]:
     """[first, end) of the rows that `keep` (bool, one dimension) has, gaps of less than GAP_BYTES run over."""
-    outside = torch.zeros(1, dtype=torch.int8)
+    outside = keep.new_zeros(1, dtype=torch.int8)
     edges = torch.diff(keep.to(torch.int8), prepend=outside, append=outside)
     runs: list[tuple[int, int]] = []
     for first, end in zip((edges > 0).nonzero()[:, 0].tolist(), (edges < 0).nonzero()[:, 0].tolist()):
@@ -93,24 +95,38 @@ def segments(tensor: torch.Tensor, keep: torch.Tensor | None = None) -> Iterator
             first += count
 
 
+def _reports_free_pages(driver: str = "/sys/bus/virtio/drivers/virtio_balloon") -> bool:
+    """Whether this is a virtual machine that gives its free pages back to the host: feature 5 of a memory balloon
+    (VIRTIO_BALLOON_F_REPORTING, virtio 1.2, 5.5.6)."""
+    for path in glob.glob(f"{driver}/*/features"):
+        with open(path) as file:
+            if file.read()[5:6] == "1":
+                return True
+    return False
+
+
+@lru_cache(maxsize=None)
+def _has_huge_pages() -> bool:
+    """Whether they make a fresh tensor cheaper. The page faults of one of 622 MB cost 0.4 s, several times what its
+    gradient does, and with pages of 2 MB 0.06 s: there are 512 times fewer. But free pages of that size are what a
+    balloon gives back, within seconds, and the host needs 1 to 2 s to find new ones; small ones it leaves."""
+    return sys.platform == "linux" and hasattr(mmap, "MADV_HUGEPAGE") and not _reports_free_pages()
+
+
 def _advise(address: int, n_bytes: int) -> None:
-    """Asks the kernel for huge pages: the page faults of a fresh gradient of a vocabulary cost several times what its
-    computation does, and with pages of 2 MB there are 512 times fewer. Only whole pages inside the range, so nothing
-    of a neighbour; where the kernel will not, nothing changes."""
+    """Asks the kernel for huge pages ("madvise" is the usual setting): whole ones inside the range, so nothing of a
+    neighbour. Where the kernel will not, nothing changes."""
     first = -(-address // HUGE_PAGE) * HUGE_PAGE
     n_bytes = (address + n_bytes - first) // HUGE_PAGE * HUGE_PAGE
     if n_bytes > 0:
-        _libc.madvise(ctypes.c_void_p(first), ctypes.c_size_t(n_bytes), mmap.MADV_HUGEPAGE)
-
-
-_libc = ctypes.CDLL(None) if sys.platform == "linux" and hasattr(mmap, "MADV_HUGEPAGE") else None
+        ctypes.CDLL(None).madvise(ctypes.c_void_p(first), ctypes.c_size_t(n_bytes), mmap.MADV_HUGEPAGE)
 
 
 def empty_rows(like: torch.Tensor) -> torch.Tensor:
     """A new contiguous tensor of the CPU, of like's shape and dtype, on huge pages where it is big. It has to be new:
     of memory that somebody else has allocated it is not ours to say what pages it gets."""
-    tensor = torch.empty(like.shape, dtype=like.dtype)
+    tensor = torch.empty(like.shape, dtype=like.dtype, device="cpu")
     n_bytes = tensor.numel() * tensor.element_size()
-    if _libc is not None and n_bytes >= HUGE_FROM:
+    if n_bytes >= HUGE_FROM and _has_huge_pages():
         _advise(tensor.data_ptr(), n_bytes)
     return tensor

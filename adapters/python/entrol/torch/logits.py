@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import torch
 
+from .._arguments import flag, number
 from . import _ops, _rows  # _ops: the operators
 
 __all__ = ["entropy_from_logits", "logprob_and_entropy", "selective_log_softmax"]
@@ -85,7 +86,7 @@ def logprob_and_entropy(
     _check_logits(logits, inplace_backward)
     columns = _columns(index, logits)
     logprob, entropy = _measure(logits, columns, mask, row_mask, temperature, 128, True, inplace_backward)
-    if not entropy_requires_grad:
+    if not flag(entropy_requires_grad, "entropy_requires_grad"):
         entropy = entropy.detach()
     to = _output(dtype, logits)
     return logprob.view(index.shape).to(to), entropy.to(to)
@@ -94,7 +95,7 @@ def logprob_and_entropy(
 def _check_logits(logits: torch.Tensor, inplace_backward: bool) -> None:
     if not isinstance(logits, torch.Tensor):
         raise TypeError(f"logits: expected a tensor, got {type(logits).__name__}")
-    _check_transforms(logits)
+    _check_transforms(logits, "logits")
     if logits.layout != torch.strided:
         raise TypeError(f"logits: expected a dense tensor, got one of {logits.layout}")
     if logits.dtype not in _FLOATS:
@@ -105,17 +106,17 @@ def _check_logits(logits: torch.Tensor, inplace_backward: bool) -> None:
         _check_in_place(logits)
 
 
-def _check_transforms(logits: torch.Tensor) -> None:
+def _check_transforms(tensor: torch.Tensor, name: str) -> None:
     """The operators see memory: what torch.func wraps around it, and a tangent beside it, would be lost in silence."""
     if torch.compiler.is_compiling():
         return
-    if torch._C._functorch.is_functorch_wrapped_tensor(logits):
+    if torch._C._functorch.is_functorch_wrapped_tensor(tensor):
         raise NotImplementedError(
-            "logits: torch.func's transforms (vmap, grad, jvp) are not supported; any leading dimensions are taken as "
+            f"{name}: torch.func's transforms (vmap, grad, jvp) are not supported; any leading dimensions are taken as "
             "they are, and autograd's backward pass has the gradient"
         )
-    if torch.autograd.forward_ad.unpack_dual(logits).tangent is not None:
-        raise NotImplementedError("logits: forward-mode derivatives are not supported")
+    if torch.autograd.forward_ad.unpack_dual(tensor).tangent is not None:
+        raise NotImplementedError(f"{name}: forward-mode derivatives are not supported")
 
 
 def _check_in_place(logits: torch.Tensor) -> None:
@@ -147,19 +148,21 @@ def _columns(index: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
 
 
 def _check_device(tensor: torch.Tensor, name: str, logits: torch.Tensor) -> None:
+    if tensor.layout != torch.strided:
+        raise TypeError(f"{name}: expected a dense tensor, got one of {tensor.layout}")
     if tensor.device != logits.device:
         raise ValueError(f"{name}: expected a tensor on the logits' device {logits.device}, got {tensor.device}")
 
 
 def _temperature(value: float) -> float:
-    value = float(value)
+    value = number(value, "temperature")
     if not 1e-6 <= value <= 1e6:
         raise ValueError(f"temperature: expected a number from 1e-6 to 1e6, got {value}")
     return value
 
 
 def _output(dtype: torch.dtype | None, logits: torch.Tensor) -> torch.dtype:
-    if dtype is not None and dtype not in _FLOATS:
+    if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype in _FLOATS):
         raise TypeError(f"dtype: expected float32, float16, bfloat16, float64 or None, got {dtype}")
     return dtype or logits.dtype
 
@@ -205,7 +208,7 @@ def _measure(
     inplace_backward: bool,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """(..., K) and (...), in float32 or float64."""
-    if not isinstance(chunk_size, int) or chunk_size < 1:
+    if not isinstance(chunk_size, int) or not 1 <= chunk_size < 1 << 63:
         raise ValueError(f"chunk_size: expected a whole number from 1, got {chunk_size!r}")
     entropy, logprob, _ = torch.ops.entrol.measure(
         logits,

@@ -170,6 +170,12 @@ class Results(unittest.TestCase):
 
     def test_a_coefficient_may_be_a_tensor(self):
         expected = objective("dapo", mask=self.mask, entropy_coefficient=0.25, **self.given).loss.item()
+        clip = torch.tensor(0.1, dtype=torch.float64)  # whose float32 is another number
+        both = [
+            objective("dapo", mask=self.mask, clip_low=value, clip_high=torch.tensor(0.25), **self.given)
+            for value in (clip, 0.1)
+        ]
+        self.assertEqual(both[0].loss.item(), both[1].loss.item())
         for coefficient in (torch.tensor(0.25), torch.tensor([0.25], dtype=torch.float64), "0.25"):
             self.assertEqual(
                 objective("dapo", mask=self.mask, entropy_coefficient=coefficient, **self.given).loss.item(), expected

@@ -178,7 +178,6 @@ class Checks(unittest.TestCase):
         ok, zeros = torch.zeros(2, 3), torch.zeros(2, 3)
         cases = [
             ("logits", lambda: Categorical(torch.tensor(1.0))),
-            ("logits", lambda: Categorical(torch.zeros(2, 3, dtype=torch.int64))),
             ("logits", lambda: Categorical(torch.tensor([math.nan, 0.0]))),
             ("mask", lambda: Categorical(ok, torch.ones(2, dtype=torch.bool))),
             ("sizes", lambda: MultiDiscrete(ok, (1, 1))),
@@ -190,10 +189,25 @@ class Checks(unittest.TestCase):
             ("support", lambda: Categorical(ok).log_prob(torch.tensor([3, 0]))),
             ("support", lambda: SquashedGaussian(ok, zeros).log_prob(ok + 2)),
             ("value", lambda: Gaussian(ok, zeros).log_prob(torch.zeros(2))),
+            ("value", lambda: Gaussian(ok, zeros, validate_args=False).log_prob(torch.tensor(1.0))),
+            ("value", lambda: Gaussian(ok, zeros, validate_args=False).log_prob(torch.zeros(5, 3))),
+            ("log_sigma", lambda: Gaussian(ok, torch.zeros(5, 3))),
             ("kl_divergence", lambda: D.kl_divergence(SquashedGaussian(ok, zeros), SquashedGaussian(ok, zeros, 0, 1))),
         ]
         for name, call in cases:
             with self.subTest(name), self.assertRaisesRegex(ValueError, name):
+                call()
+        of_types = [
+            ("logits", lambda: Categorical(torch.zeros(2, 3, dtype=torch.int64))),
+            ("logits", lambda: Categorical([0.0])),
+            ("mask", lambda: Categorical(ok, [True] * 3)),
+            ("sizes", lambda: MultiDiscrete(ok, (1.5, 1.5))),
+            ("log_sigma", lambda: Gaussian(ok, 0.5)),
+            ("high", lambda: SquashedGaussian(ok, zeros, high="1")),
+            ("value", lambda: Gaussian(ok, zeros).log_prob(0.5)),
+        ]
+        for name, call in of_types:
+            with self.subTest(name), self.assertRaisesRegex(TypeError, f"^{name}: "):
                 call()
 
 

@@ -9,9 +9,11 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, constraints
 
+from .._arguments import number, whole
 from . import _policy_ops as ops
 
 Shape = Sequence[int]
+_FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 _SEEDS = torch.iinfo(torch.int64)
 
 
@@ -33,9 +35,15 @@ class Policy(Distribution):
         high: float = 1.0,
         validate_args: bool | None = None,
     ) -> None:
-        if not first.is_floating_point() or first.ndim < 1:
-            raise ValueError(f"{self._names[0]}: expected a tensor of floats with a row for each distribution")
-        self._sizes, self._low, self._high = tuple(int(size) for size in sizes), float(low), float(high)
+        for name, tensor in zip(self._names, (first, second)):
+            _check_floats(tensor, name)
+        if first.ndim < 1:
+            raise ValueError(f"{self._names[0]}: expected a row for each distribution, got a single number")
+        try:
+            self._sizes = tuple(whole(size, "sizes", 1) for size in iter(sizes))
+        except TypeError as error:
+            raise TypeError(f"sizes: expected whole numbers, got {type(sizes).__name__}") from error
+        self._low, self._high = number(low, "low"), number(high, "high")
         self._mask = self._checked_mask(mask, first)
         self._first, self._second = self._rows(first, second)
         event = ops.action_shape(self.kind, self._sizes, first.shape[-1:])
@@ -47,6 +55,7 @@ class Policy(Distribution):
     def _checked_mask(mask: Tensor | None, first: Tensor) -> Tensor | None:
         if mask is None:
             return None
+        _check_tensor(mask, "mask")
         if mask.shape not in (first.shape, first.shape[-1:]):
             raise ValueError(f"mask: expected the shape {tuple(first.shape)} or {tuple(first.shape[-1:])}")
         return mask.bool()
@@ -59,7 +68,7 @@ class Policy(Distribution):
         if tuple(tail) != (n,) * self._square:
             expected = ", ".join([str(n)] * self._square)
             raise ValueError(f"{self._names[1]}: expected the shape (..., {expected}), got {tuple(second.shape)}")
-        batch = torch.broadcast_shapes(first.shape[:-1], second.shape[: second.ndim - self._square])
+        batch = _broadcast(first.shape[:-1], second.shape[: second.ndim - self._square], self._names[1])
         if second.ndim > self._square:
             second = second.expand(*batch, *tail)
         return first.expand(*batch, n), second
@@ -98,13 +107,16 @@ class Policy(Distribution):
     def log_prob(self, value: Tensor) -> Tensor:
         """ln p of actions of the shape (..., *batch_shape, *event_shape), differentiable in them too where they are
         continuous. An action on a bound is taken as the last number of its dtype inside."""
+        _check_tensor(value, "value")
         if self._validate_args:
             self._validate_sample(value)
         return self._log_prob(value, False)
 
     def _log_prob(self, value: Tensor, is_before: bool) -> Tensor:
-        n_event = len(self._event_shape)
-        batch = torch.broadcast_shapes(value.shape[: value.ndim - n_event], self._batch_shape)
+        n_lead = value.ndim - len(self._event_shape)
+        if value.shape[max(n_lead, 0) :] != self._event_shape:
+            raise ValueError(f"value: expected the shape (..., {self._event_shape}), got {tuple(value.shape)}")
+        batch = _broadcast(value.shape[:n_lead], self._batch_shape, "value")
         value = value.expand(*batch, *self._event_shape)
         return ops.measure("logprob", *self._shape, *self._get(batch), value, is_before, None, None, None)
 
@@ -161,9 +173,27 @@ class Bounded(Policy):
         return self._high
 
 
+def _check_tensor(tensor: Any, name: str) -> None:
+    if not isinstance(tensor, Tensor) or tensor.is_complex() or tensor.layout != torch.strided:
+        raise TypeError(f"{name}: expected a dense tensor of real numbers, got {type(tensor).__name__}")
+
+
+def _check_floats(tensor: Any, name: str) -> None:
+    _check_tensor(tensor, name)
+    if tensor.dtype not in _FLOATS:
+        raise TypeError(f"{name}: expected float64, float32, float16 or bfloat16, got {tensor.dtype}")
+
+
+def _broadcast(shape: Shape, other: Shape, name: str) -> torch.Size:
+    try:
+        return torch.broadcast_shapes(shape, other)
+    except RuntimeError as error:
+        raise ValueError(f"{name}: {tuple(shape)} and {tuple(other)} are no shapes of one batch") from error
+
+
 def divergence(p: Policy, q: Policy) -> Tensor:
     """KL(p || q), differentiable in both."""
     if p._shape != q._shape or p._event_shape != q._event_shape or p._first.shape[-1] != q._first.shape[-1]:
         raise ValueError(f"kl_divergence: expected two of the same shape, sizes and bounds, got {p} and {q}")
-    batch = torch.broadcast_shapes(p.batch_shape, q.batch_shape)
+    batch = _broadcast(p.batch_shape, q.batch_shape, "kl_divergence")
     return ops.measure("kl_pq", *p._shape, *p._get(batch), None, False, *q._get(batch))

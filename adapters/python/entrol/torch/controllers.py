@@ -8,6 +8,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from .. import control
+from .._arguments import number, whole
 from . import _host
 from .distributed import context_of
 
@@ -53,7 +54,7 @@ class Controller:
     def observe_sum(self, sum: float | Tensor, count: int | Tensor) -> float:
         """The same of the sum of `count` tokens' entropies. Sums that were rounded before do not promise the same
         coefficient for every split over ranks."""
-        return self._controller.observe(float(sum), int(count)).coefficient
+        return self._controller.observe(number(sum, "sum"), whole(count, "count")).coefficient
 
     def coefficient_of(self, accuracy: float) -> float:
         """The coefficient of one prompt whose samples are right with this share."""

@@ -197,7 +197,7 @@ class SquashedGaussian(Bounded, Pathwise):
     others take that of x, or -ln p of one draw (docs/policies.md)."""
 
     kind = ops.SQUASHED_GAUSSIAN
-    _names = ("mean_before_squash", "log_sigma")
+    _names = ("mean", "log_sigma")
     arg_constraints: ClassVar = {"mean_before_squash": constraints.real_vector, "log_sigma": constraints.real_vector}
 
     def __init__(

@@ -6,7 +6,6 @@ grow with the tokens."""
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -26,7 +25,7 @@ def _installed() -> str:
 
 
 def _method(method: str) -> str:
-    return _installed() if method == "installed" else method
+    return _installed() if isinstance(method, str) and method == "installed" else method
 
 
 def quantile(
@@ -46,9 +45,13 @@ def quantile(
     NumPy's names. nan: "error", "ignore", "propagate". NaN where no value counts. Errors: ArgumentError, TypeError,
     ValueError; DataError for a NaN; CommunicationError."""
     numbers = _host.values(values, "values")
-    at: Any = q.detach().cpu().double() if isinstance(q, Tensor) else q
     result = selection.quantile(
-        numbers, at, valid=_host.mask(mask, numbers), method=_method(method), nan=nan, context=context_of(group)
+        numbers,
+        _host.indices(q, "q"),
+        valid=_host.mask(mask, numbers),
+        method=_method(method),
+        nan=nan,
+        context=context_of(group),
     )
     return torch.as_tensor(result, dtype=torch.float32).to(values.device)
 

@@ -21,6 +21,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from .. import objective as core
+from .._arguments import flag, number, text, whole
 from . import _host
 from .distributed import context_named, context_of, group_context
 
@@ -63,7 +64,7 @@ def _objective(
     found = core.objective_compute(
         name,
         mask=_host.mask(mask, logprob),
-        sequence_starts=None if sequence_starts is None else sequence_starts.cpu(),
+        sequence_starts=_host.indices(sequence_starts, "sequence_starts"),
         seed=seed,
         loss_alone=loss_alone,
         context=context_named(group),
@@ -159,14 +160,18 @@ def objective(
     or a ratio beyond e^88; CommunicationError where ranks differ, or another one's call failed."""
     tensors = {key: given.pop(key) for key in core.TOKEN_ARRAYS if key in given}
     tensors |= {"logprob": logprob, "advantage": _repeated(advantage, logprob)}
-    for key, tensor in tensors.items():
-        if tensor is not None and not isinstance(tensor, Tensor):
-            raise TypeError(f"{key}: expected a tensor, got {type(tensor).__name__}")
+    for key, tensor in {**tensors, "mask": mask, "sequence_starts": sequence_starts}.items():
+        if tensor is not None and (not isinstance(tensor, Tensor) or tensor.layout != torch.strided):
+            raise TypeError(f"{key}: expected a dense tensor, got {type(tensor).__name__}")
+    if not isinstance(logprob, Tensor):
+        raise TypeError(f"logprob: expected a tensor, got {type(logprob).__name__}")
+    text(name, "name")
     n_ranks = 1 if group is None else group_context(group).comm.size
     key = "" if group is None else group.group_name
     slopes = [tensors.get(key) for key in WITH_GRADIENT]
     constants = [tensors.get(key) for key in CONSTANT]
-    out = _objective(name, *_settings(given), key, seed, loss_alone, *slopes, *constants, mask, sequence_starts)
+    options = whole(seed, "seed"), flag(loss_alone, "loss_alone")
+    out = _objective(name, *_settings(given), key, *options, *slopes, *constants, mask, sequence_starts)
     gradients = {key: slope.detach() for key, slope in zip(WITH_GRADIENT, out[1:5]) if tensors.get(key) is not None}
     return ObjectiveResult(out[0], gradients, out[5].detach(), out[6], n_ranks, out[7].detach())
 
@@ -181,7 +186,11 @@ def _repeated(advantage: Tensor | None, logprob: Tensor) -> Tensor | None:
 
 def _settings(given: dict[str, Any]) -> tuple[str, str, Tensor]:
     """Texts and numbers apart."""
-    texts = "\n".join(f"{key}={value}" for key, value in given.items() if isinstance(value, str))
+    lines = {key: value for key, value in given.items() if isinstance(value, str)}
+    for key, value in lines.items():
+        if b"\n" in text(value, key):
+            raise ValueError(f"{key}: expected a line, got {value!r}")
+    texts = "\n".join(f"{key}={value}" for key, value in lines.items())
     numbers = {key: _number(key, value) for key, value in given.items() if not isinstance(value, str)}
     empty = torch.empty(0, dtype=torch.float64)
     return texts, " ".join(numbers), torch.stack(list(numbers.values())) if numbers else empty
@@ -189,11 +198,10 @@ def _settings(given: dict[str, Any]) -> tuple[str, str, Tensor]:
 
 def _number(name: str, value: Any) -> Tensor:
     """A product, so that torch.compile does not take a coefficient that changes for a constant, and compile anew."""
-    if isinstance(value, Tensor):
-        return value.detach().to("cpu", torch.float64).reshape(())
-    if not isinstance(value, (int, float)) and not hasattr(value, "__float__"):
-        raise TypeError(f"{name}: expected a number or a text, got {type(value).__name__}")
-    return torch.ones((), dtype=torch.float64) * value
+    if isinstance(value, Tensor) and value.numel() == 1 and not value.is_complex():
+        return _host.indices(value, name).to(torch.float64).reshape(())
+    made = value if isinstance(value, float) else number(value, name)
+    return torch.ones((), dtype=torch.float64) * made
 
 
 def gae(
@@ -212,7 +220,7 @@ def gae(
         _host.values(rewards, "rewards"),
         _host.values(values, "values"),
         _host.values(last_values, "last_values"),
-        ends=None if ends is None else ends.cpu(),
+        ends=_host.indices(ends, "ends"),
         final_values=None if final_values is None else _host.values(final_values, "final_values"),
         gamma=gamma,
         lambda_=lambda_,
@@ -230,7 +238,7 @@ def group_advantage(
 ) -> Tensor:
     """entrol.advantage_group of a tensor (GRPO's advantage), of its shape, dtype and device; a group of equal rewards
     has 0. group: scale "batch" is that of all ranks' rewards."""
-    starts = None if group_starts is None else group_starts.cpu()
+    starts = _host.indices(group_starts, "group_starts")
     made, _ = core.advantage_group(
         _host.values(rewards, "rewards"), starts, scale=scale, epsilon=epsilon, context=context_of(group)
     )
@@ -239,7 +247,7 @@ def group_advantage(
 
 def leave_one_out(rewards: Tensor, group_starts: Tensor | None = None) -> Tensor:
     """entrol.advantage_leave_one_out of a tensor (RLOO), of its shape, dtype and device."""
-    starts = None if group_starts is None else group_starts.cpu()
+    starts = _host.indices(group_starts, "group_starts")
     return _like(core.advantage_leave_one_out(_host.values(rewards, "rewards"), starts), rewards)
 
 

@@ -183,6 +183,29 @@ class Draws(unittest.TestCase):
 
 
 class Dtypes(unittest.TestCase):
+    def test_defaults_of_the_process_change_nothing(self):
+        for kind in KINDS:
+            with self.subTest(kind.__name__):
+                results, before = [], torch.get_default_dtype()
+                for dtype, device in ((torch.float32, "cpu"), (torch.float64, "cpu"), (torch.float32, "meta")):
+                    made = parameters(kind, dtype=torch.float32)
+                    torch.manual_seed(3)
+                    try:
+                        torch.set_default_dtype(dtype)
+                        torch.set_default_device(device)
+                        mine = ours(kind, *made, validate_args=False)
+                        action = mine.sample()
+                        loss = (mine.entropy() + mine.log_prob(action)).sum()
+                        if kind in PATHWISE:
+                            loss = loss + mine.rsample_and_log_prob()[1].sum()
+                        loss.backward()
+                    finally:
+                        torch.set_default_dtype(before)
+                        torch.set_default_device(None)
+                    results.append([action, mine.deterministic(), loss, *(x.grad for x in leaves(made))])
+                for other in results[1:]:
+                    self.assertTrue(all(map(torch.equal, results[0], other)))
+
     def test_results_have_the_parameters(self):
         for kind in KINDS:
             for dtype in (torch.float32, torch.bfloat16, torch.float16):

@@ -132,6 +132,18 @@ class Results(unittest.TestCase):
         self.assertEqual(result.kept.tolist(), (m & ~is_clipped).tolist())
         torch.testing.assert_close(result.token_loss[m].double(), clipped(r, a, 0.2, 0.2)[m], rtol=1e-6, atol=1e-6)
 
+    def test_defaults_of_the_process_change_nothing(self):
+        expected = objective("dapo", mask=self.mask, entropy_coefficient=0.1, **self.given)
+        try:
+            torch.set_default_device("meta")
+            found = objective("dapo", mask=self.mask, entropy_coefficient=0.1, **self.given)
+            same = objective("dapo", mask=self.mask, **self.given)
+        finally:
+            torch.set_default_device(None)
+        self.assertEqual(found.loss.item(), expected.loss.item())
+        self.assertEqual(found.gradients["entropy"].tolist(), expected.gradients["entropy"].tolist())
+        self.assertEqual(same.diagnostics["n_tokens"], expected.diagnostics["n_tokens"])
+
     def test_dtypes(self):
         for dtype, of_loss in (
             (torch.float64, torch.float64),

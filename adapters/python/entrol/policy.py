@@ -14,7 +14,7 @@ import numpy as np
 
 from . import _bindings as c
 from ._arguments import MAX_UINT64, choice, flag, names_of, number, whole
-from ._arrays import Matrix, address, matrix, vector
+from ._arrays import Matrix, address, matrix, take, vector
 from ._library import ArgumentError, Diagnosis, library
 from .context import Context, context_of
 from .measure import bits, destination
@@ -144,7 +144,7 @@ def _actions(actions: Any, made: _Rows) -> Matrix | None:
     if actions is None:
         return None
     shape = made.action_shape
-    given = actions if hasattr(actions, "shape") else np.asarray(actions)
+    given = actions if hasattr(actions, "__dlpack__") else take(actions, "actions")[0]
     if tuple(given.shape) != shape:
         raise ArgumentError(f"actions: expected the shape {shape}, got {tuple(given.shape)}", "actions")
     return matrix(given[..., None] if made.kind == c.PolicyKind.CATEGORICAL else given, "actions")

@@ -121,7 +121,7 @@ class Policy(Distribution):
         return ops.measure("logprob", *self._shape, *self._get(batch), value, is_before, None, None, None)
 
     def _draw(self, sample_shape: Shape, with_logprob: bool = False, is_deterministic: bool = False) -> tuple:
-        seed = torch.randint(_SEEDS.min, _SEEDS.max, (1,), dtype=torch.int64)
+        seed = torch.randint(_SEEDS.min, _SEEDS.max, (1,), dtype=torch.int64, device="cpu")
         rows = self._get(torch.Size(sample_shape) + self._batch_shape)
         return ops.sample(*self._shape, *rows, seed, is_deterministic, with_logprob)
 
@@ -134,8 +134,8 @@ class Policy(Distribution):
         """The action for evaluation, without gradient: the most probable choice (of equal ones the first), the mean, or
         of a squashed Gaussian the squashed mean of x."""
         with torch.no_grad():
-            rows = self._get(self._batch_shape)
-            return ops.sample(*self._shape, *rows, torch.zeros(1, dtype=torch.int64), True, False)[0]
+            rows, seed = self._get(self._batch_shape), torch.zeros(1, dtype=torch.int64, device="cpu")
+            return ops.sample(*self._shape, *rows, seed, True, False)[0]
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(batch_shape={tuple(self._batch_shape)}, event_shape={tuple(self._event_shape)})"

@@ -107,8 +107,10 @@ def gradient(
 ) -> tuple[Tensor, Tensor]:
     """dL/dfirst and dL/dsecond (empty where there is none)."""
     policy = _policy(kind, sizes, low, high, first, second, mask)
-    to_first = torch.empty(first.shape, dtype=first.dtype)
-    to_second = torch.empty(0 if second is None else second.shape, dtype=(first if second is None else second).dtype)
+    to_first = torch.empty(first.shape, dtype=first.dtype, device="cpu")
+    to_second = torch.empty(0, dtype=first.dtype, device="cpu")
+    if second is not None:
+        to_second = torch.empty(second.shape, dtype=second.dtype, device="cpu")
     policy_gradient(
         policy,
         _cpu(action),
@@ -214,8 +216,8 @@ def sample(
     policy = _policy(kind, sizes, low, high, first, second, mask)
     is_whole, is_squashed = _action_dtype(kind, first) == torch.int64, kind == SQUASHED_GAUSSIAN
     shape = action_shape(kind, sizes, first.shape)
-    actions = torch.empty(shape, dtype=torch.float64 if is_whole else first.dtype)
-    before = torch.empty(shape if is_squashed else 0, dtype=first.dtype)
+    actions = torch.empty(shape, dtype=torch.float64 if is_whole else first.dtype, device="cpu")
+    before = torch.empty(shape if is_squashed else 0, dtype=first.dtype, device="cpu")
     drawn = policy_sample(
         policy,
         seed=int(seed) & 0xFFFFFFFFFFFFFFFF,
@@ -226,7 +228,7 @@ def sample(
     )
     if is_whole and drawn.diagnosis:
         raise DataError(f"logits: {drawn.diagnosis.reason} in row {drawn.diagnosis.first_row}", drawn.diagnosis)
-    logprob = torch.empty(0, dtype=first.dtype)
+    logprob = torch.empty(0, dtype=first.dtype, device="cpu")
     if with_logprob:
         taken = _cpu(before if is_squashed else actions)
         record = policy_measure(policy, taken, want="logprob", actions_are_before_squash=is_squashed, context=context())

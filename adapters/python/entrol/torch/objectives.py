@@ -75,7 +75,8 @@ def _objective(
     nothing = np.empty(0, np.float32)
     slopes = [torch.from_numpy(found.gradients.get(key, nothing)).to(logprob.device) for key in WITH_GRADIENT]
     token_loss, kept = (torch.from_numpy(array).to(logprob.device) for array in (found.token_loss, found.kept))
-    diagnostics = torch.tensor([float(found.diagnostics[key]) for key in core.DIAGNOSTICS], dtype=torch.float64)
+    logged = [float(found.diagnostics[key]) for key in core.DIAGNOSTICS]
+    diagnostics = torch.tensor(logged, dtype=torch.float64, device="cpu")
     return (loss, *slopes, token_loss, kept, diagnostics)
 
 
@@ -192,7 +193,7 @@ def _settings(given: dict[str, Any]) -> tuple[str, str, Tensor]:
             raise ValueError(f"{key}: expected a line, got {value!r}")
     texts = "\n".join(f"{key}={value}" for key, value in lines.items())
     numbers = {key: _number(key, value) for key, value in given.items() if not isinstance(value, str)}
-    empty = torch.empty(0, dtype=torch.float64)
+    empty = torch.empty(0, dtype=torch.float64, device="cpu")
     return texts, " ".join(numbers), torch.stack(list(numbers.values())) if numbers else empty
 
 
@@ -201,7 +202,7 @@ def _number(name: str, value: Any) -> Tensor:
     if isinstance(value, Tensor) and value.numel() == 1 and not value.is_complex():
         return _host.indices(value, name).to(torch.float64).reshape(())
     made = value if isinstance(value, float) else number(value, name)
-    return torch.ones((), dtype=torch.float64) * made
+    return torch.ones((), dtype=torch.float64, device="cpu") * made
 
 
 def gae(

@@ -199,7 +199,7 @@ def _settings(given: dict[str, Any]) -> tuple[str, str, Tensor]:
 
 def _number(name: str, value: Any) -> Tensor:
     """A product, so that torch.compile does not take a coefficient that changes for a constant, and compile anew."""
-    if isinstance(value, Tensor) and value.numel() == 1 and not value.is_complex():
+    if isinstance(value, Tensor) and value.numel() == 1 and value.layout == torch.strided and not value.is_complex():
         return _host.indices(value, name).to(torch.float64).reshape(())
     made = value if isinstance(value, float) else number(value, name)
     return torch.ones((), dtype=torch.float64, device="cpu") * made

@@ -49,6 +49,7 @@ from .output import OutputGradient, gradient_output, measure_output
 from .policy import Policy, PolicyRecord, PolicySample, policy_gradient, policy_measure, policy_sample
 from .registry import Parameter
 from .selection import (
+    Bounds,
     Recipe,
     Selection,
     flexmatch_thresholds,
@@ -62,6 +63,7 @@ from .selection import (
 
 __all__ = [
     "ArgumentError",
+    "Bounds",
     "Ceiling",
     "Comm",
     "Command",

@@ -1,6 +1,6 @@
 """Distributions that a policy acts by: entropy, log-probability, divergence, draws, and the gradients of all of them
-(include/entrol/policy.h, which has the accuracy of each call; docs/policies.md has the formulas). Everything is computed
-in float64 and in nats; of densities with respect to the action."""
+(include/entrol/policy.h, which has the accuracy of each call; docs/policies.md has the formulas). Everything is
+computed in float64 and in nats; of densities with respect to the action."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from . import _bindings as c
-from ._arrays import Matrix, address, matrix, vector
+from ._arguments import MAX_UINT64, choice, flag, names_of, number, whole
+from ._arrays import Matrix, address, matrix, take, vector
 from ._library import ArgumentError, Diagnosis, library
-from .context import Context, default_context
+from .context import Context, context_of
 from .measure import bits, destination
 
 KINDS = {library.entrol_policy_kind_name(kind).decode(): kind for kind in c.PolicyKind}
@@ -43,8 +44,8 @@ class Policy:
     | "squashed-gaussian" | means of x | ln sigma of x, (..., n) | low + (high - low) (1 + tanh x) / 2, (..., n) |
     | "beta" | ln alpha | ln beta, (..., n) | low + (high - low) u, (..., n) |
 
-    A second of one row alone, as of shape (n,), is that of all rows. mask: of logits, which columns may happen, (..., n)
-    or (n,). log_sigma_low, log_sigma_high: ln sigma is clipped to these, with torch.clamp's gradient. low, high: the
+    A second of one row alone, as of shape (n,), is that of all rows. mask: of logits, which columns may happen, (...,
+    n) or (n,). log_sigma_low, log_sigma_high: ln sigma is clipped to these, with torch.clamp's gradient. low, high: the
     actions' bounds, of the last two kinds. A logit of -inf is impossible."""
 
     kind: str
@@ -70,17 +71,16 @@ class _Rows(c.Policy):
 
 def kind_of(name: str) -> c.PolicyKind:
     """The kind of a name. Error: ArgumentError."""
-    kind = KINDS.get(str(name).replace("_", "-"))
-    if kind is None:
-        raise ArgumentError(f"kind: expected one of {', '.join(KINDS)}, got {name!r}", "kind")
-    return kind
+    return choice(name.replace("_", "-") if isinstance(name, str) else name, "kind", KINDS)
 
 
 def _rows(policy: Policy, name: str = "policy") -> _Rows:
     if not isinstance(policy, Policy):
         raise TypeError(f"{name}: expected an entrol.Policy, got {type(policy).__name__}")
     kind, first = kind_of(policy.kind), matrix(policy.first, f"{name}.first")
-    limits = {key: float(getattr(policy, key)) for key in ("log_sigma_low", "log_sigma_high", "low", "high")}
+    if first.n_columns == 0:
+        raise ArgumentError(f"{name}.first: expected at least one column", "first")
+    limits = {key: number(getattr(policy, key), key) for key in ("log_sigma_low", "log_sigma_high", "low", "high")}
     made = _Rows(kind=kind, first=first, **limits)
     made.first_rows, made.leading, made.kept = first, first.leading, [first]
     _take_second(made, policy.second, f"{name}.second")
@@ -119,9 +119,7 @@ def _take_second(made: _Rows, second: Any, name: str) -> None:
 def _joined(rows: Matrix, n: int) -> Matrix:
     """Square matrices as rows of n n elements."""
     array = np.ascontiguousarray(rows.array).reshape(rows.n_rows // n, n * n)
-    made = Matrix(
-        data=array.ctypes.data, dtype=rows.dtype, n_rows=array.shape[0], n_columns=n * n, row_stride=n * n
-    )
+    made = Matrix(data=array.ctypes.data, dtype=rows.dtype, n_rows=array.shape[0], n_columns=n * n, row_stride=n * n)
     made.array, made.leading = array, rows.leading[:-1]
     return made
 
@@ -134,7 +132,8 @@ def _take_sizes(made: _Rows, sizes: Sequence[int] | None, name: str) -> None:
     numbers = vector(sizes, name, np.int64)
     if numbers.ndim != 1 or (numbers < 1).any() or numbers.sum() != made.first_rows.n_columns:
         raise ArgumentError(
-            f"{name}: expected numbers above 0 whose sum is {made.first_rows.n_columns}, got {numbers.tolist()}", "sizes"
+            f"{name}: expected numbers above 0 whose sum is {made.first_rows.n_columns}, got {numbers.tolist()}",
+            "sizes",
         )
     numbers = numbers.astype(np.uintp)
     made.sizes, made.n_sizes = address(numbers), numbers.size
@@ -145,7 +144,7 @@ def _actions(actions: Any, made: _Rows) -> Matrix | None:
     if actions is None:
         return None
     shape = made.action_shape
-    given = actions if hasattr(actions, "shape") else np.asarray(actions)
+    given = actions if hasattr(actions, "__dlpack__") else take(actions, "actions")[0]
     if tuple(given.shape) != shape:
         raise ArgumentError(f"actions: expected the shape {shape}, got {tuple(given.shape)}", "actions")
     return matrix(given[..., None] if made.kind == c.PolicyKind.CATEGORICAL else given, "actions")
@@ -183,10 +182,10 @@ class PolicyRecord:
 def _wanted(want: Iterable[str] | str | None, actions: Any, reference: Any) -> list[str]:
     possible = {"entropy": True, "logprob": actions is not None}
     possible["kl_pq"] = possible["kl_qp"] = reference is not None
-    names = [name for name in RESULTS if possible[name]] if want is None else [want] if isinstance(want, str) else want
+    if want is None:
+        return [name for name in RESULTS if possible[name]]
+    names = names_of(want, "want", RESULTS)
     for name in names:
-        if name not in RESULTS:
-            raise ArgumentError(f"want: expected some of {', '.join(RESULTS)}, got {name!r}", "want")
         if not possible[name]:
             needed = "actions" if name == "logprob" else "reference"
             raise ArgumentError(f"{needed}: {name} needs it", needed)
@@ -216,8 +215,8 @@ def policy_measure(
         array = np.empty(rows.leading)
         setattr(made, name, array)
         setattr(raw, name, address(array))
-    options = c.PolicyOptions(actions_are_before_squash=int(actions_are_before_squash))
-    (context or default_context()).call(
+    options = c.PolicyOptions(actions_are_before_squash=flag(actions_are_before_squash, "actions_are_before_squash"))
+    context_of(context).call(
         "policy_measure",
         ctypes.byref(raw),
         ctypes.byref(diagnosis),
@@ -270,17 +269,17 @@ def policy_gradient(
     to_second = None if second is None else destination(second, "out_second", rows.second_shape or ())
     if to_second is not None:
         to_second.row_stride = rows.second.n_columns
-    raw_options = c.PolicyOptions(actions_are_before_squash=int(actions_are_before_squash))
-    told = None
+    raw_options = c.PolicyOptions(
+        actions_are_before_squash=flag(actions_are_before_squash, "actions_are_before_squash")
+    )
+    pathwise, told = flag(is_pathwise, "is_pathwise"), None
     for part in _parts(exact):
-        record = c.PolicyGradientRecord(**{name: address(x) for name, x in part.items()}, is_pathwise=int(is_pathwise))
+        record = c.PolicyGradientRecord(**{name: address(x) for name, x in part.items()}, is_pathwise=pathwise)
         if by_action is not None and told is None:
             record.d_action = ctypes.cast(ctypes.pointer(by_action), ctypes.POINTER(c.Matrix))
         raw = c.Diagnosis()
         given = (record, rows, taken, other, raw_options)
-        (context or default_context()).call(
-            "policy_gradient", *map(_pointer, (to_first, to_second, raw, *given)), diagnosis=raw
-        )
+        context_of(context).call("policy_gradient", *map(_pointer, (to_first, to_second, raw, *given)), diagnosis=raw)
         told = Diagnosis(raw) if told is None else told
         for to in (to_first, to_second):
             if to is not None:
@@ -292,10 +291,10 @@ def _parts(exact: dict[str, np.ndarray]) -> Iterable[dict[str, np.ndarray]]:
     """The gradient record is of float32: a second one has what rounding leaves of float64, where it leaves anything."""
     with np.errstate(over="ignore", invalid="ignore"):
         rounded = {name: value.astype(np.float32) for name, value in exact.items()}
-        yield rounded
-        left = {name: np.nan_to_num(value - rounded[name], posinf=0, neginf=0) for name, value in exact.items()}
-    if any(value.any() for value in left.values()):
-        yield {name: value.astype(np.float32) for name, value in left.items()}
+        left = {name: value - rounded[name] for name, value in exact.items() if (value != rounded[name]).any()}
+    yield rounded
+    if left:
+        yield {name: np.where(np.isfinite(value), value, 0).astype(np.float32) for name, value in left.items()}
 
 
 @dataclass
@@ -325,9 +324,6 @@ def policy_sample(
     write to, C-contiguous, of any float dtype, to which results are rounded. Errors: ArgumentError, ValueError,
     TypeError."""
     rows = _rows(policy)
-    for name, number in (("seed", seed), ("first_row", first_row)):
-        if not isinstance(number, (int, np.integer)) or not 0 <= number < 1 << 64:
-            raise ArgumentError(f"{name}: expected a whole number from 0 to 2^64 - 1, got {number!r}", name)
     is_squashed = rows.kind == c.PolicyKind.SQUASHED_GAUSSIAN
     if before is not None and not is_squashed:
         raise ArgumentError("before: of squashed-gaussian alone", "before")
@@ -337,10 +333,12 @@ def policy_sample(
     to_actions = _actions_to(made.actions, "out", rows)
     to_before = None if made.before is None else _actions_to(made.before, "before", rows)
     options = c.PolicySampleOptions(
-        seed=int(seed), first_row=int(first_row), is_deterministic=int(is_deterministic)
+        seed=whole(seed, "seed", 0, MAX_UINT64),
+        first_row=whole(first_row, "first_row", 0, MAX_UINT64),
+        is_deterministic=flag(is_deterministic, "is_deterministic"),
     )
     diagnosis = c.Diagnosis()
-    (context or default_context()).call(
+    context_of(context).call(
         "policy_sample",
         ctypes.byref(to_actions),
         _pointer(to_before),

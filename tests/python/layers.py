@@ -8,7 +8,7 @@ try:
 except ImportError as error:
     raise unittest.SkipTest("torch is not there") from error
 
-torch.set_num_threads(2)
+torch.set_num_threads(1)  # suites run side by side; test_torch_product.py has more
 N_COLUMNS, DEPTH = 2100, 48  # more than two tiles of columns
 
 

@@ -39,7 +39,7 @@ def fuzz(seed, n):
     warnings.simplefilter("ignore")
     np.seterr(all="ignore")
     if torch is not None:
-        torch.set_num_threads(2)
+        torch.set_num_threads(1)
         torch.manual_seed(seed)
     n_raised = 0
     for number, (name, function, arguments, changed) in enumerate(drawn(seed, n)):

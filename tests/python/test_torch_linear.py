@@ -7,10 +7,9 @@ import sys
 import unittest
 import warnings
 
-from layers import N_COLUMNS, Case, gradients, layer, textbook, torch
-
 import entrol.torch as et
 from entrol.torch import linear_logprob_and_entropy as linear
+from layers import N_COLUMNS, Case, gradients, layer, textbook, torch
 
 try:
     from trl.kernels import ChunkedLogProbFunction

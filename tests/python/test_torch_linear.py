@@ -253,6 +253,32 @@ class Torch(Case):
         for one, other in zip((*plain, *gradients(plain, records, inputs)), (*cast, *gradients(cast, records, inputs))):
             self.assertTrue(torch.equal(one, other))
 
+    def test_defaults_of_the_process_change_nothing(self):
+        for dtype in (torch.float32, torch.float64):
+            hidden, weight, bias, index, *records = layer(dtype)
+            plain = linear(hidden, weight, index, bias, row_mask=index > 100)
+            expected = (*plain, *gradients(plain, records, (hidden, weight, bias)))
+            torch.set_default_dtype(torch.float16)
+            torch.set_default_device("meta")
+            try:
+                found = linear(hidden, weight, index, bias, row_mask=index > 100)
+                found = (*found, *gradients(found, records, (hidden, weight, bias)))
+                only_hidden = gradients(linear(hidden, weight, index), records, (hidden,))
+            finally:
+                torch.set_default_device(None)
+                torch.set_default_dtype(torch.float32)
+            self.assertEqual(only_hidden[0].device.type, "cpu")
+            for one, other in zip(found, expected):
+                self.assertTrue(torch.equal(one, other))
+
+    def test_inference_mode(self):
+        hidden, weight, bias, index, *_ = layer()
+        expected = linear(hidden, weight, index, bias)
+        with torch.inference_mode():
+            for of in (hidden, hidden * 1):
+                for one, other in zip(linear(of, weight, index, bias), expected):
+                    self.assertTrue(torch.equal(one, other))
+
     def test_a_weight_used_twice(self):
         """The embedding and the output layer of one matrix: both gradients add up."""
         _, weight, _, index, *records = layer()

@@ -7,8 +7,8 @@ line on standard output.
 Entropies and log-probabilities of 4 x 256 rows of a vocabulary of 151,936, as a training step of a language model has
 them, without and with the gradient. Peers: TRL's entropy_from_logits and selective_log_softmax, torch.compile of the
 formula, Liger; one that does not run here says why. Limits: reading the logits once, and copying them. And the same of
-512 hidden states of 640 numbers under an output layer of 65,536 columns, beside TRL's functions on whole logits and its
-ChunkedLogProbFunction; the limit there is the products alone. Every
+512 hidden states of 640 numbers under an output layer of 65,536 columns, beside TRL's functions on whole logits, its
+ChunkedLogProbFunction, and cut-cross-entropy, which has no entropies; the limit there is the products alone. Every
 repetition times all, one after the other. Memory is what the resident set grows by during a call that is not the first,
 in a process of the case's own. scripts/bench makes the environment and calls this.
 """
@@ -31,7 +31,7 @@ SHAPE, QUICK_SHAPE = (4, 256, 151936), (2, 8, 18992)
 LAYER, QUICK_LAYER = (512, 640, 65536), (64, 64, 8192)  # rows, depth, columns
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 OURS, IN_PLACE = "Entrol", "Entrol, in place"
-CHUNKED = "TRL ChunkedLogProbFunction"
+CHUNKED, CUT = "TRL ChunkedLogProbFunction", "cut-cross-entropy (torch_compile), no entropy"
 TRL, COMPILED, LIGER = "TRL entropy_from_logits and selective_log_softmax", "torch.compile of the formula", "Liger"
 
 
@@ -117,14 +117,14 @@ class Layer:
         self.weight.requires_grad_(with_gradient)
         self.index = torch.randint(0, n_columns, (n,), generator=generator)
         self.n_columns, self.dtype, self.n_bytes = n_columns, dtype, self.hidden.nbytes + self.weight.nbytes
-        self.calls = {OURS: entrol.torch.linear_logprob_and_entropy, TRL: whole_logits, CHUNKED: chunked}
+        self.calls = {OURS: entrol.torch.linear_logprob_and_entropy, TRL: whole_logits, CHUNKED: chunked, CUT: cut}
 
     def prepare(self):
         self.hidden.grad = self.weight.grad = None
 
     def run(self, name):
         with torch.set_grad_enabled(self.with_gradient):
-            results = self.calls[name](self.hidden, self.weight, self.index)
+            results = [r for r in self.calls[name](self.hidden, self.weight, self.index) if r is not None]
             if self.with_gradient:
                 torch.autograd.backward(results, [torch.full_like(result, 0.5) for result in results])
         return [result.detach() for result in results]
@@ -147,6 +147,12 @@ def chunked(hidden, weight, index):
     from trl.kernels import ChunkedLogProbFunction
 
     return ChunkedLogProbFunction.apply(hidden, weight, None, index, 1.0, 8192, None, 1.0, ("entropy",))[:2]
+
+
+def cut(hidden, weight, index):
+    from cut_cross_entropy import linear_cross_entropy
+
+    return -linear_cross_entropy(hidden, weight, index, impl="torch_compile", reduction="none"), None
 
 
 CASES = [(kind, dtype, with_gradient) for kind in (Logits, Layer) for dtype in DTYPES for with_gradient in (False, True)]

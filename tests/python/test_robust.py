@@ -272,6 +272,11 @@ class Comms(unittest.TestCase):
         ):
             with self.assertRaisesRegex((ValueError, TypeError), f"^{name}: "):
                 entrol.Context(**{name: value})
+        for level in ("scalar", "avx2", "avx512", "neon"):
+            try:
+                self.assertEqual(entrol.Context(cpu=level).cpu, level)
+            except entrol.UnsupportedError as error:
+                self.assertIn(f"cpu = '{level}'", str(error))
 
 
 if __name__ == "__main__":

@@ -290,9 +290,10 @@ setup_model() {
 # ---- the peers: what Entrol is measured beside, and its Python package tested with -------------------------------
 
 # hydra needs the 4.9 of antlr4, which is pure Python and not there as a wheel.
+# In a folder named site-packages: by that dill, which Hugging Face's data sets pickle with, knows what is installed.
 make_peers() {
     ENTROL_PYTHON=$ENTROL_PEERS_PYTHON run_pip install --quiet --no-deps --no-cache-dir --require-hashes --only-binary :all: \
-        --no-binary antlr4-python3-runtime --target part --requirement "$entrol_parts/peers.txt"
+        --no-binary antlr4-python3-runtime --target part/site-packages --requirement "$entrol_parts/peers.txt"
 }
 
 setup_peers() {
@@ -303,7 +304,7 @@ setup_peers() {
     [ -e "$entrol_cache/peers-$key" ] ||
         say "installing PyTorch, TRL, verl, Ray and more into $entrol_cache (once; 3 GB to download, 8 GB on the disk; 2 minutes or more)"
     in_cache "peers-$key" make_peers
-    export ENTROL_PEERS=$entrol_cache/peers-$key
+    export ENTROL_PEERS=$entrol_cache/peers-$key/site-packages
 }
 
 # ---- the environments of examples/rl ---------------------------------------------------------------------------

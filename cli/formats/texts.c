@@ -87,11 +87,29 @@ bool texts_can_start(const char *name, const char *bytes, size_t n, trouble *tro
     return true;
 }
 
+/* The next bytes, of a pipe only as many as tell what they begin, three that are no blanks: it may send one line, and
+ * no more until that is answered. */
+static bool peek_beginning(texts *texts, const char **bytes, size_t *n, trouble *trouble) {
+    size_t n_signs = 0;
+    if (input_can_rewind(texts->input))
+        return input_peek(texts->input, bytes, n, trouble);
+    for (size_t least = 3; n_signs < 3; least = *n + 1) {
+        if (!input_peek_least(texts->input, least, bytes, n, trouble))
+            return false;
+        if (*n < least)
+            return true; /* there is no more, or no more to be looked at */
+        n_signs = 0;
+        for (size_t at = skip_blanks(*bytes, *n, 0); at < *n && n_signs < 3; at = skip_blanks(*bytes, *n, at + 1))
+            n_signs++;
+    }
+    return true;
+}
+
 /* The byte order mark says how a file is encoded and is no part of its text. */
 static bool skip_mark(texts *texts, trouble *trouble) {
     const char *bytes;
     size_t n;
-    if (!input_peek(texts->input, &bytes, &n, trouble))
+    if (!peek_beginning(texts, &bytes, &n, trouble))
         return false;
     if (!texts_can_start(input_name(texts->input), bytes, n, trouble))
         return false;
@@ -118,7 +136,7 @@ static bool detect(texts *texts, trouble *trouble) {
     size_t n;
     if (texts->options.plain)
         return true;
-    if (!input_peek(texts->input, &bytes, &n, trouble))
+    if (!peek_beginning(texts, &bytes, &n, trouble))
         return false;
     size_t at = skip_blanks(bytes, n, 0);
     texts->is_json_lines =

@@ -9,6 +9,7 @@ import shutil
 import signal
 import struct
 import subprocess
+import threading
 import time
 import unittest
 
@@ -46,6 +47,21 @@ class ModelCase(ScoreCase):
 
 
 class Records(ModelCase):
+    def test_a_pipe_is_answered_line_by_line(self):
+        for start in ("", "\ufeff", "\n \n"):
+            command = [ENTROL, "score", *self.flags(), "--columns", "entropy", "-"]
+            with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+                watch = threading.Timer(120, process.kill)  # whoever waits for more waits for ever
+                watch.start()
+                for i in range(3):
+                    process.stdin.write((start + json.dumps({"id": i, "text": f"Number {i}."}) + "\n").encode())
+                    process.stdin.flush()
+                    start = ""
+                    self.assertEqual(json.loads(process.stdout.readline() or "{}").get("id"), i)
+                process.stdin.close()
+                self.assertEqual(process.wait(), 0)
+                watch.cancel()
+
     def test_a_plain_text_is_one_document(self):
         text = "It was the best of times, it was the worst of times.\nSo they say — 他们这么说。\n"
         path = self.write("a.txt", text)

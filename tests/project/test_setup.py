@@ -144,7 +144,7 @@ class Setup(unittest.TestCase):
             'set -eu; python_that() { echo /usr/bin/its; }; in_cache() { mkdir -p "$entrol_cache/$1"; }; '
             'setup_peers; echo "$ENTROL_PEERS_PYTHON $ENTROL_PEERS"')
         self.assertEqual(status, 0, err)
-        self.assertRegex(out, f"^/usr/bin/its {self.cache}/peers-[0-9a-f]{{12}}\n$")
+        self.assertRegex(out, f"^/usr/bin/its {self.cache}/peers-[0-9a-f]{{12}}/site-packages\n$")
 
     def test_an_unreadable_model_is_named(self):
         status, _, err = self.run_script("ENTROL_MODEL=/no/such.gguf setup_model")

@@ -46,8 +46,10 @@ from .objective import (
     objectives,
 )
 from .output import OutputGradient, gradient_output, measure_output
+from .policy import Policy, PolicyRecord, PolicySample, policy_gradient, policy_measure, policy_sample
 from .registry import Parameter
 from .selection import (
+    Bounds,
     Recipe,
     Selection,
     flexmatch_thresholds,
@@ -61,6 +63,7 @@ from .selection import (
 
 __all__ = [
     "ArgumentError",
+    "Bounds",
     "Ceiling",
     "Comm",
     "Command",
@@ -77,6 +80,9 @@ __all__ = [
     "ObjectiveResult",
     "OutputGradient",
     "Parameter",
+    "Policy",
+    "PolicyRecord",
+    "PolicySample",
     "Recipe",
     "Record",
     "Selection",
@@ -107,6 +113,9 @@ __all__ = [
     "objective_compute",
     "objective_needs",
     "objectives",
+    "policy_gradient",
+    "policy_measure",
+    "policy_sample",
     "quantile",
     "recipes",
     "rule_parse",

@@ -30,6 +30,9 @@ EXPECTED = {
     "soft_cap": "0 for none, or a number from 1e-6 to 1e6",
     "settings": "names of the parameters that there are",
     "n_columns": "at least one column",
+    "low": "finite bounds of the actions, the low one below the high one",
+    "log_sigma_low": "bounds of ln sigma, the low one not above the high one",
+    "actions_are_before_squash": "a policy of the kind squashed-gaussian",
     "n_threads": "a number of threads from 0 (as many as there are processors)",
 }
 

@@ -140,9 +140,11 @@ class Context:
         ranks = f", rank {self.comm.rank} of {self.comm.size}" if self.comm is not None else ""
         return f"Context(threads={self.threads}, cpu={self.cpu!r}{ranks})"
 
+    _destroy = library.entrol_context_destroy  # `library` may be gone when the interpreter ends
+
     def __del__(self) -> None:
         if getattr(self, "_handle", None):
-            library.entrol_context_destroy(self._handle)
+            self._destroy(self._handle)
             self._handle = None
 
 

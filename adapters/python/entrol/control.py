@@ -188,9 +188,11 @@ class Controller:
     def __repr__(self) -> str:
         return f"Controller({self.kind.name!r}, step={self.command.step}, coefficient={self.coefficient:g})"
 
+    _destroy = library.entrol_controller_destroy  # `library` may be gone when the interpreter ends
+
     def __del__(self) -> None:
         if getattr(self, "_handle", None):
-            library.entrol_controller_destroy(self._context._handle, self._handle)
+            self._destroy(self._context._handle, self._handle)
             self._handle = None
 
 

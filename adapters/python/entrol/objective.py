@@ -31,6 +31,11 @@ TOKEN_ARRAYS = (
     "target_return",
     "weight",
 )
+DIAGNOSTICS = tuple(
+    name
+    for name, kind in c.ObjectiveResult._fields_
+    if name not in ("size", "loss") and kind in (ctypes.c_double, ctypes.c_uint64)
+)
 NEEDS = {name.removeprefix("NEEDS_").lower(): bit for name, bit in vars(c).items() if name.startswith("NEEDS_")}
 
 
@@ -105,11 +110,7 @@ class ObjectiveResult:
 
 
 def _result(raw: c.ObjectiveResult, gradients: dict[str, np.ndarray], token_loss: Any, kept: Any) -> ObjectiveResult:
-    numbers = {
-        name: getattr(raw, name)
-        for name, kind in c.ObjectiveResult._fields_
-        if name not in ("size", "loss") and kind in (ctypes.c_double, ctypes.c_uint64)
-    }
+    numbers = {name: getattr(raw, name) for name in DIAGNOSTICS}
     totals = {one.name.lower().removeprefix("sum_"): raw.sums[one] for one in c.ObjectiveSum if one < len(raw.sums)}
     sums = {name: (library.entrol_sum_value(ctypes.byref(total)), total.n) for name, total in totals.items()}
     return ObjectiveResult(raw.loss, numbers, gradients, token_loss, kept, sums)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ from . import _bindings as c
 from ._arguments import MAX_UINT64, choice, number, whole
 from ._arguments import text as encoded
 from ._arrays import address, vector
-from ._library import ArgumentError, DataError, Diagnosis, library
+from ._library import ArgumentError, DataError, Diagnosis, SystemCallError, check, library
 from .context import Context, context_of
 
 
@@ -130,6 +131,108 @@ def select(
     )
     _refuse(diagnosis, "values")
     return _selection(keep, raw)
+
+
+_READ = ctypes.CFUNCTYPE(
+    ctypes.c_int,
+    ctypes.c_void_p,
+    ctypes.POINTER(ctypes.c_void_p),
+    ctypes.POINTER(ctypes.c_void_p),
+    ctypes.POINTER(ctypes.c_size_t),
+)
+
+
+class _Stream:
+    """entrol_stream over pieces, which are gone through as often as the library asks."""
+
+    def __init__(self, pieces: Iterable[tuple[Any, Any]]) -> None:
+        self._pieces, self._left, self._held = pieces, iter(()), None
+        self._is_over = True
+        self.failure: BaseException | None = None
+        self._callback = _READ(self._read)
+        self.raw = c.Stream(read=ctypes.cast(self._callback, ctypes.c_void_p))
+
+    def _next(self) -> tuple[np.ndarray, np.ndarray | None] | None:
+        if self._is_over:
+            self._left = iter(self._pieces)
+        for values, valid in self._left:
+            numbers, counts = _values(values, valid)
+            if numbers.size > 0:
+                return numbers, counts
+        return None
+
+    def _read(self, _user: int, values: Any, valid: Any, n_values: Any) -> int:
+        try:
+            self._held = self._next()
+        except BaseException as error:  # it may not pass through C: it is raised when the call has returned
+            self.failure = error
+            return 1
+        self._is_over = self._held is None
+        numbers, counts = self._held or (np.empty(0, np.float32), None)
+        values[0], valid[0], n_values[0] = address(numbers), address(counts), numbers.size
+        return 0
+
+
+class Bounds:
+    """What a rule comes to for values that lie in pieces, or not in memory at all: exactly what select does with all of
+    them in one array, in two passes or a few more (entrol_bounds_of_stream).
+
+    pieces: pairs (values, valid), valid None for all, each as in select; gone through several times, so no iterator
+    that ends. rule, method, nan, tie_seed: as in select. Then `keep` marks the pieces one after the other. Errors:
+    ArgumentError; DataError for a NaN; what going through the pieces raises."""
+
+    def __init__(
+        self,
+        pieces: Iterable[tuple[Any, Any]],
+        rule: str,
+        *,
+        method: str = "linear",
+        nan: str = "error",
+        tie_seed: int = 0,
+        context: Context | None = None,
+    ) -> None:
+        if iter(pieces) is pieces:
+            raise TypeError("pieces: expected what can be gone through several times, as a list; got an iterator")
+        parsed, options, stream = rule_parse(rule), _quantile_options(method, nan), _Stream(pieces)
+        parsed.tie_seed = whole(tie_seed, "tie_seed", 0, MAX_UINT64)
+        self._raw, self._counts, diagnosis = c.Bounds(), c.Selection(), c.Diagnosis()
+        try:
+            context_of(context).call(
+                "bounds_of_stream",
+                ctypes.byref(self._raw),
+                ctypes.byref(diagnosis),
+                ctypes.byref(stream.raw),
+                ctypes.byref(parsed),
+                ctypes.byref(options),
+                diagnosis=diagnosis,
+            )
+        except SystemCallError:
+            if stream.failure is not None:
+                raise stream.failure from None
+            raise
+        _refuse(diagnosis, "values")
+        self._ends = self._raw.low, self._raw.high
+
+    def keep(self, values: Any, valid: Any = None) -> np.ndarray:
+        """Which of the next piece's values are kept, bool of their shape. The pieces come in their order, once."""
+        numbers, counts = _values(values, valid)
+        keep = np.empty(numbers.shape, np.uint8)
+        library.entrol_apply_bounds(
+            ctypes.byref(self._raw),
+            address(keep),
+            ctypes.byref(self._counts),
+            address(numbers),
+            address(counts),
+            numbers.size,
+        )
+        return keep.view(bool)
+
+    @property
+    def selection(self) -> Selection:
+        """Of the pieces so far, and the thresholds; its `keep` is empty."""
+        made = _selection(np.empty(0, np.uint8), self._counts)
+        made.threshold_low, made.threshold_high = self._ends
+        return made
 
 
 def high_entropy_mask(

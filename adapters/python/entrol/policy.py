@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from . import _bindings as c
-from ._arguments import MAX_UINT64, flag, number, whole
-from ._arrays import Matrix, address, matrix, vector
+from ._arguments import MAX_UINT64, flag, names_of, number, whole
+from ._arrays import Matrix, address, matrix, take, vector
 from ._library import ArgumentError, Diagnosis, library
 from .context import Context, context_of
 from .measure import bits, destination
@@ -147,7 +147,7 @@ def _actions(actions: Any, made: _Rows) -> Matrix | None:
     if actions is None:
         return None
     shape = made.action_shape
-    given = actions if hasattr(actions, "shape") else np.asarray(actions)
+    given = actions if hasattr(actions, "shape") else take(actions, "actions")[0]
     if tuple(given.shape) != shape:
         raise ArgumentError(f"actions: expected the shape {shape}, got {tuple(given.shape)}", "actions")
     return matrix(given[..., None] if made.kind == c.PolicyKind.CATEGORICAL else given, "actions")
@@ -185,10 +185,8 @@ class PolicyRecord:
 def _wanted(want: Iterable[str] | str | None, actions: Any, reference: Any) -> list[str]:
     possible = {"entropy": True, "logprob": actions is not None}
     possible["kl_pq"] = possible["kl_qp"] = reference is not None
-    names = [name for name in RESULTS if possible[name]] if want is None else [want] if isinstance(want, str) else want
+    names = [name for name in RESULTS if possible[name]] if want is None else names_of(want, "want", RESULTS)
     for name in names:
-        if name not in RESULTS:
-            raise ArgumentError(f"want: expected some of {', '.join(RESULTS)}, got {name!r}", "want")
         if not possible[name]:
             needed = "actions" if name == "logprob" else "reference"
             raise ArgumentError(f"{needed}: {name} needs it", needed)

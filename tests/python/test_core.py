@@ -2,6 +2,7 @@
 arrays. Expected values: textbook formulas in float64 (textbook.py), NumPy, torch."""
 
 import math
+import os
 import unittest
 
 import entrol
@@ -286,6 +287,16 @@ class Output(unittest.TestCase):
         context = entrol.Context(threads=2, gemm=fails)
         with self.assertRaisesRegex(ZeroDivisionError, "of the product"):
             entrol.measure_output(self.hidden, self.weight, context=context)
+
+
+class Documents(unittest.TestCase):
+    def test_the_example_runs(self):
+        root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+        with open(f"{root}/docs/python.md", encoding="utf-8") as file:
+            section = file.read().split("\n## Arrays\n")[1].split("\n## ")[0]
+        names = {}
+        exec("\n".join(line[4:] for line in section.split("\n") if line.startswith("    ")), names)
+        np.testing.assert_allclose(names["record"].entropy, np.full(7, math.log(50_000)), rtol=1e-6)
 
 
 @unittest.skipIf(torch is None, "torch is not there")

@@ -2,69 +2,25 @@
 functions of logits."""
 
 import math
-import subprocess
+import os
 import sys
-import textwrap
 import unittest
 import warnings
 
-try:
-    import torch
-except ImportError as error:
-    raise unittest.SkipTest("torch is not there") from error
-
 import entrol.torch as et
-from entrol.torch import _product
 from entrol.torch import linear_logprob_and_entropy as linear
+from layers import N_COLUMNS, Case, gradients, layer, textbook, torch
 
 try:
     from trl.kernels import ChunkedLogProbFunction
 except ImportError:
     ChunkedLogProbFunction = None
 
-torch.set_num_threads(2)
 DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
-N_COLUMNS, DEPTH = 2100, 48  # more than two tiles of columns
-
-
-def layer(dtype=torch.float32, leading=(3, 5), seed=0):
-    """hidden, weight, bias, index, and derivatives by logprob and entropy."""
-    rng = torch.Generator().manual_seed(seed)
-    hidden = torch.randn(*leading, DEPTH, generator=rng).to(dtype).requires_grad_()
-    weight = (torch.randn(N_COLUMNS, DEPTH, generator=rng) / 3).to(dtype).requires_grad_()
-    bias = torch.randn(N_COLUMNS, generator=rng).to(dtype).requires_grad_()
-    index = torch.randint(0, N_COLUMNS, leading, generator=rng)
-    by_logprob, by_entropy = torch.randn(2, *leading, generator=rng)
-    return hidden, weight, bias, index, by_logprob, by_entropy
-
-
-def textbook(hidden, weight, bias, index, temperature=1.0, soft_cap=None, logit_scale=1.0):
-    """Whole logits in float64, by autograd alone."""
-    z = hidden.double() @ weight.double().T
-    z = (z if bias is None else z + bias.double()) * logit_scale
-    z = (soft_cap * torch.tanh(z / soft_cap) if soft_cap else z) / temperature
-    log_p = torch.log_softmax(z, -1)
-    terms = torch.where(log_p == -math.inf, 0, log_p.exp() * torch.where(log_p == -math.inf, 0, log_p))
-    return log_p.gather(-1, index[..., None])[..., 0], -terms.sum(-1)
 
 
 def _detached(value):
     return value.detach() if isinstance(value, torch.Tensor) else value
-
-
-def gradients(results, records, inputs):
-    loss = sum((result * record).sum() for result, record in zip(results, records))
-    return torch.autograd.grad(loss, inputs)
-
-
-class Case(unittest.TestCase):
-    def close(self, found, expected, tolerance, text=""):
-        self.assertEqual(found.shape, expected.shape)
-        if not found.numel():
-            return
-        scale = max(1.0, expected.abs().max().item())
-        worst = (found.double() - expected.double()).abs().max().item()
-        self.assertLessEqual(worst, tolerance * scale, text)
 
 
 class Values(Case):
@@ -297,6 +253,32 @@ class Torch(Case):
         for one, other in zip((*plain, *gradients(plain, records, inputs)), (*cast, *gradients(cast, records, inputs))):
             self.assertTrue(torch.equal(one, other))
 
+    def test_defaults_of_the_process_change_nothing(self):
+        for dtype in (torch.float32, torch.float64):
+            hidden, weight, bias, index, *records = layer(dtype)
+            plain = linear(hidden, weight, index, bias, row_mask=index > 100)
+            expected = (*plain, *gradients(plain, records, (hidden, weight, bias)))
+            torch.set_default_dtype(torch.float16)
+            torch.set_default_device("meta")
+            try:
+                found = linear(hidden, weight, index, bias, row_mask=index > 100)
+                found = (*found, *gradients(found, records, (hidden, weight, bias)))
+                only_hidden = gradients(linear(hidden, weight, index), records, (hidden,))
+            finally:
+                torch.set_default_device(None)
+                torch.set_default_dtype(torch.float32)
+            self.assertEqual(only_hidden[0].device.type, "cpu")
+            for one, other in zip(found, expected):
+                self.assertTrue(torch.equal(one, other))
+
+    def test_inference_mode(self):
+        hidden, weight, bias, index, *_ = layer()
+        expected = linear(hidden, weight, index, bias)
+        with torch.inference_mode():
+            for of in (hidden, hidden * 1):
+                for one, other in zip(linear(of, weight, index, bias), expected):
+                    self.assertTrue(torch.equal(one, other))
+
     def test_a_weight_used_twice(self):
         """The embedding and the output layer of one matrix: both gradients add up."""
         _, weight, _, index, *records = layer()
@@ -324,70 +306,16 @@ class Torch(Case):
             self.assertFalse(linear(frozen[0], frozen[1], index, frozen[2])[0].requires_grad)
 
 
-class Products(Case):
-    def everything(self):
-        hidden, weight, bias, index, *records = layer(leading=(700,), seed=5)
-        found = linear(hidden, weight, index, bias)
-        return (*found, *gradients(found, records, (hidden, weight, bias)))
-
-    def test_bits_do_not_depend_on_the_threads(self):
-        if not _product._gemm()[1]:
-            self.skipTest("this torch's BLAS cannot be held to one thread")
-        results = []
-        for n_threads in (1, 2, 3):
-            torch.set_num_threads(n_threads)
-            try:
-                results.append(self.everything())
-            finally:
-                torch.set_num_threads(2)
-        for others in results[1:]:
-            for one, other in zip(results[0], others):
-                self.assertTrue(torch.equal(one, other))
-
-    def test_threads_of_torch_are_as_before(self):
-        """MKL's number of threads is put back on the calling thread."""
-        before = torch.__config__.parallel_info()
-        self.everything()
-        self.assertEqual(torch.__config__.parallel_info(), before)
-
-    def test_by_torch_where_blas_is_another(self):
-        expected, blas = self.everything(), _product._blas
-        caches = _product._gemm, _product._of
-        _product._blas = lambda: None
-        try:
-            for cache in caches:
-                cache.cache_clear()
-            self.assertEqual(_product.product_context().threads, 1)
-            with torch.autocast("cpu", torch.bfloat16):
-                found = self.everything()
-        finally:
-            _product._blas = blas
-            for cache in caches:
-                cache.cache_clear()
-        for one, other in zip(found, expected):
-            self.close(one, other, 3e-6)
-
-
-class Memory(unittest.TestCase):
-    def test_logits_are_not_stored(self):
-        """4,096 rows of 32,768 columns are 512 MB of float32 logits; what a step takes beyond what it gives back is a
-        fraction of that. In a process of its own, whose peak is nobody else's."""
-        code = """
-            import resource, torch, entrol.torch as et
-            torch.set_num_threads(2)
-            hidden = torch.randn(4096, 16).requires_grad_()
-            weight = torch.randn(32768, 16).requires_grad_()
-            index = torch.zeros(4096, dtype=torch.int64)
-            et.linear_logprob_and_entropy(hidden[:8], weight[:2048], index[:8])[0].sum().backward()
-            before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-            logprob, entropy = et.linear_logprob_and_entropy(hidden, weight, index)
-            (logprob.sum() + entropy.sum()).backward()
-            print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
-        """
-        run = subprocess.run(
-            [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True, timeout=600
-        )
-        self.assertLess(float(run.stdout), 80)
+class Documents(unittest.TestCase):
+    def test_the_example_runs(self):
+        root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+        with open(f"{root}/docs/python.md", encoding="utf-8") as file:
+            sections = file.read().split("\n## PyTorch: ")
+        names = {}
+        for title in ("entropies and log-probabilities\n", "the output layer\n"):
+            section = next(section for section in sections if section.startswith(title)).split("\n## ")[0]
+            exec("\n".join(line[4:] for line in section.split("\n") if line.startswith("    ")), names)
+        self.assertTrue((names["hidden"].grad[1, 4:] == 0).all() and (names["hidden"].grad[1, :4] != 0).any())
 
 
 class Errors(unittest.TestCase):

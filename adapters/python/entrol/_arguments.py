@@ -77,9 +77,13 @@ def text(value: Any, name: str) -> bytes:
     """A string as C reads it. Errors: TypeError, ArgumentError."""
     if not isinstance(value, str):
         raise TypeError(f"{name}: expected a string, got {type(value).__name__}")
-    if "\0" in value or not value.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in value):
+    try:
+        encoded = value.encode()
+    except UnicodeEncodeError as error:
+        raise ArgumentError(f"{name}: expected text, got {value!r}: {error}", name) from None
+    if b"\0" in encoded:
         raise ArgumentError(f"{name}: expected text, got {value!r}", name)
-    return value.encode()
+    return encoded
 
 
 def _shown(value: Any) -> str:

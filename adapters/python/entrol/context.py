@@ -14,7 +14,7 @@ import numpy as np
 from . import _bindings as c
 from ._arguments import choice, whole
 from ._arrays import over_memory
-from ._library import check, library
+from ._library import UnsupportedError, check, library
 
 MAX_THREADS = 1024
 _ALL_REDUCE = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.POINTER(ctypes.c_uint64), ctypes.c_size_t)
@@ -63,7 +63,8 @@ class Context:
     avoid that. It survives os.fork().
 
     threads: 0 for ENTROL_THREADS, else as many as this process may use. cpu: "best", "scalar", "avx2", "avx512",
-    "neon". Errors: ArgumentError, UnsupportedError (a level that this machine lacks)."""
+    "neon". gemm: a matrix product, which the calls of an output layer need (has_gemm). Errors: ArgumentError, TypeError;
+    UnsupportedError for a level that this machine lacks."""
 
     def __init__(self, threads: int = 0, cpu: str = "best", comm: Comm | None = None, gemm: Gemm | None = None) -> None:
         self.comm = comm
@@ -71,15 +72,16 @@ class Context:
         self._callbacks: list[object] = []
         self._failure: BaseException | None = None
         self._handle = ctypes.c_void_p()
-        self._has_gemm = gemm is not None
+        self.has_gemm = gemm is not None
         options = c.ContextOptions(n_threads=whole(threads, "threads", 0, MAX_THREADS), cpu=_level(cpu))
         if comm is not None:
             self._take_comm(options, comm)
         if gemm is not None:
             self._take_gemm(options, gemm)
-        check(
-            library.entrol_context_create(ctypes.byref(self._handle), ctypes.byref(options)), n_threads=threads, cpu=cpu
-        )
+        status = library.entrol_context_create(ctypes.byref(self._handle), ctypes.byref(options))
+        if status == c.Status.ERROR_UNSUPPORTED:
+            raise UnsupportedError(f"cpu = {cpu!r}: this machine, or this build of the library, has no such level")
+        check(status)
         _contexts.add(self)
 
     def _take_comm(self, options: c.ContextOptions, comm: Comm) -> None:
@@ -124,11 +126,6 @@ class Context:
         if failure is not None:
             raise failure
         check(status, diagnosis, **given)
-
-    @property
-    def has_gemm(self) -> bool:
-        """Whether it has a matrix product, which the calls of an output layer need."""
-        return self._has_gemm
 
     @property
     def cpu(self) -> str:

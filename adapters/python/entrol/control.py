@@ -103,9 +103,9 @@ class Controller:
         if not row:
             raise ArgumentError(f"name: no controller {name!r}; there are {', '.join(controllers())}", "name")
         self.kind = _kind(row.contents)
-        most, n_columns = number(max_entropy, "max_entropy"), whole(n_actions, "n_actions")
+        most, actions = number(max_entropy, "max_entropy"), whole(n_actions, "n_actions")
         made, n = settings(given, self.kind.parameters, name)
-        options, diagnosis = c.ControllerOptions(max_entropy=most, n_actions=n_columns), c.Diagnosis()
+        options, diagnosis = c.ControllerOptions(max_entropy=most, n_actions=actions), c.Diagnosis()
         try:
             self._context.call(
                 "controller_create",

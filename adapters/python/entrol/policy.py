@@ -80,7 +80,9 @@ def _rows(policy: Policy, name: str = "policy") -> _Rows:
     kind, first = kind_of(policy.kind), matrix(policy.first, f"{name}.first")
     if first.n_columns == 0:
         raise ArgumentError(f"{name}.first: expected at least one column", "first")
-    limits = {key: number(getattr(policy, key), key) for key in ("log_sigma_low", "log_sigma_high", "low", "high")}
+    limits = {
+        key: number(getattr(policy, key), f"{name}.{key}") for key in ("log_sigma_low", "log_sigma_high", "low", "high")
+    }
     made = _Rows(kind=kind, first=first, **limits)
     made.first_rows, made.leading, made.kept = first, first.leading, [first]
     _take_second(made, policy.second, f"{name}.second")

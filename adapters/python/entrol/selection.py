@@ -194,7 +194,7 @@ class Bounds:
         if iter(pieces) is pieces:
             raise TypeError("pieces: expected what can be gone through several times, as a list; got an iterator")
         parsed, options, stream = rule_parse(rule), _quantile_options(method, nan), _Stream(pieces)
-        parsed.tie_seed = tie_seed
+        parsed.tie_seed = whole(tie_seed, "tie_seed", 0, MAX_UINT64)
         self._raw, self._counts, diagnosis = c.Bounds(), c.Selection(), c.Diagnosis()
         try:
             context_of(context).call(

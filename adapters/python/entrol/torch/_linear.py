@@ -89,7 +89,7 @@ def _linear_backward(d_logprob, d_entropy, hidden, weight, bias, index, state, t
     inputs = hidden, weight, bias
     arrays = (getattr(found, name) for name in PARTS)
     return tuple(
-        torch.empty(0) if array is None else torch.from_numpy(array).to(given.dtype)
+        hidden.new_empty(0, dtype=torch.float32) if array is None else torch.from_numpy(array).to(given.dtype)
         for array, given in zip(arrays, inputs)
     )
 

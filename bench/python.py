@@ -12,6 +12,7 @@ ChunkedLogProbFunction, and cut-cross-entropy, which has no entropies; the limit
 repetition times all, one after the other. Memory is what the resident set grows by during a call that is not the first,
 in a process of the case's own. scripts/bench makes the environment and calls this.
 """
+
 import argparse
 import ctypes
 import gc
@@ -107,7 +108,8 @@ class Logits:
 
 
 class Layer:
-    """A case as Logits: hidden states under an output layer, with the gradients of both. The limit is the products alone."""
+    """A case as Logits: hidden states under an output layer, with the gradients of both. The limit is the products
+    alone."""
 
     def __init__(self, quick, dtype, with_gradient):
         self.name, self.with_gradient = "tensors, output layer" + ", gradient" * with_gradient, with_gradient
@@ -155,7 +157,9 @@ def cut(hidden, weight, index):
     return -linear_cross_entropy(hidden, weight, index, impl="torch_compile", reduction="none"), None
 
 
-CASES = [(kind, dtype, with_gradient) for kind in (Logits, Layer) for dtype in DTYPES for with_gradient in (False, True)]
+CASES = [
+    (kind, dtype, with_gradient) for kind in (Logits, Layer) for dtype in DTYPES for with_gradient in (False, True)
+]
 
 
 def resident():
@@ -181,7 +185,17 @@ def extra_bytes(case, name):
 
 def extra_bytes_elsewhere(arguments, number, names):
     """{name: bytes}, from a process of its own."""
-    command = [sys.executable, "-W", "ignore", __file__, "--threads", str(arguments.threads), "--memory-of", str(number), *names]
+    command = [
+        sys.executable,
+        "-W",
+        "ignore",
+        __file__,
+        "--threads",
+        str(arguments.threads),
+        "--memory-of",
+        str(number),
+        *names,
+    ]
     done = subprocess.run(command + ["--quick"] * arguments.quick, check=True, capture_output=True, text=True)
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -196,8 +210,10 @@ def times(case, n_repeats):
             results[name] = case.run(name)
         except Exception as error:  # of a peer that needs another machine
             absent[name] = f"does not run on a CPU: {type(error).__name__}: {str(error).splitlines()[0]}"
-    apart = {name: max((a.double() - b.double()).abs().max().item() for a, b in zip(result, results[OURS]))
-             for name, result in results.items()}
+    apart = {
+        name: max((a.double() - b.double()).abs().max().item() for a, b in zip(result, results[OURS]))
+        for name, result in results.items()
+    }
     seconds = {name: [] for name in (*results, limit)}
     for _ in range(n_repeats):
         for name in seconds:
@@ -211,18 +227,31 @@ def lines_of(arguments, number, case):
     limit = case.limit()[0]
     seconds, absent, apart = times(case, QUICK_REPEATS if arguments.quick else REPEATS)
     most = extra_bytes_elsewhere(arguments, number, apart)
-    ours = {"case": case.name, "dtype": str(case.dtype).removeprefix("torch."),
-            "rows": case.index.numel(), "columns": case.n_columns, "threads": arguments.threads,
-            "cpu": entrol.default_context().cpu, "seconds": peers.spread(seconds[OURS]), "extra_bytes": most[OURS],
-            "gigabytes_per_second": case.n_bytes / statistics.median(seconds[OURS]) / 1e9}
+    ours = {
+        "case": case.name,
+        "dtype": str(case.dtype).removeprefix("torch."),
+        "rows": case.index.numel(),
+        "columns": case.n_columns,
+        "threads": arguments.threads,
+        "cpu": entrol.default_context().cpu,
+        "seconds": peers.spread(seconds[OURS]),
+        "extra_bytes": most[OURS],
+        "gigabytes_per_second": case.n_bytes / statistics.median(seconds[OURS]) / 1e9,
+    }
     ratio = lambda name: peers.spread([theirs / mine for theirs, mine in zip(seconds[name], seconds[OURS])])
     yield {**ours, "limit": limit, "limit_seconds": peers.spread(seconds[limit]), "ratio_to_limit": ratio(limit)}
     for name in case.calls:
         if name in absent:
             yield {**ours, "peer": name, "absent": absent[name]}
         elif name != OURS:
-            yield {**ours, "peer": name, "peer_seconds": peers.spread(seconds[name]), "ratio_to_peer": ratio(name),
-                   "peer_extra_bytes": most[name], "results_differ_by": peers.finite_or_none(apart[name])}
+            yield {
+                **ours,
+                "peer": name,
+                "peer_seconds": peers.spread(seconds[name]),
+                "ratio_to_peer": ratio(name),
+                "peer_extra_bytes": most[name],
+                "results_differ_by": peers.finite_or_none(apart[name]),
+            }
 
 
 def table(path):
@@ -233,7 +262,9 @@ def table(path):
     size = lambda n_bytes: f"{n_bytes / 1e6:,.0f} MB"
     ratio = lambda x: f"{median(x):.3g} ({x['min']:.3g} to {x['max']:.3g})"
     head = lambda who: f"| {r['case']}: {who} | {r['dtype']} | {r['threads']} |"
-    print("| | dtype | threads | milliseconds | times Entrol's (least to greatest) | memory besides |\n|---|---|---|---|---|---|")
+    print(
+        "| | dtype | threads | milliseconds | times Entrol's (least to greatest) | memory besides |\n|---|---|---|---|---|---|"
+    )
     for r in results:
         if "limit" in r:
             print(head("**Entrol**"), f"{1e3 * median(r['seconds']):,.1f} | 1 | {size(r['extra_bytes'])} |")
@@ -241,8 +272,11 @@ def table(path):
         elif "absent" in r:
             print(head(r["peer"]), f"{r['absent']} | | |")
         else:
-            print(head(r["peer"]), f"{1e3 * median(r['peer_seconds']):,.1f} | {ratio(r['ratio_to_peer'])} |",
-                  f"{size(r['peer_extra_bytes'])} |")
+            print(
+                head(r["peer"]),
+                f"{1e3 * median(r['peer_seconds']):,.1f} | {ratio(r['ratio_to_peer'])} |",
+                f"{size(r['peer_extra_bytes'])} |",
+            )
 
 
 def main():

@@ -24,7 +24,8 @@ def command_path() -> str | None:
 
 
 def main() -> int:
-    """Replaces this process by the command, with the same arguments; returns, with 2, only where that is not possible."""
+    """Replaces this process by the command, with the same arguments; returns, with 2, only where that is not
+    possible."""
     path = command_path()
     if path is None:
         print(

@@ -115,9 +115,9 @@ CASES = [
         "ppo",
         {"entropy_coefficient": 0.01, "value_coefficient": 0.5},
         ("old_logprob", "entropy", "value", "target_return"),
-        lambda t, m: mean(clipped(ratio(t), t["advantage"], 0.2, 0.2), m)
-        + 0.5 * value_loss(t, m)
-        - 0.01 * mean(t["entropy"], m),
+        lambda t, m: (
+            mean(clipped(ratio(t), t["advantage"], 0.2, 0.2), m) + 0.5 * value_loss(t, m) - 0.01 * mean(t["entropy"], m)
+        ),
     ),
     (
         "ppo",

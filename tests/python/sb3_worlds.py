@@ -1,4 +1,5 @@
 """What the tests of entrol.sb3 train in: small worlds, and models with few parameters, on one thread."""
+
 import gymnasium
 import numpy as np
 import torch
@@ -50,8 +51,18 @@ class Spy(BaseCallback):
 def cart_pole(seed=1):
     """PPO whose entropy falls by a third within 5,000 steps."""
     envs = make_vec_env("CartPole-v1", 4, seed=seed)
-    return PPO("MlpPolicy", envs, n_steps=64, batch_size=64, learning_rate=1e-3, n_epochs=20, gamma=0.98, gae_lambda=0.8,
-               seed=seed, device="cpu")
+    return PPO(
+        "MlpPolicy",
+        envs,
+        n_steps=64,
+        batch_size=64,
+        learning_rate=1e-3,
+        n_epochs=20,
+        gamma=0.98,
+        gae_lambda=0.8,
+        seed=seed,
+        device="cpu",
+    )
 
 
 def ppo(env, policy="MlpPolicy", seed=3, **settings):
@@ -64,8 +75,17 @@ def a2c(env, seed=3, **settings):
 
 
 def sac(env="Pendulum-v1", seed=3, **settings):
-    return SAC("MlpPolicy", env, seed=seed, device="cpu", learning_starts=20, batch_size=32, buffer_size=2000,
-               policy_kwargs=dict(SMALL), **settings)
+    return SAC(
+        "MlpPolicy",
+        env,
+        seed=seed,
+        device="cpu",
+        learning_starts=20,
+        batch_size=32,
+        buffer_size=2000,
+        policy_kwargs=dict(SMALL),
+        **settings,
+    )
 
 
 def parameters(model):

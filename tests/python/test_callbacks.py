@@ -1,5 +1,6 @@
-"""entrol.callbacks: alarms as include/entrol/control.h has them, a log that `entrol diagnose` reads, the fitted ceiling, the
-picture, and a Trainer of transformers."""
+"""entrol.callbacks: alarms as include/entrol/control.h has them, a log that `entrol diagnose` reads, the fitted
+ceiling, the picture, and a Trainer of transformers."""
+
 import contextlib
 import importlib.util
 import json
@@ -46,7 +47,9 @@ class Alarms(unittest.TestCase):
         history = EntropyHistory(reference_steps=4)
         self.assertEqual(self.said(history, [1, 1, 1, 1, 0.11]), [])
         (collapse,) = self.said(history, [0.09, 0.05, 0.32])
-        self.assertRegex(collapse, r"entropy collapse at step 0: 0.09 nats, at first 1\. To explore more: a greater entropy coef")
+        self.assertRegex(
+            collapse, r"entropy collapse at step 0: 0.09 nats, at first 1\. To explore more: a greater entropy coef"
+        )
         self.assertEqual(self.said(history, [0.33, 0.5]), [])
         self.assertEqual(len(self.said(history, [0.05])), 1)
         (explosion,) = self.said(history, [2.1, 1.9])
@@ -81,8 +84,11 @@ class Alarms(unittest.TestCase):
         self.assertEqual(history.record(8, controller.command, 0.5).coefficient, 0.5)
 
     def test_refused(self):
-        for settings, pattern in (({"target": "0.7max"}, "target = '0.7max'"), ({"collapse": "often"}, "collapse = 'often'"),
-                                  ({"reference_steps": 0}, "reference_steps = 0")):
+        for settings, pattern in (
+            ({"target": "0.7max"}, "target = '0.7max'"),
+            ({"collapse": "often"}, "collapse = 'often'"),
+            ({"reference_steps": 0}, "reference_steps = 0"),
+        ):
             with self.assertRaisesRegex(ValueError, pattern):
                 EntropyHistory(**settings)
         self.assertAlmostEqual(EntropyHistory(target="0.7max", n_actions=4).observe(0, 1).target, 0.7 * math.log(4), 12)
@@ -130,8 +136,11 @@ class Logs(unittest.TestCase):
         self.assertAlmostEqual(fitted.ceiling, 0.65, 6)
 
     def test_files_that_are_no_history(self):
-        for text, pattern in (('{"step": 1, "entropy": 1}\n[1]\n', ":2: expected an object"), ('{"step": 1}\n', ":1: .*'entropy'"),
-                              ("step,entropy\n", ":1: expected an object")):
+        for text, pattern in (
+            ('{"step": 1, "entropy": 1}\n[1]\n', ":2: expected an object"),
+            ('{"step": 1}\n', ":1: .*'entropy'"),
+            ("step,entropy\n", ":1: expected an object"),
+        ):
             with open(self.path, "w", encoding="utf-8") as file:
                 file.write(text)
             with self.assertRaisesRegex(ValueError, pattern):
@@ -205,16 +214,32 @@ class Trainers(unittest.TestCase):
             def log(self, logs, *arguments, **keywords):
                 step = self.state.global_step
                 if "loss" in logs and self.entropies:
-                    logs = {**logs, "entropy": 1 / step, "entropy_coef": 0.1 * step, "reward": float(step), "eval_entropy": 9.0}
+                    logs = {
+                        **logs,
+                        "entropy": 1 / step,
+                        "entropy_coef": 0.1 * step,
+                        "reward": float(step),
+                        "eval_entropy": 9.0,
+                    }
                 super().log(logs, *arguments, **keywords)
 
         def train(entropies, **names):
             history = EntropyHistory(warn=False)
             data = [{"x": torch.ones(2), "labels": torch.zeros(1)} for _ in range(8)]
             with tempfile.TemporaryDirectory() as folder:
-                arguments = TrainingArguments(folder, max_steps=3, logging_steps=1, report_to=[], use_cpu=True, save_strategy="no",
-                                              disable_tqdm=True, per_device_train_batch_size=2)
-                trainer = Logging(Model(2, 1), arguments, train_dataset=data, callbacks=[trainer_callback(history, **names)])
+                arguments = TrainingArguments(
+                    folder,
+                    max_steps=3,
+                    logging_steps=1,
+                    report_to=[],
+                    use_cpu=True,
+                    save_strategy="no",
+                    disable_tqdm=True,
+                    per_device_train_batch_size=2,
+                )
+                trainer = Logging(
+                    Model(2, 1), arguments, train_dataset=data, callbacks=[trainer_callback(history, **names)]
+                )
                 trainer.entropies = entropies
                 with contextlib.redirect_stdout(None):
                     trainer.train()

@@ -1,4 +1,5 @@
-"""entrol.datasets: texts and logits scored in every kind of batch, against what the command itself writes, and NumPy."""
+"""entrol.datasets: texts and logits scored in every kind of batch, against what the command itself writes, and
+NumPy."""
 
 import multiprocessing
 import os

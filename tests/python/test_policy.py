@@ -149,8 +149,9 @@ class Values(unittest.TestCase):
         )
 
     def test_what_is_masked_does_not_happen(self):
-        logits, mask = np.array([[3.0, 1.0, 2.0], [0.0, 0.0, 5.0]]), np.array(
-            [[True, False, True], [True, True, False]]
+        logits, mask = (
+            np.array([[3.0, 1.0, 2.0], [0.0, 0.0, 5.0]]),
+            np.array([[True, False, True], [True, True, False]]),
         )
         policy = entrol.Policy("categorical", logits, mask=mask)
         found = entrol.policy_measure(policy, np.array([1, 0]))

@@ -1,5 +1,7 @@
-"""entrol.sb3 with Stable-Baselines3: a controller that holds the entropy of PPO, A2C and SAC, beside Stable-Baselines3's own
-runs to the bit, what is observed against softmax by hand, and interrupted runs that go on as if they had not been."""
+"""entrol.sb3 with Stable-Baselines3: a controller that holds the entropy of PPO, A2C and SAC, beside
+Stable-Baselines3's own runs to the bit, what is observed against softmax by hand, and interrupted runs that go on as if
+they had not been."""
+
 import contextlib
 import math
 import os
@@ -37,15 +39,20 @@ class Holding(unittest.TestCase):
             for callback in (free, held):
                 worlds.cart_pole().learn(5000, callback=callback)
         without, with_it = (callback.history.column("entropy")[-10:] for callback in (free, held))
-        print(f"the last 10 of 20 rollouts: {with_it.mean():.3f} ({with_it.min():.3f} to {with_it.max():.3f}) nats of "
-              f"{target}; without a controller {without.mean():.3f} ({without.min():.3f} to {without.max():.3f})")
+        print(
+            f"the last 10 of 20 rollouts: {with_it.mean():.3f} ({with_it.min():.3f} to {with_it.max():.3f}) nats of "
+            f"{target}; without a controller {without.mean():.3f} ({without.min():.3f} to {without.max():.3f})"
+        )
         self.assertLess(abs(with_it.mean() - target), 0.04)
         self.assertLess(np.abs(with_it - target).max(), 0.1)
         self.assertLess(without.max(), target - 0.05)
 
     def test_a_share_of_the_greatest_entropy_is_of_the_actions_there_are(self):
-        spaces_and_greatest = [(spaces.Discrete(5), math.log(5)), (spaces.MultiDiscrete([2, 3]), math.log(6)),
-                               (spaces.MultiBinary(3), 3 * math.log(2))]
+        spaces_and_greatest = [
+            (spaces.Discrete(5), math.log(5)),
+            (spaces.MultiDiscrete([2, 3]), math.log(6)),
+            (spaces.MultiBinary(3), 3 * math.log(2)),
+        ]
         for space, greatest in spaces_and_greatest:
             callback = EntropyController("pi", target="0.7max")
             worlds.ppo(worlds.World(space)).learn(32, callback=callback)
@@ -120,8 +127,11 @@ class Observing(unittest.TestCase):
 
 class SameBits(unittest.TestCase):
     def test_a_constant_controller_leaves_ppo_and_a2c_as_they_are_to_the_bit(self):
-        makers = [lambda **given: worlds.ppo("CartPole-v1", **given), lambda **given: worlds.a2c("CartPole-v1", **given),
-                  lambda **given: worlds.ppo("Pendulum-v1", use_sde=True, **given)]
+        makers = [
+            lambda **given: worlds.ppo("CartPole-v1", **given),
+            lambda **given: worlds.a2c("CartPole-v1", **given),
+            lambda **given: worlds.ppo("Pendulum-v1", use_sde=True, **given),
+        ]
         for make in makers:
             own = make(ent_coef=0.02).learn(128)  # one after the other: both draw from the global generators
             driven = make(ent_coef=0.5).learn(128, callback=EntropyController("constant", initial=0.02))
@@ -167,8 +177,12 @@ class Resuming(unittest.TestCase):
             resumed.learn(n, callback=EntropyController(**{**settings, "target": 0.3}))
 
     def test_ppo_goes_on_from_its_file_as_if_it_had_not_been_interrupted(self):
-        self.compare(lambda: worlds.ppo("CartPole-v1", n_steps=64, learning_rate=3e-3),
-                     lambda model, path: stable_baselines3.PPO.load(path, env=model.get_env(), device="cpu"), 256, self.SETTINGS)
+        self.compare(
+            lambda: worlds.ppo("CartPole-v1", n_steps=64, learning_rate=3e-3),
+            lambda model, path: stable_baselines3.PPO.load(path, env=model.get_env(), device="cpu"),
+            256,
+            self.SETTINGS,
+        )
 
     def test_sac_too(self):
         def load(model, path):
@@ -188,8 +202,10 @@ class SoftActorCritic(unittest.TestCase):
         driven = worlds.sac().learn(120, callback=[callback, alphas[1]])
         theirs, ours = (np.array(spy.seen) for spy in alphas)
         apart = np.abs(theirs - ours).max()
-        print(f"ln alpha after 100 updates: {theirs[-1]:.7f} by Stable-Baselines3, {ours[-1]:.7f}; at most {apart:.1e} apart: "
-              "theirs is computed in float32")
+        print(
+            f"ln alpha after 100 updates: {theirs[-1]:.7f} by Stable-Baselines3, {ours[-1]:.7f}; at most {apart:.1e} apart: "
+            "theirs is computed in float32"
+        )
         self.assertLess(theirs[-1], -0.02)
         self.assertLess(apart, 2e-6)
         self.assertLess((worlds.parameters(own) - worlds.parameters(driven)).abs().max(), 1e-5)
@@ -214,8 +230,11 @@ class SoftActorCritic(unittest.TestCase):
         self.assertAlmostEqual(model.log_ent_coef.item(), math.log(2), 6)
 
     def test_targets(self):
-        for settings, model, expected in (({}, worlds.sac(), -1), ({"target": "auto"}, worlds.sac(target_entropy=-3), -3),
-                                          ({"target": -0.25}, worlds.sac(), -0.25)):
+        for settings, model, expected in (
+            ({}, worlds.sac(), -1),
+            ({"target": "auto"}, worlds.sac(target_entropy=-3), -3),
+            ({"target": -0.25}, worlds.sac(), -0.25),
+        ):
             callback = EntropyController("sac", **settings)
             model.learn(22, callback=callback)
             self.assertEqual(callback.command.target, expected)
@@ -292,8 +311,12 @@ class Example(unittest.TestCase):
             history = EntropyHistory.load(os.path.join(folder, "run.jsonl"))
             self.assertEqual([row.step for row in history], [256, 512, 768])
             if os.environ.get("ENTROL"):
-                told = subprocess.run([os.environ["ENTROL"], "diagnose", os.path.join(folder, "run.jsonl")], capture_output=True,
-                                      text=True, check=True).stdout
+                told = subprocess.run(
+                    [os.environ["ENTROL"], "diagnose", os.path.join(folder, "run.jsonl")],
+                    capture_output=True,
+                    text=True,
+                    check=True,
+                ).stdout
                 self.assertIn("3 rows, steps 256 to 768; entropy from entropy, reward from reward", told)
 
     def test_without_a_bonus(self):

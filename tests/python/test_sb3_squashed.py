@@ -1,5 +1,6 @@
-"""entrol.sb3's squashed policies: entropy by scipy's quadrature and its gradient by differences of it, log-probabilities by
-torch's transformed distribution, and PPO, A2C and SAC with them."""
+"""entrol.sb3's squashed policies: entropy by scipy's quadrature and its gradient by differences of it,
+log-probabilities by torch's transformed distribution, and PPO, A2C and SAC with them."""
+
 import math
 import os
 import tempfile
@@ -23,12 +24,18 @@ PLACES = [(0.0, -2.0), (0.0, 0.0), (0.7, -0.5), (-1.5, 0.5), (3.0, -1.0), (0.2, 
 
 def entropy_of(mean, log_sigma):
     """H of tanh x in nats, x normal: of x, and the mean of ln(1 - tanh^2 x) by adaptive quadrature."""
+
     def integrand(z):
         x = abs(mean + math.exp(log_sigma) * z)
         return math.exp(-z * z / 2) / math.sqrt(2 * math.pi) * 2 * (math.log(2) - x - math.log1p(math.exp(-2 * x)))
+
     zero = min(max(-mean / math.exp(log_sigma), -11), 11)
-    return (0.5 * math.log(2 * math.pi * math.e) + log_sigma
-            + quad(integrand, -12, zero, epsabs=1e-11)[0] + quad(integrand, zero, 12, epsabs=1e-11)[0])
+    return (
+        0.5 * math.log(2 * math.pi * math.e)
+        + log_sigma
+        + quad(integrand, -12, zero, epsabs=1e-11)[0]
+        + quad(integrand, zero, 12, epsabs=1e-11)[0]
+    )
 
 
 def slope(function, at, step=1e-4):
@@ -59,7 +66,10 @@ class Distribution(unittest.TestCase):
     def test_the_gradient_of_less_the_log_probability_is_another(self):
         """What PPO takes where entropy() is None: by ln sigma, over many actions of one state, its mean is 0."""
         torch.manual_seed(0)
-        mean, log_std = torch.zeros(200000, 1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64, requires_grad=True)
+        mean, log_std = (
+            torch.zeros(200000, 1, dtype=torch.float64),
+            torch.zeros(1, dtype=torch.float64, requires_grad=True),
+        )
         theirs = SquashedDiagGaussianDistribution(1).proba_distribution(mean, log_std)
         actions = theirs.sample().detach()
         (-theirs.log_prob(actions)).mean().backward()
@@ -75,13 +85,17 @@ class Distribution(unittest.TestCase):
         normal = torch.distributions.Normal(mean, log_std.exp())
         squashed = torch.distributions.TransformedDistribution(normal, torch.distributions.transforms.TanhTransform())
         actions = torch.tensor([-0.9, -0.2, 0.0, 0.5, 0.99, 0.3], dtype=torch.float64)[:, None]
-        np.testing.assert_allclose(made.log_prob(actions).detach(), squashed.log_prob(actions)[:, 0].detach(), rtol=1e-10)
+        np.testing.assert_allclose(
+            made.log_prob(actions).detach(), squashed.log_prob(actions)[:, 0].detach(), rtol=1e-10
+        )
 
     def test_the_interface(self):
         mean, log_std = distribution(torch.float32)
         made = SquashedGaussianDistribution(1)
         self.assertEqual(made.actions_from_params(mean, log_std).shape, mean.shape)
-        np.testing.assert_allclose(made.actions_from_params(mean, log_std, deterministic=True), mean.detach().tanh(), rtol=1e-6)
+        np.testing.assert_allclose(
+            made.actions_from_params(mean, log_std, deterministic=True), mean.detach().tanh(), rtol=1e-6
+        )
         actions, log_prob = made.log_prob_from_params(mean, log_std)
         self.assertEqual((actions.shape, log_prob.shape, log_prob.dtype), (mean.shape, (6,), torch.float32))
         self.assertTrue(actions.requires_grad)
@@ -118,7 +132,11 @@ class Policies(unittest.TestCase):
         for make in (worlds.ppo, worlds.a2c):
             world = worlds.World(space)  # which asserts that actions are in its space
             kwargs = {"policy": SquashedGaussianPolicy} if make is worlds.ppo else {}
-            model = make(world, **kwargs) if kwargs else stable_baselines3.A2C(SquashedGaussianPolicy, world, seed=1, device="cpu")
+            model = (
+                make(world, **kwargs)
+                if kwargs
+                else stable_baselines3.A2C(SquashedGaussianPolicy, world, seed=1, device="cpu")
+            )
             model.learn(96)
             self.assertLessEqual(np.abs(model.rollout_buffer.actions).max(), 1)
             drawn = np.array([model.predict(world.reset()[0])[0] for _ in range(50)])
@@ -130,7 +148,9 @@ class Policies(unittest.TestCase):
         model.learn(32)
         buffer = model.rollout_buffer
         with torch.no_grad():
-            _, log_prob, _ = model.policy.evaluate_actions(buffer.to_torch(buffer.observations), buffer.to_torch(buffer.actions))
+            _, log_prob, _ = model.policy.evaluate_actions(
+                buffer.to_torch(buffer.observations), buffer.to_torch(buffer.actions)
+            )
         np.testing.assert_allclose(log_prob, buffer.log_probs.reshape(-1), atol=1e-5)
 
     def test_saved_and_loaded(self):
@@ -144,10 +164,13 @@ class Policies(unittest.TestCase):
             alone = SquashedGaussianPolicy.load(os.path.join(folder, "policy"), device="cpu")
         for policy in (loaded, alone):
             self.assertTrue(policy.squash_output)
-            np.testing.assert_array_equal(policy.predict(state, deterministic=True)[0], model.predict(state, deterministic=True)[0])
+            np.testing.assert_array_equal(
+                policy.predict(state, deterministic=True)[0], model.predict(state, deterministic=True)[0]
+            )
 
     def test_the_entropy_rises_to_its_target_with_a_controller(self):
         """Without any reward to learn; begun at ln sigma = -2."""
+
         class Idle(worlds.World):
             def step(self, action):
                 state, _, *rest = super().step(action)
@@ -155,8 +178,14 @@ class Policies(unittest.TestCase):
 
         callback = EntropyController("pi", target=0.4, kp=1, ki=0, min=-1, explosion="none")
         settings = {"net_arch": [16], "log_std_init": -2.0}
-        model = worlds.ppo(Idle(spaces.Box(-1, 1, (1,))), SquashedGaussianPolicy, learning_rate=0.008, n_steps=64,
-                           policy_kwargs=settings, normalize_advantage=False)
+        model = worlds.ppo(
+            Idle(spaces.Box(-1, 1, (1,))),
+            SquashedGaussianPolicy,
+            learning_rate=0.008,
+            n_steps=64,
+            policy_kwargs=settings,
+            normalize_advantage=False,
+        )
         model.learn(64 * 40, callback=callback)
         entropies = callback.history.column("entropy")
         self.assertAlmostEqual(entropies[0], entropy_of(0, -2), 2)

@@ -80,11 +80,15 @@ class Patched(Run):
 
     def both(self, make):
         theirs = self.run_trainer(make())
-        with entrol.trl.patch(), unittest.mock.patch.object(
-            entrol.torch, "linear_logprob_and_entropy", wraps=entrol.torch.linear_logprob_and_entropy
-        ) as layer, unittest.mock.patch.object(
-            entrol.trl._patch.OutputLayer, "apply", autospec=True, side_effect=entrol.trl._patch.OutputLayer.apply
-        ) as apply:
+        with (
+            entrol.trl.patch(),
+            unittest.mock.patch.object(
+                entrol.torch, "linear_logprob_and_entropy", wraps=entrol.torch.linear_logprob_and_entropy
+            ) as layer,
+            unittest.mock.patch.object(
+                entrol.trl._patch.OutputLayer, "apply", autospec=True, side_effect=entrol.trl._patch.OutputLayer.apply
+            ) as apply,
+        ):
             ours = self.run_trainer(make())
         return ours, theirs, layer.call_count, apply.call_count
 

@@ -315,14 +315,14 @@ class Patched(unittest.TestCase):
         self.assertIs(engine_workers.ppo_loss, losses.ppo_loss)
         # What Ray reads from the methods is still there.
         method = engine_workers.TrainingWorker.train_batch
-        self.assertEqual(vars(before[2]), {k: v for k, v in vars(method).items() if k != "__wrapped__"} | (
-            {"__wrapped__": before[2].__wrapped__}))
+        self.assertEqual(
+            vars(before[2]),
+            {k: v for k, v in vars(method).items() if k != "__wrapped__"} | ({"__wrapped__": before[2].__wrapped__}),
+        )
         with self.assertRaisesRegex(RuntimeError, "patched already"):
             entrol.verl.patch()
         entrol.verl.unpatch()
-        self.assertEqual(
-            before, (losses.ppo_loss, engine_workers.ppo_loss, engine_workers.TrainingWorker.train_batch)
-        )
+        self.assertEqual(before, (losses.ppo_loss, engine_workers.ppo_loss, engine_workers.TrainingWorker.train_batch))
 
     def test_entropies_and_logprobs(self):
         logits = torch.randn(5, 7, 300, generator=torch.Generator().manual_seed(1)) * 4

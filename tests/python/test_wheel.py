@@ -4,6 +4,7 @@ The wheel is built from the unpacked source distribution, as package hosts' buil
 llama.cpp is the system's or lies in the cache. What builds it is in the folder that ENTROL_BUILD_TOOLS names
 (setup_build_tools of scripts/setup.sh).
 """
+
 import ctypes
 import glob
 import os
@@ -26,7 +27,8 @@ BUILD = os.environ.get("BUILD", os.path.join(ROOT, "build"))
 ENTROL = os.environ.get("ENTROL", os.path.join(BUILD, "entrol"))
 TOOLS = os.environ.get("ENTROL_BUILD_TOOLS")
 CACHE = os.environ.get("ENTROL_CACHE") or os.path.join(
-    os.environ.get("XDG_CACHE_HOME") or os.path.join(os.environ.get("HOME", "/tmp"), ".cache"), "entrol")
+    os.environ.get("XDG_CACHE_HOME") or os.path.join(os.environ.get("HOME", "/tmp"), ".cache"), "entrol"
+)
 NUMPY = os.path.dirname(os.path.dirname(numpy.__file__)) if numpy else None
 PACKAGE = "adapters/python/entrol"
 COMMAND = "adapters/python/_entrol_command.py"
@@ -57,8 +59,12 @@ def clean_environment():
 
 def run_pip(command, *arguments, python=(), **environment):
     """pip, of the Python that has one, with nothing downloaded; python: ("--python", PATH) of another."""
-    return subprocess.run([made["python"], "-m", "pip", *python, command, "--no-deps", "--no-index", *arguments],
-                          env=dict(made["environment"], **environment), capture_output=True, text=True)
+    return subprocess.run(
+        [made["python"], "-m", "pip", *python, command, "--no-deps", "--no-index", *arguments],
+        env=dict(made["environment"], **environment),
+        capture_output=True,
+        text=True,
+    )
 
 
 def build_wheel(source, name, *settings, **environment):
@@ -77,8 +83,12 @@ def install(wheel, name):
 
 
 def run_installed(target, *arguments, **environment):
-    return subprocess.run([f"{target}/bin/entrol", *arguments], capture_output=True, text=True,
-                          env=dict(made["environment"], PYTHONPATH=target, **environment))
+    return subprocess.run(
+        [f"{target}/bin/entrol", *arguments],
+        capture_output=True,
+        text=True,
+        env=dict(made["environment"], PYTHONPATH=target, **environment),
+    )
 
 
 def setUpModule():
@@ -148,8 +158,12 @@ class Wheel(unittest.TestCase):
     def test_has_these_files_and_no_others(self):
         expected = {f"entrol/{name}" for name in files_below(PACKAGE)}
         expected |= {f"entrol/include/{name}" for name in files_below("include")}
-        expected |= {"_entrol_command.py", "entrol/bin/entrol", "entrol/lib/libentrol.so",
-                     f"entrol-{version()}.data/data/share/man/man1/entrol.1"}
+        expected |= {
+            "_entrol_command.py",
+            "entrol/bin/entrol",
+            "entrol/lib/libentrol.so",
+            f"entrol-{version()}.data/data/share/man/man1/entrol.1",
+        }
         with zipfile.ZipFile(made["wheel"]) as wheel:
             names = {name for name in wheel.namelist() if ".dist-info/" not in name}
             self.assertTrue(all(item.external_attr >> 28 != 0xA for item in wheel.infolist()), "a symbolic link")
@@ -220,8 +234,12 @@ class Command(unittest.TestCase):
         if system_has_llama():
             self.skipTest("llama.cpp is the system's")
         command = os.path.realpath(f"{made['target']}/entrol/bin/entrol")
-        traced = subprocess.run([command, "version"], capture_output=True, text=True,
-                                env=dict(made["environment"], LD_TRACE_LOADED_OBJECTS="1")).stdout
+        traced = subprocess.run(
+            [command, "version"],
+            capture_output=True,
+            text=True,
+            env=dict(made["environment"], LD_TRACE_LOADED_OBJECTS="1"),
+        ).stdout
         found = re.findall(r"^\s*lib(?:llama|ggml)\S* => (\S+)", traced, re.MULTILINE)
         self.assertGreaterEqual(len(found), 4)
         for path in found:
@@ -236,8 +254,9 @@ class Library(unittest.TestCase):
 
     def check_measures(self, python, path, package, library):
         """The package and the library that a Python takes, and what they measure."""
-        done = subprocess.run([python, "-c", MEASURE], capture_output=True, text=True,
-                              env=dict(made["environment"], PYTHONPATH=path))
+        done = subprocess.run(
+            [python, "-c", MEASURE], capture_output=True, text=True, env=dict(made["environment"], PYTHONPATH=path)
+        )
         self.assertEqual(done.stdout, f"{package}/__init__.py {library}/lib/libentrol.so 1.3863\n", done.stderr)  # ln 4
 
     @unittest.skipUnless(NUMPY, "NumPy is not installed")
@@ -250,15 +269,27 @@ class Library(unittest.TestCase):
         environment = f"{made['folder']}/environment"
         subprocess.run([made["python"], "-m", "venv", "--without-pip", environment], check=True)
         python = f"{environment}/bin/python"
-        run_pip("install", "--no-build-isolation", LIBRARY_ONLY, "--editable", ROOT,
-                python=("--python", python)).check_returncode()
+        run_pip(
+            "install", "--no-build-isolation", LIBRARY_ONLY, "--editable", ROOT, python=("--python", python)
+        ).check_returncode()
         [installed] = glob.glob(f"{environment}/lib/python*/site-packages/entrol")
         self.check_measures(python, NUMPY, f"{ROOT}/{PACKAGE}", installed)
 
     def test_a_c_program_is_built_against_the_package(self):
         package, program = f"{made['target']}/entrol", f"{made['folder']}/program"
-        subprocess.run(["cc", f"{ROOT}/examples/entropy.c", "-o", program, f"-I{package}/include",
-                        f"-L{package}/lib", "-lentrol", f"-Wl,-rpath,{package}/lib"], check=True)
+        subprocess.run(
+            [
+                "cc",
+                f"{ROOT}/examples/entropy.c",
+                "-o",
+                program,
+                f"-I{package}/include",
+                f"-L{package}/lib",
+                "-lentrol",
+                f"-Wl,-rpath,{package}/lib",
+            ],
+            check=True,
+        )
         done = subprocess.run([program], capture_output=True, text=True, env=made["environment"])
         self.assertIn("row 0: 1.3863 nats, 2.0000 bits\n", done.stdout)  # ln 4
 

@@ -15,7 +15,11 @@ class Replacement:
     are loaded later take them from `home`. known: the version, for the message."""
 
     def __init__(
-        self, home: ModuleType | type, makers: Mapping[str, Callable[[Any], Any]], everywhere: Collection[str], known: str
+        self,
+        home: ModuleType | type,
+        makers: Mapping[str, Callable[[Any], Any]],
+        everywhere: Collection[str],
+        known: str,
     ) -> None:
         self._home, self._makers, self._everywhere, self._known = home, makers, everywhere, known
         self._pairs: dict[str, tuple[Any, Any]] = {}

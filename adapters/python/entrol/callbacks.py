@@ -133,7 +133,7 @@ class EntropyHistory:
         return iter(self.rows)
 
     def column(self, name: str) -> np.ndarray:
-        """"step", "entropy", "coefficient", "target" or "reward" of all rows, float64. Error: ValueError."""
+        """ "step", "entropy", "coefficient", "target" or "reward" of all rows, float64. Error: ValueError."""
         if name not in _NUMBERS:
             raise ValueError(f"name: expected one of {', '.join(_NUMBERS)}, got {name!r}")
         return np.array([getattr(row, name) for row in self.rows], np.float64)

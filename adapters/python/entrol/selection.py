@@ -13,7 +13,7 @@ from . import _bindings as c
 from ._arguments import MAX_UINT64, choice, number, whole
 from ._arguments import text as encoded
 from ._arrays import address, vector
-from ._library import ArgumentError, DataError, Diagnosis, SystemCallError, check, library
+from ._library import ArgumentError, DataError, Diagnosis, SystemCallError, library
 from .context import Context, context_of
 
 

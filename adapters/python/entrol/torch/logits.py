@@ -140,9 +140,7 @@ def _columns(index: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
         raise TypeError(f"index: expected whole numbers, got {index.dtype}")
     leading = logits.shape[:-1]
     if index.shape != leading and index.shape[:-1] != leading:
-        raise ValueError(
-            f"index: expected the shape {tuple(leading)}, or one dimension more, got {tuple(index.shape)}"
-        )
+        raise ValueError(f"index: expected the shape {tuple(leading)}, or one dimension more, got {tuple(index.shape)}")
     _check_device(index, "index", logits)
     return (index.unsqueeze(-1) if index.ndim < logits.ndim else index).long()
 

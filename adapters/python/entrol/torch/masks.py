@@ -18,7 +18,8 @@ from .distributed import context_of
 
 @cache
 def _installed() -> str:
-    """torch.quantile's arithmetic, as this torch has it: the rank 0.8 * 100 is 80 in float32, and a little more else."""
+    """torch.quantile's arithmetic, as this torch has it: the rank 0.8 * 100 is 80 in float32, and a little more
+    else."""
     values = torch.zeros(101, dtype=torch.float32, device="cpu")
     values[81:] = 1
     return "torch_f32_rank" if torch.quantile(values, 0.8) == 0 else "torch"

@@ -88,9 +88,7 @@ class ObjectiveLoss:
             loss = loss - trainer.entropy_coef * self._bonus(entropies, mask, kept) / trainer._accumulation()
         return loss
 
-    def _compute(
-        self, trainer: Any, inputs: dict[str, Any], logprob: Any, entropies: Any, mask: Any, kept: Any
-    ) -> Any:
+    def _compute(self, trainer: Any, inputs: dict[str, Any], logprob: Any, entropies: Any, mask: Any, kept: Any) -> Any:
         """None where no token of any rank counts."""
         old = inputs.get("old_per_token_logps")
         advantages = inputs["advantages"]

@@ -6,6 +6,7 @@ import random
 
 import entrol
 import numpy as np
+from junk_policies import policy_calls, token_calls
 
 try:
     import entrol.torch as et
@@ -410,6 +411,10 @@ def torch_calls():
     }
 
 
+def all_calls():
+    return {**core_calls(), **torch_calls(), **policy_calls(), **token_calls()}
+
+
 def call(function, arguments):
     """Calls it, and where gradients come out, their backward pass."""
     found = function(**arguments)
@@ -424,7 +429,7 @@ def call(function, arguments):
 
 def drawn(seed, n):
     """n calls: the function's name, it, its arguments, the names of those that are not the good ones."""
-    rng, calls = random.Random(seed), {**core_calls(), **torch_calls()}
+    rng, calls = random.Random(seed), all_calls()
     for _ in range(n):
         name = rng.choice(list(calls))
         function, good = calls[name]

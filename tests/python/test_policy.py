@@ -1,5 +1,6 @@
-"""entrol.policy_measure, policy_gradient and policy_sample: against textbook formulas in float64, whose differences are the
-gradients' oracle, and what is refused."""
+"""entrol.policy_measure, policy_gradient and policy_sample: against textbook formulas in float64, whose differences are
+the gradients' oracle, and what is refused."""
+
 import math
 import unittest
 
@@ -19,7 +20,9 @@ def categorical(first, second, action):
 
 def normal(first, second, action):
     z = (action - first) / np.exp(second)
-    return (0.5 * math.log(2 * math.pi * math.e) + second).sum(), (-z * z / 2 - second - 0.5 * math.log(2 * math.pi)).sum()
+    return (0.5 * math.log(2 * math.pi * math.e) + second).sum(), (
+        -z * z / 2 - second - 0.5 * math.log(2 * math.pi)
+    ).sum()
 
 
 def multi_discrete(first, second, action):
@@ -104,8 +107,12 @@ def rows_of(formula, policy, actions):
     """(entropy, logprob) of each row by a formula."""
     n_rows = policy.first.size // N
     first = policy.first.reshape(n_rows, N)
-    second = [None] * n_rows if policy.second is None else policy.second.reshape(n_rows, *policy.second.shape[policy.first.ndim - 1:])
-    action = actions.reshape(n_rows, *actions.shape[policy.first.ndim - 1:])
+    second = (
+        [None] * n_rows
+        if policy.second is None
+        else policy.second.reshape(n_rows, *policy.second.shape[policy.first.ndim - 1 :])
+    )
+    action = actions.reshape(n_rows, *actions.shape[policy.first.ndim - 1 :])
     return np.array([formula(first[i], second[i], action[i]) for i in range(n_rows)])
 
 
@@ -126,17 +133,25 @@ class Values(unittest.TestCase):
     def test_divergences_are_means_of_the_difference_of_logarithms(self):
         generator = np.random.default_rng(SEED)
         p, q = np.array([0.2, 0.3, 0.5]), np.array([0.6, 0.3, 0.1])
-        found = entrol.policy_measure(entrol.Policy("categorical", np.log(p)), reference=entrol.Policy("categorical", np.log(q)))
+        found = entrol.policy_measure(
+            entrol.Policy("categorical", np.log(p)), reference=entrol.Policy("categorical", np.log(q))
+        )
         self.assertAlmostEqual(float(found.kl_pq), float((p * np.log(p / q)).sum()), delta=1e-15)
         self.assertAlmostEqual(float(found.kl_qp), float((q * np.log(q / p)).sum()), delta=1e-15)
         self.assertIsNone(found.logprob)
         first, other = policy_of("gaussian", generator), policy_of("gaussian", generator)
         ratio = first.second - other.second
-        expected = ((np.exp(2 * ratio) - 1 - 2 * ratio) / 2 + ((first.first - other.first) / np.exp(other.second)) ** 2 / 2).sum(-1)
-        np.testing.assert_allclose(entrol.policy_measure(first, reference=other, want="kl_pq").kl_pq, expected, rtol=1e-12)
+        expected = (
+            (np.exp(2 * ratio) - 1 - 2 * ratio) / 2 + ((first.first - other.first) / np.exp(other.second)) ** 2 / 2
+        ).sum(-1)
+        np.testing.assert_allclose(
+            entrol.policy_measure(first, reference=other, want="kl_pq").kl_pq, expected, rtol=1e-12
+        )
 
     def test_what_is_masked_does_not_happen(self):
-        logits, mask = np.array([[3.0, 1.0, 2.0], [0.0, 0.0, 5.0]]), np.array([[True, False, True], [True, True, False]])
+        logits, mask = np.array([[3.0, 1.0, 2.0], [0.0, 0.0, 5.0]]), np.array(
+            [[True, False, True], [True, True, False]]
+        )
         policy = entrol.Policy("categorical", logits, mask=mask)
         found = entrol.policy_measure(policy, np.array([1, 0]))
         self.assertEqual(found.logprob[0], -math.inf)
@@ -148,9 +163,15 @@ class Values(unittest.TestCase):
         self.assertEqual(entrol.policy_measure(only).entropy.tolist(), [0.0, 0.0])
 
     def test_ln_sigma_is_clipped(self):
-        policy = entrol.Policy("gaussian", np.zeros((2, 1)), np.array([[-30.0], [5.0]]), log_sigma_low=-20.0, log_sigma_high=2.0)
-        self.assertEqual(entrol.policy_measure(policy).entropy.tolist(),
-                         entrol.policy_measure(entrol.Policy("gaussian", np.zeros((2, 1)), np.array([[-20.0], [2.0]]))).entropy.tolist())
+        policy = entrol.Policy(
+            "gaussian", np.zeros((2, 1)), np.array([[-30.0], [5.0]]), log_sigma_low=-20.0, log_sigma_high=2.0
+        )
+        self.assertEqual(
+            entrol.policy_measure(policy).entropy.tolist(),
+            entrol.policy_measure(
+                entrol.Policy("gaussian", np.zeros((2, 1)), np.array([[-20.0], [2.0]]))
+            ).entropy.tolist(),
+        )
         self.assertEqual(entrol.policy_gradient(policy, entropy=1.0)[1].tolist(), [[0.0], [0.0]])
 
     def test_x_before_the_squash_is_exact_where_the_action_is_a_bound(self):
@@ -158,7 +179,9 @@ class Values(unittest.TestCase):
         drawn = entrol.policy_sample(policy, seed=1)
         self.assertEqual(drawn.actions.item(), 1.0)
         x = drawn.before.item()
-        expected = -((x - 25) ** 2) / 2 - math.log(2 * math.pi) / 2 - 2 * (math.log(2) - x - math.log1p(math.exp(-2 * x)))
+        expected = (
+            -((x - 25) ** 2) / 2 - math.log(2 * math.pi) / 2 - 2 * (math.log(2) - x - math.log1p(math.exp(-2 * x)))
+        )
         found = entrol.policy_measure(policy, drawn.before, actions_are_before_squash=True).logprob.item()
         self.assertAlmostEqual(found, expected, delta=1e-12)
         self.assertTrue(math.isfinite(entrol.policy_measure(policy, drawn.actions).logprob.item()))
@@ -173,10 +196,14 @@ class Values(unittest.TestCase):
         actions = entrol.policy_sample(policy, seed=2).actions
         expected = entrol.policy_measure(policy, actions)
         tensors = entrol.Policy("gaussian", torch.from_numpy(policy.first), torch.from_numpy(policy.second))
-        self.assertEqual(entrol.policy_measure(tensors, torch.from_numpy(actions)).logprob.tolist(), expected.logprob.tolist())
+        self.assertEqual(
+            entrol.policy_measure(tensors, torch.from_numpy(actions)).logprob.tolist(), expected.logprob.tolist()
+        )
         half = torch.from_numpy(policy.first).bfloat16()
         found = entrol.policy_measure(entrol.Policy("categorical", half)).entropy
-        self.assertEqual(found.tolist(), entrol.policy_measure(entrol.Policy("categorical", half.double().numpy())).entropy.tolist())
+        self.assertEqual(
+            found.tolist(), entrol.policy_measure(entrol.Policy("categorical", half.double().numpy())).entropy.tolist()
+        )
         columns = entrol.Policy("gaussian", np.asfortranarray(policy.first), policy.second[:, ::-1][:, ::-1])
         self.assertEqual(entrol.policy_measure(columns).entropy.tolist(), expected.entropy.tolist())
 
@@ -222,11 +249,15 @@ class Gradients(unittest.TestCase):
         first, shared = generator.normal(size=(50, N)), generator.normal(size=N)
         actions, by = generator.normal(size=(50, N)), generator.normal(size=50).astype(np.float32)
         found = entrol.policy_gradient(entrol.Policy("gaussian", first, shared), actions, logprob=by)[1]
-        each = entrol.policy_gradient(entrol.Policy("gaussian", first, np.tile(shared, (50, 1))), actions, logprob=by)[1]
+        each = entrol.policy_gradient(entrol.Policy("gaussian", first, np.tile(shared, (50, 1))), actions, logprob=by)[
+            1
+        ]
         self.assertEqual(found.shape, (N,))
         np.testing.assert_allclose(found, [math.fsum(column) for column in each.T], rtol=1e-14)
         order = generator.permutation(50)
-        again = entrol.policy_gradient(entrol.Policy("gaussian", first[order], shared), actions[order], logprob=by[order])[1]
+        again = entrol.policy_gradient(
+            entrol.Policy("gaussian", first[order], shared), actions[order], logprob=by[order]
+        )[1]
         self.assertEqual(found.tolist(), again.tolist())
 
     def test_pathwise(self):
@@ -256,7 +287,9 @@ class Draws(unittest.TestCase):
                 policy = policy_of(kind, generator, (40,))
                 whole = entrol.policy_sample(policy, seed=3, context=entrol.Context(threads=3)).actions
                 second = None if policy.second is None else policy.second[15:]
-                part = entrol.policy_sample(with_arrays(policy, policy.first[15:], second), seed=3, first_row=15).actions
+                part = entrol.policy_sample(
+                    with_arrays(policy, policy.first[15:], second), seed=3, first_row=15
+                ).actions
                 self.assertEqual(whole[15:].tolist(), part.tolist())
                 self.assertNotEqual(whole.tolist(), entrol.policy_sample(policy, seed=4).actions.tolist())
 
@@ -265,12 +298,17 @@ class Draws(unittest.TestCase):
             (entrol.Policy("categorical", np.array([[1.0, 3.0, 3.0]])), [1.0]),
             (entrol.Policy("bernoulli", np.array([[1.0, 0.0, -1.0]])), [[1.0, 0.0, 0.0]]),
             (entrol.Policy("gaussian", np.array([[1.5]]), np.zeros(1)), [[1.5]]),
-            (entrol.Policy("squashed-gaussian", np.array([[0.5]]), np.zeros(1), low=0, high=4), [[2 + 2 * math.tanh(0.5)]]),
+            (
+                entrol.Policy("squashed-gaussian", np.array([[0.5]]), np.zeros(1), low=0, high=4),
+                [[2 + 2 * math.tanh(0.5)]],
+            ),
             (entrol.Policy("beta", np.log([[2.0]]), np.log([[6.0]]), low=0, high=1), [[0.25]]),
         ]
         for policy, expected in cases:
             with self.subTest(policy.kind):
-                np.testing.assert_allclose(entrol.policy_sample(policy, is_deterministic=True).actions, expected, rtol=1e-14)
+                np.testing.assert_allclose(
+                    entrol.policy_sample(policy, is_deterministic=True).actions, expected, rtol=1e-14
+                )
 
     def test_they_go_where_they_are_told(self):
         policy = entrol.Policy("squashed-gaussian", np.zeros((3, 2)), np.zeros(2))
@@ -304,6 +342,10 @@ class Trouble(unittest.TestCase):
         cases = [
             ("kind", lambda: entrol.policy_measure(entrol.Policy("normal", flat))),
             ("policy", lambda: entrol.policy_measure(flat)),
+            (
+                "first",
+                lambda: entrol.policy_measure(entrol.Policy("full-gaussian", np.zeros((2, 0)), np.zeros((2, 0, 0)))),
+            ),
             ("second", lambda: entrol.policy_measure(entrol.Policy("gaussian", flat))),
             ("second", lambda: entrol.policy_measure(entrol.Policy("gaussian", flat, np.zeros((2, 2))))),
             ("second", lambda: entrol.policy_measure(entrol.Policy("full-gaussian", flat, flat))),
@@ -314,13 +356,21 @@ class Trouble(unittest.TestCase):
             ("mask", lambda: entrol.policy_measure(entrol.Policy("gaussian", flat, flat, mask=flat))),
             ("mask", lambda: entrol.policy_measure(entrol.Policy("categorical", flat, mask=np.ones(2)))),
             ("low", lambda: entrol.policy_measure(entrol.Policy("beta", flat, flat, low=1.0, high=1.0))),
-            ("log_sigma_low", lambda: entrol.policy_measure(entrol.Policy("gaussian", flat, flat, log_sigma_low=1.0, log_sigma_high=0.0))),
+            (
+                "log_sigma_low",
+                lambda: entrol.policy_measure(
+                    entrol.Policy("gaussian", flat, flat, log_sigma_low=1.0, log_sigma_high=0.0)
+                ),
+            ),
             ("actions", lambda: entrol.policy_measure(gaussian, np.zeros(2))),
             ("actions", lambda: entrol.policy_measure(gaussian, want="logprob")),
             ("reference", lambda: entrol.policy_measure(gaussian, want="kl_pq")),
             ("reference", lambda: entrol.policy_measure(gaussian, reference=squashed)),
             ("want", lambda: entrol.policy_measure(gaussian, want="variance")),
-            ("actions_are_before_squash", lambda: entrol.policy_measure(gaussian, flat, actions_are_before_squash=True)),
+            (
+                "actions_are_before_squash",
+                lambda: entrol.policy_measure(gaussian, flat, actions_are_before_squash=True),
+            ),
             ("entropy", lambda: entrol.policy_gradient(gaussian, entropy=np.zeros(3))),
             ("actions", lambda: entrol.policy_gradient(gaussian, logprob=1.0)),
             ("out_first", lambda: entrol.policy_gradient(gaussian, entropy=1.0, out_first=np.zeros(3))),

@@ -15,7 +15,7 @@ import warnings
 import entrol
 import numpy as np
 import textbook
-from junk import call, core_calls, drawn, numpy_gemm, torch, torch_calls
+from junk import all_calls, call, core_calls, drawn, numpy_gemm, torch, torch_calls
 
 N_CALLS, SEED = 10_000, 20261129
 WORDS = re.compile(r"\w+")
@@ -69,7 +69,7 @@ class Fuzz(unittest.TestCase):
         self.assertTrue(n // 4 < n_raised < n, lines[-1])  # both happen
 
     def test_good_calls_return(self):
-        for name, (function, arguments) in {**core_calls(), **torch_calls()}.items():
+        for name, (function, arguments) in all_calls().items():
             with self.subTest(name):
                 call(function, arguments)
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from . import _bindings as c
 from ._arguments import choice, flag, names_of, number, whole
-from ._arrays import Matrix, address, matrix, take, vector
+from ._arrays import FLOATS, Matrix, address, matrix, take, vector
 from ._library import ArgumentError, Diagnosis, library
 from .context import Context, context_of
 
@@ -243,11 +243,7 @@ def destination(out: Any, name: str, shape: tuple[int, ...], add: bool = False) 
     array, is_bf16 = take(out, name)
     if array.shape != shape or not array.flags.c_contiguous or not array.flags.writeable:
         raise ValueError(f"{name}: expected a contiguous array of shape {shape} that can be written, got {array.shape}")
-    dtype = (
-        c.Dtype.BF16
-        if is_bf16
-        else {"float64": c.Dtype.F64, "float32": c.Dtype.F32, "float16": c.Dtype.F16}.get(array.dtype.name)
-    )
+    dtype = c.Dtype.BF16 if is_bf16 else FLOATS.get(array.dtype)
     if dtype is None:
         raise TypeError(f"{name}: expected float64, float32, float16 or bfloat16, got {array.dtype}")
     return c.Destination(data=address(array), dtype=dtype, row_stride=shape[-1] if shape else 1, add=flag(add, "add"))

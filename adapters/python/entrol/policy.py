@@ -1,6 +1,6 @@
 """Distributions that a policy acts by: entropy, log-probability, divergence, draws, and the gradients of all of them
-(include/entrol/policy.h, which has the accuracy of each call; docs/policies.md has the formulas). Everything is computed
-in float64 and in nats; of densities with respect to the action."""
+(include/entrol/policy.h, which has the accuracy of each call; docs/policies.md has the formulas). Everything is
+computed in float64 and in nats; of densities with respect to the action."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from . import _bindings as c
-from ._arguments import MAX_UINT64, flag, names_of, number, whole
+from ._arguments import MAX_UINT64, choice, flag, names_of, number, whole
 from ._arrays import Matrix, address, matrix, take, vector
 from ._library import ArgumentError, Diagnosis, library
 from .context import Context, context_of
@@ -44,8 +44,8 @@ class Policy:
     | "squashed-gaussian" | means of x | ln sigma of x, (..., n) | low + (high - low) (1 + tanh x) / 2, (..., n) |
     | "beta" | ln alpha | ln beta, (..., n) | low + (high - low) u, (..., n) |
 
-    A second of one row alone, as of shape (n,), is that of all rows. mask: of logits, which columns may happen, (..., n)
-    or (n,). log_sigma_low, log_sigma_high: ln sigma is clipped to these, with torch.clamp's gradient. low, high: the
+    A second of one row alone, as of shape (n,), is that of all rows. mask: of logits, which columns may happen, (...,
+    n) or (n,). log_sigma_low, log_sigma_high: ln sigma is clipped to these, with torch.clamp's gradient. low, high: the
     actions' bounds, of the last two kinds. A logit of -inf is impossible."""
 
     kind: str
@@ -71,16 +71,15 @@ class _Rows(c.Policy):
 
 def kind_of(name: str) -> c.PolicyKind:
     """The kind of a name. Error: ArgumentError."""
-    kind = KINDS.get(str(name).replace("_", "-"))
-    if kind is None:
-        raise ArgumentError(f"kind: expected one of {', '.join(KINDS)}, got {name!r}", "kind")
-    return kind
+    return choice(name.replace("_", "-") if isinstance(name, str) else name, "kind", KINDS)
 
 
 def _rows(policy: Policy, name: str = "policy") -> _Rows:
     if not isinstance(policy, Policy):
         raise TypeError(f"{name}: expected an entrol.Policy, got {type(policy).__name__}")
     kind, first = kind_of(policy.kind), matrix(policy.first, f"{name}.first")
+    if first.n_columns == 0:
+        raise ArgumentError(f"{name}.first: expected at least one column", "first")
     limits = {
         key: number(getattr(policy, key), f"{name}.{key}") for key in ("log_sigma_low", "log_sigma_high", "low", "high")
     }
@@ -147,7 +146,7 @@ def _actions(actions: Any, made: _Rows) -> Matrix | None:
     if actions is None:
         return None
     shape = made.action_shape
-    given = actions if hasattr(actions, "shape") else take(actions, "actions")[0]
+    given = actions if hasattr(actions, "__dlpack__") else take(actions, "actions")[0]
     if tuple(given.shape) != shape:
         raise ArgumentError(f"actions: expected the shape {shape}, got {tuple(given.shape)}", "actions")
     return matrix(given[..., None] if made.kind == c.PolicyKind.CATEGORICAL else given, "actions")
@@ -185,7 +184,9 @@ class PolicyRecord:
 def _wanted(want: Iterable[str] | str | None, actions: Any, reference: Any) -> list[str]:
     possible = {"entropy": True, "logprob": actions is not None}
     possible["kl_pq"] = possible["kl_qp"] = reference is not None
-    names = [name for name in RESULTS if possible[name]] if want is None else names_of(want, "want", RESULTS)
+    if want is None:
+        return [name for name in RESULTS if possible[name]]
+    names = names_of(want, "want", RESULTS)
     for name in names:
         if not possible[name]:
             needed = "actions" if name == "logprob" else "reference"
@@ -273,11 +274,9 @@ def policy_gradient(
     raw_options = c.PolicyOptions(
         actions_are_before_squash=flag(actions_are_before_squash, "actions_are_before_squash")
     )
-    told = None
+    pathwise, told = flag(is_pathwise, "is_pathwise"), None
     for part in _parts(exact):
-        record = c.PolicyGradientRecord(
-            **{name: address(x) for name, x in part.items()}, is_pathwise=flag(is_pathwise, "is_pathwise")
-        )
+        record = c.PolicyGradientRecord(**{name: address(x) for name, x in part.items()}, is_pathwise=pathwise)
         if by_action is not None and told is None:
             record.d_action = ctypes.cast(ctypes.pointer(by_action), ctypes.POINTER(c.Matrix))
         raw = c.Diagnosis()
@@ -294,10 +293,10 @@ def _parts(exact: dict[str, np.ndarray]) -> Iterable[dict[str, np.ndarray]]:
     """The gradient record is of float32: a second one has what rounding leaves of float64, where it leaves anything."""
     with np.errstate(over="ignore", invalid="ignore"):
         rounded = {name: value.astype(np.float32) for name, value in exact.items()}
-        yield rounded
-        left = {name: np.nan_to_num(value - rounded[name], posinf=0, neginf=0) for name, value in exact.items()}
-    if any(value.any() for value in left.values()):
-        yield {name: value.astype(np.float32) for name, value in left.items()}
+        left = {name: value - rounded[name] for name, value in exact.items() if (value != rounded[name]).any()}
+    yield rounded
+    if left:
+        yield {name: np.where(np.isfinite(value), value, 0).astype(np.float32) for name, value in left.items()}
 
 
 @dataclass
@@ -327,7 +326,6 @@ def policy_sample(
     write to, C-contiguous, of any float dtype, to which results are rounded. Errors: ArgumentError, ValueError,
     TypeError."""
     rows = _rows(policy)
-    seed, first_row = whole(seed, "seed", 0, MAX_UINT64), whole(first_row, "first_row", 0, MAX_UINT64)
     is_squashed = rows.kind == c.PolicyKind.SQUASHED_GAUSSIAN
     if before is not None and not is_squashed:
         raise ArgumentError("before: of squashed-gaussian alone", "before")
@@ -337,7 +335,9 @@ def policy_sample(
     to_actions = _actions_to(made.actions, "out", rows)
     to_before = None if made.before is None else _actions_to(made.before, "before", rows)
     options = c.PolicySampleOptions(
-        seed=seed, first_row=first_row, is_deterministic=flag(is_deterministic, "is_deterministic")
+        seed=whole(seed, "seed", 0, MAX_UINT64),
+        first_row=whole(first_row, "first_row", 0, MAX_UINT64),
+        is_deterministic=flag(is_deterministic, "is_deterministic"),
     )
     diagnosis = c.Diagnosis()
     context_of(context).call(

@@ -9,22 +9,35 @@ from torch import Tensor
 
 
 def values(tensor: Any, name: str) -> Tensor:
-    """float32. Error: TypeError."""
-    if not isinstance(tensor, Tensor) or tensor.is_complex():
-        raise TypeError(f"{name}: expected a tensor of real numbers, got {_said(tensor)}")
-    return tensor.detach().to("cpu", torch.float32)
+    """float32. Errors: TypeError, ValueError."""
+    if not isinstance(tensor, Tensor) or tensor.is_complex() or tensor.layout != torch.strided:
+        raise TypeError(f"{name}: expected a dense tensor of real numbers, got {_said(tensor)}")
+    return _moved(tensor, name).to(torch.float32)
 
 
 def mask(tensor: Any, like: Tensor, name: str = "mask") -> Tensor | None:
     """bool, of any dtype whose 0 is False, of another tensor's shape. Errors: TypeError, ValueError."""
     if tensor is None:
         return None
-    if not isinstance(tensor, Tensor):
-        raise TypeError(f"{name}: expected a tensor, got {_said(tensor)}")
+    if not isinstance(tensor, Tensor) or tensor.layout != torch.strided:
+        raise TypeError(f"{name}: expected a dense tensor, got {_said(tensor)}")
     if tensor.shape != like.shape:
         raise ValueError(f"{name}: expected the shape {tuple(like.shape)}, got {tuple(tensor.shape)}")
-    return (tensor.detach() != 0).cpu()
+    here = _moved(tensor, name)
+    return here if here.dtype == torch.bool else here.to(torch.float64) != 0 if here.is_floating_point() else here != 0
+
+
+def indices(tensor: Any, name: str) -> Any:
+    """Whole numbers as they are, a tensor's on the CPU; the library's own reader looks at what they are."""
+    return _moved(tensor, name) if isinstance(tensor, Tensor) else tensor
+
+
+def _moved(tensor: Tensor, name: str) -> Tensor:
+    try:
+        return tensor.detach().cpu()
+    except (NotImplementedError, RuntimeError) as error:  # of the device "meta"
+        raise ValueError(f"{name}: cannot be read: {error}") from error
 
 
 def _said(value: Any) -> str:
-    return str(value.dtype) if isinstance(value, Tensor) else type(value).__name__
+    return f"{value.layout} of {value.dtype}" if isinstance(value, Tensor) else type(value).__name__

@@ -15,13 +15,19 @@ from torch import Tensor
 
 from .._library import DataError
 from ..policy import Policy, policy_gradient, policy_measure, policy_sample
+from ._context import context
 
 GAUSSIAN, FULL_GAUSSIAN, SQUASHED_GAUSSIAN = "gaussian", "full-gaussian", "squashed-gaussian"
 CATEGORICAL, MULTI_DISCRETE, BERNOULLI, BETA = "categorical", "multi-discrete", "bernoulli", "beta"
 
 
 def _cpu(tensor: Optional[Tensor]) -> Any:
-    return None if tensor is None else tensor.detach().cpu()
+    """An array of the CPU over the same memory where it is there already; bfloat16, which NumPy has not, as a
+    tensor."""
+    if tensor is None:
+        return None
+    here = tensor.detach().cpu()
+    return here if here.dtype == torch.bfloat16 else here.numpy()
 
 
 def _policy(
@@ -59,7 +65,8 @@ def measure(
     other_second: Optional[Tensor],
     other_mask: Optional[Tensor],
 ) -> Tensor:
-    """`quantity` ("entropy", "logprob", "kl_pq") of each row. action: is_before: x of a = f(x). other: the reference."""
+    """`quantity` ("entropy", "logprob", "kl_pq") of each row. action: is_before: x of a = f(x). other: the
+    reference."""
     policy = _policy(kind, sizes, low, high, first, second, mask)
     record = policy_measure(
         policy,
@@ -67,6 +74,7 @@ def measure(
         _reference(policy, other_first, other_second, other_mask),
         want=quantity,
         actions_are_before_squash=is_before,
+        context=context(),
     )
     return torch.from_numpy(getattr(record, quantity)).to(device=first.device, dtype=first.dtype)
 
@@ -99,8 +107,10 @@ def gradient(
 ) -> tuple[Tensor, Tensor]:
     """dL/dfirst and dL/dsecond (empty where there is none)."""
     policy = _policy(kind, sizes, low, high, first, second, mask)
-    to_first = torch.empty(first.shape, dtype=first.dtype)
-    to_second = torch.empty(0 if second is None else second.shape, dtype=(first if second is None else second).dtype)
+    to_first = torch.empty(first.shape, dtype=first.dtype, device="cpu")
+    to_second = torch.empty(0, dtype=first.dtype, device="cpu")
+    if second is not None:
+        to_second = torch.empty(second.shape, dtype=second.dtype, device="cpu")
     policy_gradient(
         policy,
         _cpu(action),
@@ -112,8 +122,9 @@ def gradient(
         d_action=_cpu(d_action),
         is_pathwise=is_pathwise,
         actions_are_before_squash=is_before,
-        out_first=to_first,
-        out_second=None if second is None else to_second,
+        out_first=_cpu(to_first),
+        out_second=None if second is None else _cpu(to_second),
+        context=context(),
     )
     return to_first.to(first.device), to_second.to(first.device)
 
@@ -149,8 +160,8 @@ def _measure_backward(ctx: Any, by: Tensor) -> tuple:
 def _by_action(
     shape: tuple, by: Tensor, d_mean: Tensor, first: Tensor, second: Optional[Tensor], action: Tensor, is_before: bool
 ) -> Optional[Tensor]:
-    """d ln p(a)/da times `by`: of a Gaussian, the mean's the other way round; of a squashed one with the slope of ln f',
-    -2 tanh x; of Beta (alpha - 1) / v - (beta - 1) / (1 - v), v the action's place between the bounds."""
+    """d ln p(a)/da times `by`: of a Gaussian, the mean's the other way round; of a squashed one with the slope of ln
+    f', -2 tanh x; of Beta (alpha - 1) / v - (beta - 1) / (1 - v), v the action's place between the bounds."""
     kind, _, low, high = shape
     if kind in (GAUSSIAN, FULL_GAUSSIAN):
         return -d_mean.to(action.dtype)
@@ -200,26 +211,27 @@ def sample(
     is_deterministic: bool,
     with_logprob: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """An action of each row; x of which a squashed one is f(x); and ln p: empty where there is none or it is not wanted.
-    seed: one int64 number."""
+    """An action of each row; x of which a squashed one is f(x); and ln p: empty where there is none or it is not
+    wanted. seed: one int64 number."""
     policy = _policy(kind, sizes, low, high, first, second, mask)
     is_whole, is_squashed = _action_dtype(kind, first) == torch.int64, kind == SQUASHED_GAUSSIAN
     shape = action_shape(kind, sizes, first.shape)
-    actions = torch.empty(shape, dtype=torch.float64 if is_whole else first.dtype)
-    before = torch.empty(shape if is_squashed else 0, dtype=first.dtype)
+    actions = torch.empty(shape, dtype=torch.float64 if is_whole else first.dtype, device="cpu")
+    before = torch.empty(shape if is_squashed else 0, dtype=first.dtype, device="cpu")
     drawn = policy_sample(
         policy,
         seed=int(seed) & 0xFFFFFFFFFFFFFFFF,
         is_deterministic=is_deterministic,
-        out=actions,
-        before=before if is_squashed else None,
+        out=_cpu(actions),
+        before=_cpu(before) if is_squashed else None,
+        context=context(),
     )
     if is_whole and drawn.diagnosis:
         raise DataError(f"logits: {drawn.diagnosis.reason} in row {drawn.diagnosis.first_row}", drawn.diagnosis)
-    logprob = torch.empty(0, dtype=first.dtype)
+    logprob = torch.empty(0, dtype=first.dtype, device="cpu")
     if with_logprob:
-        taken = before if is_squashed else actions
-        record = policy_measure(policy, taken, want="logprob", actions_are_before_squash=is_squashed)
+        taken = _cpu(before if is_squashed else actions)
+        record = policy_measure(policy, taken, want="logprob", actions_are_before_squash=is_squashed, context=context())
         logprob = torch.from_numpy(record.logprob).to(first.dtype)
     actions = actions.to(_action_dtype(kind, first))
     return actions.to(first.device), before.to(first.device), logprob.to(first.device)

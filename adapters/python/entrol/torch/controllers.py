@@ -8,6 +8,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from .. import control
+from .._arguments import number, whole
 from . import _host
 from .distributed import context_of
 
@@ -45,15 +46,15 @@ class Controller:
     def observe(self, entropies: Tensor, mask: Tensor | None = None) -> float:
         """Tells the entropies (nats) of the step's tokens, of any shape, float dtype and device, read as float32; mask
         of the same shape: which count. The coefficient of the next step. A rank may have no token. Errors, after which
-        the controller is as before: DataError (NaN, infinite, no token at all), CommunicationError, TypeError,
-        ValueError."""
+        the controller is as before: DataError (NaN, infinite, no token at all), CommunicationError (another
+        rank's call failed), TypeError, ValueError."""
         numbers = _host.values(entropies, "entropies")
         return self._controller.observe_tokens(numbers, _host.mask(mask, numbers)).coefficient
 
     def observe_sum(self, sum: float | Tensor, count: int | Tensor) -> float:
         """The same of the sum of `count` tokens' entropies. Sums that were rounded before do not promise the same
         coefficient for every split over ranks."""
-        return self._controller.observe(float(sum), int(count)).coefficient
+        return self._controller.observe(number(sum, "sum"), whole(count, "count")).coefficient
 
     def coefficient_of(self, accuracy: float) -> float:
         """The coefficient of one prompt whose samples are right with this share."""

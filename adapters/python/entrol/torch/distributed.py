@@ -1,11 +1,12 @@
-"""Ranks over torch.distributed: one quantile, one coefficient and one loss of all ranks' tokens, by all-reduces of counts.
+"""Ranks over torch.distributed: one quantile, one coefficient and one loss of all ranks' tokens, by all-reduces of
+counts.
 
     context = entrol.torch.group_context(torch.distributed.group.WORLD)
     entrol.quantile(entropies, 0.8, context=context)
     context.comm.n_bytes
 
-What takes `group` uses the same context. Every rank of the group makes the same calls in the same order. A rank that dies,
-or does not come within the group's timeout, is a CommunicationError on the others."""
+What takes `group` uses the same context. Every rank of the group makes the same calls in the same order. A rank that
+dies, or does not come within the group's timeout, is a CommunicationError on the others."""
 
 from __future__ import annotations
 
@@ -53,7 +54,7 @@ def group_context(group: dist.ProcessGroup) -> Context:
     TorchComm. Errors: TypeError for what is no group of torch.distributed, ValueError where this rank is not in it."""
     if not isinstance(group, dist.ProcessGroup):
         raise TypeError(
-            f"group: expected a group of torch.distributed, as torch.distributed.group.WORLD, got {type(group).__name__}"
+            f"group: expected one of torch.distributed, as torch.distributed.group.WORLD, got {type(group).__name__}"
         )
     if dist.get_rank(group) < 0:
         raise ValueError("group: this rank is not in it")

@@ -1,5 +1,5 @@
-"""The distributions that a policy acts by, as torch.distributions has them: entropy, log-probability, divergence and draws
-by the C library (include/entrol/policy.h), with gradients.
+"""The distributions that a policy acts by, as torch.distributions has them: entropy, log-probability, divergence and
+draws by the C library (include/entrol/policy.h), with gradients.
 
     policy = entrol.torch.SquashedGaussian(mean, log_sigma)
     action, logprob = policy.rsample_and_log_prob()
@@ -7,8 +7,8 @@ by the C library (include/entrol/policy.h), with gradients.
 
 Parameters are rows: (..., n), with the batch shape (...). Everything is computed in float64, in nats, and has the
 parameters' dtype. Draws come from a counter-based generator of the library, seeded from torch's of the CPU, so that
-torch.manual_seed makes them repeat: the same parameters and seed give the same bits on every machine and for any number of
-threads. Parameters on another device are copied to the CPU, and results back.
+torch.manual_seed makes them repeat: the same parameters and seed give the same bits on every machine and for any number
+of threads. Parameters on another device are copied to the CPU, and results back.
 
 Arguments are checked as torch.distributions does it; under torch.compile they are not. A row in trouble without such
 checks (NaN, an infinite mean) has NaN; a draw from logits of which none is possible is a DataError."""
@@ -16,137 +16,21 @@ checks (NaN, an infinite mean) has NaN; a draw from logits of which none is poss
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, constraints, register_kl
+from torch.distributions import constraints, register_kl
 
 from . import _policy_ops as ops
+from ._policy import Bounded, Pathwise, Policy, Shape, divergence
 
 __all__ = ["Bernoulli", "Beta", "Categorical", "FullGaussian", "Gaussian", "MultiDiscrete", "SquashedGaussian"]
 
-Shape = Sequence[int]
-_SEEDS = torch.iinfo(torch.int64)
-
-
-class Policy(Distribution):
-    """What the distributions of this module have in common."""
-
-    kind: ClassVar[str]
-    _names: ClassVar[tuple[str, ...]] = ("logits",)  # what `first` and `second` are to a user
-    _square: ClassVar[int] = 1  # dimensions of a row of `second`
-
-    def __init__(
-        self,
-        first: Tensor,
-        second: Tensor | None = None,
-        *,
-        mask: Tensor | None = None,
-        sizes: Sequence[int] = (),
-        low: float = -1.0,
-        high: float = 1.0,
-        validate_args: bool | None = None,
-    ) -> None:
-        if not first.is_floating_point() or first.ndim < 1:
-            raise ValueError(f"{self._names[0]}: expected a tensor of floats with a row for each distribution")
-        self._sizes, self._low, self._high = tuple(int(size) for size in sizes), float(low), float(high)
-        self._mask = self._checked_mask(mask, first)
-        self._first, self._second = self._rows(first, second)
-        event = ops.action_shape(self.kind, self._sizes, first.shape[-1:])
-        if torch.compiler.is_compiling():
-            validate_args = False
-        super().__init__(self._first.shape[:-1], torch.Size(event), validate_args=validate_args)
-
-    @staticmethod
-    def _checked_mask(mask: Tensor | None, first: Tensor) -> Tensor | None:
-        if mask is None:
-            return None
-        if mask.shape not in (first.shape, first.shape[-1:]):
-            raise ValueError(f"mask: expected the shape {tuple(first.shape)} or {tuple(first.shape[-1:])}")
-        return mask.bool()
-
-    def _rows(self, first: Tensor, second: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Both of one batch shape; a second of one row stays one, so that its gradient is an exact sum."""
-        if second is None:
-            return first, None
-        n, tail = first.shape[-1], second.shape[second.ndim - self._square :]
-        if tuple(tail) != (n,) * self._square:
-            expected = ", ".join([str(n)] * self._square)
-            raise ValueError(f"{self._names[1]}: expected the shape (..., {expected}), got {tuple(second.shape)}")
-        batch = torch.broadcast_shapes(first.shape[:-1], second.shape[: second.ndim - self._square])
-        if second.ndim > self._square:
-            second = second.expand(*batch, *tail)
-        return first.expand(*batch, n), second
-
-    def _get(self, batch: Shape) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """first, second and mask of a batch shape."""
-        first, second, mask = self._first, self._second, self._mask
-        if tuple(batch) != tuple(self._batch_shape):
-            first = first.expand(*batch, first.shape[-1])
-            if second is not None and second.ndim > self._square:
-                second = second.expand(*batch, *second.shape[second.ndim - self._square :])
-            if mask is not None and mask.ndim > 1:
-                mask = mask.expand(*batch, mask.shape[-1])
-        return first, second, mask
-
-    @property
-    def _shape(self) -> tuple[str, list[int], float, float]:
-        return self.kind, list(self._sizes), self._low, self._high
-
-    def expand(self, batch_shape: Shape, _instance: Any = None) -> Policy:
-        """The same distributions with another batch shape, as Tensor.expand has it."""
-        made = self._get_checked_instance(type(self), _instance)
-        shape = torch.Size(batch_shape)
-        for name in ("_sizes", "_low", "_high"):
-            setattr(made, name, getattr(self, name))
-        made._first, made._second, made._mask = self._get(shape)
-        Distribution.__init__(made, shape, self._event_shape, validate_args=False)
-        made._validate_args = self._validate_args
-        return made
-
-    def entropy(self) -> Tensor:
-        """H in nats, of the batch shape; of densities it may be negative."""
-        first, second, mask = self._get(self._batch_shape)
-        return ops.measure("entropy", *self._shape, first, second, mask, None, False, None, None, None)
-
-    def log_prob(self, value: Tensor) -> Tensor:
-        """ln p of actions of the shape (..., *batch_shape, *event_shape), differentiable in them too where they are
-        continuous. An action on a bound is taken as the last number of its dtype inside."""
-        if self._validate_args:
-            self._validate_sample(value)
-        return self._log_prob(value, False)
-
-    def _log_prob(self, value: Tensor, is_before: bool) -> Tensor:
-        n_event = len(self._event_shape)
-        batch = torch.broadcast_shapes(value.shape[: value.ndim - n_event], self._batch_shape)
-        value = value.expand(*batch, *self._event_shape)
-        return ops.measure("logprob", *self._shape, *self._get(batch), value, is_before, None, None, None)
-
-    def _draw(self, sample_shape: Shape, with_logprob: bool = False, is_deterministic: bool = False) -> tuple:
-        seed = torch.randint(_SEEDS.min, _SEEDS.max, (1,), dtype=torch.int64)
-        rows = self._get(torch.Size(sample_shape) + self._batch_shape)
-        return ops.sample(*self._shape, *rows, seed, is_deterministic, with_logprob)
-
-    def sample(self, sample_shape: Shape = torch.Size()) -> Tensor:
-        """Actions of the shape sample_shape + batch_shape + event_shape, without gradient."""
-        with torch.no_grad():
-            return self._draw(sample_shape)[0]
-
-    def deterministic(self) -> Tensor:
-        """The action for evaluation, without gradient: the most probable choice (of equal ones the first), the mean, or
-        of a squashed Gaussian the squashed mean of x."""
-        with torch.no_grad():
-            rows = self._get(self._batch_shape)
-            return ops.sample(*self._shape, *rows, torch.zeros(1, dtype=torch.int64), True, False)[0]
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(batch_shape={tuple(self._batch_shape)}, event_shape={tuple(self._event_shape)})"
-
 
 class Categorical(Policy):
-    """One of n choices. logits: (..., n), -inf is impossible; mask: (..., n) or (n,), where a choice may happen. Actions:
-    int64 of the batch shape."""
+    """One of n choices. logits: (..., n), -inf is impossible; mask: (..., n) or (n,), where a choice may happen.
+    Actions: int64 of the batch shape."""
 
     kind = ops.CATEGORICAL
     arg_constraints: ClassVar = {"logits": constraints.independent(constraints.real, 1)}
@@ -182,8 +66,8 @@ class Categorical(Policy):
 
 
 class MultiDiscrete(Policy):
-    """Several independent choices at once (gymnasium's MultiDiscrete). logits: (..., sum of sizes), those of each choice
-    side by side; mask as in Categorical. Actions: int64, (..., len(sizes))."""
+    """Several independent choices at once (gymnasium's MultiDiscrete). logits: (..., sum of sizes), those of each
+    choice side by side; mask as in Categorical. Actions: int64, (..., len(sizes))."""
 
     kind = ops.MULTI_DISCRETE
     arg_constraints: ClassVar = {"logits": constraints.independent(constraints.real, 1)}
@@ -243,23 +127,7 @@ class Bernoulli(Policy):
         return self.deterministic()
 
 
-class _Pathwise(Policy):
-    """Draws are differentiable functions of the parameters."""
-
-    has_rsample = True
-
-    def rsample(self, sample_shape: Shape = torch.Size()) -> Tensor:
-        """Actions with their gradient by the parameters, the noise held fixed."""
-        return self._draw(sample_shape)[0]
-
-    def rsample_and_log_prob(self, sample_shape: Shape = torch.Size()) -> tuple[Tensor, Tensor]:
-        """Actions and their ln p, both with the pathwise gradient, as SAC needs them. Of a squashed Gaussian ln p is
-        computed from the x that was drawn: exact where the action, rounded, is a bound."""
-        action, _, logprob = self._draw(sample_shape, with_logprob=True)
-        return action, logprob
-
-
-class Gaussian(_Pathwise):
+class Gaussian(Pathwise):
     """n independent Gaussians. mean: (..., n); log_sigma: ln sigma, (..., n), or (n,) for all rows alike."""
 
     kind = ops.GAUSSIAN
@@ -289,7 +157,7 @@ class Gaussian(_Pathwise):
         return (2 * self.log_sigma).exp()
 
 
-class FullGaussian(_Pathwise):
+class FullGaussian(Pathwise):
     """A Gaussian of n dimensions. mean: (..., n); scale_tril: L of the covariance L L^T, (..., n, n) or (n, n) for all
     rows alike; what is above its diagonal is not read and has the gradient 0."""
 
@@ -321,23 +189,7 @@ class FullGaussian(_Pathwise):
         return self.scale_tril.tril().square().sum(-1)
 
 
-class _Bounded(Policy):
-    """Actions between bounds, which belong to the support: rounding puts actions there."""
-
-    @constraints.dependent_property(is_discrete=False, event_dim=1)
-    def support(self) -> constraints.Constraint:
-        return constraints.independent(constraints.interval(self._low, self._high), 1)
-
-    @property
-    def low(self) -> float:
-        return self._low
-
-    @property
-    def high(self) -> float:
-        return self._high
-
-
-class SquashedGaussian(_Bounded, _Pathwise):
+class SquashedGaussian(Bounded, Pathwise):
     """a = low + (high - low) (1 + tanh x) / 2 of independent Gaussian x, as SAC acts. mean, log_sigma: of x, (..., n);
     log_sigma also (n,).
 
@@ -345,7 +197,7 @@ class SquashedGaussian(_Bounded, _Pathwise):
     others take that of x, or -ln p of one draw (docs/policies.md)."""
 
     kind = ops.SQUASHED_GAUSSIAN
-    _names = ("mean_before_squash", "log_sigma")
+    _names = ("mean", "log_sigma")
     arg_constraints: ClassVar = {"mean_before_squash": constraints.real_vector, "log_sigma": constraints.real_vector}
 
     def __init__(
@@ -380,9 +232,9 @@ class SquashedGaussian(_Bounded, _Pathwise):
         return self._log_prob(value, True)
 
 
-class Beta(_Bounded):
-    """a = low + (high - low) u of n independent u of Beta(alpha, beta). log_alpha, log_beta: (..., n), logarithms, so that
-    every number a network gives is a distribution; log_beta also (n,)."""
+class Beta(Bounded):
+    """a = low + (high - low) u of n independent u of Beta(alpha, beta). log_alpha, log_beta: (..., n), logarithms, so
+    that every number a network gives is a distribution; log_beta also (n,)."""
 
     kind = ops.BETA
     _names = ("log_alpha", "log_beta")
@@ -418,13 +270,5 @@ class Beta(_Bounded):
         return (self._high - self._low) ** 2 * share * (1 - share) / (total + 1)
 
 
-def _kl(p: Policy, q: Policy) -> Tensor:
-    """KL(p || q), differentiable in both."""
-    if p._shape != q._shape or p._event_shape != q._event_shape or p._first.shape[-1] != q._first.shape[-1]:
-        raise ValueError(f"kl_divergence: expected two of the same shape, sizes and bounds, got {p} and {q}")
-    batch = torch.broadcast_shapes(p.batch_shape, q.batch_shape)
-    return ops.measure("kl_pq", *p._shape, *p._get(batch), None, False, *q._get(batch))
-
-
 for _kind in (Categorical, MultiDiscrete, Bernoulli, Gaussian, FullGaussian, SquashedGaussian, Beta):
-    register_kl(_kind, _kind)(_kl)
+    register_kl(_kind, _kind)(divergence)

@@ -21,6 +21,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from .. import objective as core
+from .._arguments import flag, number, text, whole
 from . import _host
 from .distributed import context_named, context_of, group_context
 
@@ -52,8 +53,8 @@ def _objective(
     sequence_starts: Optional[Tensor],
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """The loss, its derivatives by logprob, entropy, support_entropy and value (empty where not given), each token's
-    loss, what was kept, and the diagnostics, float64 on the CPU. Settings: `texts` has lines of name=text, `names` those
-    of `numbers`. group: of distributed.context_named."""
+    loss, what was kept, and the diagnostics, float64 on the CPU. Settings: `texts` has lines of name=text, `names`
+    those of `numbers`. group: of distributed.context_named."""
     given = {"logprob": logprob, "entropy": entropy, "support_entropy": support_entropy, "value": value}
     given |= {"old_logprob": old_logprob, "reference_logprob": reference_logprob, "advantage": advantage}
     given |= {"old_entropy": old_entropy, "old_value": old_value, "target_return": target_return, "weight": weight}
@@ -63,7 +64,7 @@ def _objective(
     found = core.objective_compute(
         name,
         mask=_host.mask(mask, logprob),
-        sequence_starts=None if sequence_starts is None else sequence_starts.cpu(),
+        sequence_starts=_host.indices(sequence_starts, "sequence_starts"),
         seed=seed,
         loss_alone=loss_alone,
         context=context_named(group),
@@ -74,7 +75,8 @@ def _objective(
     nothing = np.empty(0, np.float32)
     slopes = [torch.from_numpy(found.gradients.get(key, nothing)).to(logprob.device) for key in WITH_GRADIENT]
     token_loss, kept = (torch.from_numpy(array).to(logprob.device) for array in (found.token_loss, found.kept))
-    diagnostics = torch.tensor([float(found.diagnostics[key]) for key in core.DIAGNOSTICS], dtype=torch.float64)
+    logged = [float(found.diagnostics[key]) for key in core.DIAGNOSTICS]
+    diagnostics = torch.tensor(logged, dtype=torch.float64, device="cpu")
     return (loss, *slopes, token_loss, kept, diagnostics)
 
 
@@ -145,28 +147,32 @@ def objective(
 ) -> ObjectiveResult:
     """The loss of the tokens under an objective (entrol.objectives(); entrol_objective_compute), with gradients.
 
-    logprob: ln p of each token, of any float dtype and device, read as float32. Of two dimensions each row is a sequence,
-    else sequence_starts (n + 1 numbers) says where each begins. old_logprob, reference_logprob, entropy, old_entropy,
-    support_entropy, value, old_value, target_return, weight: of the same shape. advantage: likewise, or a number for each
-    row, (rows) or (rows, 1). mask: 0 where a token does not count: there anything may be held. Gradients go to logprob,
-    entropy, support_entropy and value; the others are constants. Everything else is a parameter of the objective, as
-    entropy_coefficient or clip_high, a number or a text.
+    logprob: ln p of each token, of any float dtype and device, read as float32. Of two dimensions each row is a
+    sequence, else sequence_starts (n + 1 numbers) says where each begins. old_logprob, reference_logprob, entropy,
+    old_entropy, support_entropy, value, old_value, target_return, weight: of the same shape. advantage: likewise, or a
+    number for each row, (rows) or (rows, 1). mask: 0 where a token does not count: there anything may be held.
+    Gradients go to logprob, entropy, support_entropy and value; the others are constants. Everything else is a
+    parameter of the objective, as entropy_coefficient or clip_high, a number or a text.
 
     group: the loss is that of all ranks' tokens, and this rank's gradients are those of the one loss by its own tokens:
     over ranks they are to be added up. DistributedDataParallel averages them: backpropagate loss * n_ranks there.
 
     Errors: ArgumentError, ValueError and TypeError, which name the argument; DataError for a NaN at a token that counts
-    or a ratio beyond e^88, on all ranks; CommunicationError."""
+    or a ratio beyond e^88; CommunicationError where ranks differ, or another one's call failed."""
     tensors = {key: given.pop(key) for key in core.TOKEN_ARRAYS if key in given}
     tensors |= {"logprob": logprob, "advantage": _repeated(advantage, logprob)}
-    for key, tensor in tensors.items():
-        if tensor is not None and not isinstance(tensor, Tensor):
-            raise TypeError(f"{key}: expected a tensor, got {type(tensor).__name__}")
-    key = "" if group is None else group.group_name
+    for key, tensor in {**tensors, "mask": mask, "sequence_starts": sequence_starts}.items():
+        if tensor is not None and (not isinstance(tensor, Tensor) or tensor.layout != torch.strided):
+            raise TypeError(f"{key}: expected a dense tensor, got {type(tensor).__name__}")
+    if not isinstance(logprob, Tensor):
+        raise TypeError(f"logprob: expected a tensor, got {type(logprob).__name__}")
+    text(name, "name")
     n_ranks = 1 if group is None else group_context(group).comm.size
+    key = "" if group is None else group.group_name
     slopes = [tensors.get(key) for key in WITH_GRADIENT]
     constants = [tensors.get(key) for key in CONSTANT]
-    out = _objective(name, *_settings(given), key, seed, loss_alone, *slopes, *constants, mask, sequence_starts)
+    options = whole(seed, "seed"), flag(loss_alone, "loss_alone")
+    out = _objective(name, *_settings(given), key, *options, *slopes, *constants, mask, sequence_starts)
     gradients = {key: slope.detach() for key, slope in zip(WITH_GRADIENT, out[1:5]) if tensors.get(key) is not None}
     return ObjectiveResult(out[0], gradients, out[5].detach(), out[6], n_ranks, out[7].detach())
 
@@ -181,19 +187,22 @@ def _repeated(advantage: Tensor | None, logprob: Tensor) -> Tensor | None:
 
 def _settings(given: dict[str, Any]) -> tuple[str, str, Tensor]:
     """Texts and numbers apart."""
-    texts = "\n".join(f"{key}={value}" for key, value in given.items() if isinstance(value, str))
+    lines = {key: value for key, value in given.items() if isinstance(value, str)}
+    for key, value in lines.items():
+        if b"\n" in text(value, key):
+            raise ValueError(f"{key}: expected a line, got {value!r}")
+    texts = "\n".join(f"{key}={value}" for key, value in lines.items())
     numbers = {key: _number(key, value) for key, value in given.items() if not isinstance(value, str)}
-    empty = torch.empty(0, dtype=torch.float64)
+    empty = torch.empty(0, dtype=torch.float64, device="cpu")
     return texts, " ".join(numbers), torch.stack(list(numbers.values())) if numbers else empty
 
 
 def _number(name: str, value: Any) -> Tensor:
     """A product, so that torch.compile does not take a coefficient that changes for a constant, and compile anew."""
-    if isinstance(value, Tensor):
-        return value.detach().to("cpu", torch.float64).reshape(())
-    if not isinstance(value, (int, float)) and not hasattr(value, "__float__"):
-        raise TypeError(f"{name}: expected a number or a text, got {type(value).__name__}")
-    return torch.ones((), dtype=torch.float64) * value
+    if isinstance(value, Tensor) and value.numel() == 1 and value.layout == torch.strided and not value.is_complex():
+        return _host.indices(value, name).to(torch.float64).reshape(())
+    made = value if isinstance(value, float) else number(value, name)
+    return torch.ones((), dtype=torch.float64, device="cpu") * made
 
 
 def gae(
@@ -212,7 +221,7 @@ def gae(
         _host.values(rewards, "rewards"),
         _host.values(values, "values"),
         _host.values(last_values, "last_values"),
-        ends=None if ends is None else ends.cpu(),
+        ends=_host.indices(ends, "ends"),
         final_values=None if final_values is None else _host.values(final_values, "final_values"),
         gamma=gamma,
         lambda_=lambda_,
@@ -228,9 +237,9 @@ def group_advantage(
     epsilon: float = 1e-4,
     group: dist.ProcessGroup | None = None,
 ) -> Tensor:
-    """entrol.advantage_group of a tensor (GRPO's advantage), of its shape, dtype and device; a group of equal rewards has
-    0. group: scale "batch" is that of all ranks' rewards."""
-    starts = None if group_starts is None else group_starts.cpu()
+    """entrol.advantage_group of a tensor (GRPO's advantage), of its shape, dtype and device; a group of equal rewards
+    has 0. group: scale "batch" is that of all ranks' rewards."""
+    starts = _host.indices(group_starts, "group_starts")
     made, _ = core.advantage_group(
         _host.values(rewards, "rewards"), starts, scale=scale, epsilon=epsilon, context=context_of(group)
     )
@@ -239,7 +248,7 @@ def group_advantage(
 
 def leave_one_out(rewards: Tensor, group_starts: Tensor | None = None) -> Tensor:
     """entrol.advantage_leave_one_out of a tensor (RLOO), of its shape, dtype and device."""
-    starts = None if group_starts is None else group_starts.cpu()
+    starts = _host.indices(group_starts, "group_starts")
     return _like(core.advantage_leave_one_out(_host.values(rewards, "rewards"), starts), rewards)
 
 
@@ -252,9 +261,7 @@ def whiten(
 ) -> Tensor:
     """entrol.advantage_whiten of a tensor, of its shape, dtype and device, over all ranks of `group`."""
     numbers = _host.values(advantages, "advantages")
-    made = core.advantage_whiten(
-        numbers, _host.mask(mask, numbers), epsilon=epsilon, context=context_of(group)
-    )
+    made = core.advantage_whiten(numbers, _host.mask(mask, numbers), epsilon=epsilon, context=context_of(group))
     return _like(made, advantages)
 
 

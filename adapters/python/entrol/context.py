@@ -64,8 +64,7 @@ class Context:
 
     threads: 0 for ENTROL_THREADS, else as many as this process may use. cpu: "best", "scalar", "avx2", "avx512",
     "neon". gemm: a matrix product, which the calls of an output layer need (has_gemm). Errors: ArgumentError,
-    TypeError;
-    UnsupportedError for a level that this machine lacks."""
+    TypeError; UnsupportedError for a level that this machine lacks."""
 
     def __init__(self, threads: int = 0, cpu: str = "best", comm: Comm | None = None, gemm: Gemm | None = None) -> None:
         self.comm = comm

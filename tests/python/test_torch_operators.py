@@ -294,6 +294,8 @@ class Memory(unittest.TestCase):
                 with open(f"{folder}/virtio0/features", "w") as file:
                     file.write(features)
                 self.assertEqual(_rows._reports_free_pages(folder), gives)
+            os.makedirs(f"{folder}/virtio1/features")  # cannot be read
+            self.assertTrue(_rows._reports_free_pages(folder))
 
     def test_long_gaps_of_the_row_mask_are_not_read_and_short_ones_are(self):
         logits = torch.empty(1).expand(3, 6, 1 << 19)[:, :5]  # as if of 2 MB a row

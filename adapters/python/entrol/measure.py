@@ -202,6 +202,7 @@ def gradient_rows(
     (float32 of bfloat16). Errors: ArgumentError, ValueError, TypeError. Rows in trouble have NaN."""
     rows = matrix(logits, "logits")
     chosen, (packed, stride) = _targets(targets, rows.leading), bits(mask, "mask", rows)
+    _check_targets(logprob, targets)
     parts = {"logprob": logprob, "entropy": entropy, "varentropy": varentropy, "support_entropy": support_entropy}
     arrays = {name: vector(part, name, np.float32, rows.leading) for name, part in parts.items() if part is not None}
     record = c.Gradient(**{name: address(array) for name, array in arrays.items()})
@@ -228,6 +229,11 @@ def gradient_rows(
         temperature=temperature,
     )
     return out, Diagnosis(diagnosis)
+
+
+def _check_targets(logprob: Any, targets: Any) -> None:
+    if logprob is not None and targets is None:
+        raise ArgumentError("targets: logprob needs them", "targets")
 
 
 def _structured(value: Any, name: str, dtype: np.dtype, leading: tuple[int, ...]) -> np.ndarray:

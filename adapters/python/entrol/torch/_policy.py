@@ -11,6 +11,7 @@ from torch.distributions import Distribution, constraints
 
 from .._arguments import number, whole
 from . import _policy_ops as ops
+from ._host import check_transforms
 
 Shape = Sequence[int]
 _FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
@@ -176,6 +177,7 @@ class Bounded(Policy):
 def _check_tensor(tensor: Any, name: str) -> None:
     if not isinstance(tensor, Tensor) or tensor.is_complex() or tensor.layout != torch.strided:
         raise TypeError(f"{name}: expected a dense tensor of real numbers, got {type(tensor).__name__}")
+    check_transforms(tensor, name)
 
 
 def _check_floats(tensor: Any, name: str) -> None:

@@ -150,6 +150,15 @@ class Operators(unittest.TestCase):
             torch.set_num_threads(before)
         self.assertEqual(len(set(results)), 1)
 
+    def test_more_threads_than_a_context_can_have(self):
+        asked = []
+        with (
+            unittest.mock.patch.object(torch, "get_num_threads", lambda: 5000),
+            unittest.mock.patch.object(_context, "_of", asked.append),
+        ):
+            _context.context()
+        self.assertEqual(asked, [1024])
+
 
 class InPlace(unittest.TestCase):
     def test_the_gradient_is_written_over_the_logits(self):

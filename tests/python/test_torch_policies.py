@@ -193,6 +193,8 @@ class Checks(unittest.TestCase):
         ok, zeros = torch.zeros(2, 3), torch.zeros(2, 3)
         cases = [
             ("logits", lambda: Categorical(torch.tensor(1.0))),
+            ("^logits", lambda: Categorical(torch.zeros(2, 0))),
+            ("^mean", lambda: Gaussian(torch.zeros(2, 0), torch.zeros(2, 0))),
             ("logits", lambda: Categorical(torch.tensor([math.nan, 0.0]))),
             ("mask", lambda: Categorical(ok, torch.ones(2, dtype=torch.bool))),
             ("sizes", lambda: MultiDiscrete(ok, (1, 1))),

@@ -38,8 +38,9 @@ class Policy(Distribution):
     ) -> None:
         for name, tensor in zip(self._names, (first, second)):
             _check_floats(tensor, name)
-        if first.ndim < 1:
-            raise ValueError(f"{self._names[0]}: expected a row for each distribution, got a single number")
+        if first.ndim < 1 or first.shape[-1] == 0:
+            shape = tuple(first.shape)
+            raise ValueError(f"{self._names[0]}: expected a row of at least one number for each, got the shape {shape}")
         try:
             self._sizes = tuple(whole(size, "sizes", 1) for size in iter(sizes))
         except TypeError as error:

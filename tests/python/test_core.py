@@ -86,6 +86,11 @@ class Rows(unittest.TestCase):
         entrol.gradient_rows(own, state, logprob=by_logprob, entropy=by_entropy, out=own, **settings)
         np.testing.assert_array_equal(own, found)
 
+    def test_a_gradient_by_log_probabilities_needs_targets(self):
+        logits = logits_of(shape=(2, 4))
+        with self.assertRaisesRegex(ValueError, "^targets: logprob needs them"):
+            entrol.gradient_rows(logits, entrol.measure_rows(logits, want="state").state, logprob=1.0)
+
     def test_gradient_refuses_overlapping_results(self):
         memory = logits_of(4, (9, 8))
         state = entrol.measure_rows(memory[:8], want="state").state
@@ -387,6 +392,8 @@ class ForeignArrays(unittest.TestCase):
             (ValueError, zeros.to("meta")),
             (ValueError, zeros.clone().requires_grad_()),
             (ValueError, zeros.to_sparse()),
+            (ValueError, torch.complex(zeros, zeros + 1).conj().imag),  # 1 in memory, and a bit that says -1
+            (ValueError, torch._efficientzerotensor((2, 3))),
             (TypeError, zeros.to(torch.complex64)),
             (ValueError, zeros.to(torch.float8_e4m3fn)),
             (TypeError, np.zeros((2, 3), np.complex64)),

@@ -2,6 +2,7 @@
 values: NumPy, textbook formulas in float64 (textbook.py), the reference vectors of TRL's tests."""
 
 import math
+import pickle
 import unittest
 
 import entrol
@@ -272,6 +273,13 @@ class Trouble(unittest.TestCase):
         ):
             with self.subTest(name=name), self.assertRaisesRegex(entrol.DataError, f"^{name}: NaN at "):
                 call()
+
+    def test_it_comes_out_of_another_process(self):
+        with self.assertRaises(entrol.DataError) as caught:
+            entrol.quantile([0.0, math.nan], 0.5)
+        again = pickle.loads(pickle.dumps(caught.exception))
+        self.assertIs(type(again), entrol.DataError)
+        self.assertEqual((str(again), again.diagnosis.first_row), (str(caught.exception), 1))
 
 
 class Controllers(unittest.TestCase):

@@ -382,6 +382,26 @@ class Trouble(unittest.TestCase):
         for name, call in cases:
             with self.subTest(name), self.assertRaisesRegex((ValueError, TypeError), name):
                 call()
+
+    def test_results_lie_apart(self):
+        first, second, both = np.zeros((2, 3)), np.zeros((2, 3)), np.zeros((2, 3))
+        policy = entrol.Policy("squashed-gaussian", first, second)
+        actions, d_action = np.zeros((2, 3)), np.ones((2, 3))
+        for arrays in (
+            {"out_first": first},
+            {"out_second": second},
+            {"out_first": actions},
+            {"out_first": d_action},
+            {"out_first": both, "out_second": both},
+        ):
+            with self.assertRaisesRegex(ValueError, f"^{list(arrays)[-1]}: expected memory apart"):
+                entrol.policy_gradient(policy, actions, policy, logprob=0.1, d_action=d_action, **arrays)
+        for arrays in ({"out": first}, {"before": second}, {"out": both, "before": both}):
+            with self.assertRaisesRegex(ValueError, f"^{list(arrays)[-1]}: expected memory apart"):
+                entrol.policy_sample(policy, **arrays)
+
+    def test_a_kind_without_a_path(self):
+        flat = np.zeros((2, 3))
         with self.assertRaises(NotImplementedError):
             entrol.policy_gradient(entrol.Policy("beta", flat, flat, low=0, high=1), flat + 0.5, d_action=flat)
 

@@ -125,6 +125,13 @@ class Values(Case):
             nothing = linear(hidden, weight, index, bias, row_mask=torch.zeros(3, 5))
             self.assertEqual(nothing[1].abs().sum(), 0)
 
+    def test_one_row_that_does_not_count(self):
+        hidden, weight, bias, index, *_ = layer(leading=())
+        results = linear(hidden, weight, index, bias, row_mask=torch.tensor(False))
+        self.assertEqual([(one.shape, one.item()) for one in results], [((), 0.0)] * 2)
+        for slope in gradients(results, (1.0, 1.0), (hidden, weight, bias)):
+            self.assertFalse(slope.any())
+
     def test_rows_without_a_column_and_with_nan(self):
         for dtype in (torch.float32, torch.float64):
             hidden, weight, bias, index, *records = layer(dtype)

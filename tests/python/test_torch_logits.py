@@ -189,6 +189,13 @@ class Values(LogitsCase):
                         self.assertTrue((result[1:3] == 0).all())
                         self.assertTrue((result[::3] != 0).any() and result.isfinite().all())
 
+    def test_a_masked_column_of_several_may_be_any_number(self):
+        logits, index = torch.randn(2, 5), torch.tensor([[1, -100], [2, 3]])
+        keep = torch.tensor([[1, 0], [1, 1]])
+        found = et.selective_log_softmax(logits, index, row_mask=keep)
+        expected = logits.log_softmax(-1).gather(-1, index.clamp(min=0)) * keep
+        torch.testing.assert_close(found, expected)
+
     def test_trouble_stays_in_its_row(self):
         for dtype in (*FLOATS, *HALVES):
             logits = logits_of(5, 50, dtype=dtype)

@@ -14,7 +14,7 @@ except ImportError as error:
 import numpy as np
 
 import entrol
-from entrol.torch import Controller, high_entropy_mask, quantile
+from entrol.torch import Controller, group_advantage, high_entropy_mask, quantile
 
 torch.set_num_threads(2)
 
@@ -74,6 +74,13 @@ class Masks(unittest.TestCase):
                 high_entropy_mask(e, mask, 0.5, **more)
         with self.assertRaisesRegex(TypeError, "group"):
             high_entropy_mask(e, mask, 0.5, group=3)
+
+    def test_numbers_that_are_negated_lazily(self):
+        values = torch.complex(torch.zeros(5), torch.tensor([1.0, 2, 3, 4, 7])).conj().imag
+        self.assertTrue(values.is_neg())
+        self.assertEqual(quantile(values, 0.25).item(), -4)
+        self.assertEqual(high_entropy_mask(values, None, 0.75).tolist(), [True, True, False, False, False])
+        self.assertEqual(group_advantage(values[None], scale="none").argmax().item(), 0)
 
     def test_the_arithmetic_of_torch_2_9(self):
         """Ranks of float32: q = 0.8 of 101 numbers is the 81st itself, of float64 a little beyond it."""

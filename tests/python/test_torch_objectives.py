@@ -264,6 +264,27 @@ class Results(unittest.TestCase):
             with self.subTest(words), self.assertRaisesRegex(kind, words):
                 call()
 
+    def test_names_and_texts_are_taken_whole(self):
+        with self.assertRaisesRegex(TypeError, "'clip_low x'"):
+            objective("dapo", **{"clip_low x": 0.1}, **self.given)
+        for text in ("token_mean\u2028", "token_mean\rover=batch", "a\x0bb"):
+            with self.assertRaisesRegex(ValueError, "^aggregation"):
+                objective("dapo", aggregation=text, **self.given)
+
+    def test_there_is_no_second_derivative(self):
+        logprob = self.given["logprob"].detach().clone().requires_grad_()
+        for of_loss in (lambda loss: loss, torch.square):
+            loss = of_loss(objective("dapo", **{**self.given, "logprob": logprob}).loss)
+            (slope,) = torch.autograd.grad(loss, logprob, create_graph=True)
+            with self.assertRaisesRegex(NotImplementedError, "second derivatives"):
+                torch.autograd.grad(slope.square().sum(), logprob)
+
+    def test_forward_mode_is_refused(self):
+        logprob = self.given["logprob"].detach()
+        loss = lambda x: objective("dapo", **{**self.given, "logprob": x}).loss  # noqa: E731
+        with self.assertRaisesRegex(NotImplementedError, "^logprob: "):
+            torch.func.jvp(loss, (logprob,), (torch.ones_like(logprob),))
+
 
 class Advantages(unittest.TestCase):
     def test_gae_is_its_recursion(self):

@@ -150,6 +150,15 @@ class Operators(unittest.TestCase):
             torch.set_num_threads(before)
         self.assertEqual(len(set(results)), 1)
 
+    def test_more_threads_than_a_context_can_have(self):
+        asked = []
+        with (
+            unittest.mock.patch.object(torch, "get_num_threads", lambda: 5000),
+            unittest.mock.patch.object(_context, "_of", asked.append),
+        ):
+            _context.context()
+        self.assertEqual(asked, [1024])
+
 
 class InPlace(unittest.TestCase):
     def test_the_gradient_is_written_over_the_logits(self):
@@ -294,6 +303,8 @@ class Memory(unittest.TestCase):
                 with open(f"{folder}/virtio0/features", "w") as file:
                     file.write(features)
                 self.assertEqual(_rows._reports_free_pages(folder), gives)
+            os.makedirs(f"{folder}/virtio1/features")  # cannot be read
+            self.assertTrue(_rows._reports_free_pages(folder))
 
     def test_long_gaps_of_the_row_mask_are_not_read_and_short_ones_are(self):
         logits = torch.empty(1).expand(3, 6, 1 << 19)[:, :5]  # as if of 2 MB a row

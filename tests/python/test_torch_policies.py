@@ -174,10 +174,27 @@ class Checks(unittest.TestCase):
         with self.assertRaisesRegex(RuntimeError, "policy_gradient"):
             slope.sum().backward()
 
+    def test_forward_mode_is_refused(self):
+        ok = torch.zeros(2, 3)
+        gaussian = Gaussian(ok, ok)
+        for name, call in (
+            ("logits", lambda x: Categorical(x).entropy()),
+            ("log_sigma", lambda x: Gaussian(ok, x).entropy()),
+            ("value", gaussian.log_prob),
+        ):
+            with self.subTest(name), self.assertRaisesRegex(NotImplementedError, f"^{name}: "):
+                torch.func.jvp(call, (ok,), (torch.ones(2, 3),))
+            with torch.autograd.forward_ad.dual_level():
+                dual = torch.autograd.forward_ad.make_dual(ok, torch.ones(2, 3))
+                with self.assertRaisesRegex(NotImplementedError, f"^{name}: "):
+                    call(dual)
+
     def test_arguments(self):
         ok, zeros = torch.zeros(2, 3), torch.zeros(2, 3)
         cases = [
             ("logits", lambda: Categorical(torch.tensor(1.0))),
+            ("^logits", lambda: Categorical(torch.zeros(2, 0))),
+            ("^mean", lambda: Gaussian(torch.zeros(2, 0), torch.zeros(2, 0))),
             ("logits", lambda: Categorical(torch.tensor([math.nan, 0.0]))),
             ("mask", lambda: Categorical(ok, torch.ones(2, dtype=torch.bool))),
             ("sizes", lambda: MultiDiscrete(ok, (1, 1))),

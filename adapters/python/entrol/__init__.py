@@ -18,20 +18,18 @@ from ._library import (
     UnsupportedError,
     __version__,
 )
+from .compare import Comparison, compare_rows, mixture_rows
 from .context import Comm, Context, default_context, gemm_arrays
 from .control import Ceiling, Command, Controller, ControllerKind, controllers, fit_ceiling
 from .measure import (
-    Comparison,
     EntropyInterval,
     Record,
     Support,
-    compare_rows,
     entropy_bounds,
     entropy_of_counts,
     entropy_of_distributions,
     gradient_rows,
     measure_rows,
-    mixture_rows,
 )
 from .objective import (
     Objective,

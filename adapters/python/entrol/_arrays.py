@@ -77,6 +77,8 @@ def _of_dlpack(value: Any, name: str) -> tuple[np.ndarray, bool]:
             raise ValueError(
                 f"expected memory of the CPU, got an array on {getattr(value, 'device', f'device {device}')}"
             )
+        if hasattr(value, "is_neg") and value.is_neg():  # torch's: DLPack has no word for it
+            raise ValueError("expected numbers as they lie in memory, got lazily negated ones: give .resolve_neg()")
         capsule = value.__dlpack__()
         tensor = _DLTensor.from_address(_pointer_of(capsule, b"dltensor"))
     except Exception as error:  # a producer raises what it likes
@@ -90,6 +92,8 @@ def _of_dlpack(value: Any, name: str) -> tuple[np.ndarray, bool]:
     data = (tensor.data or 0) + tensor.byte_offset
     if 0 in shape:
         return np.empty(shape, kind), (tensor.code, tensor.bits) == BF16
+    if not data:
+        raise ValueError(f"{name}: cannot be read through DLPack: it has no memory")
     typestr = f"{'|' if size == 1 else '<'}{kind}"
     return over_memory(data, shape, strides, typestr, capsule), (tensor.code, tensor.bits) == BF16
 

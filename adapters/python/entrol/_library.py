@@ -56,6 +56,10 @@ class DataError(Error, ValueError):
         super().__init__(message)
         self.diagnosis = diagnosis
 
+    def __reduce__(self) -> tuple[type[DataError], tuple[str, Diagnosis]]:
+        """An error of another process is raised again from its arguments."""
+        return type(self), (str(self), self.diagnosis)
+
 
 class UnsupportedError(Error, NotImplementedError):
     """This build, this machine or this context cannot do it."""

@@ -6,7 +6,8 @@ import ctypes
 import os
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy as np
 from . import _bindings as c
 from ._arguments import choice, whole
 from ._arrays import over_memory
-from ._library import UnsupportedError, check, library
+from ._library import ArgumentError, UnsupportedError, check, library
 
 MAX_THREADS = 1024
 _ALL_REDUCE = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.POINTER(ctypes.c_uint64), ctypes.c_size_t)
@@ -58,9 +59,20 @@ def _operand(data: int, stride: int, n_rows: int, n_columns: int, is_transposed:
     return array if not is_transposed else array.T
 
 
+class _Here(threading.local):
+    """The contexts whose calls, or callbacks of these, the thread is in."""
+
+    def __init__(self) -> None:
+        self.contexts: list[Context] = []
+
+
+_here = _Here()
+
+
 class Context:
     """What calls run in (entrol_context). Calls from several Python threads wait for each other; use one each to
-    avoid that. It survives os.fork().
+    avoid that. A function that a call uses (a comm, a product, the pieces of Bounds) makes its own calls in another
+    one: ArgumentError in the same. It survives os.fork().
 
     threads: 0 for ENTROL_THREADS, else as many as this process may use. cpu: "best", "scalar", "avx2", "avx512",
     "neon". gemm: a matrix product, which the calls of an output layer need (has_gemm). Errors: ArgumentError,
@@ -108,7 +120,8 @@ class Context:
         def product(_user: int, operands: Any) -> None:
             if self._failure is None:  # else the call's results are thrown away
                 try:
-                    gemm(operands.contents)
+                    with self._entered():
+                        gemm(operands.contents)
                 except BaseException as error:  # as in all_reduce
                     self._failure = error
 
@@ -120,12 +133,26 @@ class Context:
 
     def call(self, name: str, *arguments: object, diagnosis: c.Diagnosis | None = None, **given: object) -> None:
         """Calls entrol_NAME(context, ...) and raises what it refuses. `given`: arguments by name, for the message."""
-        with self._lock:
+        if self in _here.contexts:
+            raise ArgumentError(
+                "context: its own call is waiting for this one, from a function that it uses: give one of the two a "
+                "context of its own, entrol.Context()",
+                "context",
+            )
+        with self._lock, self._entered():
             status = getattr(library, f"entrol_{name}")(self._handle, *arguments)
             failure, self._failure = self._failure, None
         if failure is not None:
             raise failure
         check(status, diagnosis, **given)
+
+    @contextmanager
+    def _entered(self) -> Iterator[None]:
+        _here.contexts.append(self)
+        try:
+            yield
+        finally:
+            _here.contexts.pop()
 
     @property
     def cpu(self) -> str:

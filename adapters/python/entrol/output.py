@@ -15,7 +15,18 @@ from ._arguments import names_of, number, whole
 from ._arrays import Matrix, address, matrix, vector
 from ._library import ArgumentError, Diagnosis, UnsupportedError, check, library
 from .context import Context, context_of
-from .measure import STATE_DTYPE, Record, _make_record, _structured, _targets, _wanted, bits, destination, options_of
+from .measure import (
+    STATE_DTYPE,
+    Record,
+    _check_targets,
+    _make_record,
+    _structured,
+    _targets,
+    _wanted,
+    bits,
+    destination,
+    options_of,
+)
 
 PARTS = ("hidden", "weight", "bias")
 
@@ -159,8 +170,7 @@ def gradient_output(
     chosen, states = _targets(targets, leading), _structured(state, "state", STATE_DTYPE, leading)
     given = {"logprob": logprob, "entropy": entropy, "varentropy": varentropy}
     parts = {name: vector(part, name, np.float32, leading) for name, part in given.items() if part is not None}
-    if logprob is not None and targets is None:
-        raise ArgumentError("targets: logprob needs them", "targets")
+    _check_targets(logprob, targets)
     made, diagnosis = _make_gradient(layer, want), c.Diagnosis()
     destinations = [_to(getattr(made, name)) for name in PARTS]
     layer.call(

@@ -257,8 +257,8 @@ def policy_gradient(
     function of the parameters and its noise (the Gaussian kinds); is_pathwise: so it is in ln p(a) too, as in SAC's
     alpha ln p(a) - Q(a). KL's derivatives are those by the policy, the reference being a constant. A second of one row
     for all gets the sum over the rows, added exactly. out_first, out_second: where the gradients go, C-contiguous, of
-    any float dtype; new float64 arrays where None. Errors: as policy_measure; UnsupportedError for d_action or
-    is_pathwise of a kind that has none. Rows in trouble have NaN."""
+    any float dtype, apart from each other and from what is read; new float64 arrays where None. Errors: as
+    policy_measure; UnsupportedError for d_action or is_pathwise of a kind that has none. Rows in trouble have NaN."""
     rows = _rows(policy)
     taken, other = _actions(actions, rows), _reference(reference, rows)
     by_action = _actions(d_action, rows) if d_action is not None else None
@@ -274,6 +274,7 @@ def policy_gradient(
     raw_options = c.PolicyOptions(
         actions_are_before_squash=flag(actions_are_before_squash, "actions_are_before_squash")
     )
+    _check_apart({"out_first": out_first, "out_second": out_second}, rows, taken, other, by_action)
     pathwise, told = flag(is_pathwise, "is_pathwise"), None
     for part in _parts(exact):
         record = c.PolicyGradientRecord(**{name: address(x) for name, x in part.items()}, is_pathwise=pathwise)
@@ -287,6 +288,18 @@ def policy_gradient(
             if to is not None:
                 to.add = 1
     return first, second, told
+
+
+def _check_apart(results: dict[str, Any], *read: _Rows | Matrix | None) -> None:
+    """Results lie neither on what is read nor on each other."""
+    kept = [one for rows in read if rows is not None for one in getattr(rows, "kept", [rows])]
+    arrays = [one.array if isinstance(one, Matrix) else one for one in kept]
+    for name, result in results.items():
+        if result is not None:
+            array = take(result, name)[0]
+            if any(np.may_share_memory(array, other) for other in arrays):
+                raise ValueError(f"{name}: expected memory apart from what is read and from the other result")
+            arrays.append(array)
 
 
 def _parts(exact: dict[str, np.ndarray]) -> Iterable[dict[str, np.ndarray]]:
@@ -323,8 +336,8 @@ def policy_sample(
     every machine, thread count and split over ranks.
 
     is_deterministic: no draw, but the most probable choice, the mean, or the squashed mean. out, before: arrays to
-    write to, C-contiguous, of any float dtype, to which results are rounded. Errors: ArgumentError, ValueError,
-    TypeError."""
+    write to, C-contiguous, of any float dtype, to which results are rounded, apart from each other and from what is
+    read. Errors: ArgumentError, ValueError, TypeError."""
     rows = _rows(policy)
     is_squashed = rows.kind == c.PolicyKind.SQUASHED_GAUSSIAN
     if before is not None and not is_squashed:
@@ -334,6 +347,7 @@ def policy_sample(
         made.before = np.empty(rows.action_shape)
     to_actions = _actions_to(made.actions, "out", rows)
     to_before = None if made.before is None else _actions_to(made.before, "before", rows)
+    _check_apart({"out": out, "before": before}, rows)
     options = c.PolicySampleOptions(
         seed=whole(seed, "seed", 0, MAX_UINT64),
         first_row=whole(first_row, "first_row", 0, MAX_UINT64),

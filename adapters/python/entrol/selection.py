@@ -178,8 +178,9 @@ class Bounds:
     them in one array, in two passes or a few more (entrol_bounds_of_stream).
 
     pieces: pairs (values, valid), valid None for all, each as in select; gone through several times, so no iterator
-    that ends. rule, method, nan, tie_seed: as in select. Then `keep` marks the pieces one after the other. Errors:
-    ArgumentError; DataError for a NaN; what going through the pieces raises."""
+    that ends; what makes them calls Entrol in another context. rule, method, nan, tie_seed: as in select. Then `keep`
+    marks the pieces one after the other. Errors: ArgumentError; DataError for a NaN; what going through the pieces
+    raises."""
 
     def __init__(
         self,

@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import torch
 
-from ..context import Context
+from ..context import MAX_THREADS, Context
 
 
 @lru_cache(maxsize=None)
@@ -14,6 +14,11 @@ def _of(threads: int) -> Context:
     return Context(threads=threads)
 
 
+def thread_count() -> int:
+    """torch's threads, as many as a context can have."""
+    return min(torch.get_num_threads(), MAX_THREADS)
+
+
 def context() -> Context:
-    """One of torch.get_num_threads() threads, made when a call first needs that many."""
-    return _of(torch.get_num_threads())
+    """One of as many threads as torch has, made when a call first needs that many."""
+    return _of(thread_count())

@@ -1,4 +1,5 @@
-"""Small tensors (a number a token) as the library reads them: on the CPU, without gradient."""
+"""Small tensors (a number a token) as the library reads them: on the CPU, without gradient. And what no tensor of any
+call may be."""
 
 from __future__ import annotations
 
@@ -32,9 +33,22 @@ def indices(tensor: Any, name: str) -> Any:
     return _moved(tensor, name) if isinstance(tensor, Tensor) else tensor
 
 
+def check_transforms(tensor: Tensor, name: str) -> None:
+    """The operators see memory: what torch.func wraps around it, and a tangent beside it, would be lost in silence."""
+    if torch.compiler.is_compiling():
+        return
+    if torch._C._functorch.is_functorch_wrapped_tensor(tensor):
+        raise NotImplementedError(
+            f"{name}: torch.func's transforms (vmap, grad, jvp) are not supported; any leading dimensions are taken as "
+            "they are, and autograd's backward pass has the gradient"
+        )
+    if torch.autograd.forward_ad.unpack_dual(tensor).tangent is not None:
+        raise NotImplementedError(f"{name}: forward-mode derivatives are not supported")
+
+
 def _moved(tensor: Tensor, name: str) -> Tensor:
     try:
-        return tensor.detach().cpu()
+        return tensor.detach().cpu().resolve_neg()
     except (NotImplementedError, RuntimeError) as error:  # of the device "meta"
         raise ValueError(f"{name}: cannot be read: {error}") from error
 

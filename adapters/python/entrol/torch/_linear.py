@@ -37,7 +37,7 @@ def _linear(hidden, weight, bias, index, row_mask, temperature, soft_cap):
     if row_mask is None or bool(row_mask.all()):
         return _measure(hidden, weight, bias, index, temperature, soft_cap)
     parts = _measure(hidden[row_mask], weight, bias, index[row_mask], temperature, soft_cap)
-    whole = tuple(part.new_zeros(*row_mask.shape, *part.shape[1:]) for part in parts)
+    whole = tuple(part.new_zeros((*row_mask.shape, *part.shape[1:])) for part in parts)
     for one, part in zip(whole, parts):
         one[row_mask] = part
     whole[2].view(torch.float64)[..., M].masked_fill_(~row_mask, -torch.inf)

@@ -118,7 +118,7 @@ torch.library.register_autograd("entrol::measure", _backward, setup_context=_kee
 
 
 def _no_second_derivative(ctx: Any, *_: Any) -> tuple:
-    raise NotImplementedError("entrol.torch: entropy and log-probability have no second derivatives")
+    raise NotImplementedError("entrol.torch: there are no second derivatives")
 
 
 torch.library.register_autograd("entrol::measure_backward", _no_second_derivative, lib=_library)

@@ -11,6 +11,7 @@ from torch.distributions import Distribution, constraints
 
 from .._arguments import number, whole
 from . import _policy_ops as ops
+from ._host import check_transforms
 
 Shape = Sequence[int]
 _FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
@@ -37,8 +38,9 @@ class Policy(Distribution):
     ) -> None:
         for name, tensor in zip(self._names, (first, second)):
             _check_floats(tensor, name)
-        if first.ndim < 1:
-            raise ValueError(f"{self._names[0]}: expected a row for each distribution, got a single number")
+        if first.ndim < 1 or first.shape[-1] == 0:
+            shape = tuple(first.shape)
+            raise ValueError(f"{self._names[0]}: expected a row of at least one number for each, got the shape {shape}")
         try:
             self._sizes = tuple(whole(size, "sizes", 1) for size in iter(sizes))
         except TypeError as error:
@@ -176,6 +178,7 @@ class Bounded(Policy):
 def _check_tensor(tensor: Any, name: str) -> None:
     if not isinstance(tensor, Tensor) or tensor.is_complex() or tensor.layout != torch.strided:
         raise TypeError(f"{name}: expected a dense tensor of real numbers, got {type(tensor).__name__}")
+    check_transforms(tensor, name)
 
 
 def _check_floats(tensor: Any, name: str) -> None:

@@ -18,6 +18,7 @@ import torch
 
 from .. import _bindings as c
 from ..context import Context, Gemm, gemm_arrays
+from ._context import thread_count
 
 _ONE, _ZERO = c_float(1), c_float(0)
 _AS_IT_IS, _TRANSPOSED = ctypes.c_char(b"N"), ctypes.c_char(b"T")
@@ -86,5 +87,5 @@ def _of(threads: int) -> Context:
 
 
 def product_context() -> Context:
-    """One of torch.get_num_threads() threads, made when a call first needs that many."""
-    return _of(torch.get_num_threads())
+    """One of as many threads as torch has, made when a call first needs that many."""
+    return _of(thread_count())

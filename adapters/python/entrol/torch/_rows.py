@@ -99,9 +99,12 @@ def _reports_free_pages(driver: str = "/sys/bus/virtio/drivers/virtio_balloon") 
     """Whether this is a virtual machine that gives its free pages back to the host: feature 5 of a memory balloon
     (VIRTIO_BALLOON_F_REPORTING, virtio 1.2, 5.5.6)."""
     for path in glob.glob(f"{driver}/*/features"):
-        with open(path) as file:
-            if file.read()[5:6] == "1":
-                return True
+        try:
+            with open(path) as file:
+                if file.read()[5:6] == "1":
+                    return True
+        except OSError:  # whoever may not know it does without huge pages
+            return True
     return False
 
 

@@ -16,7 +16,7 @@ import torch.distributed as dist
 
 from .._library import CommunicationError
 from ..context import Context
-from ._context import context
+from ._context import context, thread_count
 
 
 class TorchComm:
@@ -60,7 +60,7 @@ def group_context(group: dist.ProcessGroup) -> Context:
         raise ValueError("group: this rank is not in it")
     found = _contexts.get(group.group_name)
     if found is None or found.comm.group is not group:  # a group that was destroyed leaves its name to others
-        found = _contexts[group.group_name] = Context(threads=torch.get_num_threads(), comm=TorchComm(group))
+        found = _contexts[group.group_name] = Context(threads=thread_count(), comm=TorchComm(group))
     return found
 
 

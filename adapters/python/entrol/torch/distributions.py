@@ -11,7 +11,8 @@ torch.manual_seed makes them repeat: the same parameters and seed give the same 
 of threads. Parameters on another device are copied to the CPU, and results back.
 
 Arguments are checked as torch.distributions does it; under torch.compile they are not. A row in trouble without such
-checks (NaN, an infinite mean) has NaN; a draw from logits of which none is possible is a DataError."""
+checks (NaN, an infinite mean) has NaN; a draw from logits of which none is possible is a DataError. Forward-mode
+derivatives and torch.func's transforms are NotImplementedError."""
 
 from __future__ import annotations
 

@@ -11,8 +11,9 @@ from torch.utils.checkpoint import checkpoint
 from .._arguments import number, positive
 from . import _linear  # noqa: F401 the operators themselves
 from ._chunked import accumulator
+from ._host import check_transforms
 from ._native import reads
-from .logits import _FLOATS, _check_transforms, _columns, _row_mask, logprob_and_entropy
+from .logits import _FLOATS, _columns, _row_mask, logprob_and_entropy
 
 __all__ = ["linear_logprob_and_entropy"]
 
@@ -59,7 +60,7 @@ def linear_logprob_and_entropy(
 def _check_operand(tensor: torch.Tensor, name: str) -> None:
     if not isinstance(tensor, torch.Tensor):
         raise TypeError(f"{name}: expected a tensor, got {type(tensor).__name__}")
-    _check_transforms(tensor, name)
+    check_transforms(tensor, name)
     if tensor.layout != torch.strided or tensor.dtype not in _FLOATS:
         raise TypeError(
             f"{name}: expected dense float32, float16, bfloat16 or float64, got {tensor.dtype}, {tensor.layout}"

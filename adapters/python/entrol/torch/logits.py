@@ -21,7 +21,8 @@ from __future__ import annotations
 import torch
 
 from .._arguments import flag, number
-from . import _ops, _rows  # _ops: the operators
+from . import _ops, _rows  # noqa: F401 _ops has the operators
+from ._host import check_transforms
 
 __all__ = ["entropy_from_logits", "logprob_and_entropy", "selective_log_softmax"]
 
@@ -62,8 +63,9 @@ def selective_log_softmax(
     columns = _columns(index, logits)
     each = None
     if isinstance(row_mask, torch.Tensor) and row_mask.ndim == logits.ndim and row_mask.shape == index.shape:
+        _check_device(row_mask, "row_mask", logits)
         each = row_mask == 0
-        row_mask = ~each.all(-1)
+        row_mask, columns = ~each.all(-1), columns.masked_fill(each, 0)
     logprob, _ = _measure(logits, columns, mask, row_mask, temperature, 128, False, inplace_backward)
     if each is not None:
         logprob = logprob.masked_fill(each, 0)
@@ -95,7 +97,7 @@ def logprob_and_entropy(
 def _check_logits(logits: torch.Tensor, inplace_backward: bool) -> None:
     if not isinstance(logits, torch.Tensor):
         raise TypeError(f"logits: expected a tensor, got {type(logits).__name__}")
-    _check_transforms(logits, "logits")
+    check_transforms(logits, "logits")
     if logits.layout != torch.strided:
         raise TypeError(f"logits: expected a dense tensor, got one of {logits.layout}")
     if logits.dtype not in _FLOATS:
@@ -104,19 +106,6 @@ def _check_logits(logits: torch.Tensor, inplace_backward: bool) -> None:
         raise ValueError(f"logits: expected rows of at least one column, got the shape {tuple(logits.shape)}")
     if inplace_backward and logits.requires_grad and torch.is_grad_enabled():
         _check_in_place(logits)
-
-
-def _check_transforms(tensor: torch.Tensor, name: str) -> None:
-    """The operators see memory: what torch.func wraps around it, and a tangent beside it, would be lost in silence."""
-    if torch.compiler.is_compiling():
-        return
-    if torch._C._functorch.is_functorch_wrapped_tensor(tensor):
-        raise NotImplementedError(
-            f"{name}: torch.func's transforms (vmap, grad, jvp) are not supported; any leading dimensions are taken as "
-            "they are, and autograd's backward pass has the gradient"
-        )
-    if torch.autograd.forward_ad.unpack_dual(tensor).tangent is not None:
-        raise NotImplementedError(f"{name}: forward-mode derivatives are not supported")
 
 
 def _check_in_place(logits: torch.Tensor) -> None:

@@ -23,6 +23,7 @@ from torch import Tensor
 from .. import objective as core
 from .._arguments import flag, number, text, whole
 from . import _host
+from ._ops import _library, _no_second_derivative
 from .distributed import context_named, context_of, group_context
 
 WITH_GRADIENT = ("logprob", "entropy", "support_entropy", "value")
@@ -59,7 +60,7 @@ def _objective(
     given |= {"old_logprob": old_logprob, "reference_logprob": reference_logprob, "advantage": advantage}
     given |= {"old_entropy": old_entropy, "old_value": old_value, "target_return": target_return, "weight": weight}
     arrays = {key: _host.values(tensor, key) for key, tensor in given.items() if tensor is not None}
-    settings: dict[str, Any] = dict(line.split("=", 1) for line in texts.splitlines())
+    settings: dict[str, Any] = dict(line.split("=", 1) for line in filter(None, texts.split("\n")))
     settings |= zip(names.split(), numbers.tolist())
     found = core.objective_compute(
         name,
@@ -95,6 +96,19 @@ def _(name, texts, names, numbers, group, seed, loss_alone, logprob, entropy, su
     return (logprob.new_empty((), dtype=_loss_dtype(logprob)), *slopes, token_loss, kept, diagnostics)
 
 
+_library.define("objective_backward(Tensor by_loss, Tensor slope) -> Tensor", tags=torch.Tag.pt2_compliant_tag)
+
+
+@torch.library.impl(_library, "objective_backward", "CompositeExplicitAutograd")
+def _scaled(by_loss: Tensor, slope: Tensor) -> Tensor:
+    """A product, but one that refuses to be differentiated."""
+    return by_loss * slope
+
+
+torch.library.register_fake("entrol::objective_backward", _scaled, lib=_library)
+torch.library.register_autograd("entrol::objective_backward", _no_second_derivative, lib=_library)
+
+
 def _objective_context(ctx: Any, inputs: tuple, output: tuple) -> None:
     ctx.dtypes = [None if given is None else given.dtype for given in inputs[7:11]]
     ctx.save_for_backward(*output[1:5])
@@ -102,7 +116,8 @@ def _objective_context(ctx: Any, inputs: tuple, output: tuple) -> None:
 
 def _objective_backward(ctx: Any, by_loss: Tensor, *_: Any) -> tuple:
     slopes = [
-        None if dtype is None else (by_loss * slope).to(dtype) for dtype, slope in zip(ctx.dtypes, ctx.saved_tensors)
+        None if dtype is None else torch.ops.entrol.objective_backward(by_loss, slope).to(dtype)
+        for dtype, slope in zip(ctx.dtypes, ctx.saved_tensors)
     ]
     return (*[None] * 7, *slopes, *[None] * 9)
 
@@ -158,12 +173,15 @@ def objective(
     over ranks they are to be added up. DistributedDataParallel averages them: backpropagate loss * n_ranks there.
 
     Errors: ArgumentError, ValueError and TypeError, which name the argument; DataError for a NaN at a token that counts
-    or a ratio beyond e^88; CommunicationError where ranks differ, or another one's call failed."""
+    or a ratio beyond e^88; CommunicationError where ranks differ, or another one's call failed; NotImplementedError for
+    a second derivative, a forward-mode derivative and torch.func's transforms."""
     tensors = {key: given.pop(key) for key in core.TOKEN_ARRAYS if key in given}
     tensors |= {"logprob": logprob, "advantage": _repeated(advantage, logprob)}
     for key, tensor in {**tensors, "mask": mask, "sequence_starts": sequence_starts}.items():
         if tensor is not None and (not isinstance(tensor, Tensor) or tensor.layout != torch.strided):
             raise TypeError(f"{key}: expected a dense tensor, got {type(tensor).__name__}")
+        if tensor is not None:
+            _host.check_transforms(tensor, key)
     if not isinstance(logprob, Tensor):
         raise TypeError(f"logprob: expected a tensor, got {type(logprob).__name__}")
     text(name, "name")
@@ -187,6 +205,9 @@ def _repeated(advantage: Tensor | None, logprob: Tensor) -> Tensor | None:
 
 def _settings(given: dict[str, Any]) -> tuple[str, str, Tensor]:
     """Texts and numbers apart."""
+    for key in given:
+        if not key.isidentifier():
+            raise TypeError(f"expected names of parameters, got {key!r}")
     lines = {key: value for key, value in given.items() if isinstance(value, str)}
     for key, value in lines.items():
         if b"\n" in text(value, key):

@@ -33,7 +33,7 @@ class Rows(unittest.TestCase):
         record = entrol.measure_rows(
             logits,
             targets,
-            want=set(entrol.measure.STATISTICS) - {"support"},
+            want=set(entrol._measure.STATISTICS) - {"support"},
             temperature=0.7,
             n_top=4,
             renyi_order=3.0,

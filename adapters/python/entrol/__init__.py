@@ -6,8 +6,17 @@ the CPU (PyTorch, JAX) without a copy, and work in nats. entrol.torch has the sa
     >>> import numpy as np, entrol
     >>> entrol.measure_rows(np.zeros((1, 4), np.float32)).entropy
     array([1.3862944], dtype=float32)
+
+entrol.torch, trl, verl, sb3, datasets, callbacks and notebook are loaded when they are first used; what they need beside
+NumPy comes with extras of the same names (pip install 'entrol[torch]').
 """
 
+from types import ModuleType
+
+from . import _public
+from ._compare import Comparison, compare_rows, mixture_rows
+from ._context import Comm, Context, default_context, gemm_arrays
+from ._control import Ceiling, Command, Controller, ControllerKind, controllers, fit_ceiling
 from ._library import (
     ArgumentError,
     CommunicationError,
@@ -18,10 +27,7 @@ from ._library import (
     UnsupportedError,
     __version__,
 )
-from .compare import Comparison, compare_rows, mixture_rows
-from .context import Comm, Context, default_context, gemm_arrays
-from .control import Ceiling, Command, Controller, ControllerKind, controllers, fit_ceiling
-from .measure import (
+from ._measure import (
     EntropyInterval,
     Record,
     Support,
@@ -31,7 +37,7 @@ from .measure import (
     gradient_rows,
     measure_rows,
 )
-from .objective import (
+from ._objective import (
     Objective,
     ObjectiveResult,
     advantage_gae,
@@ -43,10 +49,10 @@ from .objective import (
     objective_needs,
     objectives,
 )
-from .output import OutputGradient, gradient_output, measure_output
-from .policy import Policy, PolicyRecord, PolicySample, policy_gradient, policy_measure, policy_sample
-from .registry import Parameter
-from .selection import (
+from ._output import OutputGradient, gradient_output, measure_output
+from ._policy import Policy, PolicyRecord, PolicySample, policy_gradient, policy_measure, policy_sample
+from ._registry import Parameter
+from ._selection import (
     Bounds,
     Recipe,
     Selection,
@@ -120,3 +126,11 @@ __all__ = [
     "select",
     "weight",
 ]
+
+
+_public.settle(globals())
+
+
+def __getattr__(name: str) -> ModuleType:
+    """The parts that are loaded when they are first asked for. Errors: AttributeError; ImportError."""
+    return _public.load(name)

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 
 from . import _bindings as c
+from ._control import Command, controllers
 from ._library import DataError
-from .control import Command, controllers
 from .torch import Controller, ObjectiveResult, objective, quantile
 
 STATE_FILE = "entrol_controller.txt"

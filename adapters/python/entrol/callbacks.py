@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from .control import Ceiling, Command, Controller, fit_ceiling
+from ._control import Ceiling, Command, Controller, fit_ceiling
 
 
 class EntropyWarning(UserWarning):

@@ -24,9 +24,9 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.preprocessing import get_action_dim
 
+from ._control import Command, Controller, controllers
 from ._library import ArgumentError
 from .callbacks import EntropyHistory
-from .control import Command, Controller, controllers
 from .torch.distributions import SquashedGaussian
 
 #: The attribute of a model that holds the controller's state: model.save() keeps it with the rest.

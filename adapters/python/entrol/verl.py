@@ -26,6 +26,7 @@ from verl.workers.utils import losses
 from verl.workers.utils.padding import no_padding_2_padding
 
 from . import torch as entrol_torch
+from ._objective import objective_needs, objectives
 from ._replace import Replacement, on_the_cpu
 from ._steering import (
     ENTROPY,
@@ -38,7 +39,6 @@ from ._steering import (
     refuse_drive,
     sample_kl,
 )
-from .objective import objective_needs, objectives
 from .torch import Controller
 
 __all__ = ["ActorLoss", "patch", "register", "unpatch"]

@@ -8,6 +8,7 @@
 `select` applies a rule to all rows together. Needs pyarrow.
 """
 
+from .. import _public
 from ._process import CommandError
 from .files import parquet_to_records, records_to_parquet, score_parquet, select_parquet
 from .logits import LogitsScorer, score_logits
@@ -27,3 +28,5 @@ __all__ = [
     "select",
     "select_parquet",
 ]
+
+_public.settle(globals())

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ..selection import Selection
+from .._selection import Selection
 from . import _batches, _columns
 from .scoring import score
 from .selecting import Keeper, Pieces, columns_for, plan_of

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from ..measure import FLOAT_STATISTICS, Support, measure_rows
+from .._measure import FLOAT_STATISTICS, Support, measure_rows
 from . import _batches
 
 COLUMNS = (*FLOAT_STATISTICS, "rank")

@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .. import selection as _selection
-from ..context import Context
-from ..selection import Bounds, Recipe, Selection
+from .. import _selection
+from .._context import Context
+from .._selection import Bounds, Recipe, Selection
 from . import _batches
 
 #: Values that follow from columns: the sign of each.

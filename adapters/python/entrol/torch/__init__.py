@@ -1,12 +1,15 @@
 """Entrol for PyTorch: entropies, log-probabilities and losses of tensors, with gradients."""
 
-from .controllers import Controller
-from .distributed import group_context
+from .. import _public
+from .._control import controllers
+from .._objective import objectives
+from ._controllers import Controller
+from ._distributed import group_context
+from ._linear import linear_logprob_and_entropy
+from ._logits import entropy_from_logits, logprob_and_entropy, selective_log_softmax
+from ._masks import high_entropy_mask, quantile
+from ._objectives import ObjectiveResult, gae, group_advantage, leave_one_out, objective, whiten
 from .distributions import Bernoulli, Beta, Categorical, FullGaussian, Gaussian, MultiDiscrete, SquashedGaussian
-from .linear import linear_logprob_and_entropy
-from .logits import entropy_from_logits, logprob_and_entropy, selective_log_softmax
-from .masks import high_entropy_mask, quantile
-from .objectives import ObjectiveResult, gae, group_advantage, leave_one_out, objective, whiten
 
 __all__ = [
     "Bernoulli",
@@ -18,6 +21,7 @@ __all__ = [
     "MultiDiscrete",
     "ObjectiveResult",
     "SquashedGaussian",
+    "controllers",
     "entropy_from_logits",
     "gae",
     "group_advantage",
@@ -27,7 +31,10 @@ __all__ = [
     "linear_logprob_and_entropy",
     "logprob_and_entropy",
     "objective",
+    "objectives",
     "quantile",
     "selective_log_softmax",
     "whiten",
 ]
+
+_public.settle(globals())

@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import torch
 
-from ..context import MAX_THREADS, Context
+from .._context import MAX_THREADS, Context
 
 
 @lru_cache(maxsize=None)

@@ -1,123 +1,132 @@
-"""The operators of the output layer: entrol::linear and entrol::linear_backward, by libentrol, for float32, float16 and
-bfloat16 on the CPU.
-
-linear(hidden, weight, bias, index, row_mask, temperature, soft_cap) takes hidden (..., d), weight (V, d), bias (V) of
-float32, index int64 (...), row_mask bool (...), soft_cap 0 for none, and gives logprob and entropy (...), float32, and
-the states of the rows (as in _native.py). Arguments have been checked (linear.py), but for what the numbers of `index`
-are."""
+"""The output layer of a language model: log-probabilities and entropies of hidden states, whose logits are never whole
+in memory, with gradients."""
 
 from __future__ import annotations
 
-from typing import Any
+import math
 
-import numpy as np
 import torch
+from torch.utils.checkpoint import checkpoint
 
-from ..measure import STATE_DTYPE
-from ..output import PARTS, gradient_output, measure_output
-from ._native import N_STATE, M, _is_void, _settle
-from ._ops import _check_index, _library, _no_second_derivative
-from ._product import product_context
+from .._arguments import number, positive
+from . import _linear_ops  # noqa: F401 the operators themselves
+from ._chunked import accumulator
+from ._host import check_transforms
+from ._logits import _FLOATS, _columns, _row_mask, logprob_and_entropy
+from ._native import reads
 
-_library.define(
-    "linear(Tensor hidden, Tensor weight, Tensor? bias, Tensor index, Tensor? row_mask, float temperature, "
-    "float soft_cap) -> (Tensor, Tensor, Tensor)",
-    tags=torch.Tag.pt2_compliant_tag,
-)
-_library.define(
-    "linear_backward(Tensor? d_logprob, Tensor? d_entropy, Tensor hidden, Tensor weight, Tensor? bias, Tensor index, "
-    "Tensor state, float temperature, float soft_cap, bool[] want) -> (Tensor, Tensor, Tensor)",
-    tags=torch.Tag.pt2_compliant_tag,
-)
+__all__ = ["linear_logprob_and_entropy"]
+
+CHUNK_LOGITS = 1 << 24  # that plain torch has at a time: 64 MB of float32
 
 
-@torch.library.impl(_library, "linear", "CPU")
-def _linear(hidden, weight, bias, index, row_mask, temperature, soft_cap):
-    _check_index(index[..., None], row_mask, weight.shape[0])
-    if row_mask is None or bool(row_mask.all()):
-        return _measure(hidden, weight, bias, index, temperature, soft_cap)
-    parts = _measure(hidden[row_mask], weight, bias, index[row_mask], temperature, soft_cap)
-    whole = tuple(part.new_zeros((*row_mask.shape, *part.shape[1:])) for part in parts)
-    for one, part in zip(whole, parts):
-        one[row_mask] = part
-    whole[2].view(torch.float64)[..., M].masked_fill_(~row_mask, -torch.inf)
-    return whole
+def linear_logprob_and_entropy(
+    hidden: torch.Tensor,
+    weight: torch.Tensor,
+    index: torch.Tensor,
+    bias: torch.Tensor | None = None,
+    *,
+    temperature: float = 1.0,
+    soft_cap: float | None = None,
+    logit_scale: float = 1.0,
+    row_mask: torch.Tensor | None = None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """ln p of the columns `index` and the entropies (nats) of softmax(z / temperature), both of index's shape (...):
+    z = logit_scale (hidden weight^T + bias), or with a soft cap soft_cap tanh(z / soft_cap), as Gemma 2 has it. TRL's
+    ChunkedLogProbFunction of those two outputs.
+
+    hidden: (..., d), weight: (V, d), bias: (V). On the CPU each float32, float16 or bfloat16, used as it lies and
+    multiplied in float32 by torch's BLAS, tile by tile, under autocast, too; the gradients are summed in float32 and
+    rounded once. float64 and other devices: by plain torch, 2^24 logits at a time, which are computed again for the
+    gradients. Results are float32 (float64 where hidden or weight is).
+    index: (...), whole numbers. bias: -inf is an impossible column, exactly (but under a soft cap).
+    soft_cap: None or 0 for none. logit_scale: above 0. temperature, and both over logit_scale: from 1e-6 to 1e6.
+    row_mask: (...), of any dtype. A row where it is 0 costs nothing, and its results and gradients are 0, whatever it
+    and its index hold; so are those of a row without a possible column. NaN makes its row NaN, and its gradient in
+    `hidden`; to those of weight and bias it adds nothing on the CPU.
+    Errors: TypeError and ValueError, which name the argument; IndexError for an index that is no column, of a row that
+    counts. There is no second derivative: NotImplementedError."""
+    _check_layer(hidden, weight, bias)
+    columns, rows = _index(index, hidden), _row_mask(row_mask, hidden)
+    temperature, cap = _scales(temperature, soft_cap, logit_scale)
+    if reads(hidden) and reads(weight):
+        logprob, entropy, _ = torch.ops.entrol.linear(
+            hidden, weight, None if bias is None else bias.float(), columns, rows, temperature, cap
+        )
+        return logprob, entropy
+    return _by_torch(hidden, weight, bias, columns, rows, temperature, cap)
 
 
-def _measure(hidden, weight, bias, index, temperature, soft_cap):
-    record = measure_output(
-        hidden.detach(),
-        weight.detach(),
-        index,
-        bias=None if bias is None else bias.detach(),
-        soft_cap=soft_cap,
-        want=("logprob", "entropy", "state"),
-        temperature=temperature,
-        context=product_context(),
-    )
-    state = torch.from_numpy(record.state.reshape(-1).view(np.float64)).view(*index.shape, N_STATE)
-    logprob, entropy = torch.from_numpy(record.logprob), torch.from_numpy(record.entropy)
-    if record.diagnosis:
-        _settle(state, None, entropy, logprob)
-    return logprob, entropy, state.view(torch.int64)
+def _check_operand(tensor: torch.Tensor, name: str) -> None:
+    if not isinstance(tensor, torch.Tensor):
+        raise TypeError(f"{name}: expected a tensor, got {type(tensor).__name__}")
+    check_transforms(tensor, name)
+    if tensor.layout != torch.strided or tensor.dtype not in _FLOATS:
+        raise TypeError(
+            f"{name}: expected dense float32, float16, bfloat16 or float64, got {tensor.dtype}, {tensor.layout}"
+        )
 
 
-@torch.library.register_fake("entrol::linear", lib=_library)
-def _linear_fake(hidden, weight, bias, index, row_mask, temperature, soft_cap):
-    leading = hidden.shape[:-1]
-    logprob, entropy = (hidden.new_empty(leading, dtype=torch.float32) for _ in range(2))
-    return logprob, entropy, hidden.new_empty((*leading, N_STATE), dtype=torch.int64)
+def _check_layer(hidden: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
+    for name, tensor in (("hidden", hidden), ("weight", weight), ("bias", bias)):
+        if tensor is not None or name != "bias":
+            _check_operand(tensor, name)
+            if tensor.device != hidden.device:
+                raise ValueError(f"{name}: expected a tensor on hidden's device {hidden.device}, got {tensor.device}")
+    if hidden.ndim == 0:
+        raise ValueError("hidden: expected the shape (..., d), got a single number")
+    if weight.ndim != 2 or weight.shape[1] != hidden.shape[-1] or weight.shape[0] == 0:
+        raise ValueError(f"weight: expected the shape (V, {hidden.shape[-1]}), V above 0, got {tuple(weight.shape)}")
+    if bias is not None and bias.shape != weight.shape[:1]:
+        raise ValueError(f"bias: expected the shape {tuple(weight.shape[:1])}, got {tuple(bias.shape)}")
 
 
-@torch.library.impl(_library, "linear_backward", "CPU")
-def _linear_backward(d_logprob, d_entropy, hidden, weight, bias, index, state, temperature, soft_cap, want):
-    state = state.view(torch.float64)
-    is_void = _is_void(state)  # nothing is asked of their gradients, whatever they hold
-    records = {"logprob": d_logprob, "entropy": d_entropy}
-    found = gradient_output(
-        hidden.detach(),
-        weight.detach(),
-        state.numpy().reshape(-1).view(STATE_DTYPE).reshape(index.shape),
-        **{name: record.masked_fill(is_void, 0) for name, record in records.items() if record is not None},
-        targets=index.masked_fill(is_void, 0),
-        bias=None if bias is None else bias.detach(),
-        soft_cap=soft_cap,
-        temperature=temperature,
-        want=[name for name, is_wanted in zip(PARTS, want) if is_wanted],
-        context=product_context(),
-    )
-    inputs = hidden, weight, bias
-    arrays = (getattr(found, name) for name in PARTS)
-    return tuple(
-        hidden.new_empty(0, dtype=torch.float32) if array is None else torch.from_numpy(array).to(given.dtype)
-        for array, given in zip(arrays, inputs)
-    )
+def _index(index: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
+    """(...), int64."""
+    if isinstance(index, torch.Tensor) and index.shape != hidden.shape[:-1]:
+        raise ValueError(f"index: expected the shape {tuple(hidden.shape[:-1])}, got {tuple(index.shape)}")
+    return _columns(index, hidden)[..., 0]
 
 
-@torch.library.register_fake("entrol::linear_backward", lib=_library)
-def _linear_backward_fake(d_logprob, d_entropy, hidden, weight, bias, index, state, temperature, soft_cap, want):
-    return tuple(
-        given.new_empty(given.shape) if is_wanted else hidden.new_empty(0, dtype=torch.float32)
-        for given, is_wanted in zip((hidden, weight, bias), want)
-    )
+def _scales(temperature: float, soft_cap: float | None, logit_scale: float) -> tuple[float, float]:
+    """The same logits without a scale: c tanh(s y / c) / T = (c / s) tanh(y / (c / s)) / (T / s)."""
+    scale = positive(logit_scale, "logit_scale")
+    given = {"temperature": number(temperature, "temperature")}
+    cap = 0.0 if soft_cap is None else number(soft_cap, "soft_cap")
+    if cap != 0:
+        given["soft_cap"] = cap
+    for name, value in given.items():
+        if not (1e-6 <= value <= 1e6 and 1e-6 <= value / scale <= 1e6):
+            over = "" if scale == 1 else f", also over logit_scale = {scale}"
+            raise ValueError(f"{name}: expected a number from 1e-6 to 1e6{over}, got {value}")
+    return given["temperature"] / scale, cap / scale
 
 
-def _keep_for_backward(ctx: Any, inputs: tuple, output: tuple) -> None:
-    hidden, weight, bias, index, _, ctx.temperature, ctx.soft_cap = inputs
-    ctx.save_for_backward(hidden, weight, bias, index, output[2])
-    ctx.mark_non_differentiable(output[2])
-    ctx.set_materialize_grads(False)
+def _by_torch(hidden, weight, bias, index, row_mask, temperature, soft_cap) -> tuple[torch.Tensor, torch.Tensor]:
+    """In chunks of rows, whose logits are thrown away and computed again for the gradients."""
+    kind = torch.promote_types(hidden.dtype, weight.dtype)
+    layer = (weight.to(kind), None if bias is None else bias.to(kind), temperature, soft_cap)
+    leading, rows = index.shape, hidden.reshape(-1, hidden.shape[-1]).to(kind)
+    columns, keep = index.reshape(-1), None if row_mask is None else row_mask.reshape(-1)
+    kept = None if keep is None or keep.device.type == "meta" else keep.nonzero()[:, 0]
+    if kept is not None:
+        rows, columns, keep = rows[kept], columns[kept], None
+    size = max(1, CHUNK_LOGITS // len(weight))
+    chunks = [
+        checkpoint(_chunk, rows[i : i + size], columns[i : i + size], None if keep is None else keep[i : i + size],
+                   *layer, use_reentrant=False, preserve_rng_state=False)
+        for i in range(0, max(1, len(rows)), size)
+    ]  # fmt: skip
+    parts = [torch.cat(part) for part in zip(*chunks)]
+    if kept is not None:
+        parts = [part.new_zeros(math.prod(leading)).index_copy(0, kept, part) for part in parts]
+    logprob, entropy = (part.reshape(leading) for part in parts)
+    return logprob, entropy
 
 
-def _backward(ctx: Any, d_logprob: torch.Tensor | None, d_entropy: torch.Tensor | None, _: Any) -> tuple:
-    want = list(ctx.needs_input_grad[:3])
-    if d_logprob is None and d_entropy is None:
-        return (None,) * 7
-    found = torch.ops.entrol.linear_backward(
-        d_logprob, d_entropy, *ctx.saved_tensors, ctx.temperature, ctx.soft_cap, want
-    )
-    return (*(gradient if is_wanted else None for gradient, is_wanted in zip(found, want)), *(None,) * 4)
-
-
-torch.library.register_autograd("entrol::linear", _backward, setup_context=_keep_for_backward, lib=_library)
-torch.library.register_autograd("entrol::linear_backward", _no_second_derivative, lib=_library)
+def _chunk(rows, columns, keep, weight, bias, temperature, soft_cap) -> tuple[torch.Tensor, torch.Tensor]:
+    logits = torch.nn.functional.linear(rows, weight, bias)
+    if soft_cap:
+        logits = soft_cap * torch.tanh(logits / soft_cap)
+    to = accumulator(logits.dtype)
+    return logprob_and_entropy(logits, columns, temperature=temperature, row_mask=keep, dtype=to)

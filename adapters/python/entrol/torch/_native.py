@@ -12,7 +12,7 @@ from collections.abc import Callable
 import torch
 
 from .. import _bindings as c
-from ..measure import bits, options_of
+from .._measure import bits, options_of
 from ._context import context
 from ._rows import DTYPES, Segment, readable, segments
 

@@ -4,7 +4,7 @@ set for every device and dtype, with shapes for torch.compile, and gradients.
 measure(logits, index, mask, row_mask, temperature, chunk_size, want_entropy, inplace_backward) takes logits (..., V),
 columns int64 (..., K), mask bool (V) or (..., V), row_mask bool (...), and gives entropy (...), logprob (..., K), each
 float32 (float64 of float64; empty where not wanted), and the state of each row, which the gradient needs. Arguments
-have been checked (logits.py), but for what the numbers of `index` are."""
+have been checked (_logits.py), but for what the numbers of `index` are."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from .._library import DataError
-from ..policy import Policy, policy_gradient, policy_measure, policy_sample
+from .._policy import Policy, policy_gradient, policy_measure, policy_sample
 from ._context import context
 
 GAUSSIAN, FULL_GAUSSIAN, SQUASHED_GAUSSIAN = "gaussian", "full-gaussian", "squashed-gaussian"

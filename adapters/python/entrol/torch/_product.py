@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from .. import _bindings as c
-from ..context import Context, Gemm, gemm_arrays
+from .._context import Context, Gemm, gemm_arrays
 from ._context import thread_count
 
 _ONE, _ZERO = c_float(1), c_float(0)

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from ..selection import recipes, rule_parse, select
+from .._selection import recipes, rule_parse, select
 from ..torch import group_context
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
+from .._objective import objective_needs, objectives
 from .._steering import named, nothing_of, objective_of
-from ..objective import objective_needs, objectives
 
 #: What TRL has no tensor for.
 MISSING = {

@@ -15,9 +15,9 @@ import numpy as np
 from . import _bindings as c
 from ._arguments import MAX_UINT64, choice, flag, names_of, number, whole
 from ._arrays import Matrix, address, matrix, take, vector
+from ._context import Context, context_of
 from ._library import ArgumentError, Diagnosis, library
-from .context import Context, context_of
-from .measure import bits, destination
+from ._measure import bits, destination
 
 KINDS = {library.entrol_policy_kind_name(kind).decode(): kind for kind in c.PolicyKind}
 RESULTS = ("entropy", "logprob", "kl_pq", "kl_qp")

@@ -13,9 +13,9 @@ from . import _bindings as c
 from ._arguments import number, whole
 from ._arguments import text as encoded
 from ._arrays import address, vector
+from ._context import Context, context_of
 from ._library import ArgumentError, check, library
-from .context import Context, context_of
-from .registry import Parameter, explain, parameters, settings
+from ._registry import Parameter, explain, parameters, settings
 
 
 @dataclass(frozen=True)

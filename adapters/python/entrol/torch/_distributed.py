@@ -14,8 +14,8 @@ import numpy as np
 import torch
 import torch.distributed as dist
 
+from .._context import Context
 from .._library import CommunicationError
-from ..context import Context
 from ._context import context, thread_count
 
 

@@ -13,9 +13,9 @@ import numpy as np
 from . import _bindings as c
 from ._arguments import names_of, number, whole
 from ._arrays import Matrix, address, matrix, vector
+from ._context import Context, context_of
 from ._library import ArgumentError, Diagnosis, UnsupportedError, check, library
-from .context import Context, context_of
-from .measure import (
+from ._measure import (
     STATE_DTYPE,
     Record,
     _check_targets,

@@ -13,8 +13,8 @@ from . import _bindings as c
 from ._arguments import MAX_UINT64, choice, number, whole
 from ._arguments import text as encoded
 from ._arrays import address, vector
+from ._context import Context, context_of
 from ._library import ArgumentError, DataError, Diagnosis, SystemCallError, library
-from .context import Context, context_of
 
 
 def _quantile_options(method: str, nan: str) -> c.QuantileOptions:

@@ -11,9 +11,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from .. import selection
+from .. import _selection as selection
 from . import _host
-from .distributed import context_of
+from ._distributed import context_of
 
 
 @cache

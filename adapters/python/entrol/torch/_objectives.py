@@ -20,11 +20,11 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from .. import objective as core
+from .. import _objective as core
 from .._arguments import flag, number, text, whole
 from . import _host
+from ._distributed import context_named, context_of, group_context
 from ._ops import _library, _no_second_derivative
-from .distributed import context_named, context_of, group_context
 
 WITH_GRADIENT = ("logprob", "entropy", "support_entropy", "value")
 CONSTANT = tuple(name for name in core.TOKEN_ARRAYS if name not in WITH_GRADIENT)
@@ -55,7 +55,7 @@ def _objective(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """The loss, its derivatives by logprob, entropy, support_entropy and value (empty where not given), each token's
     loss, what was kept, and the diagnostics, float64 on the CPU. Settings: `texts` has lines of name=text, `names`
-    those of `numbers`. group: of distributed.context_named."""
+    those of `numbers`. group: of _distributed.context_named."""
     given = {"logprob": logprob, "entropy": entropy, "support_entropy": support_entropy, "value": value}
     given |= {"old_logprob": old_logprob, "reference_logprob": reference_logprob, "advantage": advantage}
     given |= {"old_entropy": old_entropy, "old_value": old_value, "target_return": target_return, "weight": weight}

@@ -10,9 +10,9 @@ import numpy as np
 
 from . import _bindings as c
 from ._arrays import address, matrix
+from ._context import Context, context_of
 from ._library import ArgumentError, Diagnosis
-from .context import Context, context_of
-from .measure import bits, options_of
+from ._measure import bits, options_of
 
 
 @dataclass

@@ -13,8 +13,8 @@ import numpy as np
 from . import _bindings as c
 from ._arguments import choice, flag, names_of, number, whole
 from ._arrays import FLOATS, Matrix, address, matrix, take, vector
+from ._context import Context, context_of
 from ._library import ArgumentError, Diagnosis, library
-from .context import Context, context_of
 
 FLOAT_STATISTICS = (
     "entropy",

@@ -13,10 +13,10 @@ import numpy as np
 from . import _bindings as c
 from ._arguments import MAX_UINT64, choice, flag, number, text, whole
 from ._arrays import address, take, vector
+from ._context import Context, context_of
 from ._library import ArgumentError, Diagnosis, check, library
-from .context import Context, context_of
-from .measure import Support
-from .registry import Parameter, explain, parameters, settings
+from ._measure import Support
+from ._registry import Parameter, explain, parameters, settings
 
 TOKEN_ARRAYS = (
     "logprob",

@@ -7,10 +7,10 @@ from typing import Any
 import torch.distributed as dist
 from torch import Tensor
 
-from .. import control
+from .. import _control as control
 from .._arguments import number, whole
 from . import _host
-from .distributed import context_of
+from ._distributed import context_of
 
 
 class Controller:

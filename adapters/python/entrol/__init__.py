@@ -7,8 +7,8 @@ the CPU (PyTorch, JAX) without a copy, and work in nats. entrol.torch has the sa
     >>> entrol.measure_rows(np.zeros((1, 4), np.float32)).entropy
     array([1.3862944], dtype=float32)
 
-entrol.torch, trl, verl, sb3, datasets, callbacks and notebook are loaded when they are first used; what they need beside
-NumPy comes with extras of the same names (pip install 'entrol[torch]').
+entrol.torch, trl, verl, sb3, datasets, callbacks and notebook are loaded when they are first used; what they need
+beside NumPy comes with extras of the same names (pip install 'entrol[torch]').
 """
 
 from types import ModuleType

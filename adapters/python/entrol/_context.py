@@ -6,7 +6,7 @@ import ctypes
 import os
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -80,6 +80,7 @@ class Context:
 
     def __init__(self, threads: int = 0, cpu: str = "best", comm: Comm | None = None, gemm: Gemm | None = None) -> None:
         self.comm = comm
+        self._asked = threads, cpu
         self._lock = threading.Lock()
         self._callbacks: list[object] = []
         self._failure: BaseException | None = None
@@ -131,8 +132,16 @@ class Context:
         self._callbacks.append(callback)
         return ctypes.cast(callback, ctypes.c_void_p).value
 
-    def call(self, name: str, *arguments: object, diagnosis: c.Diagnosis | None = None, **given: object) -> None:
-        """Calls entrol_NAME(context, ...) and raises what it refuses. `given`: arguments by name, for the message."""
+    def call(
+        self,
+        name: str,
+        *arguments: object,
+        diagnosis: c.Diagnosis | None = None,
+        reasons: Mapping[int, str] | None = None,
+        **given: object,
+    ) -> None:
+        """Calls entrol_NAME(context, ...) and raises what it refuses. `given`: arguments by name, for the message;
+        reasons: what it says for some of the library's reasons."""
         if self in _here.contexts:
             raise ArgumentError(
                 "context: its own call is waiting for this one, from a function that it uses: give one of the two a "
@@ -144,7 +153,7 @@ class Context:
             failure, self._failure = self._failure, None
         if failure is not None:
             raise failure
-        check(status, diagnosis, **given)
+        check(status, diagnosis, reasons, **given)
 
     @contextmanager
     def _entered(self) -> Iterator[None]:
@@ -162,6 +171,13 @@ class Context:
     @property
     def threads(self) -> int:
         return library.entrol_context_n_threads(self._handle)
+
+    def __reduce__(self) -> tuple[type[Context], tuple[int, str]]:
+        """Copies and pickles ask for the same threads and level. Error: TypeError for a comm or a product."""
+        for name, is_there in (("comm", self.comm is not None), ("gemm", self.has_gemm)):
+            if is_there:
+                raise TypeError(f"{name}: a context that has one cannot be copied or pickled")
+        return type(self), self._asked
 
     def __repr__(self) -> str:
         ranks = f", rank {self.comm.rank} of {self.comm.size}" if self.comm is not None else ""

@@ -14,8 +14,8 @@ from ._arguments import number, whole
 from ._arguments import text as encoded
 from ._arrays import address, vector
 from ._context import Context, context_of
-from ._library import ArgumentError, check, library
-from ._registry import Parameter, explain, parameters, settings
+from ._library import NOTHING_COUNTS, ArgumentError, check, library
+from ._registry import Parameter, Table, described, explain, parameters, refuse_unknown, settings_of
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,9 @@ class ControllerKind:
     says: str
     source: str
 
+    def __repr__(self) -> str:
+        return described(self, f"drives the {self.drives}, observes the {self.observes}")
+
 
 def _kind(row: c.ControllerKind) -> ControllerKind:
     return ControllerKind(
@@ -42,10 +45,14 @@ def _kind(row: c.ControllerKind) -> ControllerKind:
     )
 
 
-def controllers() -> dict[str, ControllerKind]:
-    """All controllers by their names."""
+def _shown(kind: ControllerKind) -> tuple[str, ...]:
+    return kind.drives, kind.says
+
+
+def controllers() -> Table[ControllerKind]:
+    """All controllers by their names: a dict, which shows itself as a table."""
     rows = (_kind(library.entrol_controller_kind_at(i).contents) for i in range(library.entrol_controller_kind_count()))
-    return {row.name: row for row in rows}
+    return Table(((row.name, row) for row in rows), _shown)
 
 
 @dataclass(frozen=True)
@@ -98,13 +105,15 @@ class Controller:
         **given: object,
     ) -> None:
         self._handle = ctypes.c_void_p()
-        self._context = context_of(context)
+        self._context, self._own_context = context_of(context), context
         row = library.entrol_controller_kind_find(encoded(name, "name"))
         if not row:
             raise ArgumentError(f"name: no controller {name!r}; there are {', '.join(controllers())}", "name")
         self.kind = _kind(row.contents)
         most, actions = number(max_entropy, "max_entropy"), whole(n_actions, "n_actions")
-        made, n = settings(given, self.kind.parameters, name)
+        self._given = {"max_entropy": most, "n_actions": actions, **given}
+        refuse_unknown(given, self.kind.parameters, name, arrays=("max_entropy", "n_actions"))
+        made, n = settings_of(given, self.kind.parameters, name)
         options, diagnosis = c.ControllerOptions(max_entropy=most, n_actions=actions), c.Diagnosis()
         try:
             self._context.call(
@@ -125,7 +134,20 @@ class Controller:
                     "from 2 on, each 0 where it is not known, both the same within a thousandth",
                     "max_entropy",
                 ) from None
+            value = given.get(error.argument)
+            if isinstance(value, str) and value.endswith("max") and not (most or actions):
+                raise ArgumentError(
+                    f"{error.argument} = {value!r}: needs n_actions= or max_entropy=, which it is a share of",
+                    error.argument,
+                ) from None
             raise explain(error, given, self.kind.parameters) from None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copies and pickles: a controller of the same name, settings and state. Error: TypeError where its context has
+        a comm, since every rank would have to make it together."""
+        if self._context.comm is not None:
+            raise TypeError("context: a controller whose context has a comm cannot be copied or pickled: save() it")
+        return _restored, (type(self), self.kind.name, {**self._given, "context": self._own_context}, self.save())
 
     @property
     def command(self) -> Command:
@@ -144,7 +166,10 @@ class Controller:
         tokens gives 0 and 0. Errors, after which the controller is as before: DataError (NaN, infinite, no tokens at
         all), CommunicationError, ArgumentError."""
         total = number(sum, "sum")
-        return self._observe("controller_observe", ctypes.c_double(total), whole(count, "count"), sum=np.array([total]))
+        nothing = {c.Reason.EMPTY_SUPPORT: "count: no token counts"}
+        return self._observe(
+            "controller_observe", ctypes.c_double(total), whole(count, "count"), reasons=nothing, sum=np.array(total)
+        )
 
     def observe_tokens(self, entropies: Any, mask: Any = None) -> Command:
         """The same of the tokens' entropies themselves (any shape, nats; mask of the same shape says which count),
@@ -152,9 +177,10 @@ class Controller:
         numbers = vector(entropies, "entropies", np.float32)
         valid = None if mask is None else vector(mask, "mask", np.uint8, numbers.shape)
         arguments = address(numbers), address(valid), numbers.size
-        return self._observe("controller_observe_tokens", *arguments, entropies=numbers)
+        nothing = {c.Reason.EMPTY_SUPPORT: "entropies: no tokens"} if mask is None else NOTHING_COUNTS
+        return self._observe("controller_observe_tokens", *arguments, reasons=nothing, entropies=numbers)
 
-    def _observe(self, name: str, *arguments: object, **data: np.ndarray) -> Command:
+    def _observe(self, name: str, *arguments: object, **data: Any) -> Command:
         raw, diagnosis = c.Command(), c.Diagnosis()
         self._context.call(
             name, ctypes.byref(raw), ctypes.byref(diagnosis), self._handle, *arguments, diagnosis=diagnosis, **data
@@ -194,6 +220,12 @@ class Controller:
         if getattr(self, "_handle", None):
             self._destroy(self._context._handle, self._handle)
             self._handle = None
+
+
+def _restored(kind: type[Controller], name: str, given: dict[str, Any], state: str) -> Controller:
+    made = kind(name, **given)
+    made.restore(state)
+    return made
 
 
 @dataclass(frozen=True)
@@ -236,6 +268,7 @@ def fit_ceiling(
         first.size,
         ctypes.byref(c.CeilingOptions(confidence=share)),
         diagnosis=diagnosis,
+        reasons={c.Reason.GROUP: f"entropies, rewards: expected at least 4 pairs, got {first.size}"},
         entropies=first,
         rewards=second,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import sys
 from collections.abc import Mapping
@@ -13,6 +14,9 @@ from . import _bindings as c
 
 #: Arguments that have another name in Python than in C.
 PYTHON_NAMES = {"lambda": "lambda_", "forecasts": "forecast_at"}
+
+#: What is said where a mask leaves nothing, by the library's reason.
+NOTHING_COUNTS = {c.Reason.EMPTY_SUPPORT: "mask: no token counts"}
 
 #: What an argument has to be, by its name in C: said where a call refuses it.
 EXPECTED = {
@@ -29,6 +33,7 @@ EXPECTED = {
     "tolerance": "a number from 0 to below 1",
     "soft_cap": "0 for none, or a number from 1e-6 to 1e6",
     "settings": "names of the parameters that there are",
+    "sequence_starts": "numbers that rise from 0 to the number of tokens",
     "n_columns": "at least one column",
     "low": "finite bounds of the actions, the low one below the high one",
     "log_sigma_low": "bounds of ln sigma, the low one not above the high one",
@@ -128,9 +133,11 @@ if __version__.split(".")[:2] != [str(c.VERSION_MAJOR), str(c.VERSION_MINOR)]:
     raise ImportError(f"entrol: {_path()} is version {__version__}, the package {c.VERSION_MAJOR}.{c.VERSION_MINOR}")
 
 
-def raise_error(status: int, diagnosis: c.Diagnosis | None, given: Mapping[str, object]) -> None:
+def raise_error(
+    status: int, diagnosis: c.Diagnosis | None, given: Mapping[str, object], reasons: Mapping[int, str]
+) -> None:
     """Raises what a negative status stands for. `given`: arguments by name, for what is said: numbers that C may
-    refuse, arrays that may hold what is in trouble."""
+    refuse, arrays that may hold what is in trouble. reasons: what to say for some reasons instead."""
     words = library.entrol_status_string(status).decode()
     if status == c.Status.ERROR_ARGUMENT:
         # Of an options struct it is as "options.temperature".
@@ -138,8 +145,7 @@ def raise_error(status: int, diagnosis: c.Diagnosis | None, given: Mapping[str, 
         name = PYTHON_NAMES.get(name, name)
         raise ArgumentError(_about(name, words, given), name)
     if status == c.Status.ERROR_DATA and diagnosis is not None:
-        told = Diagnosis(diagnosis)
-        raise DataError(f"{_blamed(told, given)}{told.reason} at {told.first_row} ({told.n_bad} in trouble)", told)
+        raise data_error(Diagnosis(diagnosis), given, reasons)
     kinds = {
         c.Status.ERROR_MEMORY: MemoryError,
         c.Status.ERROR_OVERFLOW: OverflowError,
@@ -152,12 +158,21 @@ def raise_error(status: int, diagnosis: c.Diagnosis | None, given: Mapping[str, 
     raise kinds.get(c.Status(status), Error)(words)
 
 
-def _blamed(told: Diagnosis, given: Mapping[str, object]) -> str:
-    """The arrays that are not finite at the place of the trouble, else all."""
-    arrays = {name: value.ravel() for name, value in given.items() if isinstance(value, np.ndarray)}
+def data_error(told: Diagnosis, given: Mapping[str, object], reasons: Mapping[int, str] | None = None) -> DataError:
+    """Names the arrays that are not finite at the place of the trouble, else all, and the place by its index in their
+    shape."""
+    if reasons and told.code in reasons:
+        message = reasons[told.code]
+        told.reason = message.partition(": ")[2]
+        return DataError(message, told)
+    arrays = {name: value for name, value in given.items() if isinstance(value, np.ndarray)}
     at = told.first_row
-    found = [name for name, array in arrays.items() if at < array.size and not np.isfinite(array[at])]
-    return f"{', '.join(found or arrays)}: " if arrays else ""
+    blamed = [name for name, array in arrays.items() if at < array.size and not np.isfinite(array.flat[at])]
+    names = f"{', '.join(blamed or arrays)}: " if arrays else ""
+    shape = arrays[(blamed or list(arrays))[0]].shape if arrays else ()
+    is_inside = shape and at < math.prod(shape)
+    place = [int(i) for i in np.unravel_index(at, shape)] if is_inside else at
+    return DataError(f"{names}{told.reason} at {place} ({told.n_bad} in trouble)", told)
 
 
 def _about(name: str | None, words: str, given: Mapping[str, object]) -> str:
@@ -168,7 +183,12 @@ def _about(name: str | None, words: str, given: Mapping[str, object]) -> str:
     return f"{name}{value}{expected}"
 
 
-def check(status: int, diagnosis: c.Diagnosis | None = None, **given: object) -> None:
+def check(
+    status: int,
+    diagnosis: c.Diagnosis | None = None,
+    reasons: Mapping[int, str] | None = None,
+    **given: object,
+) -> None:
     """Raises unless the status is OK."""
     if status != 0:
-        raise_error(status, diagnosis, given)
+        raise_error(status, diagnosis, given, reasons or {})

@@ -63,6 +63,11 @@ class Record:
     support: np.ndarray | None = None
     diagnosis: Diagnosis | None = field(default=None, repr=False)
 
+    def __repr__(self) -> str:
+        """What is there."""
+        known = [f"{name}={value!r}" for name, value in vars(self).items() if value is not None and name != "diagnosis"]
+        return f"Record({', '.join(known)})"
+
 
 def _wanted(want: Any, targets: object, n_top: int) -> set[str]:
     names = names_of(want, "want", STATISTICS)

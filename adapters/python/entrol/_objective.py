@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Mapping
+import math
+import textwrap
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,9 +16,9 @@ from . import _bindings as c
 from ._arguments import MAX_UINT64, choice, flag, number, text, whole
 from ._arrays import address, take, vector
 from ._context import Context, context_of
-from ._library import ArgumentError, Diagnosis, check, library
+from ._library import EXPECTED, NOTHING_COUNTS, ArgumentError, Diagnosis, check, library
 from ._measure import Support
-from ._registry import Parameter, explain, parameters, settings
+from ._registry import Parameter, Table, described, explain, parameters, refuse_unknown, settings_of
 
 TOKEN_ARRAYS = (
     "logprob",
@@ -31,6 +33,7 @@ TOKEN_ARRAYS = (
     "target_return",
     "weight",
 )
+WITH_GRADIENT = ("logprob", "entropy", "support_entropy", "value")
 DIAGNOSTICS = tuple(
     name
     for name, kind in c.ObjectiveResult._fields_
@@ -56,6 +59,9 @@ class Objective:
     gives: frozenset[str]
     support: Support
 
+    def __repr__(self) -> str:
+        return described(self, f"needs {', '.join(sorted(self.needs)) or 'logprob alone'}")
+
 
 def _row(row: c.Objective) -> Objective:
     support = Support(c.SupportKind(row.support_kind).name.lower(), row.support_parameter)
@@ -70,23 +76,51 @@ def _row(row: c.Objective) -> Objective:
     )
 
 
-def objectives() -> dict[str, Objective]:
-    """All objectives by their names."""
-    rows = (_row(library.entrol_objective_at(i).contents) for i in range(library.entrol_objective_count()))
-    return {row.name: row for row in rows}
+def _rows() -> Iterable[c.Objective]:
+    return (library.entrol_objective_at(i).contents for i in range(library.entrol_objective_count()))
+
+
+def _says(row: Objective) -> tuple[str, ...]:
+    return (row.says,)
+
+
+def objectives() -> Table[Objective]:
+    """All objectives by their names: a dict, which shows itself as a table."""
+    return Table(((row.name, row) for row in map(_row, _rows())), _says)
+
+
+#: The parameters of each objective.
+PARAMETERS = {
+    row.name.decode(): tuple(row.parameters[i].name.decode() for i in range(row.n_parameters)) for row in _rows()
+}
+
+
+def check_keywords(name: str, given: Iterable[str]) -> None:
+    """ArgumentError for no objective's name; TypeError for a keyword that is no array and no parameter."""
+    text(name, "name")
+    if name not in PARAMETERS:
+        raise ArgumentError(f"name: no objective {name!r}; there are {', '.join(PARAMETERS)}", "name")
+    refuse_unknown(given, PARAMETERS[name], name, "array or parameter", (*TOKEN_ARRAYS, "mask", "sequence_starts"))
+
+
+def listed(function: Any) -> Any:
+    """Puts the names of the objectives into a docstring, where it says NAMES."""
+    if function.__doc__:  # python -OO has none
+        lines = textwrap.wrap(", ".join(PARAMETERS), 110, subsequent_indent="    ")
+        function.__doc__ = function.__doc__.replace("NAMES", "\n".join(lines))
+    return function
 
 
 def _find(name: str) -> tuple[Any, Objective]:
-    row = library.entrol_objective_find(text(name, "name"))
-    if not row:
-        raise ArgumentError(f"name: no objective {name!r}; there are {', '.join(objectives())}", "name")
+    check_keywords(name, ())
+    row = library.entrol_objective_find(name.encode())
     return row, _row(row.contents)
 
 
 def objective_needs(name: str, **given: object) -> frozenset[str]:
     """What an objective needs under settings. Errors: ArgumentError, TypeError."""
     row, found = _find(name)
-    made, n = settings(given, found.parameters, name)
+    made, n = settings_of(given, found.parameters, name)
     needs, diagnosis = ctypes.c_uint(), c.Diagnosis()
     try:
         check(library.entrol_objective_needs(ctypes.byref(needs), ctypes.byref(diagnosis), row, made, n), diagnosis)
@@ -108,6 +142,15 @@ class ObjectiveResult:
     kept: np.ndarray | None = None
     sums: dict[str, tuple[float, int]] = field(default_factory=dict, repr=False)
 
+    def __repr__(self) -> str:
+        return result_text(self.loss, self.diagnostics, self.gradients)
+
+
+def result_text(loss: float, diagnostics: Mapping[str, float], gradients: Iterable[str]) -> str:
+    """What a result shows of itself: the loss, what is known to log, and what has gradients."""
+    known = "".join(f", {name}={value:.6g}" for name, value in diagnostics.items() if not math.isnan(value))
+    return f"ObjectiveResult(loss={loss:.6g}{known}; gradients by {', '.join(gradients)})"
+
 
 def _result(raw: c.ObjectiveResult, gradients: dict[str, np.ndarray], token_loss: Any, kept: Any) -> ObjectiveResult:
     numbers = {name: getattr(raw, name) for name in DIAGNOSTICS}
@@ -124,65 +167,106 @@ def tokens_of(
         raise ArgumentError("logprob: expected an array", "logprob")
     first = vector(arrays["logprob"], "logprob", np.float32)
     tokens = c.Tokens(n_tokens=first.size, seed=whole(seed, "seed", 0, MAX_UINT64))
+    starts = None if first.ndim != 2 else np.arange(first.shape[0] + 1, dtype=np.uintp) * first.shape[1]
+    if sequence_starts is not None:
+        starts = vector(sequence_starts, "sequence_starts", np.uintp).ravel()
     kept: dict[str, np.ndarray] = {}
     for name, value in arrays.items():
         if value is not None:
-            kept[name] = vector(value, name, np.float32, first.shape)
+            given = _of_tokens(value, name, first.shape, starts) if name == "advantage" else value
+            kept[name] = vector(given, name, np.float32, first.shape)
             setattr(tokens, name, address(kept[name]))
     if mask is not None:
         kept["mask"] = vector(mask, "mask", np.uint8, first.shape)
         tokens.mask = address(kept["mask"])
-    starts = None if first.ndim != 2 else np.arange(first.shape[0] + 1, dtype=np.uintp) * first.shape[1]
-    if sequence_starts is not None:
-        starts = vector(sequence_starts, "sequence_starts", np.uintp).ravel()
     if starts is not None:
         kept["sequence_starts"] = starts
         tokens.sequence_starts, tokens.n_sequences = address(starts), max(0, starts.size - 1)
     return tokens, kept
 
 
+def _of_tokens(value: Any, name: str, shape: tuple[int, ...], starts: np.ndarray | None) -> np.ndarray:
+    """Numbers of sequences, (n,) or (n, 1), at all tokens of theirs; others as they are."""
+    array = vector(value, name, np.float32)
+    n = 0 if starts is None else starts.size - 1
+    if n < 1 or array.shape in (shape, ()):
+        return array
+    if array.shape not in ((n,), (n, 1)):
+        raise ValueError(f"{name}: expected the shape {shape}, or {(n,)} of the sequences, got {array.shape}")
+    if starts[0] != 0 or starts[-1] != math.prod(shape) or np.any(starts[1:] < starts[:-1]):
+        raise ArgumentError(f"sequence_starts: expected {EXPECTED['sequence_starts']}", "sequence_starts")
+    return np.repeat(array.ravel(), np.diff(starts).astype(np.intp)).reshape(shape)
+
+
+@listed
 def objective_compute(
     name: str,
     *,
     logprob: Any,
+    advantage: Any = None,
     mask: Any = None,
+    old_logprob: Any = None,
+    reference_logprob: Any = None,
+    entropy: Any = None,
+    old_entropy: Any = None,
+    support_entropy: Any = None,
+    value: Any = None,
+    old_value: Any = None,
+    target_return: Any = None,
+    weight: Any = None,
     sequence_starts: Any = None,
     seed: int = 0,
     loss_alone: bool = False,
     context: Context | None = None,
-    **given: Any,
+    **settings: Any,
 ) -> ObjectiveResult:
     """The loss of the tokens under an objective, and its derivatives (entrol_objective_compute).
 
-    logprob and others of TOKEN_ARRAYS (old_logprob, reference_logprob, advantage, entropy, old_entropy,
-    support_entropy, value, old_value, target_return, weight): arrays of one shape; of two dimensions each row is a
-    sequence, else sequence_starts (n + 1 numbers) says where each begins. mask: 0 where a token does not count: it may
-    hold anything. seed: of what is drawn. Everything else is a parameter of the objective
-    (entrol.objectives()[name].parameters), as entropy_coefficient, aggregation or clip_low. loss_alone: fewer numbers
-    to log, quicker. With a context that has a comm, of all ranks together. Errors: ArgumentError and TypeError, which
-    name the argument; DataError for a NaN or a ratio beyond e^88; CommunicationError."""
-    row, found = _find(name)
-    arrays = {"logprob": logprob, **{key: given.pop(key) for key in TOKEN_ARRAYS if key in given}}
-    made, n = settings(given, found.parameters, name)
+    name: NAMES.
+    All arrays are of one shape, read as float32; of two dimensions each row is a sequence, else sequence_starts (n + 1
+    numbers) says where each begins. logprob: ln p of the tokens under the policy that learns. advantage: of each token,
+    or of each sequence, (n) or (n, 1). mask: 0 where a token does not count: it may hold anything. old_logprob: ln p
+    under the policy that acted; without it every ratio is 1 (the same policy acted). reference_logprob: under the
+    reference, for the KL. entropy, old_entropy, support_entropy: nats, of the policy that learns, of that which acted,
+    and on the objective's support. value, old_value, target_return: of a critic, for the value loss. weight: of each
+    token's loss. entrol.objectives()[name].needs says what has to be there. settings: parameters of the objective
+    (entrol.objectives()[name].parameters), as entropy_coefficient, aggregation or clip_low. seed: of what is drawn.
+    loss_alone: fewer numbers to log, quicker. With a context that has a comm, of all ranks together.
+
+    Errors: ArgumentError and TypeError, which name the argument; DataError for a NaN, a ratio beyond e^88, or no token
+    that counts; CommunicationError."""
+    check_keywords(name, settings)
+    arrays = {"logprob": logprob, "advantage": advantage, "old_logprob": old_logprob, "entropy": entropy}
+    arrays |= {"reference_logprob": reference_logprob, "old_entropy": old_entropy, "weight": weight, "value": value}
+    arrays |= {"support_entropy": support_entropy, "old_value": old_value, "target_return": target_return}
     tokens, kept = tokens_of(arrays, mask, sequence_starts, seed)
+    return _compute(name, settings, tokens, kept, flag(loss_alone, "loss_alone"), context_of(context))
+
+
+def _compute(
+    name: str,
+    given: Mapping[str, Any],
+    tokens: c.Tokens,
+    kept: Mapping[str, np.ndarray],
+    loss_alone: bool,
+    context: Context,
+) -> ObjectiveResult:
+    row, found = _find(name)
+    made, n = settings_of(given, found.parameters, name)
     shape = kept["logprob"].shape
-    gradients = {
-        key: np.empty(shape, np.float32)
-        for key in ("logprob", "entropy", "support_entropy", "value")
-        if arrays.get(key) is not None
-    }
+    gradients = {key: np.empty(shape, np.float32) for key in WITH_GRADIENT if key in kept}
     loss, let_through = np.empty(shape, np.float32), np.empty(shape, np.uint8)
     record = c.ObjectiveRecord(
         loss=address(loss), kept=address(let_through), **{key: address(array) for key, array in gradients.items()}
     )
     options, raw, diagnosis = (
-        c.ObjectiveOptions(settings=made, n_settings=n, loss_alone=flag(loss_alone, "loss_alone")),
+        c.ObjectiveOptions(settings=made, n_settings=n, loss_alone=loss_alone),
         c.ObjectiveResult(),
         c.Diagnosis(),
     )
     raw.size = ctypes.sizeof(raw)
     try:
-        context_of(context).call(
+        context.call(
             "objective_compute",
             ctypes.byref(record),
             ctypes.byref(raw),
@@ -191,10 +275,11 @@ def objective_compute(
             ctypes.byref(tokens),
             ctypes.byref(options),
             diagnosis=diagnosis,
+            reasons=NOTHING_COUNTS if "mask" in kept else {c.Reason.EMPTY_SUPPORT: "logprob: no tokens"},
             **{**given, **kept},
         )
     except ArgumentError as error:
-        if error.argument in TOKEN_ARRAYS and arrays.get(error.argument) is None:
+        if error.argument in (*TOKEN_ARRAYS, "sequence_starts") and error.argument not in kept:
             raise ArgumentError(f"{error.argument}: {name} needs it", error.argument) from None
         raise explain(error, given, found.parameters) from None
     return _result(raw, gradients, loss, let_through.view(bool))
@@ -285,11 +370,20 @@ def _ends(ends: Any, shape: tuple[int, ...]) -> np.ndarray:
 
 def _groups(rewards: Any, group_starts: Any) -> tuple[np.ndarray, np.ndarray]:
     first = vector(rewards, "rewards", np.float32)
+    if isinstance(group_starts, (int, np.integer)):
+        size = whole(group_starts, "group_starts", 1)
+        if first.size % size:
+            raise ArgumentError(
+                f"group_starts: expected a size that divides the {first.size} rewards, got {size}", "group_starts"
+            )
+        return first, np.arange(0, first.size + 1, size, dtype=np.uintp)
     if group_starts is not None:
         starts = vector(group_starts, "group_starts", np.uintp).ravel()
         if starts.size == 0 or starts[0] != 0 or starts[-1] != first.size or np.any(starts[1:] < starts[:-1]):
             raise ArgumentError(
-                f"group_starts: expected numbers that rise from 0 to {first.size}, the rewards", "group_starts"
+                f"group_starts: expected the size of every group, or numbers that rise from 0 to {first.size}, the "
+                "rewards",
+                "group_starts",
             )
         return first, starts
     if first.ndim != 2:
@@ -306,8 +400,9 @@ def advantage_group(
     context: Context | None = None,
 ) -> tuple[np.ndarray, Diagnosis]:
     """GRPO's advantage: each reward over the mean of its group, divided by "group" or "batch" deviation, or "none" (Dr.
-    GRPO) (entrol_advantage_group). rewards: (groups, samples), or any with group_starts (groups + 1 numbers). The
-    diagnosis counts groups of equal rewards, which get 0. Errors: ArgumentError; DataError."""
+    GRPO) (entrol_advantage_group). rewards: (groups, samples), or any with group_starts: the size of every group, whose
+    rewards follow each other (as TRL's), or where each begins (groups + 1 numbers). The diagnosis counts groups of
+    equal rewards, which get 0. Errors: ArgumentError; DataError."""
     first, starts = _groups(rewards, group_starts)
     result, diagnosis = np.empty_like(first), c.Diagnosis()
     context_of(context).call(
@@ -361,7 +456,15 @@ def advantage_whiten(
         first.size,
         number(epsilon, "epsilon"),
         diagnosis=diagnosis,
+        reasons=_too_few(counts, context),
         epsilon=epsilon,
         advantages=first,
     )
     return result
+
+
+def _too_few(counts: np.ndarray | None, context: Context | None) -> Mapping[int, str]:
+    """What is said where fewer than two advantages count, over all ranks."""
+    if counts is not None and not counts.any() and (context is None or context.comm is None):
+        return {c.Reason.GROUP: NOTHING_COUNTS[c.Reason.EMPTY_SUPPORT]}
+    return {c.Reason.GROUP: f"{'advantages' if counts is None else 'mask'}: expected at least 2 advantages that count"}

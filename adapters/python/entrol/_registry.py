@@ -3,13 +3,53 @@ them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import difflib
+import html
+import textwrap
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from . import _bindings as c
 from ._arguments import number, text
 from ._library import ArgumentError
+
+WIDTH = 120  # of a table as text
+Row = TypeVar("Row")
+
+
+class Table(dict[str, Row]):
+    """A dict of what is registered, which shows itself as a table: the name of each and what is said of it."""
+
+    def __init__(self, rows: Iterable[tuple[str, Row]], show: Callable[[Row], tuple[str, ...]]) -> None:
+        super().__init__(rows)
+        self._show = show
+
+    def _cells(self) -> list[tuple[str, ...]]:
+        return [(name, *self._show(row)) for name, row in self.items()]
+
+    def __repr__(self) -> str:
+        return aligned(self._cells()) if self else "{}"
+
+    def _repr_html_(self) -> str:
+        rows = ("".join(f"<td>{html.escape(cell)}</td>" for cell in cells) for cells in self._cells())
+        return f"<table>{''.join(f'<tr>{row}</tr>' for row in rows)}</table>"
+
+
+def _cut(cell: str, room: int) -> str:
+    return cell if len(cell) <= room else cell[: room - 3].rstrip() + "..."
+
+
+def aligned(rows: list[tuple[str, ...]], indent: str = "", fit: Callable[[str, int], str] = _cut) -> str:
+    """Lines of at most WIDTH characters, if the last cell is fit into the room that the others leave."""
+    widths = [max(map(len, column)) for column in list(zip(*rows))[:-1]]
+    heads = [indent + "".join(f"{cell:{n}}  " for cell, n in zip(row, widths)) for row in rows]
+    return "\n".join(head + fit(row[-1], max(20, WIDTH - len(head))) for head, row in zip(heads, rows))
+
+
+def _wrapped(cell: str, room: int) -> str:
+    """Further lines below the first."""
+    return f"\n{' ' * (WIDTH - room)}".join(textwrap.wrap(cell, room)) or cell
 
 
 @dataclass(frozen=True)
@@ -27,9 +67,25 @@ class Parameter:
     source: str | None
 
 
-def parameters(rows: Any, n: int) -> dict[str, Parameter]:
+def parameters(rows: Any, n: int) -> Table[Parameter]:
     """A table of the library."""
-    return {made.name: made for made in (_parameter(rows[i]) for i in range(n))}
+    return Table(((made.name, made) for made in (_parameter(rows[i]) for i in range(n))), _shown)
+
+
+def _shown(parameter: Parameter) -> tuple[str, ...]:
+    kind, says = parameter.type, parameter.says
+    if kind in ("real", "whole"):
+        kind = f"{'whole, ' if kind == 'whole' else ''}{parameter.low:g} to {parameter.high:g}"
+    elif kind == "choice":
+        says = f"{says}: {', '.join(parameter.choices)}"
+    initial = parameter.initial if isinstance(parameter.initial, str) else f"{parameter.initial:g}"
+    return initial or '""', kind, says
+
+
+def described(row: Any, about: str) -> str:
+    """What an objective or a controller shows of itself: a line about it, what is said, and its parameters."""
+    table = aligned([(name, *_shown(parameter)) for name, parameter in row.parameters.items()], "  ", _wrapped)
+    return f"{row.name}: {row.says}\n{about}; {row.source}\nparameters:\n{table}"
 
 
 def _parameter(row: c.Parameter) -> Parameter:
@@ -54,13 +110,34 @@ def _parameter(row: c.Parameter) -> Parameter:
     )
 
 
-def settings(given: Mapping[str, object], known: Mapping[str, Parameter], what: str) -> tuple[Any, int]:
+def refuse_unknown(
+    given: Iterable[str], known: Collection[str], what: str, kind: str = "parameter", arrays: Collection[str] = ()
+) -> None:
+    """TypeError for a keyword that is none of the parameters, as Python has it: the name, which one may be meant, and
+    all that there are. arrays: keywords beside the parameters."""
+    for name in given:
+        if name not in known:
+            near = _nearest(name, [*arrays, *known])
+            meant = f"; did you mean {near}?" if near else ";"
+            raise TypeError(f"{name}: {what} has no such {kind}{meant} it has {', '.join([*arrays, *known])}")
+
+
+def _nearest(name: str, known: list[str]) -> str | None:
+    """By its letters, else by a word that it shares with one name alone."""
+    near = difflib.get_close_matches(name.lower(), known, 1)
+    if near:
+        return near[0]
+    words = set(name.lower().split("_"))
+    shared = [one for one in known if words & set(one.split("_"))]
+    return shared[0] if len(shared) == 1 or (shared and shared[0] in words) else None
+
+
+def settings_of(given: Mapping[str, object], known: Mapping[str, Parameter], what: str) -> tuple[Any, int]:
     """entrol_setting of keyword arguments, and how many. Errors: TypeError (no such parameter, as Python has it for a
     keyword; a wrong type)."""
+    refuse_unknown(given, known, what)
     made = (c.Setting * max(1, len(given)))()
     for i, (name, value) in enumerate(given.items()):
-        if name not in known:
-            raise TypeError(f"{what} has no parameter {name!r}; it has {', '.join(known)}")
         made[i].name = name.encode()
         if isinstance(value, str):
             made[i].text = text(value, name)
@@ -88,10 +165,3 @@ def explain(error: ArgumentError, given: Mapping[str, object], known: Mapping[st
         return error
     value = f"{name} = {given[name]!r}" if name in given else name
     return ArgumentError(f"{value}: expected {_expected(known[name])}", name)
-
-
-def help_text(known: Mapping[str, Parameter]) -> str:
-    """A line for each parameter."""
-    return "\n".join(
-        f"  {p.name} ({_expected(p) if p.type != 'text' else 'text'}; {p.initial!r}): {p.says}" for p in known.values()
-    )

@@ -14,7 +14,8 @@ from ._arguments import MAX_UINT64, choice, number, whole
 from ._arguments import text as encoded
 from ._arrays import address, vector
 from ._context import Context, context_of
-from ._library import ArgumentError, DataError, Diagnosis, SystemCallError, library
+from ._library import ArgumentError, Diagnosis, SystemCallError, data_error, library
+from ._registry import Table
 
 
 def _quantile_options(method: str, nan: str) -> c.QuantileOptions:
@@ -27,10 +28,10 @@ def _values(values: Any, valid: Any, name: str = "values") -> tuple[np.ndarray, 
     return numbers, None if valid is None else vector(valid, "valid", np.uint8, numbers.shape)
 
 
-def _refuse(diagnosis: c.Diagnosis, name: str) -> None:
+def _refuse(diagnosis: c.Diagnosis, **given: np.ndarray) -> None:
     told = Diagnosis(diagnosis)
     if told:
-        raise DataError(f"{name}: {told.reason} at {told.first_row} ({told.n_bad} in all)", told)
+        raise data_error(told, given)
 
 
 def quantile(
@@ -65,7 +66,7 @@ def quantile(
         diagnosis=diagnosis,
     )
     if diagnosis.reason != c.Reason.EMPTY_SUPPORT:
-        _refuse(diagnosis, "values")
+        _refuse(diagnosis, values=numbers)
     return result
 
 
@@ -87,16 +88,26 @@ def _selection(keep: np.ndarray, raw: c.Selection) -> Selection:
     return Selection(keep.view(bool), raw.n_valid, raw.n_kept, raw.n_ties, raw.threshold_low, raw.threshold_high)
 
 
-def rule_parse(rule: str) -> c.Rule:
+class Rule(c.Rule):
+    """A rule that was read, as C has it."""
+
+    text: str = ""
+
+    def __repr__(self) -> str:
+        return f"Rule({self.text!r})"
+
+
+def rule_parse(rule: str) -> Rule:
     """A rule as people write it: "low:80%", "high:1000", "high:=20%", "..2.5", "p5..p95" (entrol_rule_parse). Error:
     ArgumentError, which shows the place."""
-    parsed, n_read = c.Rule(), ctypes.c_size_t()
+    parsed, n_read = Rule(), ctypes.c_size_t()
     if library.entrol_rule_parse(ctypes.byref(parsed), ctypes.byref(n_read), encoded(rule, "rule")) != 0:
         raise ArgumentError(
             f"rule: cannot read {rule!r} from character {n_read.value + 1} on; "
             'rules are as "low:80%", "high:1000", "..2.5", "p5..p95"',
             "rule",
         )
+    parsed.text = rule
     return parsed
 
 
@@ -129,7 +140,7 @@ def select(
         ctypes.byref(options),
         diagnosis=diagnosis,
     )
-    _refuse(diagnosis, "values")
+    _refuse(diagnosis, values=numbers)
     return _selection(keep, raw)
 
 
@@ -211,7 +222,7 @@ class Bounds:
             if stream.failure is not None:
                 raise stream.failure from None
             raise
-        _refuse(diagnosis, "values")
+        _refuse(diagnosis, values=np.empty(0))  # it counts through the pieces
         self._ends = self._raw.low, self._raw.high
 
     def keep(self, values: Any, valid: Any = None) -> np.ndarray:
@@ -266,7 +277,7 @@ def high_entropy_mask(
         diagnosis=diagnosis,
         threshold=threshold,
     )
-    _refuse(diagnosis, "entropies")
+    _refuse(diagnosis, entropies=numbers)
     return _selection(keep, raw)
 
 
@@ -322,11 +333,15 @@ class Recipe:
     source: str
 
 
-def recipes() -> dict[str, Recipe]:
-    """All recipes by their names."""
+def _shown(recipe: Recipe) -> tuple[str, ...]:
+    return recipe.rule, recipe.says
+
+
+def recipes() -> Table[Recipe]:
+    """All recipes by their names: a dict, which shows itself as a table."""
     rows = [library.entrol_recipe_at(i).contents for i in range(library.entrol_recipe_count())]
     made = [Recipe(**{name: _text(getattr(row, name)) for name, _ in c.Recipe._fields_}) for row in rows]
-    return {recipe.name: recipe for recipe in made}
+    return Table(((recipe.name, recipe) for recipe in made), _shown)
 
 
 def _text(value: Any) -> Any:

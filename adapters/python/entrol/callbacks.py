@@ -126,6 +126,14 @@ class EntropyHistory:
             text = f"entropy {name} at step {step}: {entropy:.4g} nats{first}. {ADVICE[name]}"
             warnings.warn(text, EntropyWarning, stacklevel=4)
 
+    def __repr__(self) -> str:
+        """How long it is, the last row, and what is raised."""
+        if not self.rows:
+            return "EntropyHistory(no observation)"
+        last = self.rows[-1]
+        alarms = f", alarms: {', '.join(sorted(self._raised))}" if self._raised else ""
+        return f"EntropyHistory({len(self.rows)} observations, step {last.step}: {last.entropy:.4g} nats{alarms})"
+
     def __len__(self) -> int:
         return len(self.rows)
 

@@ -27,6 +27,13 @@ class Controller:
 
     def __init__(self, name: str, *, group: dist.ProcessGroup | None = None, **settings: Any) -> None:
         self._controller = control.Controller(name, context=context_of(group), **settings)
+        self._settings = settings
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """As entrol.Controller: the same name, settings and state. Error: TypeError for one of a group."""
+        if self._controller._context.comm is not None:
+            raise TypeError("group: a controller of a group cannot be copied or pickled; take its state_dict()")
+        return _restored, (type(self), self.kind.name, self._settings, self.state_dict())
 
     @property
     def kind(self) -> control.ControllerKind:
@@ -73,3 +80,9 @@ class Controller:
 
     def __repr__(self) -> str:
         return repr(self._controller)
+
+
+def _restored(kind: type[Controller], name: str, settings: dict[str, Any], state: dict[str, str]) -> Controller:
+    made = kind(name, **settings)
+    made.load_state_dict(state)
+    return made

@@ -26,9 +26,6 @@ from . import _host
 from ._distributed import context_named, context_of, group_context
 from ._ops import _library, _no_second_derivative
 
-WITH_GRADIENT = ("logprob", "entropy", "support_entropy", "value")
-CONSTANT = tuple(name for name in core.TOKEN_ARRAYS if name not in WITH_GRADIENT)
-
 
 @torch.library.custom_op("entrol::objective", mutates_args=())
 def _objective(
@@ -74,7 +71,7 @@ def _objective(
     )
     loss = torch.tensor(found.loss, dtype=_loss_dtype(logprob), device=logprob.device)
     nothing = np.empty(0, np.float32)
-    slopes = [torch.from_numpy(found.gradients.get(key, nothing)).to(logprob.device) for key in WITH_GRADIENT]
+    slopes = [torch.from_numpy(found.gradients.get(key, nothing)).to(logprob.device) for key in core.WITH_GRADIENT]
     token_loss, kept = (torch.from_numpy(array).to(logprob.device) for array in (found.token_loss, found.kept))
     logged = [float(found.diagnostics[key]) for key in core.DIAGNOSTICS]
     diagnostics = torch.tensor(logged, dtype=torch.float64, device="cpu")
@@ -147,67 +144,74 @@ class ObjectiveResult:
         was not given. They are on the CPU already: no device is waited for."""
         return dict(zip(core.DIAGNOSTICS, self._diagnostics.tolist()))
 
+    def __repr__(self) -> str:
+        return core.result_text(self.loss.item(), self.diagnostics, self.gradients)
 
+
+@core.listed
 def objective(
     name: str,
     *,
     logprob: Tensor,
     advantage: Tensor | None = None,
     mask: Tensor | None = None,
+    old_logprob: Tensor | None = None,
+    reference_logprob: Tensor | None = None,
+    entropy: Tensor | None = None,
+    old_entropy: Tensor | None = None,
+    support_entropy: Tensor | None = None,
+    value: Tensor | None = None,
+    old_value: Tensor | None = None,
+    target_return: Tensor | None = None,
+    weight: Tensor | None = None,
     sequence_starts: Tensor | None = None,
     group: dist.ProcessGroup | None = None,
     seed: int = 0,
     loss_alone: bool = False,
-    **given: Any,
+    **settings: Any,
 ) -> ObjectiveResult:
     """The loss of the tokens under an objective (entrol.objectives(); entrol_objective_compute), with gradients.
 
+    name: NAMES.
     logprob: ln p of each token, of any float dtype and device, read as float32. Of two dimensions each row is a
-    sequence, else sequence_starts (n + 1 numbers) says where each begins. old_logprob, reference_logprob, entropy,
-    old_entropy, support_entropy, value, old_value, target_return, weight: of the same shape. advantage: likewise, or a
-    number for each row, (rows) or (rows, 1). mask: 0 where a token does not count: there anything may be held.
-    Gradients go to logprob, entropy, support_entropy and value; the others are constants. Everything else is a
-    parameter of the objective, as entropy_coefficient or clip_high, a number or a text.
+    sequence, else sequence_starts (n + 1 numbers) says where each begins. advantage: of the same shape, or a number for
+    each sequence, (n) or (n, 1). mask: 0 where a token does not count: there anything may be held. old_logprob: of the
+    policy that acted; without it every ratio is 1 (the same policy acted). The other arrays are of logprob's shape, as
+    entrol.objective_compute has them. Gradients go to logprob, entropy, support_entropy and value; the others are
+    constants. settings: parameters of the objective, as entropy_coefficient or clip_high, a number or a text.
 
     group: the loss is that of all ranks' tokens, and this rank's gradients are those of the one loss by its own tokens:
     over ranks they are to be added up. DistributedDataParallel averages them: backpropagate loss * n_ranks there.
 
-    Errors: ArgumentError, ValueError and TypeError, which name the argument; DataError for a NaN at a token that counts
-    or a ratio beyond e^88; CommunicationError where ranks differ, or another one's call failed; NotImplementedError for
-    a second derivative, a forward-mode derivative and torch.func's transforms."""
-    tensors = {key: given.pop(key) for key in core.TOKEN_ARRAYS if key in given}
-    tensors |= {"logprob": logprob, "advantage": _repeated(advantage, logprob)}
-    for key, tensor in {**tensors, "mask": mask, "sequence_starts": sequence_starts}.items():
-        if tensor is not None and (not isinstance(tensor, Tensor) or tensor.layout != torch.strided):
-            raise TypeError(f"{key}: expected a dense tensor, got {type(tensor).__name__}")
-        if tensor is not None:
-            _host.check_transforms(tensor, key)
-    if not isinstance(logprob, Tensor):
-        raise TypeError(f"logprob: expected a tensor, got {type(logprob).__name__}")
-    text(name, "name")
+    Errors: ArgumentError, ValueError and TypeError, which name the argument; DataError for a NaN at a token that
+    counts, a ratio beyond e^88, or no token that counts; CommunicationError where ranks differ, or another one's call
+    failed; NotImplementedError for a second derivative, a forward-mode derivative and torch.func's transforms."""
+    core.check_keywords(name, settings)
+    slopes = {"logprob": logprob, "entropy": entropy, "support_entropy": support_entropy, "value": value}
+    constants = {"old_logprob": old_logprob, "reference_logprob": reference_logprob, "advantage": advantage}
+    constants |= {"old_entropy": old_entropy, "old_value": old_value, "target_return": target_return}
+    constants |= {"weight": weight, "mask": mask, "sequence_starts": sequence_starts}
+    for key, tensor in {**slopes, **constants}.items():
+        _check_tensor(tensor, key)
     n_ranks = 1 if group is None else group_context(group).comm.size
     key = "" if group is None else group.group_name
-    slopes = [tensors.get(key) for key in WITH_GRADIENT]
-    constants = [tensors.get(key) for key in CONSTANT]
     options = whole(seed, "seed"), flag(loss_alone, "loss_alone")
-    out = _objective(name, *_settings(given), key, *options, *slopes, *constants, mask, sequence_starts)
-    gradients = {key: slope.detach() for key, slope in zip(WITH_GRADIENT, out[1:5]) if tensors.get(key) is not None}
+    out = _objective(name, *_settings(settings), key, *options, *slopes.values(), *constants.values())
+    gradients = {key: slope.detach() for key, slope in zip(slopes, out[1:5]) if slopes[key] is not None}
     return ObjectiveResult(out[0], gradients, out[5].detach(), out[6], n_ranks, out[7].detach())
 
 
-def _repeated(advantage: Tensor | None, logprob: Tensor) -> Tensor | None:
-    """An advantage of each row at all its tokens."""
-    if not isinstance(advantage, Tensor) or not isinstance(logprob, Tensor) or logprob.ndim != 2:
-        return advantage
-    n = logprob.shape[0]
-    return advantage.reshape(n, 1).expand_as(logprob) if tuple(advantage.shape) in ((n,), (n, 1)) else advantage
+def _check_tensor(tensor: Any, name: str) -> None:
+    """Anything but logprob may be None. Errors: TypeError; NotImplementedError for torch.func's transforms."""
+    if tensor is None and name != "logprob":
+        return
+    if not isinstance(tensor, Tensor) or tensor.layout != torch.strided:
+        raise TypeError(f"{name}: expected a dense tensor, got {type(tensor).__name__}")
+    _host.check_transforms(tensor, name)
 
 
 def _settings(given: dict[str, Any]) -> tuple[str, str, Tensor]:
     """Texts and numbers apart."""
-    for key in given:
-        if not key.isidentifier():
-            raise TypeError(f"expected names of parameters, got {key!r}")
     lines = {key: value for key, value in given.items() if isinstance(value, str)}
     for key, value in lines.items():
         if b"\n" in text(value, key):
@@ -252,14 +256,15 @@ def gae(
 
 def group_advantage(
     rewards: Tensor,
-    group_starts: Tensor | None = None,
+    group_starts: Tensor | int | None = None,
     *,
     scale: str = "group",
     epsilon: float = 1e-4,
     group: dist.ProcessGroup | None = None,
 ) -> Tensor:
     """entrol.advantage_group of a tensor (GRPO's advantage), of its shape, dtype and device; a group of equal rewards
-    has 0. group: scale "batch" is that of all ranks' rewards."""
+    has 0. group_starts: the size of every group (TRL's num_generations), or where each begins. group: scale "batch" is
+    that of all ranks' rewards."""
     starts = _host.indices(group_starts, "group_starts")
     made, _ = core.advantage_group(
         _host.values(rewards, "rewards"), starts, scale=scale, epsilon=epsilon, context=context_of(group)
@@ -267,7 +272,7 @@ def group_advantage(
     return _like(made, rewards)
 
 
-def leave_one_out(rewards: Tensor, group_starts: Tensor | None = None) -> Tensor:
+def leave_one_out(rewards: Tensor, group_starts: Tensor | int | None = None) -> Tensor:
     """entrol.advantage_leave_one_out of a tensor (RLOO), of its shape, dtype and device."""
     starts = _host.indices(group_starts, "group_starts")
     return _like(core.advantage_leave_one_out(_host.values(rewards, "rewards"), starts), rewards)

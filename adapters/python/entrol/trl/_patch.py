@@ -42,6 +42,12 @@ class Patch:
             _replacement.restore()
             self._owns_functions = False
 
+    def __repr__(self) -> str:
+        """What it has in place."""
+        parts = ["TRL's functions"] if self._owns_functions else []
+        parts += [f"a {type(self._trainer).__name__}"] if self._trainer is not None else []
+        return f"Patch({' and '.join(parts) or 'nothing in place'})"
+
     def __enter__(self) -> Patch:
         return self
 

@@ -185,9 +185,6 @@ def core_calls():
         "entropy_coefficient": 0.1,
     }
     common = {"temperature": 1.0, "mask": np.ones((3, 6), bool), "context": CONTEXT}
-    acting = {"first": rows, "entropy": 0.1, "logprob": 1.0, "seed": 1, "first_row": 2, "is_deterministic": False}
-    acting["want"] = ("entropy", "logprob")
-    clipped, bounded = {"log_sigma_low": -3.0, "log_sigma_high": 3.0}, {"low": -2.0, "high": 2.0}
     layer = {
         "temperature": 1.0,
         "mask": np.ones((3, 9), bool),
@@ -325,14 +322,6 @@ def core_calls():
                 "tie_seed": 3,
             },
         ),
-        "gaussian": (policy, {**acting, "kind": "gaussian", "second": rows, "actions": rows, **clipped}),
-        "squashed": (
-            policy,
-            {**acting, "kind": "squashed-gaussian", "second": rows[0], "actions": rows / 10, **bounded},
-        ),
-        "beta": (policy, {**acting, "kind": "beta", "second": rows, "actions": rows / 10, **bounded}),
-        "categorical": (policy, {**acting, "kind": "categorical", "actions": index, "mask": np.ones(6)}),
-        "multi-discrete": (policy, {**acting, "kind": "multi-discrete", "actions": rows[:, :2] * 0, "sizes": [4, 2]}),
         "controller": (
             controller,
             {
@@ -369,13 +358,6 @@ def controller(entropies, mask, sum, count, accuracy, text, **settings):
 def bounds(values, valid, rule, method, nan, tie_seed):
     made = entrol.Bounds([(values, valid)], rule, method=method, nan=nan, tie_seed=tie_seed)
     made.keep(values, valid)
-
-
-def policy(actions, entropy, logprob, seed, first_row, is_deterministic, want, **of_policy):
-    made = entrol.Policy(**of_policy)
-    entrol.policy_measure(made, actions, want=want)
-    entrol.policy_gradient(made, actions, entropy=entropy, logprob=logprob)
-    entrol.policy_sample(made, seed=seed, first_row=first_row, is_deterministic=is_deterministic)
 
 
 def torch_calls():

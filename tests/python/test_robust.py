@@ -25,7 +25,7 @@ def complaint(name, arguments, error):
     """What is wrong with an exception; None: nothing."""
     if not isinstance(error, (ValueError, TypeError, IndexError, NotImplementedError, MemoryError, OverflowError)):
         return f"{name}: {type(error).__name__}: {error}"
-    first = WORDS.match(str(error).removeprefix("policy."))
+    first = WORDS.match(str(error))
     if first is None or not (first[0] in arguments or any(f"'{one}'" in str(error) for one in arguments)):
         return f"{name}: names no argument: {type(error).__name__}: {error}"
     return None

@@ -6,6 +6,7 @@ import os
 import pickle
 import signal
 import threading
+import time
 import unittest
 from unittest import mock
 
@@ -173,6 +174,24 @@ class Processes(DatasetsCase):
         pid = process_of(scorer).pid  # whose pipe no child keeps open
         scorer.close()
         self.assertFalse(os.path.exists(f"/proc/{pid}"))
+
+    def test_a_fork_while_another_thread_waits(self):
+        """Its pipe is locked by a thread that the child does not have."""
+        command = ("sleep", "600")
+        in_vain = CommandError, _process.answers, command, [b"{}\n"]
+        waiting = threading.Thread(target=self.assertRaises, args=in_vain)
+        waiting.start()
+        while not _process._running.get(command) or _process._running[command]._n_sent == 0:
+            time.sleep(0.01)
+        time.sleep(0.2)  # until it reads
+        child = multiprocessing.get_context("fork").Process(target=int)
+        child.start()
+        child.join(20)
+        code = child.exitcode
+        child.kill()
+        _process._running.pop(command).end()
+        waiting.join()
+        self.assertEqual(code, 0)
 
     def test_several_threads(self):
         scorer = score(self.model, columns="entropy")

@@ -142,6 +142,15 @@ class Process:
         self._answers.close()
         self._said.close()
 
+    def leave(self) -> None:
+        """In the child of a fork, lets go of the pipes without a look at locks: another thread, which the child does
+        not have, may have held one for as long as it waited for an answer."""
+        self.is_open = False
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for file in (self._child.stdin, self._child.stdout):
+            os.dup2(nothing, file.fileno(), inheritable=False)
+        os.close(nothing)
+
     def end(self) -> None:
         """At once: it has nothing to save."""
         self._child.kill()
@@ -190,7 +199,8 @@ def _after_fork() -> None:
     global _lock
     _lock = threading.Lock()
     for process in _running.values():
-        process.forget()
+        if process.is_open:
+            process.leave()
     _running.clear()
 
 

@@ -1,5 +1,6 @@
 """entrol.trl.GRPOTrainer beside TRL's own, on a model that is made here: its controllers, objectives and masks."""
 
+import contextlib
 import math
 import os
 import unittest
@@ -50,6 +51,19 @@ class Controllers(Run):
             self.assertLessEqual(line["entropy/p50"], line["entropy/p90"])
         applied = [line["entropy_coef"] for line in ours]
         self.assertEqual(applied[1:], [line["controller/coefficient"] for line in ours[:-1]])
+
+    def test_evaluations_are_not_observed(self):
+        """What a run evaluates between its steps, and how long, leaves its controller as it is."""
+        controller = {"name": "pi", "target": 4.7, "kp": 0.1}
+        trainer = self.trainer(GRPOTrainer, {"controller": controller}, max_steps=3)
+        trainer.eval_dataset = trainer.train_dataset
+        log = self.run_trainer(trainer)
+        before = trainer._steering.controller.state_dict()
+        with contextlib.redirect_stdout(None):
+            trainer.evaluate()
+        self.assertEqual(trainer._steering.controller.state_dict(), before)
+        self.assertEqual(trainer._steering.command.step, len(log))
+        self.assertTrue(trainer._steering.is_empty)
 
     def test_alarms_are_logged(self):
         given = {"name": "constant", "initial": 0.0, "collapse": 4.6, "reference_steps": 2}

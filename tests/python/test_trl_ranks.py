@@ -25,7 +25,7 @@ GIVEN = {"max_steps": 3, "per_device_train_batch_size": 4, "gradient_accumulatio
 class Rank(Run):
     def runTest(self):
         own = entrol.torch.Controller("pi", target=4.7)  # of this rank alone: each would go its own way
-        with self.assertRaisesRegex(ValueError, "controller: it observes 1 of 2 ranks"):
+        with self.assertRaisesRegex(ValueError, "controller: expected a group of 2 ranks, got 1"):
             self.trainer(Ours, {"controller": own}, **GIVEN)
         logs = {"theirs": self.log(loss_type="dapo", epsilon_high=0.28, **GIVEN)}
         logs["objective"] = self.log(Ours, {"objective": "dapo"}, **GIVEN)

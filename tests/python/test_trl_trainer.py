@@ -221,6 +221,8 @@ class Objectives(Run):
 
     def test_it_clips_as_it_was_told(self):
         log = self.log(GRPOTrainer, {"objective": {"name": "dapo", "clip_low": 1e-4}}, **self.GIVEN)
+        self.assertGreater(log[-1]["objective/clip_low"], 0)
+        self.assertEqual([name for name in log[-1] if name.startswith("clip_ratio")], [])  # of TRL's epsilon
         self.same(log, self.log(loss_type="dapo", epsilon=1e-4, epsilon_high=0.28, **self.GIVEN))
 
     def test_erc_has_the_entropies_of_the_old_policy(self):

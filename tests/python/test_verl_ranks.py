@@ -21,7 +21,7 @@ own = entrol.verl.ActorLoss(losses.ppo_loss, entrol.torch.Controller("pi", targe
 try:
     own(config(), *batch()[1:3], dist.group.WORLD)
 except ValueError as error:
-    assert "controller: it observes 1 of 2 ranks" in str(error), error
+    assert "controller: expected a group of 2 ranks, got 1" in str(error), error
 else:
     raise AssertionError("a controller of one rank alone was taken")
 actor = entrol.verl.ActorLoss(losses.ppo_loss, {"name": "pi", "target": 2.5, "kp": 0.1, "initial": 0.01})

@@ -45,11 +45,9 @@ def make_controller(value: str | Mapping[str, Any] | Controller, group: Any, n_a
 
 def check_ranks(controller: Controller, group: Any) -> None:
     """ValueError unless the controller observes the tokens of all ranks: otherwise each would go its own way."""
-    its, all_ranks = (1 if one is None else torch.distributed.get_world_size(one) for one in (controller.group, group))
-    if its != all_ranks:
-        raise ValueError(
-            f"controller: it observes {its} of {all_ranks} ranks; make it with a group of all, or give its name"
-        )
+    its, n = (1 if one is None else torch.distributed.get_world_size(one) for one in (controller.group, group))
+    if its != n:
+        raise ValueError(f"controller: expected a group of {n} ranks, got {its}; make it with group=, or give its name")
 
 
 def refuse_drive(controller: Controller, allowed: Iterable[str], why: Mapping[str, str]) -> None:

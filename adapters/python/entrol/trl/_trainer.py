@@ -183,7 +183,8 @@ class GRPOTrainer(Steered, TrlGRPOTrainer):
     from one to another.
 
     Logged besides what TRL logs: entropy/p10, p50, p90 of the step's tokens; controller/coefficient (of the next step),
-    observed, target, limited; alarm/collapse, alarm/explosion; objective/... (entrol.ObjectiveResult's).
+    observed, target, limited; alarm/collapse, alarm/explosion; objective/... (entrol.ObjectiveResult's, in the
+    place of TRL's clip_ratio/...).
 
     Errors: TypeError and ValueError, which name the argument, also for what TRL's loss cannot be given: a controller of
     temperatures ("aepo") or of single prompts ("aer"), an objective that needs values or an entropy on a support."""

@@ -263,7 +263,8 @@ def table(path):
     ratio = lambda x: f"{median(x):.3g} ({x['min']:.3g} to {x['max']:.3g})"
     head = lambda who: f"| {r['case']}: {who} | {r['dtype']} | {r['threads']} |"
     print(
-        "| | dtype | threads | milliseconds | times Entrol's (least to greatest) | memory besides |\n|---|---|---|---|---|---|"
+        "| | dtype | threads | milliseconds | times Entrol's (least to greatest) | memory besides |\n"
+        "|---|---|---|---|---|---|"
     )
     for r in results:
         if "limit" in r:

@@ -103,17 +103,21 @@ def train(options: argparse.Namespace) -> list[dict[str, float]]:
     return [line for line in trainer.state.log_history if "loss" in line]
 
 
+def column(log: list[dict[str, float]], name: str) -> list[float]:
+    """NaN where a step has no such number: TRL leaves it out, or has None."""
+    return [float("nan") if line.get(name) is None else line[name] for line in log]
+
+
 def draw(log: list[dict[str, float]], path: str) -> None:
     """Reward, entropy with its deciles and target, and coefficient, over the steps."""
     steps = [line["step"] for line in log]
     figure, (first, second, third) = plt.subplots(3, 1, sharex=True, figsize=(7, 7), layout="constrained")
-    first.plot(steps, [line["reward"] for line in log])
+    first.plot(steps, column(log, "reward"))
     first.set_ylabel("reward")
-    second.plot(steps, [line["entropy"] for line in log])
-    second.fill_between(steps, *([line[f"entropy/{p}"] for line in log] for p in ("p10", "p90")), alpha=0.2)
-    if "controller/target" in log[-1]:
-        second.plot(steps, [line["controller/target"] for line in log], "--", color="gray")
-        third.plot(steps, [line["controller/coefficient"] for line in log])
+    second.plot(steps, column(log, "entropy"))
+    second.fill_between(steps, column(log, "entropy/p10"), column(log, "entropy/p90"), alpha=0.2)
+    second.plot(steps, column(log, "controller/target"), "--", color="gray")
+    third.plot(steps, column(log, "controller/coefficient"))
     second.set_ylabel("entropy, nats")
     third.set_ylabel("coefficient")
     third.set_xlabel("step")

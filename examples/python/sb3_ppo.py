@@ -66,8 +66,8 @@ def main():
     history.plot(os.path.join(options.folder, "run.png"), title=f"PPO on CartPole-v1, controller {options.controller}")
     last = history.rows[-1]
     print(
-        f"step {last.step}: entropy {last.entropy:.3f} nats, target {last.target:.3f}, coefficient {last.coefficient:.4f}, "
-        f"mean return {last.reward:.1f}"
+        f"step {last.step}: entropy {last.entropy:.3f} nats, target {last.target:.3f}, "
+        f"coefficient {last.coefficient:.4f}, mean return {last.reward:.1f}"
     )
 
 

@@ -29,7 +29,7 @@ def read(path: str) -> pa.Table:
         rows = pq.read_table(path).to_pylist()
     else:
         with open(path, encoding="utf-8") as lines:
-            rows = [json.loads(line) for line in lines]
+            rows = [json.loads(line) for line in lines if line.strip()]
     conversations = []
     for number, row in enumerate(rows, 1):
         messages = row.get("messages") or [

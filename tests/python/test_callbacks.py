@@ -252,6 +252,31 @@ class Trainers(unittest.TestCase):
         with self.assertWarnsRegex(UserWarning, "has not logged any 'entropy'"):
             self.assertEqual(len(train(False)), 0)
 
+    def test_a_nan_that_trl_has_logged(self):
+        """Its averages without any number are None."""
+        try:
+            from tiny_trl import GRPOTrainer, Run
+        except unittest.SkipTest as reason:
+            self.skipTest(str(reason))
+
+        class Lost(GRPOTrainer):
+            def log(self, *arguments):
+                self._metrics["train"]["entropy"] = [math.nan]
+                super().log(*arguments)
+
+        class Once(Run):
+            def runTest(self):
+                self.history = EntropyHistory()
+                trainer = self.trainer(Lost, max_steps=1)
+                trainer.add_callback(trainer_callback(self.history))
+                self.run_trainer(trainer)
+
+        case, result = Once(), unittest.TestResult()
+        with self.assertWarnsRegex(EntropyWarning, "entropy not finite at step 1"):
+            unittest.TestSuite([case]).run(result)
+        self.assertEqual((result.errors, result.failures), ([], []))
+        self.assertTrue(math.isnan(case.history.rows[-1].entropy))
+
 
 if __name__ == "__main__":
     unittest.main()

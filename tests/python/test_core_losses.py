@@ -80,6 +80,26 @@ class Rules(unittest.TestCase):
         self.assertTrue((drawn[0] == drawn[1]).all() and not (drawn[0] == drawn[2]).all())
         self.assertEqual([int(keep.sum()) for keep in drawn], [10] * 3)
 
+    def test_pieces_that_are_none(self):
+        values = np.arange(1000, dtype=np.float32)
+
+        class Shrinking:
+            n = 0
+
+            def __iter__(self):
+                self.n += 1
+                yield values[: 1000 // self.n], None
+
+        for error, pieces in (
+            (TypeError, 5),
+            (TypeError, iter([(values, None)])),
+            (TypeError, [values]),
+            (TypeError, [values[:2]]),
+            (entrol.SystemCallError, Shrinking()),
+        ):
+            with self.assertRaisesRegex(error, "^pieces: expected"):
+                entrol.Bounds(pieces, "high:30%")
+
     def test_a_rule_that_cannot_be_read(self):
         for rule in ("low:120%", "low", "", "3..1x", "\ud800", "low:8\0", None, 5):
             with self.assertRaisesRegex((ValueError, TypeError), "^rule: "):

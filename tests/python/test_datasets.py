@@ -1,17 +1,18 @@
-"""entrol.datasets: texts and logits scored in every kind of batch, against what the command itself writes, and
-NumPy."""
+"""entrol.datasets: texts scored in every kind of batch, against what the command itself writes."""
 
 import multiprocessing
 import os
 import pickle
+import shutil
 import signal
 import threading
+import time
 import unittest
 from unittest import mock
 
 from datasets_case import TEXTS, DatasetsCase, np, pa, reals
 
-from entrol.datasets import CommandError, _process, score, score_logits
+from entrol.datasets import CommandError, _process, score
 
 try:
     import pandas as pd
@@ -174,6 +175,24 @@ class Processes(DatasetsCase):
         scorer.close()
         self.assertFalse(os.path.exists(f"/proc/{pid}"))
 
+    def test_a_fork_while_another_thread_waits(self):
+        """Its pipe is locked by a thread that the child does not have."""
+        command = ("sleep", "600")
+        in_vain = CommandError, _process.answers, command, [b"{}\n"]
+        waiting = threading.Thread(target=self.assertRaises, args=in_vain)
+        waiting.start()
+        while not _process._running.get(command) or _process._running[command]._n_sent == 0:
+            time.sleep(0.01)
+        time.sleep(0.2)  # until it reads
+        child = multiprocessing.get_context("fork").Process(target=int)
+        child.start()
+        child.join(20)
+        code = child.exitcode
+        child.kill()
+        _process._running.pop(command).end()
+        waiting.join()
+        self.assertEqual(code, 0)
+
     def test_several_threads(self):
         scorer = score(self.model, columns="entropy")
         expected = [scorer({"text": [text]}) for text in TEXTS]
@@ -280,98 +299,25 @@ class HuggingFace(DatasetsCase):
         self.assertEqual(hash_of(score(self.model, top=2)), hash_of(score(self.model, top=2)))
         self.assertNotEqual(hash_of(score(self.model, top=2)), hash_of(score(self.model, top=3)))
 
+    def test_of_another_model_by_the_same_name_nothing_is_found(self):
+        model = self.path("changing.gguf")
+        shutil.copy(self.model, model)
+        before = score(model)
+        before({"text": ["a"]})
+        pid = process_of(before).pid
+        os.utime(model, ns=(0, 0))
+        after = score(model)
+        self.assertNotEqual(hf.fingerprint.Hasher.hash(before), hf.fingerprint.Hasher.hash(after))
+        after({"text": ["a"]})
+        self.assertNotEqual(process_of(after).pid, pid)
+        after.close()
+
     def test_a_stream(self):
         stream = self.data.to_iterable_dataset().map(
             score(self.model, columns=("entropy", "rank")), batched=True, batch_size=2
         )
         for row, values in zip(stream, self.expected):
             np.testing.assert_array_equal(np.array(row["entropy"], np.float32), reals(values))
-
-
-def textbook(logits):
-    """Entropy and ln p, in float64."""
-    z = np.asarray(logits, np.float64)
-    z = z - z.max(axis=-1, keepdims=True)
-    logp = z - np.log(np.exp(z).sum(axis=-1, keepdims=True))
-    return -(np.exp(logp) * logp).sum(axis=-1), logp
-
-
-class Logits(unittest.TestCase):
-    def setUp(self):
-        self.rows = np.random.default_rng(7).normal(0, 3, (12, 9)).astype(np.float32)
-        self.targets = np.arange(12) % 9
-        entropy, logp = textbook(self.rows)
-        self.entropy, self.logprob = entropy, logp[np.arange(12), self.targets]
-
-    def check(self, got, expected):
-        np.testing.assert_allclose(np.asarray(got, np.float64), expected, rtol=1e-5)
-
-    def test_a_row_for_each_row(self):
-        scorer = score_logits("logits", targets="label", columns=("entropy", "logprob", "rank"))
-        kinds = [
-            pa.table({"logits": self.rows.tolist(), "label": self.targets}),
-            pa.table(
-                {"logits": pa.FixedSizeListArray.from_arrays(pa.array(self.rows.ravel()), 9), "label": self.targets}
-            ),
-            pa.table({"logits": pa.array([row.astype(np.float16) for row in self.rows]), "label": self.targets}),
-            {"logits": self.rows, "label": self.targets},
-            {"logits": self.rows.tolist(), "label": self.targets.tolist()},
-        ]
-        for batch in kinds:
-            made = pickle.loads(pickle.dumps(scorer))(batch)
-            tolerance = (
-                {"rtol": 3e-2} if getattr(made, "schema", None) and "halffloat" in str(made.schema) else {"rtol": 1e-5}
-            )
-            np.testing.assert_allclose(np.asarray(made["entropy"], np.float64), self.entropy, **tolerance)
-            np.testing.assert_allclose(np.asarray(made["logprob"], np.float64), self.logprob, **tolerance)
-
-    def test_a_row_for_each_token(self):
-        documents = [self.rows[:5], None, self.rows[5:6], self.rows[6:]]
-        targets = [self.targets[:5].tolist(), None, [int(self.targets[5])], self.targets[6:].tolist()]
-        lists = [None if rows is None else rows.tolist() for rows in documents]
-        scorer = score_logits(targets="ids", columns=("entropy", "logprob"))
-        batches = [
-            pa.table({"logits": pa.array(lists, pa.list_(pa.list_(pa.float32()))), "ids": targets}),
-            pa.table({"logits": pa.array(lists, pa.list_(pa.list_(pa.float32(), 9))), "ids": targets}).slice(0),
-            {"logits": lists, "ids": targets},
-        ]
-        if pd is not None:
-            batches.append(batches[0].to_pandas())
-        for batch in batches:
-            made = scorer(batch)
-            made = {
-                name: list(made[name].to_pylist() if isinstance(made, pa.Table) else made[name])
-                for name in ("entropy", "logprob")
-            }
-            self.assertIsNone(made["entropy"][1])
-            self.check(np.concatenate([made["entropy"][i] for i in (0, 2, 3)]), self.entropy)
-            self.check(np.concatenate([made["logprob"][i] for i in (0, 2, 3)]), self.logprob)
-        empty = scorer(batches[0].slice(1, 1))
-        self.assertEqual(empty.schema.field("entropy").type, pa.list_(pa.float32()))
-
-    def test_settings_and_special_values(self):
-        made = score_logits(columns="entropy", temperature=2)(
-            pa.table({"logits": [[0.0, -np.inf, 2.0], [1.0, 1.0, 1.0]]})
-        )
-        self.check(made["entropy"], [textbook([0, 1])[0], np.log(3)])
-        made = score_logits(columns="support_entropy", support=("top_k", 2))({"logits": np.log([[0.5, 0.25, 0.25]])})
-        self.assertEqual(made["support_entropy"].dtype, np.float32)
-
-    def test_refused(self):
-        for words, given in [
-            ("columns: no column 'x'", {"columns": "x"}),
-            ("targets: rank needs them", {"columns": "rank"}),
-        ]:
-            with self.assertRaisesRegex(ValueError, words):
-                score_logits(**given)
-        with self.assertRaisesRegex(ValueError, "logits = 'z': no such column"):
-            score_logits("z")({"logits": [[1.0]]})
-        with self.assertRaisesRegex(TypeError, "logits = 'logits': expected lists of numbers, got double"):
-            score_logits()(pa.table({"logits": [1.0]}))
-        with self.assertRaisesRegex(ValueError, "rows of one length"):
-            score_logits()(pa.table({"logits": [[[1.0], [1.0, 2.0]]]}))
-        with self.assertRaisesRegex(TypeError, "row 1 of the batch: logits"):
-            score_logits()({"logits": [[1.0], ["a"]]})
 
 
 if __name__ == "__main__":

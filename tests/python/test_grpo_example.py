@@ -46,6 +46,12 @@ class Example(unittest.TestCase):
             done = self.run_example("--steps", "1", "--output", folder, *options)
             self.assertEqual(done.returncode, 0, done.stderr)
 
+    def test_steps_in_which_the_rule_keeps_no_token_and_a_target_that_is_not_known_yet(self):
+        with tempfile.TemporaryDirectory() as folder:
+            options = ("--set", "target=0.6x", "--keep", "100..")
+            done = self.run_example("--steps", "1", "--output", folder, *options)
+            self.assertEqual(done.returncode, 0, done.stderr)
+
     def test_a_wrong_setting_is_said(self):
         done = self.run_example("--set", "target")
         self.assertEqual(done.returncode, 2)

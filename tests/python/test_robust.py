@@ -167,46 +167,54 @@ class Threads(unittest.TestCase):
         self.assertEqual(failures, [])
 
     def test_a_call_inside_a_call(self):
-        """Of the same context it is refused, where it waited for itself for ever; of another one it is made."""
-        script = """
-import entrol, numpy as np
-rows = np.zeros((4, 512), np.float32)
-inner, of_gemm = {}, {}
+        """Of the same context it is refused, where it waited for itself for ever; of another one, and in a child
+        that was forked there, it is made."""
+        code = """
+            import entrol, os, numpy as np
+            rows, inner = np.zeros((4, 512), np.float32), {}
 
-class Pieces:
-    def __iter__(self):
-        yield entrol.measure_rows(rows, **inner).entropy, None
+            class Pieces:
+                def __iter__(self):
+                    yield entrol.measure_rows(rows, **inner).entropy, None
 
-class Comm:
-    rank, size = 0, 2
-    def all_reduce(self, counts):
-        entrol.measure_rows(rows, context=inner.get("context", with_comm))
+            class Comm:
+                rank, size = 0, 2
+                def all_reduce(self, counts):
+                    entrol.measure_rows(rows, context=inner.get("context", with_comm))
 
-def gemm(operands):
-    entrol.measure_rows(rows, context=inner.get("context", with_gemm))
-    c, a, b = entrol.gemm_arrays(operands)
-    c[...] = a @ b
+            def gemm(operands):
+                entrol.measure_rows(rows, context=inner.get("context", with_gemm))
+                c, a, b = entrol.gemm_arrays(operands)
+                c[...] = a @ b
 
-with_comm, with_gemm = entrol.Context(comm=Comm()), entrol.Context(threads=2, gemm=gemm)
-calls = (
-    lambda: entrol.Bounds(Pieces(), "high:2"),
-    lambda: entrol.quantile(rows, 0.5, context=with_comm),
-    lambda: entrol.measure_output(np.zeros((4, 8), np.float32), np.zeros((9000, 8), np.float32), context=with_gemm),
-)
-for call in calls:
-    try:
-        call()
-    except entrol.ArgumentError as error:
-        assert error.argument == "context", error
-    else:
-        raise AssertionError("not refused")
-inner["context"] = entrol.Context()
-for call in calls:
-    call()
-print("over")
-"""
-        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
-        self.assertEqual((done.stdout, done.returncode), ("over\n", 0), done.stderr)
+            class Forked:
+                def __iter__(self):
+                    child = os.fork()
+                    if child == 0:
+                        os._exit(0 if entrol.measure_rows(rows).entropy.size == 4 else 1)
+                    assert os.waitpid(child, 0)[1] == 0
+                    yield [1, 2, 3], None
+
+            with_comm, with_gemm = entrol.Context(comm=Comm()), entrol.Context(threads=2, gemm=gemm)
+            hidden, weight = np.zeros((4, 8), np.float32), np.zeros((9000, 8), np.float32)
+            calls = (
+                lambda: entrol.Bounds(Pieces(), "high:2"),
+                lambda: entrol.quantile(rows, 0.5, context=with_comm),
+                lambda: entrol.measure_output(hidden, weight, context=with_gemm),
+            )
+            for call in calls:
+                try:
+                    call()
+                except entrol.ArgumentError as error:
+                    assert error.argument == "context", error
+                else:
+                    raise AssertionError("not refused")
+            inner["context"] = entrol.Context()
+            for call in calls:
+                call()
+            entrol.Bounds(Forked(), "high:2")
+        """
+        self.run_in_a_process(code)
 
     def test_the_interpreter_ends_while_a_thread_calls(self):
         code = """

@@ -203,8 +203,8 @@ class SoftActorCritic(unittest.TestCase):
         theirs, ours = (np.array(spy.seen) for spy in alphas)
         apart = np.abs(theirs - ours).max()
         print(
-            f"ln alpha after 100 updates: {theirs[-1]:.7f} by Stable-Baselines3, {ours[-1]:.7f}; at most {apart:.1e} apart: "
-            "theirs is computed in float32"
+            f"ln alpha after 100 updates: {theirs[-1]:.7f} by Stable-Baselines3, {ours[-1]:.7f}; at most "
+            f"{apart:.1e} apart: theirs is computed in float32"
         )
         self.assertLess(theirs[-1], -0.02)
         self.assertLess(apart, 2e-6)

@@ -1,11 +1,8 @@
 """entrol.trl.GRPOTrainer beside TRL's own, on a model that is made here: its controllers, objectives and masks."""
 
-import json
+import contextlib
 import math
 import os
-import socket
-import subprocess
-import sys
 import unittest
 import unittest.mock
 
@@ -54,6 +51,19 @@ class Controllers(Run):
             self.assertLessEqual(line["entropy/p50"], line["entropy/p90"])
         applied = [line["entropy_coef"] for line in ours]
         self.assertEqual(applied[1:], [line["controller/coefficient"] for line in ours[:-1]])
+
+    def test_evaluations_are_not_observed(self):
+        """What a run evaluates between its steps, and how long, leaves its controller as it is."""
+        controller = {"name": "pi", "target": 4.7, "kp": 0.1}
+        trainer = self.trainer(GRPOTrainer, {"controller": controller}, max_steps=3)
+        trainer.eval_dataset = trainer.train_dataset
+        log = self.run_trainer(trainer)
+        before = trainer._steering.controller.state_dict()
+        with contextlib.redirect_stdout(None):
+            trainer.evaluate()
+        self.assertEqual(trainer._steering.controller.state_dict(), before)
+        self.assertEqual(trainer._steering.command.step, len(log))
+        self.assertTrue(trainer._steering.is_empty)
 
     def test_alarms_are_logged(self):
         given = {"name": "constant", "initial": 0.0, "collapse": 4.6, "reference_steps": 2}
@@ -211,6 +221,8 @@ class Objectives(Run):
 
     def test_it_clips_as_it_was_told(self):
         log = self.log(GRPOTrainer, {"objective": {"name": "dapo", "clip_low": 1e-4}}, **self.GIVEN)
+        self.assertGreater(log[-1]["objective/clip_low"], 0)
+        self.assertEqual([name for name in log[-1] if name.startswith("clip_ratio")], [])  # of TRL's epsilon
         self.same(log, self.log(loss_type="dapo", epsilon=1e-4, epsilon_high=0.28, **self.GIVEN))
 
     def test_erc_has_the_entropies_of_the_old_policy(self):
@@ -239,7 +251,20 @@ class Objectives(Run):
 
         log = self.log(Cut, {"objective": "dapo", "controller": "pi"})
         self.assertEqual([line["loss"] for line in log], [0.0, 0.0])
-        self.assertNotIn("controller/observed", log[-1])
+        for name in ("controller/observed", "entropy/p50"):
+            self.assertNotIn(name, log[-1])
+
+    def test_a_rule_that_keeps_no_token(self):
+        """Nothing to learn of, and nothing for the controller to observe: it stays as it is."""
+        for controller in ("pi", "entropic"):
+            for objective in (None, "dapo"):
+                extra = {"controller": controller, "objective": objective, "keep": "100.."}
+                trainer = self.trainer(GRPOTrainer, extra)
+                log = self.run_trainer(trainer)
+                self.assertEqual([line["loss"] for line in log], [0.0, 0.0])
+                self.assertNotIn("controller/observed", log[-1])
+                self.assertGreater(log[-1]["entropy/p50"], 0)
+                self.assertEqual(trainer._steering.command.step, 0)
 
 
 class Masks(Run):
@@ -305,6 +330,16 @@ class Trainers(Run):
         self.assertIs(type(trainer), Own)
         self.assertEqual((trainer.entropy_coef, trainer.top_entropy_quantile), (0.0, 1.0))
 
+    def test_what_trl_has_changed_since_stays(self):
+        """Its own controller goes on in a trainer that has only a rule of Entrol's for a while."""
+        given = {"use_adaptive_entropy": True, "entropy_target": 9.0, "entropy_coef_delta": 0.02}
+        trainer = self.trainer(**given)
+        with entrol.trl.patch(trainer, keep="high:50%"):
+            log = self.run_trainer(trainer)
+        self.assertEqual(trainer.entropy_coef, log[-1]["entropy_coef"])
+        self.assertGreater(trainer.entropy_coef, 0.03)
+        self.assertEqual(trainer.top_entropy_quantile, 1.0)
+
     def test_what_is_refused_leaves_it_as_it_was(self):
         trainer = self.trainer()
         with self.assertRaisesRegex(ValueError, "controller: 'aepo'"):
@@ -312,80 +347,6 @@ class Trainers(Run):
         self.assertIs(type(trainer), TrlTrainer)
         with entrol.trl.patch(trainer), self.assertRaisesRegex(ValueError, "one of Entrol's already"):
             entrol.trl.patch(trainer)
-
-
-#: A rank's program: runs of TRL's trainer and Entrol's on its share of the batch; prints their logs.
-RANK = """
-import json, sys
-import torch
-from tiny_trl import *
-from entrol.trl import GRPOTrainer as Ours
-
-CONTROLLER = {"name": "pi", "target": 4.7, "initial": 0.01, "kp": 0.1}
-GIVEN = {"max_steps": 3, "per_device_train_batch_size": 4, "gradient_accumulation_steps": 2, "num_iterations": 2,
-         "top_entropy_quantile": 0.4, "entropy_coef": 0.01, "ddp_backend": "gloo", "beta": 0.04,
-         "use_bias_correction_kl": False}
-
-class Rank(Run):
-    def runTest(self):
-        logs = {"theirs": self.log(loss_type="dapo", epsilon_high=0.28, **GIVEN)}
-        logs["objective"] = self.log(Ours, {"objective": "dapo"}, **GIVEN)
-        logs["sequences"] = self.log(Ours, {"objective": "grpo"}, **GIVEN)
-        logs["grpo"] = self.log(loss_type="grpo", **GIVEN)
-        trainer = self.trainer(Ours, {"controller": CONTROLLER}, **GIVEN)
-        observed, step = [], trainer._steering.step
-        def gathered():
-            mine = torch.cat(trainer._steering._observed)
-            parts = [None] * torch.distributed.get_world_size()
-            torch.distributed.all_gather_object(parts, mine)
-            observed.append(torch.cat(parts).tolist())
-            return step()
-        trainer._steering.step = gathered
-        logs["controller"] = self.run_trainer(trainer)
-        state = trainer._steering.controller.state_dict()["state"]
-        print(json.dumps({"logs": logs, "state": state, "observed": observed}), file=sys.__stdout__)
-
-unittest.main(argv=["rank"])
-"""
-
-
-class Ranks(unittest.TestCase):
-    def test_two_ranks(self):
-        with socket.socket() as one:
-            one.bind(("127.0.0.1", 0))
-            port = one.getsockname()[1]
-        here = os.path.dirname(os.path.abspath(__file__))
-        common = {
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join([here, *sys.path]),
-            "WORLD_SIZE": "2",
-            "MASTER_ADDR": "127.0.0.1",
-            "MASTER_PORT": str(port),
-        }
-        ranks = [
-            subprocess.Popen(
-                [sys.executable, "-c", RANK],
-                env={**common, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-            for rank in range(2)
-        ]
-        outputs = [rank.communicate(timeout=300) for rank in ranks]
-        for rank, (_, errors) in zip(ranks, outputs):
-            self.assertEqual(rank.returncode, 0, errors)
-        first, second = (json.loads(output.splitlines()[-1]) for output, _ in outputs)
-        logs = first["logs"]
-        Run.same(self, logs["objective"], logs["theirs"])
-        Run.same(self, logs["sequences"], logs["grpo"])
-        self.assertEqual(first["state"], second["state"])
-        by_hand = entrol.Controller("pi", target=4.7, initial=0.01, kp=0.1)
-        self.assertEqual(len(first["observed"]), 3)
-        for values, line in zip(first["observed"], logs["controller"]):
-            command = by_hand.observe_tokens(np.float32(values))
-            self.assertEqual(command.coefficient, line["controller/coefficient"])
-        self.assertNotEqual(command.coefficient, 0.01)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,6 @@
 """entrol.verl beside verl 0.9.1: its own losses on the same tensors, as far as a machine without a GPU runs it."""
 
-import json
 import os
-import subprocess
-import sys
 import tempfile
 import unittest
 from functools import partial
@@ -308,6 +305,11 @@ class Patched(unittest.TestCase):
             critic.save_checkpoint(folder)
             self.assertEqual(os.listdir(folder), [])
 
+    def test_a_distillation_has_its_loss_around_the_actor_s(self):
+        entrol.verl.patch(controller={"name": "pi", "target": 2.5})
+        worker = self.worker(partial(engine_workers.distillation_ppo_loss, config=config(), distillation_config=None))
+        self.assertIs(entrol.verl._loss_of(worker), losses.ppo_loss)
+
     def test_names_are_put_back(self):
         before = (losses.ppo_loss, engine_workers.ppo_loss, engine_workers.TrainingWorker.train_batch)
         entrol.verl.patch()
@@ -349,52 +351,6 @@ class Patched(unittest.TestCase):
         entrol.verl.unpatch()
         self.assertEqual(originals, [getattr(torch_functional, name) for name in names])
         self.assertTrue(torch_functional.entropy_from_logits(logits).isnan().all())
-
-
-#: A data-parallel rank: its share of the micro-batches, two steps; prints its coefficients and what it observed.
-RANK = """
-import json, sys, torch
-import torch.distributed as dist
-sys.argv = ["rank"]
-from test_verl import batch, config, losses
-import entrol.verl
-dist.init_process_group("gloo", init_method="file://" + FILE, rank=RANK, world_size=2)
-actor = entrol.verl.ActorLoss(losses.ppo_loss, {"name": "pi", "target": 2.5, "kp": 0.1, "initial": 0.01})
-coefficients = []
-for step in range(3):
-    for micro in range(1 + RANK):  # one more here than there
-        _, output, data, _, _ = batch(seed=100 * step + 10 * RANK + micro)
-        actor(config(), output, data, dist.group.WORLD)
-    coefficients.append(actor.step()["controller/coefficient"])
-print(json.dumps(coefficients))
-"""
-
-
-class Ranks(unittest.TestCase):
-    def test_two_ranks_hold_the_same_coefficient(self):
-        here = os.path.dirname(os.path.abspath(__file__))
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([here, *sys.path])}
-        with tempfile.TemporaryDirectory() as folder:
-            ranks = [
-                subprocess.Popen(
-                    [sys.executable, "-c", f"FILE, RANK = {os.path.join(folder, 'meet')!r}, {rank}\n{RANK}"],
-                    env=environment,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.PIPE,
-                    text=True,
-                )
-                for rank in range(2)
-            ]
-            outputs = [rank.communicate(timeout=300) for rank in ranks]
-        for rank, (_, errors) in zip(ranks, outputs):
-            self.assertEqual(rank.returncode, 0, errors)
-        first, second = (json.loads(output.splitlines()[-1]) for output, _ in outputs)
-        self.assertEqual(first, second)
-        by_hand = entrol.Controller("pi", target=2.5, kp=0.1, initial=0.01)
-        for step, coefficient in enumerate(first):
-            seen = [batch(seed=100 * step + n) for n in (0, 10, 11)]
-            tokens = torch.cat([entropies[mask] for _, _, _, entropies, mask in seen])
-            self.assertEqual(by_hand.observe_tokens(tokens).coefficient, coefficient)
 
 
 if __name__ == "__main__":

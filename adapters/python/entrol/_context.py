@@ -157,11 +157,12 @@ class Context:
 
     @contextmanager
     def _entered(self) -> Iterator[None]:
-        _here.contexts.append(self)
+        contexts = _here.contexts
+        contexts.append(self)
         try:
             yield
         finally:
-            _here.contexts.pop()
+            contexts.pop()
 
     @property
     def cpu(self) -> str:
@@ -199,8 +200,9 @@ _contexts: weakref.WeakSet[Context] = weakref.WeakSet()
 
 
 def _after_fork() -> None:
-    """A lock that another thread of the parent held is nobody's in the child."""
+    """A lock that another thread of the parent held is nobody's in the child, and no call of the parent waits there."""
     global _default_lock
+    _here.contexts = []
     _default_lock = threading.Lock()
     for context in _contexts:
         context._lock = threading.Lock()

@@ -92,8 +92,8 @@ class Controller:
     name: one of entrol.controllers(). settings: its parameters; a target is in nats, "0.7max" (a share of the greatest
     entropy, which max_entropy or n_actions tells) or "0.4x" (a share of the mean of the first observations). With a
     context that has a comm, every rank makes the same controller and every observation together, and all hold the same
-    coefficient, to the bit. Errors: ArgumentError; TypeError for a parameter that there is not; CommunicationError
-    where ranks differ."""
+    coefficient, to the bit. One thread at a time uses it. Errors: ArgumentError; TypeError for a parameter that there
+    is not; CommunicationError where ranks differ."""
 
     def __init__(
         self,

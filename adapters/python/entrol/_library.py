@@ -33,11 +33,13 @@ EXPECTED = {
     "tolerance": "a number from 0 to below 1",
     "soft_cap": "0 for none, or a number from 1e-6 to 1e6",
     "settings": "names of the parameters that there are",
-    "sequence_starts": "numbers that rise from 0 to the number of tokens",
     "n_columns": "at least one column",
     "low": "finite bounds of the actions, the low one below the high one",
     "log_sigma_low": "bounds of ln sigma, the low one not above the high one",
     "actions_are_before_squash": "a policy of the kind squashed-gaussian",
+    "counts": "numbers of at most the columns that were recorded",
+    "final_values": "an array, for the episodes that were truncated",
+    "sequence_starts": "numbers that rise from 0 to the number of tokens",
     "n_threads": "a number of threads from 0 (as many as there are processors)",
 }
 

@@ -166,8 +166,10 @@ class _Stream:
     def _next(self) -> tuple[np.ndarray, np.ndarray | None] | None:
         if self._is_over:
             self._left = iter(self._pieces)
-        for values, valid in self._left:
-            numbers, counts = _values(values, valid)
+        for piece in self._left:
+            if not isinstance(piece, (tuple, list)) or len(piece) != 2:
+                raise TypeError(f"pieces: expected pairs (values, valid), got {type(piece).__name__}")
+            numbers, counts = _values(*piece)
             if numbers.size > 0:
                 return numbers, counts
         return None
@@ -182,6 +184,16 @@ class _Stream:
         numbers, counts = self._held or (np.empty(0, np.float32), None)
         values[0], valid[0], n_values[0] = address(numbers), address(counts), numbers.size
         return 0
+
+
+def _check_pieces(pieces: Any) -> None:
+    try:
+        ends = iter(pieces) is pieces
+    except TypeError:
+        ends = True
+    if ends:
+        kind = type(pieces).__name__
+        raise TypeError(f"pieces: expected what can be gone through several times, as a list; got {kind}")
 
 
 class Bounds:
@@ -203,8 +215,7 @@ class Bounds:
         tie_seed: int = 0,
         context: Context | None = None,
     ) -> None:
-        if iter(pieces) is pieces:
-            raise TypeError("pieces: expected what can be gone through several times, as a list; got an iterator")
+        _check_pieces(pieces)
         parsed, options, stream = rule_parse(rule), _quantile_options(method, nan), _Stream(pieces)
         parsed.tie_seed = whole(tie_seed, "tie_seed", 0, MAX_UINT64)
         self._raw, self._counts, diagnosis = c.Bounds(), c.Selection(), c.Diagnosis()
@@ -221,7 +232,7 @@ class Bounds:
         except SystemCallError:
             if stream.failure is not None:
                 raise stream.failure from None
-            raise
+            raise SystemCallError("pieces: expected the same values every time they are gone through") from None
         _refuse(diagnosis, values=np.empty(0))  # it counts through the pieces
         self._ends = self._raw.low, self._raw.high
 

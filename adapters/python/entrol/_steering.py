@@ -43,6 +43,13 @@ def make_controller(value: str | Mapping[str, Any] | Controller, group: Any, n_a
     return Controller(name, group=group, **settings)
 
 
+def check_ranks(controller: Controller, group: Any) -> None:
+    """ValueError unless the controller observes the tokens of all ranks: otherwise each would go its own way."""
+    its, n = (1 if one is None else torch.distributed.get_world_size(one) for one in (controller.group, group))
+    if its != n:
+        raise ValueError(f"controller: expected a group of {n} ranks, got {its}; make it with group=, or give its name")
+
+
 def refuse_drive(controller: Controller, allowed: Iterable[str], why: Mapping[str, str]) -> None:
     """ValueError unless the trainer's loss has what the controller drives."""
     kind = controller.kind
@@ -56,9 +63,14 @@ def objective_of(name: str, **given: Any) -> ObjectiveResult | None:
     try:
         return objective(name, **given)
     except DataError as error:
-        if error.diagnosis.code == c.Reason.EMPTY_SUPPORT:
-            return None
-        raise
+        if not _is_nothing(error):
+            raise
+        return None
+
+
+def _is_nothing(error: DataError) -> bool:
+    """There was no token, on any rank."""
+    return error.diagnosis.code == c.Reason.EMPTY_SUPPORT
 
 
 def nothing_of(logprob: torch.Tensor) -> torch.Tensor:
@@ -103,14 +115,19 @@ class Steering:
 
     def step(self) -> dict[str, float]:
         """Ends the optimizer step: the controller observes what was taken up, on all ranks. Gives what to log. A step
-        without any token leaves the controller as it is. Errors: DataError for a NaN, CommunicationError."""
+        without any token to observe leaves the controller as it is. Errors: DataError for a NaN, CommunicationError."""
         entropies, observed = _joined(self._entropies), _joined(self._observed)
         self._entropies, self._observed = [], []
-        values = quantile(entropies, torch.tensor([0.5, *QUANTILES.values()]), group=self.group).tolist()
-        metrics = {f"entropy/{name}": value for name, value in zip(QUANTILES, values[1:])}
-        if self.controller is None or math.isnan(values[0]):
+        values = quantile(entropies, torch.tensor([*QUANTILES.values()]), group=self.group).tolist()
+        metrics = {f"entropy/{name}": value for name, value in zip(QUANTILES, values) if not math.isnan(value)}
+        if self.controller is None:
             return metrics
-        self.controller.observe(observed)
+        try:
+            self.controller.observe(observed)
+        except DataError as error:
+            if not _is_nothing(error):
+                raise
+            return metrics
         return {**metrics, **self.metrics()}
 
     def metrics(self) -> dict[str, float]:

@@ -224,7 +224,8 @@ def trainer_callback(
     class Logged(TrainerCallback):
         def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
             if state.is_world_process_zero and logs and entropy in logs:
-                history.observe(state.global_step, logs[entropy], logs.get(coefficient), logs.get(reward))
+                value = math.nan if logs[entropy] is None else logs[entropy]  # as TRL logs a NaN
+                history.observe(state.global_step, value, logs.get(coefficient), logs.get(reward))
 
         def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             if state.is_world_process_zero and not len(history):

@@ -33,6 +33,7 @@ from ._steering import (
     KL,
     WEIGHTS,
     Steering,
+    check_ranks,
     make_controller,
     nothing_of,
     objective_of,
@@ -228,7 +229,9 @@ class ActorLoss:
         if self._steering is None:
             is_alone = dp_group is None or torch.distributed.get_world_size(dp_group) == 1
             group = None if is_alone else dp_group
-            self._steering = Steering(make_controller(self._given, group), group)
+            controller = make_controller(self._given, group)
+            check_ranks(controller, group)
+            self._steering = Steering(controller, group)
             if self._folder is not None:
                 self._steering.restore(self._folder)
                 self._folder = None
@@ -317,8 +320,10 @@ def _load_checkpoint(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _loss_of(worker: Any) -> ActorLoss | None:
-    """The actor's; a critic's worker and a reference's have others."""
+    """The actor's, which in a distillation is within another; a critic's worker and a reference's have others."""
     function = getattr(worker.loss_fn, "func", worker.loss_fn)
+    if getattr(function, "__name__", None) == "distillation_ppo_loss":
+        function = function.__globals__["ppo_loss"]
     return function if isinstance(function, ActorLoss) else None
 
 

@@ -57,7 +57,8 @@ def _packaged() -> str | None:
 class Process:
     """One `entrol score ... -`, fed a batch at a time, by whoever holds its lock."""
 
-    def __init__(self, command: tuple[str, ...]) -> None:
+    def __init__(self, command: tuple[str, ...], version: tuple[int, ...] = ()) -> None:
+        self.version = version
         self.lock = threading.Lock()
         self.is_open = True
         self._said = tempfile.TemporaryFile()  # standard error: a pipe would have to be read, too
@@ -142,6 +143,15 @@ class Process:
         self._answers.close()
         self._said.close()
 
+    def leave(self) -> None:
+        """In the child of a fork, lets go of the pipes without a look at locks: another thread, which the child does
+        not have, may have held one for as long as it waited for an answer."""
+        self.is_open = False
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for file in (self._child.stdin, self._child.stdout):
+            os.dup2(nothing, file.fileno(), inheritable=False)
+        os.close(nothing)
+
     def end(self) -> None:
         """At once: it has nothing to save."""
         self._child.kill()
@@ -152,19 +162,22 @@ _running: dict[tuple[str, ...], Process] = {}
 _lock = threading.Lock()
 
 
-def _process_of(command: tuple[str, ...]) -> Process:
-    """This process's own, started where there is none that runs."""
+def _process_of(command: tuple[str, ...], version: tuple[int, ...]) -> Process:
+    """This process's own, started where there is none that runs. One of another version ends by itself, once nobody
+    has it any more."""
     with _lock:
         process = _running.get(command)
-        if process is None or process.has_ended:
-            process = _running[command] = Process(command)
+        if process is None or process.has_ended or process.version != version:
+            process = _running[command] = Process(command, version)
         return process
 
 
-def answers(command: tuple[str, ...], lines: Sequence[bytes], last: bytes | None = None) -> list[bytes]:
-    """Process.answer of the process of that command line."""
+def answers(
+    command: tuple[str, ...], lines: Sequence[bytes], last: bytes | None = None, version: tuple[int, ...] = ()
+) -> list[bytes]:
+    """Process.answer of the process of that command line. version: of the files that it has read."""
     while True:
-        process = _process_of(command)
+        process = _process_of(command, version)
         with process.lock:
             if process.is_open:  # another thread may have closed it
                 return process.answer(lines, last)
@@ -190,7 +203,8 @@ def _after_fork() -> None:
     global _lock
     _lock = threading.Lock()
     for process in _running.values():
-        process.forget()
+        if process.is_open:
+            process.leave()
     _running.clear()
 
 

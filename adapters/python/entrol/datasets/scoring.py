@@ -55,6 +55,7 @@ class Scorer:
     level: str = "token"
     prefix: str = ""
     options: tuple[tuple[str, Any], ...] = field(default=())
+    version: tuple[int, ...] = ()  # of the model's file: what was cached of another one is not taken for this one's
 
     @property
     def command(self) -> tuple[str, ...]:
@@ -103,9 +104,8 @@ class Scorer:
         if lines:
             skips = dict(self.options).get("skip_bad", False)
             try:
-                answers = _process.answers(
-                    self.command, [*lines, LAST] if skips else lines, LAST_BEGINS if skips else None
-                )
+                sent, last = ([*lines, LAST], LAST_BEGINS) if skips else (lines, None)
+                answers = _process.answers(self.command, sent, last, self.version)
             except _process.CommandError as error:
                 if error.row is not None and 0 <= error.row < len(rows):  # of the lines: rows without text have none
                     message = str(error).partition(": ")[2]
@@ -129,6 +129,15 @@ class Scorer:
         """Ends this process's command, and frees its memory; the next call starts it again. It ends by itself with the
         process."""
         _process.close(self.command)
+
+
+def _version_of(model: str | os.PathLike[str] | None) -> tuple[int, ...]:
+    """Nothing of the command's own model, or of one that is not here but where a worker is."""
+    try:
+        found = os.stat(model) if model is not None else None
+    except OSError:
+        return ()
+    return () if found is None else (found.st_size, found.st_mtime_ns)
 
 
 def _inputs(text: str | None, prompt: str | None, completion: str | None, messages: str | None) -> tuple:
@@ -192,4 +201,5 @@ def score(
         level,
         prefix,
         tuple(sorted(options.items())),
+        _version_of(model),
     )

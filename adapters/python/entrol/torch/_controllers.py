@@ -26,6 +26,7 @@ class Controller:
     coefficient, to the bit, however the tokens are split. Errors: as entrol.Controller."""
 
     def __init__(self, name: str, *, group: dist.ProcessGroup | None = None, **settings: Any) -> None:
+        self.group = group
         self._controller = control.Controller(name, context=context_of(group), **settings)
         self._settings = settings
 

@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import torch
 
 from .._selection import recipes, rule_parse, select
 from ..torch import group_context
-
-
-@functools.cache
-def quantile_method() -> str:
-    """The method by which the mask equals the one of torch.quantile in this version of torch: 0.8 of 100 is 80.0000012
-    in float32, as which torch up to 2.12 has the rank, and 80 in float64."""
-    at = torch.quantile(torch.arange(101, dtype=torch.float32), 0.8).item()
-    return "torch_f32_rank" if at > 80 else "torch"
 
 
 class MaskRule:

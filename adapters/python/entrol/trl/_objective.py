@@ -28,6 +28,8 @@ UNHEARD = {
     "delta": (None, "set dual_clip of the objective"),
     "use_bias_correction_kl": (False, "set it to False, or beta to 0; an objective's KL is the plain k3"),
 }
+#: What TRL has logged of the loss of its loss_type: of clips that were not made.
+NOT_ITS = ("clip_ratio/", "cispo_clip_ratio", "vespo/")
 LOGGED = (
     "policy_loss",
     "kl_loss",
@@ -73,12 +75,13 @@ class ObjectiveLoss:
         self, trainer: Any, inputs: dict[str, Any], logprob: Any, entropies: Any, mask: Any, kept: Any
     ) -> torch.Tensor:
         """The micro-batch's part of the optimizer step's loss. logprob, entropies, mask, kept (None: all): (B, T)."""
-        mode = "train" if trainer.model.training else "eval"
+        metrics = trainer._metrics["train" if trainer.model.training else "eval"]
+        for name in [name for name in metrics if name.startswith(NOT_ITS)]:
+            del metrics[name]
         result = self._compute(trainer, inputs, logprob, entropies, mask, kept)
         if result is None:
             return nothing_of(logprob)
         factor = self._share(trainer, inputs, result.diagnostics["n_tokens"])
-        metrics = trainer._metrics[mode]
         for name in LOGGED:
             metrics[f"objective/{name}"].append(result.diagnostics[name])
         # The gradients of ranks will be averaged, those of one loss are to be added up; the value is that of all ranks.

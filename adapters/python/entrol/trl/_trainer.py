@@ -11,15 +11,16 @@ import torch
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from trl import GRPOTrainer as TrlGRPOTrainer
 
-from .._steering import ENTROPY, KL, WEIGHTS, Steering, make_controller, refuse_drive, sample_kl
+from .._steering import ENTROPY, KL, WEIGHTS, Steering, check_ranks, make_controller, refuse_drive, sample_kl
 from ..torch import Controller, high_entropy_mask
-from ._mask import MaskRule, quantile_method
+from ._mask import MaskRule
 from ._objective import ObjectiveLoss
 
 REASONS = {
     "entropy coefficient by prompt": "TRL's loss has one coefficient for all prompts",
     "temperature": "TRL's loss has no term on samples of another temperature",
 }
+RULE = "rule"
 #: Methods that Steered goes before or behind.
 _CALLED = (
     "get_high_entropy_mask",
@@ -30,8 +31,13 @@ _CALLED = (
     "_save_checkpoint",
     "_load_optimizer_and_scheduler",
 )
-#: Of a trainer that patch(trainer) changes: what it had before.
-_KEPT = ("top_entropy_quantile", "entropy_coef", "_entropy_bonus_enabled", "beta")
+#: What is set for a rule, and by what a controller drives.
+_SET = {
+    RULE: ("top_entropy_quantile",),
+    ENTROPY: ("entropy_coef", "_entropy_bonus_enabled"),
+    KL: ("beta",),
+    WEIGHTS: (),
+}
 
 
 class Steered:
@@ -46,7 +52,8 @@ class Steered:
         rules = [MaskRule(name, value) for name, value in (("mask", mask), ("keep", keep)) if value is not None]
         loss = None if objective is None else ObjectiveLoss(self, objective, group)
         made = None if controller is None else self._make_controller(controller, group)
-        self._entrol_before = {name: getattr(self, name) for name in _KEPT}
+        changed = [RULE] * bool(rules) + ([] if made is None else [made.kind.drives])
+        self._entrol_before = {name: getattr(self, name) for kind in changed for name in _SET[kind]}
         self._steering, self._mask_rule, self._objective = Steering(made, group), (rules or [None])[0], loss
         self._seen: dict[str, Any] = {}
         if rules:  # TRL asks for a mask where the share is below 1; the rule says which
@@ -54,7 +61,7 @@ class Steered:
         self._apply_command()
 
     def _check_version(self) -> None:
-        missing = [name for name in (*_CALLED, *_KEPT) if not hasattr(self, name)]
+        missing = [name for name in (*_CALLED, *sum(_SET.values(), ())) if not hasattr(self, name)]
         if missing:
             kind = type(self).__name__
             raise TypeError(f"trainer: {kind} has no {', '.join(missing)}: expected a GRPOTrainer of TRL 1.16")
@@ -64,6 +71,7 @@ class Steered:
             raise ValueError("controller: GRPOConfig(use_adaptive_entropy=True) is another one; turn it off")
         made = make_controller(controller, group, self.model.config.get_text_config().vocab_size)
         refuse_drive(made, (ENTROPY, WEIGHTS, KL), REASONS)
+        check_ranks(made, group)
         if made.kind.drives == KL and self.beta == 0:
             raise ValueError(
                 f"controller: {made.kind.name!r} drives the KL coefficient; TRL has a reference model only where "
@@ -88,7 +96,7 @@ class Steered:
         if self._mask_rule is not None:
             kept = self._mask_rule.kept(entropies, mask, group)
         else:
-            kept = high_entropy_mask(entropies, mask, threshold, group=group, method=quantile_method())
+            kept = high_entropy_mask(entropies, mask, threshold, group=group, method="installed")
         self._seen["kept"] = kept
         return kept
 
@@ -175,7 +183,8 @@ class GRPOTrainer(Steered, TrlGRPOTrainer):
     from one to another.
 
     Logged besides what TRL logs: entropy/p10, p50, p90 of the step's tokens; controller/coefficient (of the next step),
-    observed, target, limited; alarm/collapse, alarm/explosion; objective/... (entrol.ObjectiveResult's).
+    observed, target, limited; alarm/collapse, alarm/explosion; objective/... (entrol.ObjectiveResult's, in the
+    place of TRL's clip_ratio/...).
 
     Errors: TypeError and ValueError, which name the argument, also for what TRL's loss cannot be given: a controller of
     temperatures ("aepo") or of single prompts ("aer"), an objective that needs values or an entropy on a support."""

@@ -4,6 +4,7 @@ import os
 import pickle
 import subprocess
 import sys
+import typing
 import unittest
 
 import entrol
@@ -63,6 +64,7 @@ class Modules(unittest.TestCase):
             if isinstance(value, type):
                 self.assertEqual((value.__module__, value.__qualname__), (package.__name__, name))
                 self.assertIs(pickle.loads(pickle.dumps(value)), value)
+                typing.get_type_hints(value)  # every name in it is found
 
     def test_of_the_core(self):
         self.check(entrol)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import typing
 from types import ModuleType
 from typing import Any
 
@@ -21,10 +22,16 @@ PARTS = {
 
 def settle(package: dict[str, Any]) -> None:
     """Gives the public classes of a package, told by its globals, its name for their module's: it is what an error, a
-    repr and a pickle say, wherever a class is written."""
+    repr and a pickle say, wherever a class is written. Their annotations are made types first, since the package does
+    not have all the names that are in them."""
     for name in package["__all__"]:
-        if isinstance(package[name], type):
-            package[name].__module__ = package["__name__"]
+        made = package[name]
+        if isinstance(made, type):
+            written = vars(made).get("__annotations__", {})
+            if written:
+                types = typing.get_type_hints(made)
+                written.update({key: types[key] for key in written})
+            made.__module__ = package["__name__"]
 
 
 def load(name: str) -> ModuleType:

@@ -128,19 +128,20 @@ class Controller:
                 **given,
             )
         except ArgumentError as error:
-            if error.argument == "options":
-                raise ArgumentError(
-                    f"max_entropy = {max_entropy!r}, n_actions = {n_actions!r}: expected nats above 0 and a number "
-                    "from 2 on, each 0 where it is not known, both the same within a thousandth",
-                    "max_entropy",
-                ) from None
-            value = given.get(error.argument)
-            if isinstance(value, str) and value.endswith("max") and not (most or actions):
-                raise ArgumentError(
-                    f"{error.argument} = {value!r}: needs n_actions= or max_entropy=, which it is a share of",
-                    error.argument,
-                ) from None
-            raise explain(error, given, self.kind.parameters) from None
+            raise self._explained(error, given) from None
+
+    def _explained(self, error: ArgumentError, given: dict[str, object]) -> ArgumentError:
+        most, actions, value = self._given["max_entropy"], self._given["n_actions"], given.get(error.argument)
+        if error.argument == "options":
+            return ArgumentError(
+                f"max_entropy = {most!r}, n_actions = {actions!r}: expected nats above 0 and a number from 2 on, each 0 "
+                "where it is not known, both the same within a thousandth",
+                "max_entropy",
+            )
+        if isinstance(value, str) and value.endswith("max") and not (most or actions):
+            words = "needs n_actions= or max_entropy=, which it is a share of"
+            return ArgumentError(f"{error.argument} = {value!r}: {words}", error.argument)
+        return explain(error, given, self.kind.parameters)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copies and pickles: a controller of the same name, settings and state. Error: TypeError where its context has

@@ -134,8 +134,8 @@ class Controller:
         most, actions, value = self._given["max_entropy"], self._given["n_actions"], given.get(error.argument)
         if error.argument == "options":
             return ArgumentError(
-                f"max_entropy = {most!r}, n_actions = {actions!r}: expected nats above 0 and a number from 2 on, each 0 "
-                "where it is not known, both the same within a thousandth",
+                f"max_entropy = {most!r}, n_actions = {actions!r}: expected nats above 0 and a number from 2 on, each "
+                "0 where it is not known, both the same within a thousandth",
                 "max_entropy",
             )
         if isinstance(value, str) and value.endswith("max") and not (most or actions):

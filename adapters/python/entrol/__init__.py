@@ -14,6 +14,7 @@ beside NumPy comes with extras of the same names (pip install 'entrol[torch]').
 from types import ModuleType
 
 from . import _public
+from ._advantage import advantage_gae, advantage_group, advantage_leave_one_out, advantage_whiten
 from ._compare import Comparison, compare_rows, mixture_rows
 from ._context import Comm, Context, default_context, gemm_arrays
 from ._control import Ceiling, Command, Controller, ControllerKind, controllers, fit_ceiling
@@ -40,10 +41,6 @@ from ._measure import (
 from ._objective import (
     Objective,
     ObjectiveResult,
-    advantage_gae,
-    advantage_group,
-    advantage_leave_one_out,
-    advantage_whiten,
     kl_estimate,
     objective_compute,
     objective_needs,

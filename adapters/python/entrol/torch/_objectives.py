@@ -20,6 +20,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from .. import _advantage
 from .. import _objective as core
 from .._arguments import flag, number, text, whole
 from . import _host
@@ -242,7 +243,7 @@ def gae(
 ) -> tuple[Tensor, Tensor]:
     """entrol.advantage_gae of tensors: advantages and returns, (steps, environments), of the rewards' dtype and device,
     without gradient."""
-    made = core.advantage_gae(
+    made = _advantage.advantage_gae(
         _host.values(rewards, "rewards"),
         _host.values(values, "values"),
         _host.values(last_values, "last_values"),
@@ -266,7 +267,7 @@ def group_advantage(
     has 0. group_starts: the size of every group (TRL's num_generations), or where each begins. group: scale "batch" is
     that of all ranks' rewards."""
     starts = _host.indices(group_starts, "group_starts")
-    made, _ = core.advantage_group(
+    made, _ = _advantage.advantage_group(
         _host.values(rewards, "rewards"), starts, scale=scale, epsilon=epsilon, context=context_of(group)
     )
     return _like(made, rewards)
@@ -275,7 +276,7 @@ def group_advantage(
 def leave_one_out(rewards: Tensor, group_starts: Tensor | int | None = None) -> Tensor:
     """entrol.advantage_leave_one_out of a tensor (RLOO), of its shape, dtype and device."""
     starts = _host.indices(group_starts, "group_starts")
-    return _like(core.advantage_leave_one_out(_host.values(rewards, "rewards"), starts), rewards)
+    return _like(_advantage.advantage_leave_one_out(_host.values(rewards, "rewards"), starts), rewards)
 
 
 def whiten(
@@ -287,7 +288,7 @@ def whiten(
 ) -> Tensor:
     """entrol.advantage_whiten of a tensor, of its shape, dtype and device, over all ranks of `group`."""
     numbers = _host.values(advantages, "advantages")
-    made = core.advantage_whiten(numbers, _host.mask(mask, numbers), epsilon=epsilon, context=context_of(group))
+    made = _advantage.advantage_whiten(numbers, _host.mask(mask, numbers), epsilon=epsilon, context=context_of(group))
     return _like(made, advantages)
 
 

@@ -74,14 +74,21 @@ def _is_void(state: torch.Tensor) -> torch.Tensor:
     return (state[..., M] == -math.inf) & (state[..., S] == 0)
 
 
-def _settle(state: torch.Tensor, keep: torch.Tensor | None, *outputs: torch.Tensor | None) -> None:
-    """Nothing remains of what the void rows hold, and of those that `keep` has not."""
+def _settle(
+    state: torch.Tensor, keep: torch.Tensor | None, empty_is_nan: bool, *outputs: torch.Tensor | None
+) -> None:
+    """Nothing remains of what the void rows hold, and of those that `keep` has not. empty_is_nan: they are made rows
+    with NaN, which have NaN as their gradient, too."""
     void = _is_void(state) if keep is None else _is_void(state) | ~keep
+    value = math.nan if empty_is_nan else 0
     state.masked_fill_(void[..., None], 0)
-    state[..., M].masked_fill_(void, -math.inf)
+    if empty_is_nan:
+        state[..., S].masked_fill_(void, value)
+    else:
+        state[..., M].masked_fill_(void, -math.inf)
     for output in outputs:
         if output is not None:
-            output.masked_fill_(void, 0)
+            output.masked_fill_(void, value)
 
 
 def measure(
@@ -91,9 +98,10 @@ def measure(
     keep: torch.Tensor | None,
     temperature: float,
     want_entropy: bool,
+    empty_is_nan: bool = False,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """entropy (...), logprob (..., K), both float32, and state (..., N_STATE), int64, of logits (..., V), index (...,
-    K), mask (V) or (..., V), keep (...)."""
+    K), mask (V) or (..., V), keep (...). empty_is_nan: for a void row NaN, not 0."""
     leading, rows, options = logits.shape[:-1], readable(logits), _options(mask, logits, temperature)
     state = logits.new_empty((*leading, N_STATE), dtype=torch.float64)
     entropy = logits.new_empty(leading, dtype=torch.float32) if want_entropy else None
@@ -116,13 +124,32 @@ def measure(
         )
         has_void |= diagnosis.n_bad > 0
     if has_void:
-        _settle(state, keep, entropy, logprob)
+        _settle(state, keep, empty_is_nan, entropy, logprob)
     if logprob is not None:
         logprob = logprob[..., None]
     elif index is not None:
         logprob = _logprob(logits, index, mask, state, temperature).float()
     none = logits.new_empty(0, dtype=torch.float32)
     return none if entropy is None else entropy, none if logprob is None else logprob, state.view(torch.int64)
+
+
+def logprob_again(
+    logits: torch.Tensor, index: torch.Tensor, mask: torch.Tensor | None, state: torch.Tensor, temperature: float
+) -> torch.Tensor:
+    """ln p of columns (..., K), float32, of rows whose state is known: without another pass."""
+    return _logprob(logits, index, mask, state.view(torch.float64), temperature).float()
+
+
+def state_of(
+    logits: torch.Tensor, index: torch.Tensor, mask: torch.Tensor | None, state: torch.Tensor
+) -> torch.Tensor:
+    """The state with the columns (..., 1) as the targets; with several a row they are not read."""
+    if index.shape[-1] != 1:
+        return state
+    state, values = state.view(torch.float64).clone(), logits.gather(-1, index)
+    targets = values.double().masked_fill(~_is_possible(values, index, mask), -math.inf)
+    state[..., TARGET] = targets[..., 0]
+    return state.view(torch.int64)
 
 
 def gradient(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -36,7 +37,7 @@ class Policy(Distribution):
         validate_args: bool | None = None,
     ) -> None:
         for name, tensor in zip(self._names, (first, second)):
-            _check_floats(tensor, name)
+            check_floats(tensor, name)
         if first.ndim < 1:
             raise ValueError(f"{self._names[0]}: expected a row for each distribution, got a single number")
         try:
@@ -44,12 +45,22 @@ class Policy(Distribution):
         except TypeError as error:
             raise TypeError(f"sizes: expected whole numbers, got {type(sizes).__name__}") from error
         self._low, self._high = number(low, "low"), number(high, "high")
+        if not -math.inf < self._low < self._high < math.inf:
+            raise ValueError(f"low: expected finite numbers, low below high, got {self._low} and {self._high}")
         self._mask = self._checked_mask(mask, first)
         self._first, self._second = self._rows(first, second)
         event = ops.action_shape(self.kind, self._sizes, first.shape[-1:])
-        if torch.compiler.is_compiling():
-            validate_args = False
-        super().__init__(self._first.shape[:-1], torch.Size(event), validate_args=validate_args)
+        super().__init__(self._first.shape[:-1], torch.Size(event), validate_args=False)
+        is_checked = Distribution._validate_args if validate_args is None else bool(validate_args)
+        self._validate_args = is_checked and not torch.compiler.is_compiling()
+        if self._validate_args:
+            self._check_numbers()
+
+    def _check_numbers(self) -> None:
+        """No parameter is NaN: in one pass and no memory, where torch's constraints take several."""
+        for name, tensor in zip(self._names, (self._first, self._second)):
+            if tensor is not None and tensor.numel() and bool(tensor.detach().amax().isnan()):
+                raise ValueError(f"{name}: expected numbers, got NaN")
 
     @staticmethod
     def _checked_mask(mask: Tensor | None, first: Tensor) -> Tensor | None:
@@ -112,11 +123,15 @@ class Policy(Distribution):
             self._validate_sample(value)
         return self._log_prob(value, False)
 
-    def _log_prob(self, value: Tensor, is_before: bool) -> Tensor:
+    def _batch_with(self, value: Tensor) -> torch.Size:
+        """The batch shape of ln p of such actions. Error: ValueError."""
         n_lead = value.ndim - len(self._event_shape)
         if value.shape[max(n_lead, 0) :] != self._event_shape:
             raise ValueError(f"value: expected the shape (..., {self._event_shape}), got {tuple(value.shape)}")
-        batch = _broadcast(value.shape[:n_lead], self._batch_shape, "value")
+        return _broadcast(value.shape[:n_lead], self._batch_shape, "value")
+
+    def _log_prob(self, value: Tensor, is_before: bool) -> Tensor:
+        batch = self._batch_with(value)
         value = value.expand(*batch, *self._event_shape)
         return ops.measure("logprob", *self._shape, *self._get(batch), value, is_before, None, None, None)
 
@@ -178,7 +193,7 @@ def _check_tensor(tensor: Any, name: str) -> None:
         raise TypeError(f"{name}: expected a dense tensor of real numbers, got {type(tensor).__name__}")
 
 
-def _check_floats(tensor: Any, name: str) -> None:
+def check_floats(tensor: Any, name: str) -> None:
     _check_tensor(tensor, name)
     if tensor.dtype not in _FLOATS:
         raise TypeError(f"{name}: expected float64, float32, float16 or bfloat16, got {tensor.dtype}")

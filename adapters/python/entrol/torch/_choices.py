@@ -11,7 +11,8 @@ from torch.distributions import constraints
 
 from . import _native, _ops  # _ops: the operators
 from . import _policy_ops as ops
-from ._policy import Policy
+from ._divergence import kl_pq
+from ._policy import Policy, Shape
 
 CHUNK_ROWS = 128  # on other devices than the CPU; at least _chunked.CHUNK_ELEMENTS numbers are taken at a time
 
@@ -41,6 +42,18 @@ class Rows:
         if entropy.grad_fn is not None:  # the graph of what is kept is gone after a backward pass
             rows = weakref.ref(self)
             entropy.grad_fn.register_hook(lambda *_: _forget(rows))
+
+    def is_measured_with(self, other: Rows) -> bool:
+        """Whether the library reads both, under one mask."""
+        masks = self._mask, other._mask
+        is_one_mask = masks[0] is masks[1]
+        if not is_one_mask and None not in masks and not torch.compiler.is_compiling():
+            is_one_mask = torch.equal(*masks)
+        return is_one_mask and _native.reads(self._logits) and _native.reads(other._logits)
+
+    def kl(self, other: Rows) -> Tensor:
+        """KL(self || other), (...), float32."""
+        return kl_pq(self._logits, other._logits, self._mask)
 
     def _now(self) -> object:
         """What the results depend on; None where that cannot be told."""
@@ -127,6 +140,13 @@ class Choices(Policy):
         except IndexError as error:
             refusal = ValueError if self._validate_args else IndexError
             raise refusal(f"value: expected choices of the support, {self.support}: {error}") from None
+
+    def _kl(self, other: Policy, batch: Shape) -> Tensor:
+        p, q = self.expand(batch), other.expand(batch)
+        pairs = list(zip(p._parts() or (), q._parts() or ()))
+        if not pairs or not all(one.is_measured_with(two) for one, two in pairs):
+            return super()._kl(other, batch)
+        return p._summed([one.kl(two) for one, two in pairs]).to(self._first.dtype)
 
     def _logprob_of(self, draws: Tensor) -> Tensor:
         """(*batch_shape, K) of actions (*batch_shape, *event_shape, K)."""

@@ -31,7 +31,7 @@ def _address(tensor: torch.Tensor | None, first: int = 0, width: int = 1) -> int
     return None if tensor is None else tensor.data_ptr() + first * width * tensor.element_size()
 
 
-def _matrix(logits: torch.Tensor, segment: Segment) -> c.Matrix:
+def matrix_of(logits: torch.Tensor, segment: Segment) -> c.Matrix:
     return c.Matrix(
         data=segment.address,
         dtype=DTYPES[logits.dtype],
@@ -41,7 +41,7 @@ def _matrix(logits: torch.Tensor, segment: Segment) -> c.Matrix:
     )
 
 
-def _options(mask: torch.Tensor | None, logits: torch.Tensor, temperature: float) -> Callable[[int], c.MeasureOptions]:
+def options_from(mask: torch.Tensor | None, logits: torch.Tensor, temperature: float) -> Callable[[int], c.MeasureOptions]:
     """The options of the rows from one on. The function keeps the packed mask."""
     packed, stride = bits(mask, "mask", (tuple(logits.shape[:-1]), logits.shape[-1]))
 
@@ -102,7 +102,7 @@ def measure(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """entropy (...), logprob (..., K), both float32, and state (..., N_STATE), int64, of logits (..., V), index (...,
     K), mask (V) or (..., V), keep (...). empty_is_nan: for a void row NaN, not 0."""
-    leading, rows, options = logits.shape[:-1], readable(logits), _options(mask, logits, temperature)
+    leading, rows, options = logits.shape[:-1], readable(logits), options_from(mask, logits, temperature)
     state = logits.new_empty((*leading, N_STATE), dtype=torch.float64)
     entropy = logits.new_empty(leading, dtype=torch.float32) if want_entropy else None
     target = index if index is not None and index.shape[-1] == 1 else None
@@ -116,7 +116,7 @@ def measure(
             "measure_rows",
             ctypes.byref(record),
             ctypes.byref(diagnosis),
-            ctypes.byref(_matrix(logits, segment)),
+            ctypes.byref(matrix_of(logits, segment)),
             _address(target, first),
             ctypes.byref(options(first)),
             diagnosis=diagnosis,
@@ -192,7 +192,7 @@ def _rows_gradient(
     """What the library does of it: derivatives (...), and one target a row."""
     by_entropy, by_logprob = (None if by is None else by.float().contiguous() for by in (by_entropy, by_logprob))
     rows, n_columns = logits if out is None else readable(logits), logits.shape[-1]
-    options = _options(mask, logits, temperature)
+    options = options_from(mask, logits, temperature)
     for segment in segments(rows):
         first = segment.first
         record = c.Gradient(entropy=_address(by_entropy, first), logprob=_address(by_logprob, first))
@@ -207,7 +207,7 @@ def _rows_gradient(
             None,
             ctypes.byref(record),
             _address(state, first, N_STATE),
-            ctypes.byref(_matrix(logits, segment)),
+            ctypes.byref(matrix_of(logits, segment)),
             _address(targets, first),
             ctypes.byref(options(first)),
             temperature=temperature,

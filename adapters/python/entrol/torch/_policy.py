@@ -135,6 +135,10 @@ class Policy(Distribution):
         value = value.expand(*batch, *self._event_shape)
         return ops.measure("logprob", *self._shape, *self._get(batch), value, is_before, None, None, None)
 
+    def _kl(self, other: Policy, batch: Shape) -> Tensor:
+        """KL(self || other), of one kind and shape, for a batch shape."""
+        return ops.measure("kl_pq", *self._shape, *self._get(batch), None, False, *other._get(batch))
+
     def _draw(self, sample_shape: Shape, with_logprob: bool = False, is_deterministic: bool = False) -> tuple:
         seed = torch.randint(_SEEDS.min, _SEEDS.max, (1,), dtype=torch.int64, device="cpu")
         rows = self._get(torch.Size(sample_shape) + self._batch_shape)
@@ -211,4 +215,4 @@ def divergence(p: Policy, q: Policy) -> Tensor:
     if p._shape != q._shape or p._event_shape != q._event_shape or p._first.shape[-1] != q._first.shape[-1]:
         raise ValueError(f"kl_divergence: expected two of the same shape, sizes and bounds, got {p} and {q}")
     batch = _broadcast(p.batch_shape, q.batch_shape, "kl_divergence")
-    return ops.measure("kl_pq", *p._shape, *p._get(batch), None, False, *q._get(batch))
+    return p._kl(q, batch)

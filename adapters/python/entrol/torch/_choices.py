@@ -3,45 +3,43 @@ log-probability of one pass over the logits where both are asked for, and one fo
 
 from __future__ import annotations
 
-import weakref
-
 import torch
 from torch import Tensor
-from torch.distributions import constraints
 
-from . import _native, _ops  # _ops: the operators
+from . import _native, _ops
 from . import _policy_ops as ops
 from ._divergence import kl_pq
+from ._kept import Kept
 from ._policy import Policy, Shape
 
 CHUNK_ROWS = 128  # on other devices than the CPU; at least _chunked.CHUNK_ELEMENTS numbers are taken at a time
 
 
 class Rows:
-    """What there is to know of logits (..., n) with a mask (n,) or (..., n). What was measured is kept, and measured
-    again where the logits have been written to or the gradient is wanted as it was not."""
+    """What there is to know of logits (..., n) with a mask (n,) or (..., n)."""
 
     def __init__(self, logits: Tensor, mask: Tensor | None) -> None:
         self._logits, self._mask = logits, mask
-        self._key: object = None
-        self._entropy: Tensor | None = None
-        self._state: Tensor | None = None
+        self._kept = Kept(logits, mask)
 
     def _measure(self, index: Tensor | None) -> tuple[Tensor, Tensor]:
-        entropy, logprob, state = torch.ops.entrol.measure(
+        entropy, logprob, state = _ops.measure(
             self._logits, index, self._mask, None, 1.0, CHUNK_ROWS, True, False, True
         )
-        self._keep(entropy, state)
+        self._kept.put(entropy, state)
         return entropy, logprob
 
-    def _keep(self, entropy: Tensor, state: Tensor) -> None:
-        self._key = self._now()
-        if self._key is None:
-            return
-        self._entropy, self._state = entropy, state
-        if entropy.grad_fn is not None:  # the graph of what is kept is gone after a backward pass
-            rows = weakref.ref(self)
-            entropy.grad_fn.register_hook(lambda *_: _forget(rows))
+    def entropy(self) -> Tensor:
+        """(...), float32."""
+        kept = self._kept.entropy()
+        return self._measure(None)[0] if kept is None else kept
+
+    def logprob(self, index: Tensor) -> Tensor:
+        """Of the columns (..., K), float32."""
+        state = self._kept.more() if _native.reads(self._logits) else None
+        if state is not None:
+            return _ops.logprob_again(self._logits, index, self._mask, state)
+        return self._measure(index)[1]
 
     def is_measured_with(self, other: Rows) -> bool:
         """Whether the library reads both, under one mask."""
@@ -54,34 +52,6 @@ class Rows:
     def kl(self, other: Rows) -> Tensor:
         """KL(self || other), (...), float32."""
         return kl_pq(self._logits, other._logits, self._mask)
-
-    def _now(self) -> object:
-        """What the results depend on; None where that cannot be told."""
-        given = [tensor for tensor in (self._logits, self._mask) if tensor is not None]
-        if torch.compiler.is_compiling() or any(tensor.is_inference() for tensor in given):
-            return None
-        return torch.is_grad_enabled(), *(tensor._version for tensor in given)
-
-    def _is_kept(self) -> bool:
-        return self._key is not None and self._key == self._now()
-
-    def entropy(self) -> Tensor:
-        """(...), float32."""
-        if self._entropy is not None and self._is_kept():
-            return self._entropy
-        return self._measure(None)[0]
-
-    def logprob(self, index: Tensor) -> Tensor:
-        """Of the columns (..., K), float32."""
-        if self._state is not None and self._is_kept() and _native.reads(self._logits):
-            return torch.ops.entrol.logprob_again(self._logits, index, self._mask, self._state)
-        return self._measure(index)[1]
-
-
-def _forget(rows: weakref.ref[Rows]) -> None:
-    kept = rows()
-    if kept is not None:
-        kept._entropy = None
 
 
 class Choices(Policy):
@@ -142,7 +112,7 @@ class Choices(Policy):
             raise refusal(f"value: expected choices of the support, {self.support}: {error}") from None
 
     def _kl(self, other: Policy, batch: Shape) -> Tensor:
-        p, q = self.expand(batch), other.expand(batch)
+        p, q = (x if x.batch_shape == batch else x.expand(batch) for x in (self, other))
         pairs = list(zip(p._parts() or (), q._parts() or ()))
         if not pairs or not all(one.is_measured_with(two) for one, two in pairs):
             return super()._kl(other, batch)

@@ -1,5 +1,5 @@
-"""KL(p || q) of rows of logits as torch operators, by entrol_compare_rows and its gradient: what the library reads where
-it lies (float32, float16 and bfloat16 of the CPU), p and q each of its own dtype, under one mask."""
+"""KL(p || q) of rows of logits as torch operators, by entrol_compare_rows and its gradient: what the library reads
+where it lies (float32, float16 and bfloat16 of the CPU), p and q each of its own dtype, under one mask."""
 
 from __future__ import annotations
 

@@ -41,7 +41,9 @@ def matrix_of(logits: torch.Tensor, segment: Segment) -> c.Matrix:
     )
 
 
-def options_from(mask: torch.Tensor | None, logits: torch.Tensor, temperature: float) -> Callable[[int], c.MeasureOptions]:
+def options_from(
+    mask: torch.Tensor | None, logits: torch.Tensor, temperature: float
+) -> Callable[[int], c.MeasureOptions]:
     """The options of the rows from one on. The function keeps the packed mask."""
     packed, stride = bits(mask, "mask", (tuple(logits.shape[:-1]), logits.shape[-1]))
 
@@ -74,9 +76,7 @@ def _is_void(state: torch.Tensor) -> torch.Tensor:
     return (state[..., M] == -math.inf) & (state[..., S] == 0)
 
 
-def _settle(
-    state: torch.Tensor, keep: torch.Tensor | None, empty_is_nan: bool, *outputs: torch.Tensor | None
-) -> None:
+def _settle(state: torch.Tensor, keep: torch.Tensor | None, empty_is_nan: bool, *outputs: torch.Tensor | None) -> None:
     """Nothing remains of what the void rows hold, and of those that `keep` has not. empty_is_nan: they are made rows
     with NaN, which have NaN as their gradient, too."""
     void = _is_void(state) if keep is None else _is_void(state) | ~keep
@@ -140,9 +140,7 @@ def logprob_again(
     return _logprob(logits, index, mask, state.view(torch.float64), temperature).float()
 
 
-def state_of(
-    logits: torch.Tensor, index: torch.Tensor, mask: torch.Tensor | None, state: torch.Tensor
-) -> torch.Tensor:
+def state_of(logits: torch.Tensor, index: torch.Tensor, mask: torch.Tensor | None, state: torch.Tensor) -> torch.Tensor:
     """The state with the columns (..., 1) as the targets; with several a row they are not read."""
     if index.shape[-1] != 1:
         return state
@@ -166,11 +164,14 @@ def gradient(
     into the logits' own memory."""
     state = state.view(torch.float64)
     void, targets, own = _is_void(state), None, None
-    by_entropy = None if d_entropy is None else d_entropy.masked_fill(void, 0)
-    by_logprob = None
-    if d_logprob is not None and index is not None:
-        by_logprob = d_logprob.masked_fill(void[..., None], 0)
-        index = targets = index.masked_fill(void[..., None], 0).contiguous()  # may be anything there
+    by_entropy, by_logprob = d_entropy, None if index is None else d_logprob
+    if void.any():
+        by_entropy, by_logprob, index = (
+            None if x is None else x.masked_fill(void.view(*void.shape, *[1] * (x.ndim - void.ndim)), 0)
+            for x in (by_entropy, by_logprob, index)  # a column may be anything there
+        )
+    if by_logprob is not None:
+        index = targets = index.contiguous()
     if by_logprob is not None and index.shape[-1] != 1:
         own = _own_terms(by_entropy, by_logprob, logits, state, index, mask, temperature)
         by_logprob, state, targets = _summed(by_logprob, state)

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from . import _chunked, _native
+from ._eager import eager
 from ._rows import empty_rows
 
 _library = torch.library.Library("entrol", "FRAGMENT")
@@ -129,6 +130,7 @@ def _backward(ctx: Any, d_entropy: torch.Tensor | None, d_logprob: torch.Tensor 
 
 
 torch.library.register_autograd("entrol::measure", _backward, setup_context=_keep_for_backward, lib=_library)
+measure = eager(torch.ops.entrol.measure, _measure, _keep_for_backward, _backward)
 
 
 @torch.library.impl(_library, "logprob_again", "CompositeExplicitAutograd")
@@ -156,6 +158,7 @@ def _backward_again(ctx: Any, d_logprob: torch.Tensor) -> tuple:
 
 
 torch.library.register_autograd("entrol::logprob_again", _backward_again, setup_context=_keep_again, lib=_library)
+logprob_again = eager(torch.ops.entrol.logprob_again, _logprob_again, _keep_again, _backward_again)
 
 
 def _no_second_derivative(ctx: Any, *_: Any) -> tuple:

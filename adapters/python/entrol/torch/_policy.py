@@ -12,9 +12,11 @@ from torch.distributions import Distribution, constraints
 
 from .._arguments import number, whole
 from . import _policy_ops as ops
+from ._kept import Kept
 
 Shape = Sequence[int]
 _FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
+_CHEAP = (ops.GAUSSIAN, ops.FULL_GAUSSIAN, ops.BERNOULLI)  # kinds whose entropy costs nothing beside ln p
 _SEEDS = torch.iinfo(torch.int64)
 
 
@@ -24,6 +26,7 @@ class Policy(Distribution):
     kind: ClassVar[str]
     _names: ClassVar[tuple[str, ...]] = ("logits",)  # what `first` and `second` are to a user
     _square: ClassVar[int] = 1  # dimensions of a row of `second`
+    _kept: Kept | None = None  # the entropy that log_prob has measured, too
 
     def __init__(
         self,
@@ -82,7 +85,7 @@ class Policy(Distribution):
         batch = _broadcast(first.shape[:-1], second.shape[: second.ndim - self._square], self._names[1])
         if second.ndim > self._square:
             second = second.expand(*batch, *tail)
-        return first.expand(*batch, n), second
+        return first if batch == first.shape[:-1] else first.expand(*batch, n), second
 
     def _get(self, batch: Shape) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """first, second and mask of a batch shape."""
@@ -112,6 +115,9 @@ class Policy(Distribution):
 
     def entropy(self) -> Tensor:
         """H in nats, of the batch shape; of densities it may be negative."""
+        kept = None if self._kept is None else self._kept.entropy()
+        if kept is not None:
+            return kept[0]
         first, second, mask = self._get(self._batch_shape)
         return ops.measure("entropy", *self._shape, first, second, mask, None, False, None, None, None)
 
@@ -133,7 +139,13 @@ class Policy(Distribution):
     def _log_prob(self, value: Tensor, is_before: bool) -> Tensor:
         batch = self._batch_with(value)
         value = value.expand(*batch, *self._event_shape)
-        return ops.measure("logprob", *self._shape, *self._get(batch), value, is_before, None, None, None)
+        rows = *self._shape, *self._get(batch)
+        if self.kind not in _CHEAP or batch != self._batch_shape or value.requires_grad:
+            return ops.measure("logprob", *rows, value, is_before, None, None, None)
+        both = ops.measure("both", *rows, value, is_before, None, None, None)
+        self._kept = Kept(self._first, self._second)
+        self._kept.put(both)
+        return both[1]
 
     def _kl(self, other: Policy, batch: Shape) -> Tensor:
         """KL(self || other), of one kind and shape, for a batch shape."""
@@ -204,6 +216,8 @@ def check_floats(tensor: Any, name: str) -> None:
 
 
 def _broadcast(shape: Shape, other: Shape, name: str) -> torch.Size:
+    if tuple(shape) == tuple(other):  # torch's takes its time
+        return torch.Size(shape)
     try:
         return torch.broadcast_shapes(shape, other)
     except RuntimeError as error:

@@ -5,11 +5,14 @@ draws by the C library (include/entrol/policy.h), with gradients.
     action, logprob = policy.rsample_and_log_prob()
     loss = (alpha * logprob - critic(state, action)).mean()
 
-Parameters are rows: (..., n), with the batch shape (...). Everything is in nats and has the parameters' dtype, and is
-computed in float64; entropy and log-probability of categoricals of float32 and half types by the kernels of logits
-(logits.py), in float32, both in one pass. Draws come from a counter-based generator of the library, seeded from torch's of the CPU, so that
-torch.manual_seed makes them repeat: the same parameters and seed give the same bits on every machine and for any number
-of threads. Parameters on another device are copied to the CPU, and results back.
+Parameters are rows: (..., n), with the batch shape (...). Everything is in nats, has the parameters' dtype, and is
+computed in float64; but entropy, log-probability and divergence of categoricals of float32 and half types in float32,
+by the kernels of logits (logits.py): entropy and log-probability in one pass.
+
+Draws come from a counter-based generator of the library, seeded from torch's of the CPU, so that torch.manual_seed
+makes them repeat: the same parameters and seed give the same bits on every machine and for any number of threads.
+Parameters on another device are copied to the CPU, and results back; entropy and log-probability of categoricals are
+computed where they are.
 
 Arguments are checked as torch.distributions does it; under torch.compile they are not. A row in trouble without such
 checks (NaN, an infinite mean) has NaN. A row of logits without a possible choice is no distribution: its entropy, its
@@ -310,7 +313,9 @@ def _from_torchs(p: distributions.Categorical, q: Categorical) -> Tensor:
 
 
 def _refuse_other(p: Distribution, q: Distribution) -> Tensor:
-    names = [f"{type(x).__module__.replace('entrol.torch.distributions', 'entrol.torch')}.{type(x).__name__}" for x in (p, q)]
+    names = [
+        f"{type(x).__module__.replace('entrol.torch.distributions', 'entrol.torch')}.{type(x).__name__}" for x in (p, q)
+    ]
     raise NotImplementedError(f"kl_divergence: of {names[0]} and {names[1]} there is none: make both of entrol.torch")
 
 

@@ -10,9 +10,8 @@ formula, Liger; one that does not run here says why. Limits: reading the logits 
 512 hidden states of 640 numbers under an output layer of 65,536 columns, beside TRL's functions on whole logits, its
 ChunkedLogProbFunction, and cut-cross-entropy, which has no entropies; the limit there is the products alone. And
 "policies": distributions of entrol.torch beside torch.distributions (policies_torch.py). Every repetition times all,
-one after the other.
-Memory iswhat the resident set grows by during a call that is not the first, in a process of the case's own.
-scripts/bench makes the environment and calls this.
+one after the other. Memory is what the resident set grows by during a call that is not the first, in a process of the
+case's own. scripts/bench makes the environment and calls this.
 """
 
 import argparse

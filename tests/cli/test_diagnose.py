@@ -234,8 +234,8 @@ class Findings(unittest.TestCase):
         for values in ([1 + i / 100 for i in range(48)], [1.0] * 48, [1 - i / 48 for i in range(23)]):
             self.assertNotIn("-", printed(values).split("nats (means of")[1].split("collapse")[0])
             self.assertNotIn("published", printed(values))
-        self.assertIn("  48 % of it is gone\n", printed([1 - i / 40 for i in range(23)]))
-        self.assertIn("% by step 2, a twelfth of the run (published: 73 %", printed([1 - i / 48 for i in range(24)]))
+        self.assertIn("  51 % of it is gone\n", printed([1 - i / 40 for i in range(23)]))
+        self.assertIn("% by step 4, a twelfth of the run (published: 73 %", printed([math.exp(-i) for i in range(48)]))
         late = printed([1.0] * 12 + [1 - i / 48 for i in range(36)])  # none by then
         self.assertIn("% of it is gone\n", late)
 

@@ -85,7 +85,14 @@ class Selection:
 
 
 def _selection(keep: np.ndarray | None, raw: c.Selection) -> Selection:
-    return Selection(None if keep is None else keep.view(bool), raw.n_valid, raw.n_kept, raw.n_ties, raw.threshold_low, raw.threshold_high)
+    return Selection(
+        None if keep is None else keep.view(bool),
+        raw.n_valid,
+        raw.n_kept,
+        raw.n_ties,
+        raw.threshold_low,
+        raw.threshold_high,
+    )
 
 
 def rule_parse(rule: str) -> c.Rule:

@@ -8,9 +8,10 @@ Entropies and log-probabilities of 4 x 256 rows of a vocabulary of 151,936, as a
 them, without and with the gradient. Peers: TRL's entropy_from_logits and selective_log_softmax, torch.compile of the
 formula, Liger; one that does not run here says why. Limits: reading the logits once, and copying them. And the same of
 512 hidden states of 640 numbers under an output layer of 65,536 columns, beside TRL's functions on whole logits, its
-ChunkedLogProbFunction, and cut-cross-entropy, which has no entropies; the limit there is the products alone. Every
-repetition times all, one after the other. Memory is what the resident set grows by during a call that is not the first,
-in a process of the case's own. scripts/bench makes the environment and calls this.
+ChunkedLogProbFunction, and cut-cross-entropy, which has no entropies; the limit there is the products alone. And
+"policies": distributions of entrol.torch beside torch.distributions (policies_torch.py). Every repetition times all,
+one after the other. Memory is what the resident set grows by during a call that is not the first, in a process of the
+case's own. scripts/bench makes the environment and calls this.
 """
 
 import argparse
@@ -23,6 +24,7 @@ import subprocess
 import sys
 
 import peers
+import policies_torch
 
 import entrol.torch
 import torch
@@ -257,7 +259,11 @@ def lines_of(arguments, number, case):
 def table(path):
     """Markdown of the results: a row each for the package, the limit, and every peer."""
     with open(path, encoding="utf-8") as file:
-        results = [r for r in map(json.loads, file) if r.get("case", "").startswith("tensors")]
+        lines = [json.loads(line) for line in file]
+    policies_torch.table(lines)
+    results = [r for r in lines if r.get("case", "").startswith("tensors")]
+    if not results:
+        return
     median = lambda values: values["median"]
     size = lambda n_bytes: f"{n_bytes / 1e6:,.0f} MB"
     ratio = lambda x: f"{median(x):.3g} ({x['min']:.3g} to {x['max']:.3g})"
@@ -303,6 +309,9 @@ def main():
         if arguments.filter is None or arguments.filter in case.name:
             for line in lines_of(arguments, number, case):
                 print(json.dumps(line), flush=True)
+    if arguments.filter is None or arguments.filter in policies_torch.CASE:
+        for line in policies_torch.lines(arguments):
+            print(json.dumps(line), flush=True)
 
 
 if __name__ == "__main__":

@@ -87,6 +87,7 @@ typedef enum ceiling_standing {
                              wider than the rewards' range, from the least to the greatest */
 } ceiling_standing;
 #define LEAST_EXPLAINED 0.1
+#define LEAST_ROWS_OF_A_TWELFTH 24 /* two rows: of fewer it is one row's noise */
 
 typedef struct diagnosis_of_run {
     size_t n_first;     /* rows at the start and at the end that means are taken of; the controllers' reference */

@@ -72,6 +72,24 @@ static void append_source(buffer *out, const run_log *log, const char *name) {
     buffer_append_string(out, "\n");
 }
 
+/* What is gone, and how soon; of an entropy that did not fall what it rose by, and of a few rows no twelfth. */
+static void append_gone(buffer *out, const diagnosis_of_run *found, const run_log *log) {
+    if (found->gone < 0.005) {
+        if (found->gone > -0.005)
+            buffer_append_string(out, "  none of it is gone\n");
+        else
+            buffer_append_format(out, "  it rose by %.0f %%\n", -100 * found->gone);
+        return;
+    }
+    buffer_append_format(out, "  %.0f %% of it is gone", 100 * found->gone);
+    if (log->n >= LEAST_ROWS_OF_A_TWELFTH && found->early_gone >= 0.005) {
+        buffer_append_format(out, "; %.0f %% by step ", 100 * found->early_gone);
+        append_step(out, found->early_step, 0);
+        buffer_append_string(out, ", a twelfth of the run (published: 73 %, arXiv 2505.22617)");
+    }
+    buffer_append_string(out, "\n");
+}
+
 static void append_entropy(buffer *out, const diagnosis_of_run *found, const run_log *log) {
     append_series(out, log, RUN_ENTROPY, "entropy");
     buffer_append_format(out, "  from %.4g to %.4g nats (means of %zu row%s)\n", found->first, found->last,
@@ -81,9 +99,7 @@ static void append_entropy(buffer *out, const diagnosis_of_run *found, const run
                              "  it does not begin above 0, as of a continuous policy: shares of it mean nothing\n");
         return;
     }
-    buffer_append_format(out, "  %.0f %% of it is gone; %.0f %% by step ", 100 * found->gone, 100 * found->early_gone);
-    append_step(out, found->early_step, 0);
-    buffer_append_string(out, ", a twelfth of the run (published: 73 %, arXiv 2505.22617)\n");
+    append_gone(out, found, log);
     if (!isnan(found->half_step)) {
         buffer_append_string(out, "  half of it is gone at step ");
         append_step(out, found->half_step, 0);

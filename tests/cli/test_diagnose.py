@@ -225,6 +225,20 @@ class Findings(unittest.TestCase):
         self.assertIsNone(found["half_step"])
         self.assertIn("no collapse", run("-", data=lines(first=0.3, floor=0.7)[0])[1])
 
+    def test_what_is_gone_is_said_where_it_means_something(self):
+        """No share below 0, and no twelfth of a few rows."""
+        printed = lambda values: run("-", data="".join(["entropy\n"] + [f"{h!r}\n" for h in values]).encode())[1]
+        rising = printed([1 + i / 100 for i in range(48)])
+        self.assertIn("  it rose by 45 %\n", rising)
+        self.assertIn("  none of it is gone\n", printed([1.0] * 48))
+        for values in ([1 + i / 100 for i in range(48)], [1.0] * 48, [1 - i / 48 for i in range(23)]):
+            self.assertNotIn("-", printed(values).split("nats (means of")[1].split("collapse")[0])
+            self.assertNotIn("published", printed(values))
+        self.assertIn("  51 % of it is gone\n", printed([1 - i / 40 for i in range(23)]))
+        self.assertIn("% by step 4, a twelfth of the run (published: 73 %", printed([math.exp(-i) for i in range(48)]))
+        late = printed([1.0] * 12 + [1 - i / 48 for i in range(36)])  # none by then
+        self.assertIn("% of it is gone\n", late)
+
     def test_no_reward(self):
         code, out, _ = run("-", data=b"entropy\n1\n0.5\n0.2\n")
         self.assertEqual(code, 0)

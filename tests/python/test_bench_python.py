@@ -41,6 +41,17 @@ class Bench(unittest.TestCase):
         self.assertEqual(len(rows), 2 + 2 * 6)
         self.assertEqual({row.count("|") for row in rows}, {7})
 
+    def test_policies(self):
+        printed = run("--quick", "--threads", "1", "--filter", "policies")
+        results = [json.loads(line) for line in printed.splitlines()]
+        self.assertEqual(len(results), 8)
+        self.assertTrue(all(result["ratio_to_peer"] > 0 for result in results))
+        with tempfile.NamedTemporaryFile("w", suffix=".jsonl") as file:
+            file.write(printed)
+            file.flush()
+            rows = run("--table", file.name).splitlines()
+        self.assertEqual((len(rows), {row.count("|") for row in rows}), (2 + 8, {6}))
+
 
 if __name__ == "__main__":
     unittest.main()

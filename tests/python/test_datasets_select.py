@@ -202,6 +202,12 @@ class Selecting(RecordsCase):
             select(self.table, "low:1", by="text", level="sample")
         with self.assertRaisesRegex(DataError, "NaN"):
             select(self.table, "low:80%", nan="error")
+        with self.assertRaisesRegex(ValueError, "rule: '8021' is neither a recipe .nearest are .*8020.* nor a rule: "):
+            select(self.table, "8021")
+        with self.assertRaisesRegex(ValueError, "rule: 'low:80!' is neither .* from character 7"):
+            select(self.table, "low:80!")
+        with self.assertRaisesRegex(TypeError, "rule: expected a rule, as .*got float"):
+            select(self.table, 0.2)
         with self.assertRaisesRegex(TypeError, "pieces"):
             Bounds(iter([]), "low:80%")
 
@@ -216,6 +222,7 @@ class Parquet(RecordsCase):
             for name in {"id", "token_id", "keep"}.intersection(made.column_names):
                 self.assertEqual(made[name].to_pylist(), expected[name].to_pylist())
             keep, told = keep_column(self.table, rule, level=level)
+            self.assertEqual((selection.keep, told.keep), (None, None))
             self.assertEqual(
                 (selection.n_kept, selection.n_valid, selection.threshold_low, selection.threshold_high),
                 (told.n_kept, told.n_valid, told.threshold_low, told.threshold_high),

@@ -175,6 +175,14 @@ class Resuming(unittest.TestCase):
         self.assertNotEqual(getattr(whole, STATE), getattr(anew, STATE))
         with self.assertRaisesRegex(ValueError, "resume: .*other settings"):
             resumed.learn(n, callback=EntropyController(**{**settings, "target": 0.3}))
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "model")
+            whole.save(path)
+            loaded = load(whole, path)
+        with self.assertRaisesRegex(ValueError, "resume: the model was saved with another"):
+            loaded.learn(n, callback=EntropyController(**{**settings, "target": 0.3}))
+        with self.assertRaisesRegex(ValueError, "resume: an earlier learn.. of this model had another"):
+            whole.learn(n, callback=EntropyController(**{**settings, "target": 0.3}))
 
     def test_ppo_goes_on_from_its_file_as_if_it_had_not_been_interrupted(self):
         self.compare(
@@ -270,13 +278,29 @@ class Refused(unittest.TestCase):
         with self.assertRaisesRegex(ValueError, "entropy = 'mean': expected 'exact' or 'sampled'"):
             EntropyController(entropy="mean")
 
+    def test_settings_are_checked_at_once(self):
+        for kind, pattern, settings in (
+            (TypeError, "pi has no parameter 'taget'", {"taget": 1}),
+            (ValueError, "target = 'x': expected nats", {"target": "x"}),
+            (ValueError, "target = '7max'", {"target": "7max"}),
+            (TypeError, "target: ", {"target": None}),
+            (ValueError, "kp = -1: expected a number from 0", {"kp": -1}),
+            (TypeError, "n_actions: the model tells it", {"n_actions": 3}),
+        ):
+            with self.subTest(settings), self.assertRaisesRegex(kind, pattern):
+                EntropyController("pi", **settings)
+        for target in ("auto", "0.7max", "0.4x", -3.0, 0.5):
+            EntropyController("pi", target=target)
+            EntropyController("sac", target=target)
+
     def refuse(self, kind, pattern, model, **settings):
         with self.assertRaisesRegex(kind, pattern):
             model.learn(32, callback=EntropyController(**settings))
 
     def test_settings_and_models(self):
         discrete, box = worlds.World(spaces.Discrete(2)), worlds.World(spaces.Box(-1, 1, (2,)))
-        self.refuse(ValueError, "target = '0.7max'", worlds.ppo(box), target="0.7max")
+        self.refuse(ValueError, "0.7max'.* density, which has no greatest", worlds.ppo(box), target="0.7max")
+        self.refuse(ValueError, "0.7max'.* density, which has no greatest", worlds.sac(), target="0.7max")
         self.refuse(ValueError, "target = 'auto'", worlds.ppo(discrete), target="auto")
         self.refuse(ValueError, "target = 0.8", worlds.ppo(discrete), target=0.8)
         self.refuse(TypeError, "^kd: pi has no such parameter; it has", worlds.ppo(discrete), kd=1)

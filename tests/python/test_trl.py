@@ -75,6 +75,28 @@ class Functions(unittest.TestCase):
         self.assertEqual(utils.entropy_from_logits.__module__, "trl.trainer.utils")
 
 
+class Halves(unittest.TestCase):
+    """Of half types that the processor multiplies itself TRL's own output layer stays."""
+
+    def test_who_computes_the_output_layer(self):
+        for dtype, has_products, is_ours in (
+            (torch.float32, True, True),
+            (torch.bfloat16, True, False),
+            (torch.bfloat16, False, True),
+            (torch.float16, True, False),
+            (torch.float16, False, True),
+        ):
+            hidden, weight = torch.randn(4, 3).to(dtype), torch.randn(9, 3).to(dtype)
+            theirs = unittest.mock.Mock()
+            layer = entrol.trl._patch.OutputLayer(theirs)
+            names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported", "_is_amx_fp16_supported")
+            answers = dict.fromkeys(names, lambda has=has_products: has)
+            with self.subTest(dtype=dtype, has_products=has_products):
+                with unittest.mock.patch.multiple(torch.cpu, create=True, **answers):
+                    layer.apply(hidden, weight, None, torch.zeros(4).long(), 1.0, 8, None, 1.0, ("log_probs",))
+                self.assertEqual(theirs.apply.called, not is_ours)
+
+
 class Patched(Run):
     """TRL's own trainers take the same steps with its functions and with Entrol's."""
 

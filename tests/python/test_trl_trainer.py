@@ -9,6 +9,7 @@ import unittest.mock
 import numpy as np
 import torch
 from tiny_trl import Run, tiny
+from trl import GRPOConfig
 from trl import GRPOTrainer as TrlTrainer
 
 import entrol
@@ -115,6 +116,7 @@ class Controllers(Run):
             ({"controller": "aer"}, {}, "'aer' drives the entropy coefficient by prompt; TRL's loss has one"),
             ({"controller": "adaptive_kl"}, {}, "controller: 'adaptive_kl' .*only where GRPOConfig.beta. is not 0"),
             ({"controller": "pi"}, {"use_adaptive_entropy": True}, "controller: GRPOConfig.use_adaptive_entropy=True"),
+            ({"controller": "pi"}, {"entropy_coef": 0.1}, "controller: 'pi' drives .*GRPOConfig.entropy_coef=0.1."),
             ({"controller": "pid"}, {}, "no controller 'pid'"),
             ({"controller": {"target": 1}}, {}, "controller: expected dict.name=.*no name in"),
             ({"objective": "aent"}, {}, "objective: aent needs support_entropy; TRL's output layer"),
@@ -124,8 +126,8 @@ class Controllers(Run):
             ({"objective": {"name": "dapo", "kl_coefficient": 0.1}}, {}, "kl_coefficient is GRPOConfig.beta"),
             ({"objective": "dapo"}, {"delta": 2.0}, "GRPOConfig.delta=2.0. does nothing beside it"),
             ({"objective": "dapo"}, {"beta": 0.1}, "GRPOConfig.use_bias_correction_kl=True"),
-            ({"mask": "lowest"}, {}, "mask: neither a recipe nor a rule: .*'lowest'"),
-            ({"keep": "lowest"}, {}, "keep: neither a recipe nor a rule"),
+            ({"mask": "lowest"}, {}, "mask: 'lowest' is neither a recipe .* nor a rule"),
+            ({"keep": "lowest"}, {}, "keep: 'lowest' is neither a recipe .* nor a rule"),
             ({"mask": "hes"}, {}, "mask: recipe 'hes' has level sample, expected token"),
         )
         for extra, given, message in cases:
@@ -135,10 +137,31 @@ class Controllers(Run):
                     continue
                 with self.assertRaisesRegex(ValueError, message):
                     self.trainer(GRPOTrainer, extra, **given)
+        for controller in ("entropic", {"name": "adaptive_kl"}):  # the coefficient is not what they drive
+            self.trainer(GRPOTrainer, {"controller": controller}, entropy_coef=0.01, beta=0.04)
+        self.trainer(GRPOTrainer, {"objective": "ppo"})
+        with self.assertRaisesRegex(TypeError, "keep: expected a rule, .*got float"):
+            self.trainer(GRPOTrainer, {"keep": 0.2})
         with self.assertRaisesRegex(TypeError, "controller: expected a name or dict"):
             self.trainer(GRPOTrainer, {"controller": 3})
         with self.assertRaisesRegex(TypeError, "^clip: dapo has no such parameter; did you mean clip_low"):
             self.trainer(GRPOTrainer, {"objective": {"name": "dapo", "clip": 3}})
+
+    def test_mistakes_are_told_before_the_model_is_loaded(self):
+        for given, message in (
+            ({"controller": {"name": "pi", "taget": 1}}, "taget"),
+            ({"controller": "aepo"}, "'aepo' drives the temperature"),
+            ({"controller": {"name": "pi", "target": "7max"}}, "target = '7max'"),
+            ({"objective": "popp"}, "objective: no 'popp'"),
+            ({"objective": {"name": "dapo", "clip": 3}}, "no parameter 'clip'"),
+            ({"mask": "lowest"}, "mask: 'lowest'"),
+            ({"keep": "low:80%", "mask": "low:80%"}, "keep: mask is its complement"),
+        ):
+            with self.subTest(given), self.assertRaisesRegex((TypeError, ValueError), message):
+                GRPOTrainer("/there/is/no/model", "no reward", **given)
+        args = self.config(GRPOConfig, entropy_coef=0.1)
+        with self.assertRaisesRegex(ValueError, "controller: .*entropy_coef=0.1"):
+            GRPOTrainer("/there/is/no/model", "no reward", args, controller="pi")
 
 
 class Checkpoints(Run):

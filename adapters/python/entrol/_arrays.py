@@ -8,6 +8,7 @@ consumed keeps the producer's memory and frees it by itself.
 from __future__ import annotations
 
 import ctypes
+import math
 from typing import Any
 
 import numpy as np
@@ -140,7 +141,7 @@ def matrix(value: Any, name: str) -> Matrix:
             raise TypeError(f"{name}: expected float64, float32, float16 or bfloat16, got {array.dtype}")
         array = array.astype(np.float64)
     leading, n_columns = array.shape[:-1], array.shape[-1]
-    n_rows = int(np.prod(leading, dtype=np.int64))
+    n_rows = math.prod(leading)
     rows = array.reshape(n_rows, n_columns)
     size = rows.itemsize
     if (n_columns > 1 and rows.strides[1] != size) or rows.strides[0] % size:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -74,9 +75,9 @@ def quantile(
 class Selection:
     """What a rule did: `keep` (bool, of the values' shape), how many of those that count were kept, how many equal a
     threshold, and the thresholds: values kept lie from the low to the high one. With a comm the counts are those of all
-    ranks."""
+    ranks. keep is None where what is kept was given out piece by piece, or written to a file."""
 
-    keep: np.ndarray
+    keep: np.ndarray | None
     n_valid: int
     n_kept: int
     n_ties: int
@@ -84,8 +85,15 @@ class Selection:
     threshold_high: float
 
 
-def _selection(keep: np.ndarray, raw: c.Selection) -> Selection:
-    return Selection(keep.view(bool), raw.n_valid, raw.n_kept, raw.n_ties, raw.threshold_low, raw.threshold_high)
+def _selection(keep: np.ndarray | None, raw: c.Selection) -> Selection:
+    return Selection(
+        None if keep is None else keep.view(bool),
+        raw.n_valid,
+        raw.n_kept,
+        raw.n_ties,
+        raw.threshold_low,
+        raw.threshold_high,
+    )
 
 
 class Rule(c.Rule):
@@ -109,6 +117,26 @@ def rule_parse(rule: str) -> Rule:
         )
     parsed.text = rule
     return parsed
+
+
+def recipe_of(value: Any, argument: str) -> Recipe | None:
+    """The recipe of that name, None of a rule. Errors: TypeError; ArgumentError for what is neither."""
+    if not isinstance(value, str):
+        raise TypeError(
+            f'{argument}: expected a rule, as "low:80%", or the name of a recipe, got {type(value).__name__}'
+        )
+    recipe = recipes().get(value)
+    if recipe is None:
+        try:
+            rule_parse(value)
+        except ArgumentError as error:
+            near = difflib.get_close_matches(value, recipes(), 3, 0.5)
+            names = f"nearest are {', '.join(near)}" if near else f"there are {', '.join(recipes())}"
+            text = str(error).removeprefix("rule: ")
+            raise ArgumentError(
+                f"{argument}: {value!r} is neither a recipe ({names}) nor a rule: {text}", argument
+            ) from None
+    return recipe
 
 
 def select(
@@ -252,8 +280,8 @@ class Bounds:
 
     @property
     def selection(self) -> Selection:
-        """Of the pieces so far, and the thresholds; its `keep` is empty."""
-        made = _selection(np.empty(0, np.uint8), self._counts)
+        """Of the pieces so far, and the thresholds; its `keep` is None."""
+        made = _selection(None, self._counts)
         made.threshold_low, made.threshold_high = self._ends
         return made
 

@@ -12,6 +12,7 @@ counts them; those of a Gaussian that is not squashed of the action itself."""
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -33,6 +34,10 @@ from .torch.distributions import SquashedGaussian
 STATE = "entrol_controller"
 #: Rows of a rollout whose entropies are computed at once.
 _ROWS = 4096
+#: Nats: a greatest entropy that stands for any.
+_ANY = 1.0
+#: Models that a controller has driven in this process.
+_driven_here: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 # --- Squashed policies ---
@@ -204,9 +209,9 @@ class EntropyController(BaseCallback):
     resume: a model that was saved with a controller goes on with its state, which is in the model's own file: load the
     model, and learn() with a controller of the same name and settings. False begins anew.
 
-    Errors: ArgumentError, at once where `name` does not drive an entropy coefficient, at the beginning of learn()
-    for the settings; there TypeError for a model of another kind, and ArgumentError ("resume") for a state of other
-    settings."""
+    Errors: ArgumentError where `name` does not drive an entropy coefficient, and for a setting's number or form;
+    TypeError for a setting that there is not. At the beginning of learn() TypeError for a model of another kind, and
+    ArgumentError for a target that its actions do not have, and ("resume") for a state of other settings."""
 
     def __init__(
         self,
@@ -227,6 +232,7 @@ class EntropyController(BaseCallback):
             )
         if entropy not in (None, "exact", "sampled"):
             raise ArgumentError(f"entropy = {entropy!r}: expected 'exact' or 'sampled'", "entropy")
+        _check_settings(name, settings)
         self._name, self._entropy, self._resume, self._settings = name, entropy, resume, settings
         self.history = EntropyHistory() if history is None else history
         self.controller: Controller | None = None
@@ -252,6 +258,7 @@ class EntropyController(BaseCallback):
         if is_sac:
             self._take_over()
         self._driven = self.model
+        _driven_here.add(self.model)
 
     def _on_step(self) -> bool:
         return True
@@ -320,13 +327,38 @@ def _check_on_policy(model: Any, expected: str) -> None:
             raise TypeError(f"model: {type(model).__name__}, whose distributions depend on {name}, is not supported")
 
 
+def _check_settings(name: str, settings: dict[str, object]) -> None:
+    """As the controller checks them, before the model is known. Errors: ArgumentError, TypeError."""
+    for known in ("max_entropy", "n_actions", "context"):
+        if known in settings:
+            raise TypeError(f"{known}: the model tells it")
+    target = settings.get("target")
+    Controller(name, max_entropy=_ANY if _is_share(target) else 0.0, **settings | _auto_as(target, 0.5))
+
+
+def _auto_as(target: object, value: float) -> dict[str, object]:
+    return {"target": value} if target == "auto" else {}
+
+
+def _is_share(target: object) -> bool:
+    """Whether it is a share of the greatest entropy."""
+    return isinstance(target, str) and target.endswith("max")
+
+
 def _controller(name: str, settings: dict[str, object], model: Any, is_sac: bool) -> Controller:
     given = dict(settings)
     if is_sac and "target" in controllers()[name].parameters:
         given.setdefault("target", "auto")
     if given.get("target") == "auto":
         given["target"] = _auto_target(model, is_sac)
-    return Controller(name, max_entropy=_max_entropy(model.action_space), **given)
+    most, target = _max_entropy(model.action_space), given.get("target")
+    if _is_share(target) and most == 0:
+        raise ArgumentError(
+            f"target = {target!r}: actions in a Box have a density, which has no greatest entropy; expected nats, "
+            "'auto', or a share of the first observations as '0.4x'",
+            "target",
+        )
+    return Controller(name, max_entropy=most, **given)
 
 
 def _auto_target(model: Any, is_sac: bool) -> float:
@@ -357,9 +389,10 @@ def _restore(controller: Controller, model: Any, resume: bool) -> None:
         return
     try:
         controller.restore(state)
-    except ArgumentError as error:
+    except ArgumentError:
+        when = "an earlier learn() of this model had" if model in _driven_here else "the model was saved with"
         raise ArgumentError(
-            f"resume: the model was saved with another controller or other settings ({error}); give the same, or "
-            "resume=False to begin anew",
+            f"resume: {when} another controller or other settings, and goes on only with the same; resume=False begins "
+            "anew",
             "resume",
         ) from None

@@ -132,7 +132,7 @@ def select_parquet(
     tie_seed: int = 0,
 ) -> Selection:
     """`select` from a Parquet file into another one, in two passes or a few more over one column and one over the rest;
-    returns what the rule came to. Arguments and errors: those of select."""
+    returns what the rule came to, whose `keep` is None: it is in the file. Arguments and errors: those of select."""
     given = {"by": by, "level": level, "is_mask": is_mask, "scope": scope, "method": method, "nan": nan}
     plan = plan_of(rule, {**given, "tie_seed": tie_seed})
     with pq.ParquetFile(source) as file, _whole(target, source) as part, _Writer(part) as writer:

@@ -51,7 +51,7 @@ class Piece(NamedTuple):
 
 def plan_of(rule: str, given: dict[str, Any]) -> Plan:
     """A rule, or a recipe by its name, and what is given otherwise. Error: ValueError."""
-    recipe = _selection.recipes().get(rule) if isinstance(rule, str) else None
+    recipe = _selection.recipe_of(rule, "rule")
     parts = _of_recipe(recipe) if recipe is not None else {"rule": rule}
     plan = Plan(**{**parts, **{name: value for name, value in given.items() if value is not None}})
     for name, expected in (("level", ("token", "sample")), ("scope", ("corpus", "document"))):
@@ -210,9 +210,9 @@ class Keeper:
 
     @property
     def selection(self) -> Selection:
-        """What came of it so far; its `keep` is empty, and of documents by themselves there are no thresholds (NaN)."""
+        """What came of it so far; its `keep` is None, and of documents by themselves there are no thresholds (NaN)."""
         if self._bounds is None:
-            return Selection(np.empty(0, bool), self._n_valid, self._n_kept, 0, math.nan, math.nan)
+            return Selection(None, self._n_valid, self._n_kept, 0, math.nan, math.nan)
         made = self._bounds.selection
         made.n_kept = self._n_kept
         return made

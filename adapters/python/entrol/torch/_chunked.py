@@ -46,7 +46,7 @@ def _masked(chunk: torch.Tensor, mask: torch.Tensor | None, rows: slice) -> torc
     return values if mask is None else values.masked_fill(~(mask if mask.ndim == 1 else mask[rows]), -math.inf)
 
 
-def _measured(values: torch.Tensor, temperature: float) -> torch.Tensor:
+def _measured(values: torch.Tensor, temperature: float, empty_is_nan: bool) -> torch.Tensor:
     """(rows, N_STATE) of a chunk. Where m is counted apart, a nearly certain row keeps the digits of its entropy."""
     m = values.amax(-1, keepdim=True)
     m = m.masked_fill(m == math.inf, math.nan)
@@ -57,7 +57,8 @@ def _measured(values: torch.Tensor, temperature: float) -> torch.Tensor:
     t = torch.where(e == 0, 0, e * d).sum(-1)  # 0 where d is -inf; NaN stays
     log_sum = n_top.log() + torch.log1p(s / n_top)
     state = torch.stack((m[:, 0], log_sum, (log_sum - t / (n_top + s)).clamp(min=0)), -1)
-    nothing = torch.tensor([-math.inf, 0, 0], dtype=state.dtype, device=state.device)
+    empty = [math.nan] * N_STATE if empty_is_nan else [-math.inf, 0, 0]
+    nothing = torch.tensor(empty, dtype=state.dtype, device=state.device)
     return torch.where(m == -math.inf, nothing, state)
 
 
@@ -79,6 +80,7 @@ def measure(
     keep: torch.Tensor | None,
     temperature: float,
     chunk_size: int,
+    empty_is_nan: bool = False,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """entropy (...), logprob (..., K) and state (..., N_STATE) of logits (..., V), index (..., K), mask (V) or (...,
     V), keep (...)."""
@@ -91,7 +93,7 @@ def measure(
         values = _masked(chunk, mask, rows)
         if keep is not None:
             values = values.masked_fill(~keep.reshape(-1, 1)[rows], -math.inf)
-        state[rows] = _measured(values, temperature)
+        state[rows] = _measured(values, temperature, empty_is_nan)
         if columns is not None:
             logprob[rows] = _logprob(values, columns[rows], state[rows], temperature)
     logprob = state.new_empty(0) if index is None else logprob.view(index.shape)

@@ -21,7 +21,7 @@ from __future__ import annotations
 import torch
 
 from .._arguments import flag, number
-from . import _ops, _rows  # noqa: F401 _ops has the operators
+from . import _ops, _rows
 from ._host import check_transforms
 
 __all__ = ["entropy_from_logits", "logprob_and_entropy", "selective_log_softmax"]
@@ -197,7 +197,7 @@ def _measure(
     """(..., K) and (...), in float32 or float64."""
     if not isinstance(chunk_size, int) or not 1 <= chunk_size < 1 << 63:
         raise ValueError(f"chunk_size: expected a whole number from 1, got {chunk_size!r}")
-    entropy, logprob, _ = torch.ops.entrol.measure(
+    entropy, logprob, _ = _ops.measure(
         logits,
         columns,
         _mask(mask, logits),
@@ -206,5 +206,6 @@ def _measure(
         chunk_size,
         want_entropy,
         inplace_backward,
+        False,
     )
     return logprob, entropy

@@ -31,7 +31,7 @@ def _address(tensor: torch.Tensor | None, first: int = 0, width: int = 1) -> int
     return None if tensor is None else tensor.data_ptr() + first * width * tensor.element_size()
 
 
-def _matrix(logits: torch.Tensor, segment: Segment) -> c.Matrix:
+def matrix_of(logits: torch.Tensor, segment: Segment) -> c.Matrix:
     return c.Matrix(
         data=segment.address,
         dtype=DTYPES[logits.dtype],
@@ -41,7 +41,9 @@ def _matrix(logits: torch.Tensor, segment: Segment) -> c.Matrix:
     )
 
 
-def _options(mask: torch.Tensor | None, logits: torch.Tensor, temperature: float) -> Callable[[int], c.MeasureOptions]:
+def options_from(
+    mask: torch.Tensor | None, logits: torch.Tensor, temperature: float
+) -> Callable[[int], c.MeasureOptions]:
     """The options of the rows from one on. The function keeps the packed mask."""
     packed, stride = bits(mask, "mask", (tuple(logits.shape[:-1]), logits.shape[-1]))
 
@@ -74,14 +76,19 @@ def _is_void(state: torch.Tensor) -> torch.Tensor:
     return (state[..., M] == -math.inf) & (state[..., S] == 0)
 
 
-def _settle(state: torch.Tensor, keep: torch.Tensor | None, *outputs: torch.Tensor | None) -> None:
-    """Nothing remains of what the void rows hold, and of those that `keep` has not."""
+def _settle(state: torch.Tensor, keep: torch.Tensor | None, empty_is_nan: bool, *outputs: torch.Tensor | None) -> None:
+    """Nothing remains of what the void rows hold, and of those that `keep` has not. empty_is_nan: they are made rows
+    with NaN, which have NaN as their gradient, too."""
     void = _is_void(state) if keep is None else _is_void(state) | ~keep
+    value = math.nan if empty_is_nan else 0
     state.masked_fill_(void[..., None], 0)
-    state[..., M].masked_fill_(void, -math.inf)
+    if empty_is_nan:
+        state[..., S].masked_fill_(void, value)
+    else:
+        state[..., M].masked_fill_(void, -math.inf)
     for output in outputs:
         if output is not None:
-            output.masked_fill_(void, 0)
+            output.masked_fill_(void, value)
 
 
 def measure(
@@ -91,10 +98,11 @@ def measure(
     keep: torch.Tensor | None,
     temperature: float,
     want_entropy: bool,
+    empty_is_nan: bool = False,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """entropy (...), logprob (..., K), both float32, and state (..., N_STATE), int64, of logits (..., V), index (...,
-    K), mask (V) or (..., V), keep (...)."""
-    leading, rows, options = logits.shape[:-1], readable(logits), _options(mask, logits, temperature)
+    K), mask (V) or (..., V), keep (...). empty_is_nan: for a void row NaN, not 0."""
+    leading, rows, options = logits.shape[:-1], readable(logits), options_from(mask, logits, temperature)
     state = logits.new_empty((*leading, N_STATE), dtype=torch.float64)
     entropy = logits.new_empty(leading, dtype=torch.float32) if want_entropy else None
     target = index if index is not None and index.shape[-1] == 1 else None
@@ -108,7 +116,7 @@ def measure(
             "measure_rows",
             ctypes.byref(record),
             ctypes.byref(diagnosis),
-            ctypes.byref(_matrix(logits, segment)),
+            ctypes.byref(matrix_of(logits, segment)),
             _address(target, first),
             ctypes.byref(options(first)),
             diagnosis=diagnosis,
@@ -116,13 +124,30 @@ def measure(
         )
         has_void |= diagnosis.n_bad > 0
     if has_void:
-        _settle(state, keep, entropy, logprob)
+        _settle(state, keep, empty_is_nan, entropy, logprob)
     if logprob is not None:
         logprob = logprob[..., None]
     elif index is not None:
         logprob = _logprob(logits, index, mask, state, temperature).float()
     none = logits.new_empty(0, dtype=torch.float32)
     return none if entropy is None else entropy, none if logprob is None else logprob, state.view(torch.int64)
+
+
+def logprob_again(
+    logits: torch.Tensor, index: torch.Tensor, mask: torch.Tensor | None, state: torch.Tensor, temperature: float
+) -> torch.Tensor:
+    """ln p of columns (..., K), float32, of rows whose state is known: without another pass."""
+    return _logprob(logits, index, mask, state.view(torch.float64), temperature).float()
+
+
+def state_of(logits: torch.Tensor, index: torch.Tensor, mask: torch.Tensor | None, state: torch.Tensor) -> torch.Tensor:
+    """The state with the columns (..., 1) as the targets; with several a row they are not read."""
+    if index.shape[-1] != 1:
+        return state
+    state, values = state.view(torch.float64).clone(), logits.gather(-1, index)
+    targets = values.double().masked_fill(~_is_possible(values, index, mask), -math.inf)
+    state[..., TARGET] = targets[..., 0]
+    return state.view(torch.int64)
 
 
 def gradient(
@@ -139,11 +164,14 @@ def gradient(
     into the logits' own memory."""
     state = state.view(torch.float64)
     void, targets, own = _is_void(state), None, None
-    by_entropy = None if d_entropy is None else d_entropy.masked_fill(void, 0)
-    by_logprob = None
-    if d_logprob is not None and index is not None:
-        by_logprob = d_logprob.masked_fill(void[..., None], 0)
-        index = targets = index.masked_fill(void[..., None], 0).contiguous()  # may be anything there
+    by_entropy, by_logprob = d_entropy, None if index is None else d_logprob
+    if void.any():
+        by_entropy, by_logprob, index = (
+            None if x is None else x.masked_fill(void.view(*void.shape, *[1] * (x.ndim - void.ndim)), 0)
+            for x in (by_entropy, by_logprob, index)  # a column may be anything there
+        )
+    if by_logprob is not None:
+        index = targets = index.contiguous()
     if by_logprob is not None and index.shape[-1] != 1:
         own = _own_terms(by_entropy, by_logprob, logits, state, index, mask, temperature)
         by_logprob, state, targets = _summed(by_logprob, state)
@@ -165,7 +193,7 @@ def _rows_gradient(
     """What the library does of it: derivatives (...), and one target a row."""
     by_entropy, by_logprob = (None if by is None else by.float().contiguous() for by in (by_entropy, by_logprob))
     rows, n_columns = logits if out is None else readable(logits), logits.shape[-1]
-    options = _options(mask, logits, temperature)
+    options = options_from(mask, logits, temperature)
     for segment in segments(rows):
         first = segment.first
         record = c.Gradient(entropy=_address(by_entropy, first), logprob=_address(by_logprob, first))
@@ -180,7 +208,7 @@ def _rows_gradient(
             None,
             ctypes.byref(record),
             _address(state, first, N_STATE),
-            ctypes.byref(_matrix(logits, segment)),
+            ctypes.byref(matrix_of(logits, segment)),
             _address(targets, first),
             ctypes.byref(options(first)),
             temperature=temperature,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -12,9 +13,11 @@ from torch.distributions import Distribution, constraints
 from .._arguments import number, whole
 from . import _policy_ops as ops
 from ._host import check_transforms
+from ._kept import Kept
 
 Shape = Sequence[int]
 _FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
+_CHEAP = (ops.GAUSSIAN, ops.FULL_GAUSSIAN, ops.BERNOULLI)  # kinds whose entropy costs nothing beside ln p
 _SEEDS = torch.iinfo(torch.int64)
 
 
@@ -24,6 +27,7 @@ class Policy(Distribution):
     kind: ClassVar[str]
     _names: ClassVar[tuple[str, ...]] = ("logits",)  # what `first` and `second` are to a user
     _square: ClassVar[int] = 1  # dimensions of a row of `second`
+    _kept: Kept | None = None  # the entropy that log_prob has measured, too
 
     def __init__(
         self,
@@ -37,7 +41,7 @@ class Policy(Distribution):
         validate_args: bool | None = None,
     ) -> None:
         for name, tensor in zip(self._names, (first, second)):
-            _check_floats(tensor, name)
+            check_floats(tensor, name)
         if first.ndim < 1 or first.shape[-1] == 0:
             shape = tuple(first.shape)
             raise ValueError(f"{self._names[0]}: expected a row of at least one number for each, got the shape {shape}")
@@ -46,12 +50,22 @@ class Policy(Distribution):
         except TypeError as error:
             raise TypeError(f"sizes: expected whole numbers, got {type(sizes).__name__}") from error
         self._low, self._high = number(low, "low"), number(high, "high")
+        if not -math.inf < self._low < self._high < math.inf:
+            raise ValueError(f"low: expected finite numbers, low below high, got {self._low} and {self._high}")
         self._mask = self._checked_mask(mask, first)
         self._first, self._second = self._rows(first, second)
         event = ops.action_shape(self.kind, self._sizes, first.shape[-1:])
-        if torch.compiler.is_compiling():
-            validate_args = False
-        super().__init__(self._first.shape[:-1], torch.Size(event), validate_args=validate_args)
+        super().__init__(self._first.shape[:-1], torch.Size(event), validate_args=False)
+        is_checked = Distribution._validate_args if validate_args is None else bool(validate_args)
+        self._validate_args = is_checked and not torch.compiler.is_compiling()
+        if self._validate_args:
+            self._check_numbers()
+
+    def _check_numbers(self) -> None:
+        """No parameter is NaN: in one pass and no memory, where torch's constraints take several."""
+        for name, tensor in zip(self._names, (self._first, self._second)):
+            if tensor is not None and tensor.numel() and bool(tensor.detach().amax().isnan()):
+                raise ValueError(f"{name}: expected numbers, got NaN")
 
     @staticmethod
     def _checked_mask(mask: Tensor | None, first: Tensor) -> Tensor | None:
@@ -73,7 +87,7 @@ class Policy(Distribution):
         batch = _broadcast(first.shape[:-1], second.shape[: second.ndim - self._square], self._names[1])
         if second.ndim > self._square:
             second = second.expand(*batch, *tail)
-        return first.expand(*batch, n), second
+        return first if batch == first.shape[:-1] else first.expand(*batch, n), second
 
     def _get(self, batch: Shape) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """first, second and mask of a batch shape."""
@@ -103,6 +117,9 @@ class Policy(Distribution):
 
     def entropy(self) -> Tensor:
         """H in nats, of the batch shape; of densities it may be negative."""
+        kept = None if self._kept is None else self._kept.entropy()
+        if kept is not None:
+            return kept[0]
         first, second, mask = self._get(self._batch_shape)
         return ops.measure("entropy", *self._shape, first, second, mask, None, False, None, None, None)
 
@@ -114,13 +131,27 @@ class Policy(Distribution):
             self._validate_sample(value)
         return self._log_prob(value, False)
 
-    def _log_prob(self, value: Tensor, is_before: bool) -> Tensor:
+    def _batch_with(self, value: Tensor) -> torch.Size:
+        """The batch shape of ln p of such actions. Error: ValueError."""
         n_lead = value.ndim - len(self._event_shape)
         if value.shape[max(n_lead, 0) :] != self._event_shape:
             raise ValueError(f"value: expected the shape (..., {self._event_shape}), got {tuple(value.shape)}")
-        batch = _broadcast(value.shape[:n_lead], self._batch_shape, "value")
+        return _broadcast(value.shape[:n_lead], self._batch_shape, "value")
+
+    def _log_prob(self, value: Tensor, is_before: bool) -> Tensor:
+        batch = self._batch_with(value)
         value = value.expand(*batch, *self._event_shape)
-        return ops.measure("logprob", *self._shape, *self._get(batch), value, is_before, None, None, None)
+        rows = *self._shape, *self._get(batch)
+        if self.kind not in _CHEAP or batch != self._batch_shape or value.requires_grad:
+            return ops.measure("logprob", *rows, value, is_before, None, None, None)
+        both = ops.measure("both", *rows, value, is_before, None, None, None)
+        self._kept = Kept(self._first, self._second)
+        self._kept.put(both)
+        return both[1]
+
+    def _kl(self, other: Policy, batch: Shape) -> Tensor:
+        """KL(self || other), of one kind and shape, for a batch shape."""
+        return ops.measure("kl_pq", *self._shape, *self._get(batch), None, False, *other._get(batch))
 
     def _draw(self, sample_shape: Shape, with_logprob: bool = False, is_deterministic: bool = False) -> tuple:
         seed = torch.randint(_SEEDS.min, _SEEDS.max, (1,), dtype=torch.int64, device="cpu")
@@ -181,13 +212,15 @@ def _check_tensor(tensor: Any, name: str) -> None:
     check_transforms(tensor, name)
 
 
-def _check_floats(tensor: Any, name: str) -> None:
+def check_floats(tensor: Any, name: str) -> None:
     _check_tensor(tensor, name)
     if tensor.dtype not in _FLOATS:
         raise TypeError(f"{name}: expected float64, float32, float16 or bfloat16, got {tensor.dtype}")
 
 
 def _broadcast(shape: Shape, other: Shape, name: str) -> torch.Size:
+    if tuple(shape) == tuple(other):  # torch's takes its time
+        return torch.Size(shape)
     try:
         return torch.broadcast_shapes(shape, other)
     except RuntimeError as error:
@@ -199,4 +232,4 @@ def divergence(p: Policy, q: Policy) -> Tensor:
     if p._shape != q._shape or p._event_shape != q._event_shape or p._first.shape[-1] != q._first.shape[-1]:
         raise ValueError(f"kl_divergence: expected two of the same shape, sizes and bounds, got {p} and {q}")
     batch = _broadcast(p.batch_shape, q.batch_shape, "kl_divergence")
-    return ops.measure("kl_pq", *p._shape, *p._get(batch), None, False, *q._get(batch))
+    return p._kl(q, batch)

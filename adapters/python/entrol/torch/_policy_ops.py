@@ -16,9 +16,17 @@ from torch import Tensor
 from .._library import DataError
 from .._policy import Policy, policy_gradient, policy_measure, policy_sample
 from ._context import context
+from ._eager import eager
 
 GAUSSIAN, FULL_GAUSSIAN, SQUASHED_GAUSSIAN = "gaussian", "full-gaussian", "squashed-gaussian"
 CATEGORICAL, MULTI_DISCRETE, BERNOULLI, BETA = "categorical", "multi-discrete", "bernoulli", "beta"
+
+
+BOTH = "both"  # entropy and log-probability, in one tensor
+
+
+def _names(quantity: str) -> tuple[str, ...]:
+    return ("entropy", "logprob") if quantity == BOTH else (quantity,)
 
 
 def _cpu(tensor: Optional[Tensor]) -> Any:
@@ -49,8 +57,7 @@ def _reference(policy: Policy, first: Optional[Tensor], second: Optional[Tensor]
     return _policy(policy.kind, policy.sizes or (), policy.low, policy.high, first, second, mask)
 
 
-@torch.library.custom_op("entrol::policy_measure", mutates_args=())
-def measure(
+def _measure(
     quantity: str,
     kind: str,
     sizes: Sequence[int],
@@ -65,23 +72,27 @@ def measure(
     other_second: Optional[Tensor],
     other_mask: Optional[Tensor],
 ) -> Tensor:
-    """`quantity` ("entropy", "logprob", "kl_pq") of each row. action: is_before: x of a = f(x). other: the
-    reference."""
+    """`quantity` ("entropy", "logprob", "kl_pq") of each row, or "both", the first two, (2, ...). action: is_before: x
+    of a = f(x). other: the reference."""
     policy = _policy(kind, sizes, low, high, first, second, mask)
     record = policy_measure(
         policy,
         _cpu(action),
         _reference(policy, other_first, other_second, other_mask),
-        want=quantity,
+        want=_names(quantity),
         actions_are_before_squash=is_before,
         context=context(),
     )
-    return torch.from_numpy(getattr(record, quantity)).to(device=first.device, dtype=first.dtype)
+    made = [torch.from_numpy(getattr(record, name)) for name in _names(quantity)]
+    return (torch.stack(made) if quantity == BOTH else made[0]).to(device=first.device, dtype=first.dtype)
 
 
-@measure.register_fake
+_measure_operator = torch.library.custom_op("entrol::policy_measure", _measure, mutates_args=())
+
+
+@_measure_operator.register_fake
 def _(quantity, kind, sizes, low, high, first, *rest):  # noqa: ANN001, ANN202
-    return first.new_empty(first.shape[:-1])
+    return first.new_empty((2, *first.shape[:-1]) if quantity == BOTH else first.shape[:-1])
 
 
 @torch.library.custom_op("entrol::policy_gradient", mutates_args=())
@@ -144,7 +155,9 @@ def _measure_backward(ctx: Any, by: Tensor) -> tuple:
     first, second, mask, action, *other = ctx.saved_tensors
     p, q = (first, second, mask), tuple(other)
     needs = ctx.needs_input_grad
-    parts = {"entropy": (by, None, None), "logprob": (None, by, None), "kl_pq": (None, None, by)}[ctx.quantity]
+    parts = tuple(by if name == ctx.quantity else None for name in ("entropy", "logprob", "kl_pq"))
+    if ctx.quantity == BOTH:
+        parts = (*by, None)
     made: list = [None] * 13
     if needs[5] or needs[6] or needs[8]:
         d_first, d_second = gradient(*ctx.shape, *p, action, ctx.is_before, *q, *parts, None, None, False)
@@ -184,7 +197,8 @@ def _places(action: Tensor, low: float, high: float) -> tuple[Tensor, Tensor]:
     return (held - low) / (high - low), (high - held) / (high - low)
 
 
-measure.register_autograd(_measure_backward, setup_context=_measure_context)
+_measure_operator.register_autograd(_measure_backward, setup_context=_measure_context)
+measure = eager(_measure_operator, _measure, _measure_context, _measure_backward)
 
 
 def action_shape(kind: str, sizes: Sequence[int], shape: Sequence[int]) -> tuple[int, ...]:
@@ -198,8 +212,7 @@ def _action_dtype(kind: str, first: Tensor) -> torch.dtype:
     return torch.int64 if kind in (CATEGORICAL, MULTI_DISCRETE) else first.dtype
 
 
-@torch.library.custom_op("entrol::policy_sample", mutates_args=())
-def sample(
+def _sample(
     kind: str,
     sizes: Sequence[int],
     low: float,
@@ -237,7 +250,10 @@ def sample(
     return actions.to(first.device), before.to(first.device), logprob.to(first.device)
 
 
-@sample.register_fake
+_sample_operator = torch.library.custom_op("entrol::policy_sample", _sample, mutates_args=())
+
+
+@_sample_operator.register_fake
 def _(kind, sizes, low, high, first, second, mask, seed, is_deterministic, with_logprob):  # noqa: ANN001, ANN202
     shape = action_shape(kind, sizes, first.shape)
     actions = first.new_empty(shape, dtype=_action_dtype(kind, first))
@@ -261,4 +277,5 @@ def _sample_backward(ctx: Any, by_action: Tensor, by_before: Tensor, by_logprob:
     return (None, None, None, None, d_first, None if second is None else d_second, None, None, None, None)
 
 
-sample.register_autograd(_sample_backward, setup_context=_sample_context)
+_sample_operator.register_autograd(_sample_backward, setup_context=_sample_context)
+sample = eager(_sample_operator, _sample, _sample_context, _sample_backward)

@@ -5,14 +5,19 @@ draws by the C library (include/entrol/policy.h), with gradients.
     action, logprob = policy.rsample_and_log_prob()
     loss = (alpha * logprob - critic(state, action)).mean()
 
-Parameters are rows: (..., n), with the batch shape (...). Everything is computed in float64, in nats, and has the
-parameters' dtype. Draws come from a counter-based generator of the library, seeded from torch's of the CPU, so that
-torch.manual_seed makes them repeat: the same parameters and seed give the same bits on every machine and for any number
-of threads. Parameters on another device are copied to the CPU, and results back.
+Parameters are rows: (..., n), with the batch shape (...). Everything is in nats, has the parameters' dtype, and is
+computed in float64; but entropy, log-probability and divergence of categoricals of float32 and half types in float32,
+by the kernels of logits (_logits.py): entropy and log-probability in one pass.
+
+Draws come from a counter-based generator of the library, seeded from torch's of the CPU, so that torch.manual_seed
+makes them repeat: the same parameters and seed give the same bits on every machine and for any number of threads.
+Parameters on another device are copied to the CPU, and results back; entropy and log-probability of categoricals are
+computed where they are.
 
 Arguments are checked as torch.distributions does it; under torch.compile they are not. A row in trouble without such
-checks (NaN, an infinite mean) has NaN; a draw from logits of which none is possible is a DataError. Forward-mode
-derivatives and torch.func's transforms are NotImplementedError."""
+checks (NaN, an infinite mean) has NaN. A row of logits without a possible choice is no distribution: its entropy, its
+log-probability and its gradient are NaN (where functions of logits have 0), and to draw from it is a DataError.
+Forward-mode derivatives and torch.func's transforms are NotImplementedError."""
 
 from __future__ import annotations
 
@@ -20,23 +25,35 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
-from torch import Tensor
-from torch.distributions import constraints, register_kl
+from torch import Tensor, distributions
+from torch.distributions import Distribution, constraints, register_kl
 
 from . import _policy_ops as ops
-from ._policy import Bounded, Pathwise, Policy, Shape, divergence
+from ._choices import Choices
+from ._policy import Bounded, Pathwise, Policy, Shape, check_floats, divergence
 
 __all__ = ["Bernoulli", "Beta", "Categorical", "FullGaussian", "Gaussian", "MultiDiscrete", "SquashedGaussian"]
 
 
-class Categorical(Policy):
-    """One of n choices. logits: (..., n), -inf is impossible; mask: (..., n) or (n,), where a choice may happen.
-    Actions: int64 of the batch shape."""
+class Categorical(Choices):
+    """One of n choices. logits: (..., n), -inf is impossible; mask: (..., n) or (n,), where a choice may happen. probs:
+    instead of logits, (..., n) from 0, of any sum; of 0 is impossible. Actions: int64 of the batch shape."""
 
     kind = ops.CATEGORICAL
     arg_constraints: ClassVar = {"logits": constraints.independent(constraints.real, 1)}
 
-    def __init__(self, logits: Tensor, mask: Tensor | None = None, *, validate_args: bool | None = None) -> None:
+    def __init__(
+        self,
+        logits: Tensor | None = None,
+        mask: Tensor | None = None,
+        *,
+        probs: Tensor | None = None,
+        validate_args: bool | None = None,
+    ) -> None:
+        if (logits is None) == (probs is None):
+            raise ValueError("logits: expected logits or probs, one of the two")
+        if probs is not None:
+            logits = _logits_of(probs, validate_args)
         super().__init__(logits, mask=mask, validate_args=validate_args)
 
     @property
@@ -66,7 +83,7 @@ class Categorical(Policy):
     has_enumerate_support = True
 
 
-class MultiDiscrete(Policy):
+class MultiDiscrete(Choices):
     """Several independent choices at once (gymnasium's MultiDiscrete). logits: (..., sum of sizes), those of each
     choice side by side; mask as in Categorical. Actions: int64, (..., len(sizes))."""
 
@@ -166,6 +183,11 @@ class FullGaussian(Pathwise):
     _names, _square = ("mean", "scale_tril"), 2
     arg_constraints: ClassVar = {"mean": constraints.real_vector, "scale_tril": constraints.lower_cholesky}
     support = constraints.real_vector
+
+    def _check_numbers(self) -> None:
+        super()._check_numbers()
+        if not bool(constraints.lower_cholesky.check(self._second).all()):
+            raise ValueError("scale_tril: expected lower triangular matrices whose diagonals are above 0")
 
     def __init__(self, mean: Tensor, scale_tril: Tensor, *, validate_args: bool | None = None) -> None:
         super().__init__(mean, scale_tril, validate_args=validate_args)
@@ -271,5 +293,35 @@ class Beta(Bounded):
         return (self._high - self._low) ** 2 * share * (1 - share) / (total + 1)
 
 
+def _logits_of(probs: Tensor, validate_args: bool | None) -> Tensor:
+    """ln p, and of 0 -inf, with the gradient 0."""
+    check_floats(probs, "probs")
+    is_checked = Distribution._validate_args if validate_args is None else validate_args
+    if is_checked and not torch.compiler.is_compiling() and not bool(((probs >= 0) & (probs < torch.inf)).all()):
+        raise ValueError("probs: expected finite numbers from 0")
+    is_impossible = probs == 0
+    return probs.masked_fill(is_impossible, 1).log().masked_fill(is_impossible, -torch.inf)
+
+
+@register_kl(Categorical, distributions.Categorical)
+def _to_torchs(p: Categorical, q: distributions.Categorical) -> Tensor:
+    return divergence(p, Categorical(q.logits, validate_args=False))
+
+
+@register_kl(distributions.Categorical, Categorical)
+def _from_torchs(p: distributions.Categorical, q: Categorical) -> Tensor:
+    return divergence(Categorical(p.logits, validate_args=False), q)
+
+
+def _refuse_other(p: Distribution, q: Distribution) -> Tensor:
+    names = [
+        f"{type(x).__module__.replace('entrol.torch.distributions', 'entrol.torch')}.{type(x).__name__}" for x in (p, q)
+    ]
+    raise NotImplementedError(f"kl_divergence: of {names[0]} and {names[1]} there is none: make both of entrol.torch")
+
+
+for _kind, _other in ((Bernoulli, distributions.Bernoulli), (Beta, distributions.Beta)):
+    register_kl(_kind, _other)(_refuse_other)
+    register_kl(_other, _kind)(_refuse_other)
 for _kind in (Categorical, MultiDiscrete, Bernoulli, Gaussian, FullGaussian, SquashedGaussian, Beta):
     register_kl(_kind, _kind)(divergence)

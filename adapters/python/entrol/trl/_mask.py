@@ -6,16 +6,16 @@ from typing import Any
 
 import torch
 
-from .._selection import recipes, rule_parse, select
+from .._selection import recipe_of, rule_parse, select
 from ..torch import group_context
 
 
 class MaskRule:
     """The tokens that a rule names: "keep" keeps them, "mask" leaves them out, as the command's --keep and --mask; a
-    recipe says itself which. Errors: ValueError, with `argument`."""
+    recipe says itself which. Errors: TypeError and ValueError, with `argument`."""
 
     def __init__(self, argument: str, name: str) -> None:
-        recipe = recipes().get(name) if isinstance(name, str) else None
+        recipe = recipe_of(name, argument)
         self.rule, self.leaves_out, self.method = name, argument == "mask", "linear"
         if recipe is not None:
             wanted = {"level": "token", "by": "entropy", "scope": "corpus", "weight": None}
@@ -24,10 +24,10 @@ class MaskRule:
                     found = getattr(recipe, field)
                     raise ValueError(f"{argument}: recipe {name!r} has {field} {found}, expected {value}")
             self.rule, self.leaves_out, self.method = recipe.rule, recipe.is_mask, recipe.method
-        try:
-            rule_parse(self.rule)
-        except ValueError as error:
-            raise ValueError(f"{argument}: neither a recipe nor a rule: {error}") from None
+            try:
+                rule_parse(self.rule)
+            except ValueError as error:
+                raise ValueError(f"{argument}: recipe {name!r} has no rule of entropies: {error}") from None
 
     def kept(self, entropies: torch.Tensor, mask: torch.Tensor, group: Any) -> torch.Tensor:
         """bool, of the shape of `entropies` (nats), on its device: what counts and is kept. Error: DataError

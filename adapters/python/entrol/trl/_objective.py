@@ -49,21 +49,10 @@ class ObjectiveLoss:
     serve."""
 
     def __init__(self, trainer: Any, value: str | Mapping[str, Any], group: Any) -> None:
-        self.name, given = named(value, "objective")
-        self.group = group
-        known = objectives().get(self.name)
-        if known is None:
-            raise ValueError(f"objective: no {self.name!r}; there are {', '.join(objectives())}")
-        for setting, owner in OF_THE_TRAINER.items():
-            if setting in given:
-                raise ValueError(f"objective: {setting} is {owner}")
-        self.parameters = known.parameters
-        self.settings = {"value_coefficient": 0.0, "entropy_coefficient": 0.0, **given}
+        self.name, self.settings, needs = checked(value)
+        self.parameters, self.group = objectives()[self.name].parameters, group
         if self._of("aggregation") == "constant":
             self.settings.setdefault("length", trainer.max_completion_length)
-        needs = objective_needs(self.name, **self.settings)
-        for need in sorted((needs | known.needs & {"support_entropy"}) & MISSING.keys()):
-            raise ValueError(f"objective: {self.name} needs {need}; {MISSING[need]}")
         self.wants_entropy, self.wants_old_entropy = "entropy" in needs, "old_entropy" in needs
         _refuse_unheard(trainer.args)
 
@@ -148,6 +137,24 @@ class ObjectiveLoss:
         """The mean entropy of the tokens that the bonus acts on, as in TRL."""
         covered = mask.bool() if kept is None else mask.bool() & kept
         return torch.where(covered, entropies, 0.0).sum() / covered.sum().clamp(min=1)
+
+
+def checked(value: str | Mapping[str, Any]) -> tuple[str, dict[str, Any], frozenset[str] | set[str]]:
+    """The name, the settings and the needs of a trainer's argument, before there is a trainer. Errors: as
+    ObjectiveLoss."""
+    name, given = named(value, "objective")
+    known = objectives().get(name)
+    if known is None:
+        raise ValueError(f"objective: no {name!r}; there are {', '.join(objectives())}")
+    for setting, owner in OF_THE_TRAINER.items():
+        if setting in given:
+            raise ValueError(f"objective: {setting} is {owner}")
+    settings = {"value_coefficient": 0.0, "entropy_coefficient": 0.0, **given}
+    length = {"length": 1} if "length" in known.parameters else {}  # where none is given the trainer has one
+    needs = objective_needs(name, **length | settings)
+    for need in sorted((needs | known.needs & {"support_entropy"}) & MISSING.keys()):
+        raise ValueError(f"objective: {name} needs {need}; {MISSING[need]}")
+    return name, settings, needs
 
 
 def _refuse_unheard(args: Any) -> None:

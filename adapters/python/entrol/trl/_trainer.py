@@ -9,18 +9,23 @@ from typing import Any
 
 import torch
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+from trl import GRPOConfig
 from trl import GRPOTrainer as TrlGRPOTrainer
 
+from .._control import ControllerKind
 from .._steering import ENTROPY, KL, WEIGHTS, Steering, check_ranks, make_controller, refuse_drive, sample_kl
 from ..torch import Controller, high_entropy_mask
 from ._mask import MaskRule
-from ._objective import ObjectiveLoss
+from ._objective import ObjectiveLoss, checked
 
 REASONS = {
     "entropy coefficient by prompt": "TRL's loss has one coefficient for all prompts",
     "temperature": "TRL's loss has no term on samples of another temperature",
 }
 RULE = "rule"
+#: As many columns as no vocabulary has: a controller is made for it before the model's is known.
+ANY_VOCABULARY = 1 << 24
+BEGINS = "; the controller's `initial` is what it begins with"
 #: Methods that Steered goes before or behind.
 _CALLED = (
     "get_high_entropy_mask",
@@ -40,16 +45,41 @@ _SET = {
 }
 
 
+def check_arguments(controller: Any, objective: Any, mask: Any, keep: Any, args: Any) -> list[MaskRule]:
+    """What can be told before there is a model; args: GRPOConfig or None. Gives the rule, if any. Errors: TypeError,
+    ValueError."""
+    if mask is not None and keep is not None:
+        raise ValueError("keep: mask is its complement; give one of them")
+    rules = [MaskRule(name, value) for name, value in (("mask", mask), ("keep", keep)) if value is not None]
+    if objective is not None:
+        checked(objective)
+    if controller is not None:
+        made = make_controller(controller, None, ANY_VOCABULARY)
+        refuse_drive(made, (ENTROPY, WEIGHTS, KL), REASONS)
+        _refuse_beside(made.kind, args)
+    return rules
+
+
+def _refuse_beside(kind: ControllerKind, args: Any) -> None:
+    """GRPOConfig's own settings of what the controller drives, which it would override."""
+    if getattr(args, "use_adaptive_entropy", False):
+        raise ValueError("controller: GRPOConfig(use_adaptive_entropy=True) is another one; turn it off")
+    coefficient = getattr(args, "entropy_coef", 0.0)
+    if kind.drives == ENTROPY and coefficient != 0:
+        raise ValueError(
+            f"controller: {kind.name!r} drives the entropy coefficient, and GRPOConfig(entropy_coef={coefficient!r}) "
+            f"would do nothing: leave it 0{BEGINS if 'initial' in kind.parameters else ''}"
+        )
+
+
 class Steered:
     """The methods of trl.GRPOTrainer that Entrol goes before or behind."""
 
     def _begin(self, controller: Any, objective: Any, mask: str | None, keep: str | None) -> None:
         """After TRL's __init__: checks the arguments and sets what TRL's loss reads."""
         self._check_version()
+        rules = check_arguments(controller, objective, mask, keep, self.args)
         group = torch.distributed.group.WORLD if self.accelerator.num_processes > 1 else None
-        if mask is not None and keep is not None:
-            raise ValueError("keep: mask is its complement; give one of them")
-        rules = [MaskRule(name, value) for name, value in (("mask", mask), ("keep", keep)) if value is not None]
         loss = None if objective is None else ObjectiveLoss(self, objective, group)
         made = None if controller is None else self._make_controller(controller, group)
         changed = [RULE] * bool(rules) + ([] if made is None else [made.kind.drives])
@@ -67,10 +97,7 @@ class Steered:
             raise TypeError(f"trainer: {kind} has no {', '.join(missing)}: expected a GRPOTrainer of TRL 1.16")
 
     def _make_controller(self, controller: Any, group: Any) -> Controller:
-        if self.use_adaptive_entropy:
-            raise ValueError("controller: GRPOConfig(use_adaptive_entropy=True) is another one; turn it off")
         made = make_controller(controller, group, self.model.config.get_text_config().vocab_size)
-        refuse_drive(made, (ENTROPY, WEIGHTS, KL), REASONS)
         check_ranks(made, group)
         if made.kind.drives == KL and self.beta == 0:
             raise ValueError(
@@ -187,7 +214,9 @@ class GRPOTrainer(Steered, TrlGRPOTrainer):
     place of TRL's clip_ratio/...).
 
     Errors: TypeError and ValueError, which name the argument, also for what TRL's loss cannot be given: a controller of
-    temperatures ("aepo") or of single prompts ("aer"), an objective that needs values or an entropy on a support."""
+    temperatures ("aepo") or of single prompts ("aer"), a controller beside GRPOConfig's own settings of what it drives
+    (entropy_coef, use_adaptive_entropy), an objective with a value_coefficient (without one "ppo" is its policy's part)
+    or with an entropy on a support. What needs no model is told before it is loaded."""
 
     def __init__(
         self,
@@ -198,6 +227,8 @@ class GRPOTrainer(Steered, TrlGRPOTrainer):
         keep: str | None = None,
         **keywords: Any,
     ) -> None:
+        args = next((x for x in (*arguments, keywords.get("args")) if isinstance(x, GRPOConfig)), None)
+        check_arguments(controller, objective, mask, keep, args)
         super().__init__(*arguments, **keywords)
         self._begin(controller, objective, mask, keep)
 

@@ -280,7 +280,7 @@ class Refused(unittest.TestCase):
 
     def test_settings_are_checked_at_once(self):
         for kind, pattern, settings in (
-            (TypeError, "pi has no parameter 'taget'", {"taget": 1}),
+            (TypeError, "taget: pi has no such parameter", {"taget": 1}),
             (ValueError, "target = 'x': expected nats", {"target": "x"}),
             (ValueError, "target = '7max'", {"target": "7max"}),
             (TypeError, "target: ", {"target": None}),

@@ -21,19 +21,20 @@ CONTROLLER = {"name": "pi", "target": 4.7, "initial": 0.01, "kp": 0.1}
 GIVEN = {"max_steps": 3, "per_device_train_batch_size": 4, "gradient_accumulation_steps": 2, "num_iterations": 2,
          "top_entropy_quantile": 0.4, "entropy_coef": 0.01, "ddp_backend": "gloo", "beta": 0.04,
          "use_bias_correction_kl": False}
+DRIVEN = {**GIVEN, "entropy_coef": 0.0}  # the controller sets it
 
 class Rank(Run):
     def runTest(self):
         own = entrol.torch.Controller("pi", target=4.7)  # of this rank alone: each would go its own way
         with self.assertRaisesRegex(ValueError, "controller: expected a group of 2 ranks, got 1"):
-            self.trainer(Ours, {"controller": own}, **GIVEN)
+            self.trainer(Ours, {"controller": own}, **DRIVEN)
         logs = {"theirs": self.log(loss_type="dapo", epsilon_high=0.28, **GIVEN)}
         logs["objective"] = self.log(Ours, {"objective": "dapo"}, **GIVEN)
         logs["sequences"] = self.log(Ours, {"objective": "grpo"}, **GIVEN)
         logs["grpo"] = self.log(loss_type="grpo", **GIVEN)
         group = torch.distributed.group.WORLD
         controller = entrol.torch.Controller(group=group, **CONTROLLER)
-        trainer = self.trainer(Ours, {"controller": controller}, **GIVEN)
+        trainer = self.trainer(Ours, {"controller": controller}, **DRIVEN)
         observed, step = [], trainer._steering.step
         def gathered():
             mine = torch.cat(trainer._steering._observed)

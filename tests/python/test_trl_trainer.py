@@ -153,7 +153,7 @@ class Controllers(Run):
             ({"controller": "aepo"}, "'aepo' drives the temperature"),
             ({"controller": {"name": "pi", "target": "7max"}}, "target = '7max'"),
             ({"objective": "popp"}, "objective: no 'popp'"),
-            ({"objective": {"name": "dapo", "clip": 3}}, "no parameter 'clip'"),
+            ({"objective": {"name": "dapo", "clip": 3}}, "clip: dapo has no such parameter"),
             ({"mask": "lowest"}, "mask: 'lowest'"),
             ({"keep": "low:80%", "mask": "low:80%"}, "keep: mask is its complement"),
         ):

@@ -76,7 +76,9 @@ def _is_void(state: torch.Tensor) -> torch.Tensor:
     return (state[..., M] == -math.inf) & (state[..., S] == 0)
 
 
-def _settle(state: torch.Tensor, keep: torch.Tensor | None, empty_is_nan: bool, *outputs: torch.Tensor | None) -> None:
+def _settle(
+    state: torch.Tensor, keep: torch.Tensor | None, *outputs: torch.Tensor | None, empty_is_nan: bool = False
+) -> None:
     """Nothing remains of what the void rows hold, and of those that `keep` has not. empty_is_nan: they are made rows
     with NaN, which have NaN as their gradient, too."""
     void = _is_void(state) if keep is None else _is_void(state) | ~keep
@@ -124,7 +126,7 @@ def measure(
         )
         has_void |= diagnosis.n_bad > 0
     if has_void:
-        _settle(state, keep, empty_is_nan, entropy, logprob)
+        _settle(state, keep, entropy, logprob, empty_is_nan=empty_is_nan)
     if logprob is not None:
         logprob = logprob[..., None]
     elif index is not None:

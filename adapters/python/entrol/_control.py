@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ctypes
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -49,10 +50,16 @@ def _shown(kind: ControllerKind) -> tuple[str, ...]:
     return kind.drives, kind.says
 
 
+@cache
+def _kinds() -> tuple[ControllerKind, ...]:
+    """What is registered, read once."""
+    rows = map(library.entrol_controller_kind_at, range(library.entrol_controller_kind_count()))
+    return tuple(_kind(row.contents) for row in rows)
+
+
 def controllers() -> Table[ControllerKind]:
     """All controllers by their names: a dict, which shows itself as a table."""
-    rows = (_kind(library.entrol_controller_kind_at(i).contents) for i in range(library.entrol_controller_kind_count()))
-    return Table(((row.name, row) for row in rows), _shown)
+    return Table(((kind.name, kind) for kind in _kinds()), _shown)
 
 
 @dataclass(frozen=True)
@@ -106,14 +113,15 @@ class Controller:
     ) -> None:
         self._handle = ctypes.c_void_p()
         self._context, self._own_context = context_of(context), context
-        row = library.entrol_controller_kind_find(encoded(name, "name"))
-        if not row:
-            raise ArgumentError(f"name: no controller {name!r}; there are {', '.join(controllers())}", "name")
-        self.kind = _kind(row.contents)
+        encoded(name, "name")
+        known = controllers()
+        if name not in known:
+            raise ArgumentError(f"name: no controller {name!r}; there are {', '.join(known)}", "name")
+        self.kind = known[name]
         most, actions = number(max_entropy, "max_entropy"), whole(n_actions, "n_actions")
         self._given = {"max_entropy": most, "n_actions": actions, **given}
         refuse_unknown(given, self.kind.parameters, name, arrays=("max_entropy", "n_actions"))
-        made, n = settings_of(given, self.kind.parameters, name)
+        made, n = settings_of(given, self.kind.parameters)
         options, diagnosis = c.ControllerOptions(max_entropy=most, n_actions=actions), c.Diagnosis()
         try:
             self._context.call(

@@ -76,8 +76,13 @@ def _row(row: c.Objective) -> Objective:
     )
 
 
-def _rows() -> Iterable[c.Objective]:
-    return (library.entrol_objective_at(i).contents for i in range(library.entrol_objective_count()))
+def _registered() -> dict[str, tuple[Any, Objective]]:
+    pointers = map(library.entrol_objective_at, range(library.entrol_objective_count()))
+    return {row.name: (pointer, row) for pointer, row in ((one, _row(one.contents)) for one in pointers)}
+
+
+#: Each objective by its name, as C has it and as Python does: read once, since every loss asks for it.
+REGISTERED = _registered()
 
 
 def _says(row: Objective) -> tuple[str, ...]:
@@ -86,41 +91,33 @@ def _says(row: Objective) -> tuple[str, ...]:
 
 def objectives() -> Table[Objective]:
     """All objectives by their names: a dict, which shows itself as a table."""
-    return Table(((row.name, row) for row in map(_row, _rows())), _says)
-
-
-#: The parameters of each objective.
-PARAMETERS = {
-    row.name.decode(): tuple(row.parameters[i].name.decode() for i in range(row.n_parameters)) for row in _rows()
-}
+    return Table(((name, row) for name, (_, row) in REGISTERED.items()), _says)
 
 
 def check_keywords(name: str, given: Iterable[str]) -> None:
     """ArgumentError for no objective's name; TypeError for a keyword that is no array and no parameter."""
     text(name, "name")
-    if name not in PARAMETERS:
-        raise ArgumentError(f"name: no objective {name!r}; there are {', '.join(PARAMETERS)}", "name")
-    refuse_unknown(given, PARAMETERS[name], name, "array or parameter", (*TOKEN_ARRAYS, "mask", "sequence_starts"))
+    if name not in REGISTERED:
+        raise ArgumentError(f"name: no objective {name!r}; there are {', '.join(REGISTERED)}", "name")
+    refuse_unknown(
+        given, REGISTERED[name][1].parameters, name, "array or parameter", (*TOKEN_ARRAYS, "mask", "sequence_starts")
+    )
 
 
 def listed(function: Any) -> Any:
     """Puts the names of the objectives into a docstring, where it says NAMES."""
     if function.__doc__:  # python -OO has none
-        lines = textwrap.wrap(", ".join(PARAMETERS), 110, subsequent_indent="    ")
+        lines = textwrap.wrap(", ".join(REGISTERED), 110, subsequent_indent="    ")
         function.__doc__ = function.__doc__.replace("NAMES", "\n".join(lines))
     return function
 
 
-def _find(name: str) -> tuple[Any, Objective]:
-    check_keywords(name, ())
-    row = library.entrol_objective_find(name.encode())
-    return row, _row(row.contents)
-
-
 def objective_needs(name: str, **given: object) -> frozenset[str]:
     """What an objective needs under settings. Errors: ArgumentError, TypeError."""
-    row, found = _find(name)
-    made, n = settings_of(given, found.parameters, name)
+    check_keywords(name, ())
+    row, found = REGISTERED[name]
+    refuse_unknown(given, found.parameters, name)
+    made, n = settings_of(given, found.parameters)
     needs, diagnosis = ctypes.c_uint(), c.Diagnosis()
     try:
         check(library.entrol_objective_needs(ctypes.byref(needs), ctypes.byref(diagnosis), row, made, n), diagnosis)
@@ -251,8 +248,8 @@ def _compute(
     loss_alone: bool,
     context: Context,
 ) -> ObjectiveResult:
-    row, found = _find(name)
-    made, n = settings_of(given, found.parameters, name)
+    row, found = REGISTERED[name]
+    made, n = settings_of(given, found.parameters)
     shape = kept["logprob"].shape
     gradients = {key: np.empty(shape, np.float32) for key in WITH_GRADIENT if key in kept}
     loss, let_through = np.empty(shape, np.float32), np.empty(shape, np.uint8)

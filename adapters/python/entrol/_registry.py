@@ -132,10 +132,8 @@ def _nearest(name: str, known: list[str]) -> str | None:
     return shared[0] if len(shared) == 1 or (shared and shared[0] in words) else None
 
 
-def settings_of(given: Mapping[str, object], known: Mapping[str, Parameter], what: str) -> tuple[Any, int]:
-    """entrol_setting of keyword arguments, and how many. Errors: TypeError (no such parameter, as Python has it for a
-    keyword; a wrong type)."""
-    refuse_unknown(given, known, what)
+def settings_of(given: Mapping[str, object], known: Mapping[str, Parameter]) -> tuple[Any, int]:
+    """entrol_setting of keyword arguments that are known, and how many. Errors: TypeError, ArgumentError."""
     made = (c.Setting * max(1, len(given)))()
     for i, (name, value) in enumerate(given.items()):
         made[i].name = name.encode()

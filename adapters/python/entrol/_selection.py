@@ -6,6 +6,7 @@ import ctypes
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -19,9 +20,13 @@ from ._library import ArgumentError, Diagnosis, SystemCallError, data_error, lib
 from ._registry import Table
 
 
+@cache
+def _methods() -> dict[str, c.QuantileMethod]:
+    return {library.entrol_quantile_method_name(i).decode(): i for i in c.QuantileMethod}
+
+
 def _quantile_options(method: str, nan: str) -> c.QuantileOptions:
-    methods = {library.entrol_quantile_method_name(i).decode(): i for i in c.QuantileMethod}
-    return c.QuantileOptions(method=choice(method, "method", methods), nan=choice(nan, "nan", c.NanPolicy))
+    return c.QuantileOptions(method=choice(method, "method", _methods()), nan=choice(nan, "nan", c.NanPolicy))
 
 
 def _values(values: Any, valid: Any, name: str = "values") -> tuple[np.ndarray, np.ndarray | None]:
@@ -376,11 +381,16 @@ def _shown(recipe: Recipe) -> tuple[str, ...]:
     return recipe.rule, recipe.says
 
 
+@cache
+def _recipes() -> tuple[Recipe, ...]:
+    """What is registered, read once."""
+    rows = [library.entrol_recipe_at(i).contents for i in range(library.entrol_recipe_count())]
+    return tuple(Recipe(**{name: _text(getattr(row, name)) for name, _ in c.Recipe._fields_}) for row in rows)
+
+
 def recipes() -> Table[Recipe]:
     """All recipes by their names: a dict, which shows itself as a table."""
-    rows = [library.entrol_recipe_at(i).contents for i in range(library.entrol_recipe_count())]
-    made = [Recipe(**{name: _text(getattr(row, name)) for name, _ in c.Recipe._fields_}) for row in rows]
-    return Table(((recipe.name, recipe) for recipe in made), _shown)
+    return Table(((recipe.name, recipe) for recipe in _recipes()), _shown)
 
 
 def _text(value: Any) -> Any:

@@ -11,7 +11,7 @@ import numpy as np
 
 from . import _bindings as c
 from ._arguments import choice, number, whole
-from ._arrays import address, take, vector
+from ._arrays import address, are_starts, marks, row_starts, take, vector
 from ._context import Context, context_of
 from ._library import NOTHING_COUNTS, ArgumentError, Diagnosis
 
@@ -84,7 +84,7 @@ def _groups(rewards: Any, group_starts: Any) -> tuple[np.ndarray, np.ndarray]:
         return first, np.arange(0, first.size + 1, size, dtype=np.uintp)
     if group_starts is not None:
         starts = vector(group_starts, "group_starts", np.uintp).ravel()
-        if starts.size == 0 or starts[0] != 0 or starts[-1] != first.size or np.any(starts[1:] < starts[:-1]):
+        if not are_starts(starts, first.size):
             raise ArgumentError(
                 f"group_starts: expected the size of every group, or numbers that rise from 0 to {first.size}, the "
                 "rewards",
@@ -93,7 +93,7 @@ def _groups(rewards: Any, group_starts: Any) -> tuple[np.ndarray, np.ndarray]:
         return first, starts
     if first.ndim != 2:
         raise ArgumentError("group_starts: needed where rewards have not one row for each group", "group_starts")
-    return first, np.arange(first.shape[0] + 1, dtype=np.uintp) * first.shape[1]
+    return first, row_starts(first.shape)
 
 
 def advantage_group(
@@ -150,7 +150,7 @@ def advantage_whiten(
     """(A - mean) / (deviation + epsilon) over all advantages that count, of all ranks; others become 0
     (entrol_advantage_whiten). Errors: ArgumentError; DataError."""
     first = vector(advantages, "advantages", np.float32)
-    counts = None if mask is None else vector(mask, "mask", np.uint8, first.shape)
+    counts = marks(mask, "mask", first.shape)
     result, diagnosis = np.empty_like(first), c.Diagnosis()
     context_of(context).call(
         "advantage_whiten",

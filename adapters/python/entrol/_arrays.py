@@ -176,6 +176,22 @@ def vector(value: Any, name: str, dtype: Any, shape: tuple[int, ...] | None = No
     return np.ascontiguousarray(array, dtype=to).reshape(array.shape)  # which makes one dimension of none
 
 
+def marks(mask: Any, name: str, shape: tuple[int, ...]) -> np.ndarray | None:
+    """Which of the elements of an array of that shape count, as C reads it: bytes; None for all. Errors: TypeError,
+    ValueError."""
+    return None if mask is None else vector(mask, name, np.uint8, shape)
+
+
+def row_starts(shape: tuple[int, ...]) -> np.ndarray:
+    """Where each row of an array of two dimensions begins, and where the last one ends."""
+    return np.arange(shape[0] + 1, dtype=np.uintp) * shape[1]
+
+
+def are_starts(starts: np.ndarray, n: int) -> bool:
+    """Whether these numbers rise from 0 to n."""
+    return starts.size > 0 and starts[0] == 0 and starts[-1] == n and not np.any(starts[1:] < starts[:-1])
+
+
 def _check_whole(array: np.ndarray, name: str, to: np.dtype) -> None:
     if array.dtype.kind == "f" and array.size:  # an empty list is of floats
         raise TypeError(f"{name}: expected whole numbers, got {array.dtype}")

@@ -13,7 +13,7 @@ import numpy as np
 from . import _bindings as c
 from ._arguments import number, whole
 from ._arguments import text as encoded
-from ._arrays import address, vector
+from ._arrays import address, marks, vector
 from ._context import Context, context_of
 from ._library import NOTHING_COUNTS, ArgumentError, check, library
 from ._registry import Parameter, Table, described, explain, parameters, refuse_unknown, settings_of
@@ -184,7 +184,7 @@ class Controller:
         """The same of the tokens' entropies themselves (any shape, nats; mask of the same shape says which count),
         added exactly: however the tokens are split over ranks, the coefficient is the same."""
         numbers = vector(entropies, "entropies", np.float32)
-        valid = None if mask is None else vector(mask, "mask", np.uint8, numbers.shape)
+        valid = marks(mask, "mask", numbers.shape)
         arguments = address(numbers), address(valid), numbers.size
         nothing = {c.Reason.EMPTY_SUPPORT: "entropies: no tokens"} if mask is None else NOTHING_COUNTS
         return self._observe("controller_observe_tokens", *arguments, reasons=nothing, entropies=numbers)

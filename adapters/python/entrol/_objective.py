@@ -14,7 +14,7 @@ import numpy as np
 
 from . import _bindings as c
 from ._arguments import MAX_UINT64, choice, flag, text, whole
-from ._arrays import address, vector
+from ._arrays import address, are_starts, marks, row_starts, vector
 from ._context import Context, context_of
 from ._library import EXPECTED, NOTHING_COUNTS, ArgumentError, check, library
 from ._measure import Support
@@ -164,7 +164,7 @@ def tokens_of(
         raise ArgumentError("logprob: expected an array", "logprob")
     first = vector(arrays["logprob"], "logprob", np.float32)
     tokens = c.Tokens(n_tokens=first.size, seed=whole(seed, "seed", 0, MAX_UINT64))
-    starts = None if first.ndim != 2 else np.arange(first.shape[0] + 1, dtype=np.uintp) * first.shape[1]
+    starts = None if first.ndim != 2 else row_starts(first.shape)
     if sequence_starts is not None:
         starts = vector(sequence_starts, "sequence_starts", np.uintp).ravel()
     kept: dict[str, np.ndarray] = {}
@@ -174,7 +174,7 @@ def tokens_of(
             kept[name] = vector(given, name, np.float32, first.shape)
             setattr(tokens, name, address(kept[name]))
     if mask is not None:
-        kept["mask"] = vector(mask, "mask", np.uint8, first.shape)
+        kept["mask"] = marks(mask, "mask", first.shape)
         tokens.mask = address(kept["mask"])
     if starts is not None:
         kept["sequence_starts"] = starts
@@ -190,7 +190,7 @@ def _of_tokens(value: Any, name: str, shape: tuple[int, ...], starts: np.ndarray
         return array
     if array.shape not in ((n,), (n, 1)):
         raise ValueError(f"{name}: expected the shape {shape}, or {(n,)} of the sequences, got {array.shape}")
-    if starts[0] != 0 or starts[-1] != math.prod(shape) or np.any(starts[1:] < starts[:-1]):
+    if not are_starts(starts, math.prod(shape)):
         raise ArgumentError(f"sequence_starts: expected {EXPECTED['sequence_starts']}", "sequence_starts")
     return np.repeat(array.ravel(), np.diff(starts).astype(np.intp)).reshape(shape)
 
@@ -289,7 +289,7 @@ def kl_estimate(
     (Schulman, Approximating KL divergence, 2020). float32, of logprob's shape. Errors: ArgumentError; DataError."""
     first = vector(logprob, "logprob", np.float32)
     second = vector(reference_logprob, "reference_logprob", np.float32, first.shape)
-    counts = None if mask is None else vector(mask, "mask", np.uint8, first.shape)
+    counts = marks(mask, "mask", first.shape)
     kl, derivative, diagnosis = np.empty_like(first), np.empty_like(first), c.Diagnosis()
     context_of(context).call(
         "kl_estimate",

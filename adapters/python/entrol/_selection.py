@@ -14,7 +14,7 @@ import numpy as np
 from . import _bindings as c
 from ._arguments import MAX_UINT64, choice, number, whole
 from ._arguments import text as encoded
-from ._arrays import address, vector
+from ._arrays import address, marks, vector
 from ._context import Context, context_of
 from ._library import ArgumentError, Diagnosis, SystemCallError, data_error, library
 from ._registry import Table
@@ -29,9 +29,11 @@ def _quantile_options(method: str, nan: str) -> c.QuantileOptions:
     return c.QuantileOptions(method=choice(method, "method", _methods()), nan=choice(nan, "nan", c.NanPolicy))
 
 
-def _values(values: Any, valid: Any, name: str = "values") -> tuple[np.ndarray, np.ndarray | None]:
-    numbers = vector(values, name, np.float32)
-    return numbers, None if valid is None else vector(valid, "valid", np.uint8, numbers.shape)
+def _values(
+    values: Any, valid: Any, names: tuple[str, str] = ("values", "valid")
+) -> tuple[np.ndarray, np.ndarray | None]:
+    numbers = vector(values, names[0], np.float32)
+    return numbers, marks(valid, names[1], numbers.shape)
 
 
 def _refuse(diagnosis: c.Diagnosis, **given: np.ndarray) -> None:
@@ -124,6 +126,12 @@ def rule_parse(rule: str) -> Rule:
     return parsed
 
 
+def _seeded(rule: str, tie_seed: int) -> Rule:
+    parsed = rule_parse(rule)
+    parsed.tie_seed = whole(tie_seed, "tie_seed", 0, MAX_UINT64)
+    return parsed
+
+
 def recipe_of(value: Any, argument: str) -> Recipe | None:
     """The recipe of that name, None of a rule. Errors: TypeError; ArgumentError for what is neither."""
     if not isinstance(value, str):
@@ -158,8 +166,7 @@ def select(
     count ends among equal values 0 keeps the earlier ones, another number draws. Errors: ArgumentError; DataError for a
     NaN."""
     numbers, counts = _values(values, valid)
-    parsed, options = rule_parse(rule), _quantile_options(method, nan)
-    parsed.tie_seed = whole(tie_seed, "tie_seed", 0, MAX_UINT64)
+    parsed, options = _seeded(rule, tie_seed), _quantile_options(method, nan)
     keep, raw, diagnosis = np.empty(numbers.shape, np.uint8), c.Selection(), c.Diagnosis()
     context_of(context).call(
         "select",
@@ -249,8 +256,7 @@ class Bounds:
         context: Context | None = None,
     ) -> None:
         _check_pieces(pieces)
-        parsed, options, stream = rule_parse(rule), _quantile_options(method, nan), _Stream(pieces)
-        parsed.tie_seed = whole(tie_seed, "tie_seed", 0, MAX_UINT64)
+        parsed, options, stream = _seeded(rule, tie_seed), _quantile_options(method, nan), _Stream(pieces)
         self._raw, self._counts, diagnosis = c.Bounds(), c.Selection(), c.Diagnosis()
         try:
             context_of(context).call(
@@ -304,8 +310,7 @@ def high_entropy_mask(
     `threshold` (1 - top_entropy_quantile) of what counts, over all ranks of the context's comm. entropies: any shape,
     read as float32; mask: of the same shape. Padding does not matter, whatever it holds. Errors: ArgumentError;
     DataError for a NaN, which silently empties TRL's."""
-    numbers = vector(entropies, "entropies", np.float32)
-    counts = None if mask is None else vector(mask, "mask", np.uint8, numbers.shape)
+    numbers, counts = _values(entropies, mask, ("entropies", "mask"))
     options = _quantile_options(method, nan)
     keep, raw, diagnosis = np.empty(numbers.shape, np.uint8), c.Selection(), c.Diagnosis()
     context_of(context).call(

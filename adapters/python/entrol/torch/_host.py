@@ -9,10 +9,12 @@ import torch
 from torch import Tensor
 
 
+FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
+
+
 def values(tensor: Any, name: str) -> Tensor:
     """float32. Errors: TypeError, ValueError."""
-    if not isinstance(tensor, Tensor) or tensor.is_complex() or tensor.layout != torch.strided:
-        raise TypeError(f"{name}: expected a dense tensor of real numbers, got {_said(tensor)}")
+    _check_kind(tensor, name)
     return _moved(tensor, name).to(torch.float32)
 
 
@@ -31,6 +33,24 @@ def mask(tensor: Any, like: Tensor, name: str = "mask") -> Tensor | None:
 def indices(tensor: Any, name: str) -> Any:
     """Whole numbers as they are, a tensor's on the CPU; the library's own reader looks at what they are."""
     return _moved(tensor, name) if isinstance(tensor, Tensor) else tensor
+
+
+def check_dense(tensor: Any, name: str) -> None:
+    """Errors: TypeError unless these are real numbers that lie in memory; NotImplementedError, as check_transforms."""
+    _check_kind(tensor, name)
+    check_transforms(tensor, name)
+
+
+def check_floats(tensor: Any, name: str) -> None:
+    """The same, and TypeError for another dtype."""
+    check_dense(tensor, name)
+    if tensor.dtype not in FLOATS:
+        raise TypeError(f"{name}: expected float32, float16, bfloat16 or float64, got {tensor.dtype}")
+
+
+def _check_kind(tensor: Any, name: str) -> None:
+    if not isinstance(tensor, Tensor) or tensor.is_complex() or tensor.layout != torch.strided:
+        raise TypeError(f"{name}: expected a dense tensor of real numbers, got {_said(tensor)}")
 
 
 def check_transforms(tensor: Tensor, name: str) -> None:

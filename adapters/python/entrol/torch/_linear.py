@@ -11,8 +11,8 @@ from torch.utils.checkpoint import checkpoint
 from .._arguments import number, positive
 from . import _linear_ops  # noqa: F401 the operators themselves
 from ._chunked import accumulator
-from ._host import check_transforms
-from ._logits import _FLOATS, _columns, _row_mask, logprob_and_entropy
+from ._host import check_floats
+from ._logits import _columns, _row_mask, logprob_and_entropy
 from ._native import reads
 
 __all__ = ["linear_logprob_and_entropy"]
@@ -57,20 +57,10 @@ def linear_logprob_and_entropy(
     return _by_torch(hidden, weight, bias, columns, rows, temperature, cap)
 
 
-def _check_operand(tensor: torch.Tensor, name: str) -> None:
-    if not isinstance(tensor, torch.Tensor):
-        raise TypeError(f"{name}: expected a tensor, got {type(tensor).__name__}")
-    check_transforms(tensor, name)
-    if tensor.layout != torch.strided or tensor.dtype not in _FLOATS:
-        raise TypeError(
-            f"{name}: expected dense float32, float16, bfloat16 or float64, got {tensor.dtype}, {tensor.layout}"
-        )
-
-
 def _check_layer(hidden: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
     for name, tensor in (("hidden", hidden), ("weight", weight), ("bias", bias)):
         if tensor is not None or name != "bias":
-            _check_operand(tensor, name)
+            check_floats(tensor, name)
             if tensor.device != hidden.device:
                 raise ValueError(f"{name}: expected a tensor on hidden's device {hidden.device}, got {tensor.device}")
     if hidden.ndim == 0:

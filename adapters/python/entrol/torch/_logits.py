@@ -22,11 +22,10 @@ import torch
 
 from .._arguments import flag, number
 from . import _ops, _rows
-from ._host import check_transforms
+from ._host import FLOATS, check_floats
 
 __all__ = ["entropy_from_logits", "logprob_and_entropy", "selective_log_softmax"]
 
-_FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 _INDICES = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 
 
@@ -95,13 +94,7 @@ def logprob_and_entropy(
 
 
 def _check_logits(logits: torch.Tensor, inplace_backward: bool) -> None:
-    if not isinstance(logits, torch.Tensor):
-        raise TypeError(f"logits: expected a tensor, got {type(logits).__name__}")
-    check_transforms(logits, "logits")
-    if logits.layout != torch.strided:
-        raise TypeError(f"logits: expected a dense tensor, got one of {logits.layout}")
-    if logits.dtype not in _FLOATS:
-        raise TypeError(f"logits: expected float32, float16, bfloat16 or float64, got {logits.dtype}")
+    check_floats(logits, "logits")
     if logits.ndim == 0 or logits.shape[-1] == 0:
         raise ValueError(f"logits: expected rows of at least one column, got the shape {tuple(logits.shape)}")
     if inplace_backward and logits.requires_grad and torch.is_grad_enabled():
@@ -149,7 +142,7 @@ def _temperature(value: float) -> float:
 
 
 def _output(dtype: torch.dtype | None, logits: torch.Tensor) -> torch.dtype:
-    if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype in _FLOATS):
+    if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype in FLOATS):
         raise TypeError(f"dtype: expected float32, float16, bfloat16, float64 or None, got {dtype}")
     return dtype or logits.dtype
 

@@ -12,11 +12,10 @@ from torch.distributions import Distribution, constraints
 
 from .._arguments import number, whole
 from . import _policy_ops as ops
-from ._host import check_transforms
+from ._host import check_dense, check_floats
 from ._kept import Kept
 
 Shape = Sequence[int]
-_FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 _CHEAP = (ops.GAUSSIAN, ops.FULL_GAUSSIAN, ops.BERNOULLI)  # kinds whose entropy costs nothing beside ln p
 _SEEDS = torch.iinfo(torch.int64)
 
@@ -71,7 +70,7 @@ class Policy(Distribution):
     def _checked_mask(mask: Tensor | None, first: Tensor) -> Tensor | None:
         if mask is None:
             return None
-        _check_tensor(mask, "mask")
+        check_dense(mask, "mask")
         if mask.shape not in (first.shape, first.shape[-1:]):
             raise ValueError(f"mask: expected the shape {tuple(first.shape)} or {tuple(first.shape[-1:])}")
         return mask.bool()
@@ -126,7 +125,7 @@ class Policy(Distribution):
     def log_prob(self, value: Tensor) -> Tensor:
         """ln p of actions of the shape (..., *batch_shape, *event_shape), differentiable in them too where they are
         continuous. An action on a bound is taken as the last number of its dtype inside."""
-        _check_tensor(value, "value")
+        check_dense(value, "value")
         if self._validate_args:
             self._validate_sample(value)
         return self._log_prob(value, False)
@@ -153,10 +152,10 @@ class Policy(Distribution):
         """KL(self || other), of one kind and shape, for a batch shape."""
         return ops.measure("kl_pq", *self._shape, *self._get(batch), None, False, *other._get(batch))
 
-    def _draw(self, sample_shape: Shape, with_logprob: bool = False, is_deterministic: bool = False) -> tuple:
+    def _draw(self, sample_shape: Shape, with_logprob: bool = False) -> tuple:
         seed = torch.randint(_SEEDS.min, _SEEDS.max, (1,), dtype=torch.int64, device="cpu")
         rows = self._get(torch.Size(sample_shape) + self._batch_shape)
-        return ops.sample(*self._shape, *rows, seed, is_deterministic, with_logprob)
+        return ops.sample(*self._shape, *rows, seed, False, with_logprob)
 
     def sample(self, sample_shape: Shape = torch.Size()) -> Tensor:
         """Actions of the shape sample_shape + batch_shape + event_shape, without gradient."""
@@ -204,18 +203,6 @@ class Bounded(Policy):
     @property
     def high(self) -> float:
         return self._high
-
-
-def _check_tensor(tensor: Any, name: str) -> None:
-    if not isinstance(tensor, Tensor) or tensor.is_complex() or tensor.layout != torch.strided:
-        raise TypeError(f"{name}: expected a dense tensor of real numbers, got {type(tensor).__name__}")
-    check_transforms(tensor, name)
-
-
-def check_floats(tensor: Any, name: str) -> None:
-    _check_tensor(tensor, name)
-    if tensor.dtype not in _FLOATS:
-        raise TypeError(f"{name}: expected float64, float32, float16 or bfloat16, got {tensor.dtype}")
 
 
 def _broadcast(shape: Shape, other: Shape, name: str) -> torch.Size:

@@ -30,7 +30,8 @@ from torch.distributions import Distribution, constraints, register_kl
 
 from . import _policy_ops as ops
 from ._choices import Choices
-from ._policy import Bounded, Pathwise, Policy, Shape, check_floats, divergence
+from ._host import check_floats
+from ._policy import Bounded, Pathwise, Policy, Shape, divergence
 
 __all__ = ["Bernoulli", "Beta", "Categorical", "FullGaussian", "Gaussian", "MultiDiscrete", "SquashedGaussian"]
 

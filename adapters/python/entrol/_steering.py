@@ -12,6 +12,7 @@ import torch
 
 from . import _bindings as c
 from ._control import Command, controllers
+from ._files import whole
 from ._library import DataError
 from .torch import Controller, ObjectiveResult, objective, quantile
 
@@ -153,10 +154,8 @@ class Steering:
         """Writes the controller's state into a checkpoint's folder, whole or not at all."""
         if self.controller is None:
             return
-        path = os.path.join(folder, STATE_FILE)
-        with open(f"{path}.new", "w", encoding="utf-8") as file:
+        with whole(os.path.join(folder, STATE_FILE)) as part, open(part, "w", encoding="utf-8") as file:
             file.write(self.controller.state_dict()["state"])
-        os.replace(f"{path}.new", path)
 
     def restore(self, folder: str | os.PathLike[str]) -> None:
         """Goes on from a checkpoint. Errors: FileNotFoundError where it was made without a controller, ArgumentError

@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from ._control import Ceiling, Command, Controller, fit_ceiling
+from ._files import whole
 
 
 class EntropyWarning(UserWarning):
@@ -156,10 +157,8 @@ class EntropyHistory:
     def save(self, path: str | os.PathLike[str]) -> None:
         """JSON Lines, an object a row, whole or not at all: what load() and `entrol diagnose` read. What is not known
         is left out."""
-        path = os.fspath(path)
-        with open(path + ".part", "w", encoding="utf-8") as file:
+        with whole(path) as part, open(part, "w", encoding="utf-8") as file:
             file.writelines(json.dumps(_known(row)) + "\n" for row in self.rows)
-        os.replace(path + ".part", path)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], **settings: Any) -> EntropyHistory:

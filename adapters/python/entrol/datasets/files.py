@@ -8,7 +8,6 @@ the document does not have it, with null for a value that does not exist; `field
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import json
 import os
@@ -20,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from .._files import whole
 from .._selection import Selection
 from . import _batches, _columns
 from .scoring import score
@@ -29,20 +29,11 @@ Progress = Callable[[int, int], None]
 RECORD_FIELDS = {"id": pa.string(), "text": pa.string(), "context_ids": _columns.CONTEXT_TYPE}
 
 
-@contextlib.contextmanager
-def _whole(target: str | os.PathLike[str], source: str | os.PathLike[str]) -> Iterator[str]:
-    """Where to write what becomes `target` if all goes well, and is gone otherwise."""
+def _apart(target: str | os.PathLike[str], source: str | os.PathLike[str]) -> str | os.PathLike[str]:
+    """The target. Error: ValueError where it is the source."""
     if os.path.exists(target) and os.path.samefile(target, source):
         raise ValueError(f"target: {os.fspath(target)} is the source, which is being read")
-    part = os.fspath(target) + ".part"
-    try:
-        yield part
-        with open(part, "rb") as written:
-            os.fsync(written.fileno())
-        os.replace(part, target)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.remove(part)
+    return target
 
 
 class _Writer:
@@ -82,7 +73,7 @@ def score_parquet(
     scorer = _scorer(scorer, options)
     if rows < 1:
         raise ValueError(f"rows: expected a whole number from 1, got {rows!r}")
-    with pq.ParquetFile(source) as file, _whole(target, source) as part, _Writer(part) as writer:
+    with pq.ParquetFile(source) as file, whole(_apart(target, source)) as part, _Writer(part) as writer:
         n_done, n_rows = 0, file.metadata.num_rows
         for group in range(file.num_row_groups):
             made = []
@@ -135,20 +126,16 @@ def select_parquet(
     returns what the rule came to, whose `keep` is None: it is in the file. Arguments and errors: those of select."""
     given = {"by": by, "level": level, "is_mask": is_mask, "scope": scope, "method": method, "nan": nan}
     plan = plan_of(rule, {**given, "tie_seed": tie_seed})
-    with pq.ParquetFile(source) as file, _whole(target, source) as part, _Writer(part) as writer:
+    with pq.ParquetFile(source) as file, whole(_apart(target, source)) as part, _Writer(part) as writer:
         columns = columns_for(plan, file.schema_arrow.names)
         pieces = Pieces(_ColumnsOfFile(file, list(columns)), plan, columns)
         keeper = Keeper(pieces, plan)
-        writer.write(_kept(file.schema_arrow.empty_table(), pa.array([], _kind(plan.level)), column))
+        writer.write(_kept(file.schema_arrow.empty_table(), pa.array([], plan.kind), column))
         marked = map(keeper.keep, pieces.pieces())
         for group in range(file.num_row_groups):
             if file.metadata.row_group(group).num_rows > 0:  # of an empty one Arrow makes no batch
                 writer.write(_kept(file.read_row_group(group), next(marked), column))
         return keeper.selection
-
-
-def _kind(level: str) -> pa.DataType:
-    return pa.list_(pa.bool_()) if level == "token" else pa.bool_()
 
 
 def _kept(table: pa.Table, keep: pa.Array, column: str) -> pa.Table:
@@ -198,7 +185,7 @@ def records_to_parquet(source: str | os.PathLike[str], target: str | os.PathLike
     with file and line; OSError."""
     names = list(dict.fromkeys(n for record in _lines(source) for n, v in record.items() if _is_column(n, v)))
     n_done = 0
-    with _whole(target, source) as part, _Writer(part) as writer:
+    with whole(_apart(target, source)) as part, _Writer(part) as writer:
         records: list[dict[str, Any]] = []
         for record in _lines(source):
             records.append(record)
@@ -242,7 +229,7 @@ def parquet_to_records(source: str | os.PathLike[str], target: str | os.PathLike
     names are of records are these; `scored_text` is their text; others become fields of the line. Errors: ValueError,
     OSError, those of pyarrow."""
     n_done = 0
-    with pq.ParquetFile(source) as file, _whole(target, source) as part:
+    with pq.ParquetFile(source) as file, whole(_apart(target, source)) as part:
         known = {**_columns.TOKEN_TYPES, **_columns.SAMPLE_TYPES}
         kinds = {name: _columns.type_of(name) for name in file.schema_arrow.names if name in known}
         with open(part, "w", encoding="utf-8") as lines:

@@ -38,6 +38,11 @@ class Plan:
     nan: str = "ignore"
     tie_seed: int = 0
 
+    @property
+    def kind(self) -> pa.DataType:
+        """What it makes of each row: whether it is kept, or each of its tokens is."""
+        return pa.list_(pa.bool_()) if self.level == "token" else pa.bool_()
+
 
 class Piece(NamedTuple):
     """The values of a batch; lengths: of each row's list, None where a row is one number; has_list: which rows have
@@ -258,8 +263,7 @@ def keep_column(
     batches = _table(data, list(columns)).to_batches()
     pieces = Pieces(batches, plan, columns)
     keeper = Keeper(pieces, plan, context)
-    kind = pa.list_(pa.bool_()) if plan.level == "token" else pa.bool_()
-    return pa.chunked_array([keeper.keep(piece) for piece in pieces.pieces()], kind), keeper.selection
+    return pa.chunked_array([keeper.keep(piece) for piece in pieces.pieces()], plan.kind), keeper.selection
 
 
 def select(data: Any, rule: str, *, column: str = "keep", **how: Any) -> Any:

@@ -4,7 +4,6 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
 /* Failures printed in full for one test; the rest is only counted. */
@@ -13,7 +12,7 @@
 static struct {
     const char *program, *filter;
     const char *test; /* that is running */
-    uint64_t random_state;
+    uint64_t seed, random_state;
     int n_passed, n_failed, n_skipped;
     int n_failures, is_skipped; /* of the test that is running */
     char skip_reason[256];
@@ -52,19 +51,19 @@ static void usage(void) {
 
 void test_begin(int argc, char **argv) {
     const char *slash = strrchr(argv[0], '/');
-    uint64_t seed = (uint64_t)time(NULL) ^ (uint64_t)getpid() << 20;
+    const char *given = getenv("ENTROL_SEED");
+    run.seed = given ? strtoull(given, NULL, 0) : 1;
     run.program = slash ? slash + 1 : argv[0];
     for (int i = 1; i < argc; i += 2) {
         if (i + 1 < argc && strcmp(argv[i], "--seed") == 0)
-            seed = strtoull(argv[i + 1], NULL, 0);
+            run.seed = strtoull(argv[i + 1], NULL, 0);
         else if (i + 1 < argc && strcmp(argv[i], "--filter") == 0)
             run.filter = argv[i + 1];
         else
             usage();
     }
-    run.random_state = seed;
     catch_crashes();
-    printf("%s: seed %llu\n", run.program, (unsigned long long)seed);
+    printf("%s: seed %llu\n", run.program, (unsigned long long)run.seed);
     fflush(stdout);
 }
 
@@ -79,6 +78,9 @@ void test_run(const char *name, void (*function)(void)) {
         return;
     run.n_failures = run.is_skipped = 0;
     run.test = name;
+    run.random_state = run.seed;
+    for (const char *c = name; *c; c++) /* a test by itself draws what it draws among the others */
+        run.random_state = run.random_state * 0x100000001b3 ^ (unsigned char)*c;
     function();
     run.test = NULL;
     if (run.n_failures) {

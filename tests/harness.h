@@ -39,7 +39,8 @@ bool test_check_string(const char *actual, const char *expected, const char *fil
 bool test_check_near(double actual, double expected, double tolerance, const char *file, int line, const char *what);
 bool test_near(double actual, double expected, double tolerance);
 
-/* Random numbers: the seed is printed at the start; the same seed gives the same run. */
+/* Random numbers: the seed is printed at the start; the same seed gives the same run, of one test as of all. It is
+ * --seed, ENTROL_SEED of the environment, or 1: a check that passed passes again. */
 uint64_t test_random(void);
 double test_uniform(void); /* [0, 1) */
 double test_normal(void);

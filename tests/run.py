@@ -1,6 +1,6 @@
 """Builds Entrol in every way that matters, runs every test, and adds up. scripts/check sets up and calls this.
 
-    tests/run.py [--quick] [--only STAGE,STAGE...] [--list]
+    tests/run.py [--quick] [--only STAGE,STAGE...] [--seed N] [--list]
 
 A suite is a program, a script or a file of unittest cases that ends with "NAME: N passed, N failed, N skipped"
 (tests/harness.h, tests/suite.py). A suite that ends in another way is one failed test. What a suite printed is
@@ -282,6 +282,7 @@ def main():
                                      epilog="stages: " + ", ".join(names))
     parser.add_argument("--quick", action="store_true", help="only " + ", ".join(QUICK))
     parser.add_argument("--only", metavar="STAGE,...", help="only these stages")
+    parser.add_argument("--seed", metavar="N", help="other random numbers for the tests in C")
     parser.add_argument("--list", action="store_true", help="only say which stages these are")
     arguments = parser.parse_args()
     wanted = arguments.only.split(",") if arguments.only else QUICK if arguments.quick else names
@@ -291,6 +292,8 @@ def main():
     if arguments.list:
         print(*wanted)
         return 0
+    if arguments.seed:
+        os.environ["ENTROL_SEED"] = arguments.seed
     os.chdir(ROOT)
     total, start = Total(), time.monotonic()
     for i, name in enumerate(wanted):

@@ -175,7 +175,8 @@ typedef struct entrol_objective_options {
  * With a context that has a comm, every rank makes the call with its own tokens (whole sequences; it may have none) and
  * the same objective, settings and wish for a result: counts and means are those of all ranks together, and so the
  * derivatives are those of one loss. The bits depend neither on the threads, the ranks, nor the level of instructions.
- * Derivatives are within 1e-6 of the greatest of them (most within 1e-7).
+ * Losses are within 1e-8 of the sum of the sizes of their terms, derivatives within 1e-6 of the greatest of them (most
+ * within 1e-7).
  *
  * Errors on which nothing is written: ARGUMENT (the array or parameter is named) and MEMORY. Errors that leave NaN at
  * every token in the record's arrays (0 in `kept`), and the result as it was: COMMUNICATION (another rank's call

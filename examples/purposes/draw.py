@@ -3,32 +3,20 @@ import json
 import os
 import sys
 
-import matplotlib
+from texts import BROKEN, REPEATED, SOUND
 
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402
+sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from figures import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, canvas, save  # noqa: E402
 
-from texts import BROKEN, REPEATED, SOUND  # noqa: E402
-
-BLUE, ORANGE, GREEN, PURPLE, RED, GREY = "#3974b1", "#c4632b", "#3b8a5a", "#8458a3", "#b3304a", "#888888"
 COLORS = {"entropy": BLUE, "surprisal": ORANGE, "surprisal - entropy": GREEN, "rank": PURPLE, "varentropy": GREY}
 KINDS = {"news": (BLUE, "o"), "manual": (GREEN, "o"), "German": (PURPLE, "o"), "Chinese": (ORANGE, "o"), "code": (GREY, "o"),
          "shuffled": (RED, "x"), "garbage": ("black", "x"), "swapped": (RED, "+"), "misread": ("black", "+"), REPEATED: (GREY, "s")}
 
-
-def canvas(*titles, **options):
-    figure, axes = plt.subplots(1, len(titles), figsize=(5 * len(titles) if len(titles) > 1 else 5.6, 4.2), layout="constrained", **options)
-    for one, title in zip(axes if len(titles) > 1 else [axes], titles):
-        one.set_title(title, fontsize=10, loc="left")
-        one.grid(color="#e4e4e4")
-        one.set_axisbelow(True)
-        for side in ("top", "right"):
-            one.spines[side].set_visible(False)
-    return figure, axes
+HEIGHT = 4.2
 
 
 def noise(result):
-    figure, (left, right) = canvas("all tokens of damaged words", "the area under the curve, by token: 0.5 is chance")
+    figure, (left, right) = canvas("all tokens of damaged words", "the area under the curve, by token: 0.5 is chance", height=HEIGHT)
     for name, color in COLORS.items():
         left.plot(result["roc"][name]["false_positives"], result["roc"][name]["true_positives"], color=color, label=name)
     left.plot([0, 1], [0, 1], color="#bbbbbb", linewidth=1)
@@ -47,7 +35,7 @@ def noise(result):
 
 
 def defects(result):
-    figure, axes = canvas("one mark a document: sound o, broken x and +")
+    figure, (axes,) = canvas("one mark a document: sound o, broken x and +", width=5.6, height=HEIGHT)
     for kind in (*SOUND, *BROKEN, REPEATED):
         color, mark = KINDS[kind]
         documents = [d for d in result["documents"] if d["kind"] == kind]
@@ -63,7 +51,7 @@ def defects(result):
 
 def learning(result):
     figure, panels = canvas(f"{result['stories']['documents']} stories of one kind",
-                            f"{result['sound']['documents']} passages of five kinds", sharey=True)
+                            f"{result['sound']['documents']} passages of five kinds", height=HEIGHT, sharey=True)
     shown = {"most errors first": ("black", ":"), "surprisal_mean": (ORANGE, "-"), "entropy_mean": (BLUE, "-"),
              "sum of entropy": (GREEN, "--"), "longest first": (PURPLE, "--"), "shortest first": (GREY, "--")}
     for axes, name in zip(panels, ("stories", "sound")):
@@ -81,7 +69,7 @@ def learning(result):
 
 
 def labels(result):
-    figure, (left, right) = canvas("accuracy of the labels that are kept", "five fifths by entropy: what the model says and what is")
+    figure, (left, right) = canvas("accuracy of the labels that are kept", "five fifths by entropy: what the model says and what is", height=HEIGHT)
     for name, color in (("entropy", BLUE), ("top_prob", ORANGE), ("margin", GREEN)):
         left.plot(result["shares"], result["accuracy_of_kept"][name], color=color, label=f"surest by {name}", marker=".", markersize=4)
     left.axhline(result["accuracy"], color="#888888", linewidth=1, label="no order")
@@ -98,7 +86,7 @@ def labels(result):
 
 
 def forks(result):
-    figure, (left, right) = canvas("what the token is", "what the token before it is")
+    figure, (left, right) = canvas("what the token is", "what the token before it is", height=HEIGHT)
     for axes, rows in ((left, result["kinds"]), (right, result["after"])):
         rows = [r for r in rows[::-1] if not r["kind"].startswith("nothing")]
         axes.barh([r["kind"] for r in rows], [100 * r["kept_of_kind"] for r in rows], color=BLUE, height=0.6)
@@ -114,12 +102,9 @@ PICTURES = (noise, defects, learning, labels, forks)
 
 
 def main(results, images):
-    os.makedirs(images, exist_ok=True)
     for picture in PICTURES:
         with open(os.path.join(results, picture.__name__ + ".json"), encoding="utf-8") as file:
-            figure = picture(json.load(file))
-        figure.savefig(os.path.join(images, f"purpose-{picture.__name__}.png"), dpi=110, metadata={"Software": None})
-        plt.close(figure)
+            save(picture(json.load(file)), os.path.join(images, f"purpose-{picture.__name__}.png"))
 
 
 if __name__ == "__main__":

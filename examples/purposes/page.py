@@ -1,20 +1,15 @@
 """Writes the tables of docs/purposes.md from the results: page.py RESULTS PAGE
-
-A table stands between <!-- table NAME --> and <!-- end -->; all else on the page is left as it is.
 """
 import json
 import os
-import re
 import sys
 
 from texts import BROKEN, REPEATED, SOUND
 
+sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from tables import fill, table  # noqa: E402
+
 STATISTICS = ("entropy", "surprisal", "surprisal - entropy")
-
-
-def table(head, rows):
-    lines = [head, ["---"] * len(head), *rows]
-    return "".join("| " + " | ".join(map(str, line)) + " |\n" for line in lines)
 
 
 def percent(share):
@@ -154,18 +149,5 @@ def read(results):
     return found
 
 
-def filled(page, results):
-    """The page with its tables written anew."""
-    written = {function.__name__: function(results) for function in TABLES}
-    return re.sub(r"(<!-- table (\w+) -->\n).*?(<!-- end -->)", lambda m: m[1] + written[m[2]] + m[3], page, flags=re.DOTALL)
-
-
-def main(results, path):
-    with open(path, encoding="utf-8") as file:
-        page = file.read()
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(filled(page, read(results)))
-
-
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    fill(sys.argv[2], TABLES, read(sys.argv[1]))

@@ -3,31 +3,15 @@ import math
 import os
 import sys
 
-import matplotlib
+from arms import BETAS, DISCRETE, GYMNASIUM
+from results import band, label, of, read
 
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402
-from matplotlib.lines import Line2D  # noqa: E402
+sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from figures import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, above, canvas, entry, save  # noqa: E402
 
-from arms import BETAS, DISCRETE, GYMNASIUM  # noqa: E402
-from results import band, label, of, read  # noqa: E402
-
-BLUE, ORANGE, GREEN, PURPLE, RED, GREY = "#3974b1", "#c4632b", "#3b8a5a", "#8458a3", "#b3304a", "#888888"
 SHADES = {"0": "black", "0.01": ORANGE, "0.1": PURPLE, "1": GREY,
           "PI": BLUE, "SAC": GREEN, "Skywork": RED, "0.1 to 0": "#5fa8a0"}
 TITLES = {"deep-sea": "deep sea", "river-swim": "RiverSwim", "hopper": "Hopper", "half-cheetah": "HalfCheetah"}
-
-
-def canvas(n_rows, *titles, height=3.6):
-    n = len(titles) // n_rows
-    figure, axes = plt.subplots(n_rows, n, figsize=(5 * n, height * n_rows), layout="constrained", squeeze=False)
-    for one, title in zip(axes.flat, titles):
-        one.set_title(title, fontsize=10, loc="left")
-        one.grid(color="#e4e4e4")
-        one.set_axisbelow(True)
-        for side in ("top", "right"):
-            one.spines[side].set_visible(False)
-    return figure, list(axes.flat)
 
 
 def curves(axes, results, environment, names, field, shades=SHADES):
@@ -55,29 +39,21 @@ def seeds(results, environments, arm):
     return counts and f"n = {min(counts)}" + (f" to {max(counts)}" if len(counts) > 1 else "")
 
 
-def above(figure, handles):
-    """A legend above the panels, of two inches an entry."""
-    width, height = figure.get_size_inches()
-    n_columns = min(len(handles), int(width / 2))
-    figure.get_layout_engine().set(rect=(0, 0, 1, 1 - 0.25 * math.ceil(len(handles) / n_columns) / height))
-    figure.legend(handles=handles, fontsize=9, frameon=False, ncols=n_columns, loc="upper center")
-
-
 def legend(figure, results, environments, names, shades=SHADES, more=()):
     """One for all panels, above them."""
     arms = [(arm, seeds(results, environments, arm)) for arm in names]
-    handles = [Line2D([], [], color=shades[arm], linewidth=2, label=f"{label(arm)} ({n})") for arm, n in arms if n]
-    handles += [Line2D([], [], color=GREY, linewidth=0.5, label="one seed"), *more]
+    handles = [entry(f"{label(arm)} ({n})", color=shades[arm], linewidth=2) for arm, n in arms if n]
+    handles += [entry("one seed", color=GREY, linewidth=0.5), *more]
     above(figure, handles)
 
 
 def dotted():
-    return Line2D([], [], color="black", linewidth=1.2, linestyle=":", label="target")
+    return entry("target", color="black", linewidth=1.2, linestyle=":")
 
 
 def sweep(results):
     """The axis is logarithmic, and 0 stands apart at its left, unconnected."""
-    figure, panels = canvas(1, *(f"{TITLES[e]}: the last fifth of each run" for e in DISCRETE))
+    figure, panels = canvas(*(f"{TITLES[e]}: the last fifth of each run" for e in DISCRETE))
     places = [math.log10(beta) if beta else -3.8 for beta in BETAS]
     for axes, environment in zip(panels, DISCRETE):
         means = []
@@ -92,14 +68,14 @@ def sweep(results):
         axes.set_xticks(places, [f"{beta:g}" for beta in BETAS])
         axes.set(xlabel="entropy coefficient beta (log scale; 0 apart)", ylabel="return")
     n = seeds(results, DISCRETE, f"{BETAS[0]:g}")
-    above(figure, [Line2D([], [], color=BLUE, marker="o", markersize=4, alpha=0.6, linestyle="", label=f"one seed ({n} each)"),
-                   Line2D([], [], color=ORANGE, linewidth=1.6, label="mean of the seeds")])
+    above(figure, [entry(f"one seed ({n} each)", color=BLUE, marker="o", markersize=4, alpha=0.6, linestyle=""),
+                   entry("mean of the seeds", color=ORANGE, linewidth=1.6)])
     return figure
 
 
 def discrete(results):
     names = ("0", "0.01", "0.1", "1", "PI", "0.1 to 0")
-    figure, panels = canvas(2, *(f"{TITLES[e]}: {what}" for e in DISCRETE for what in ("return", "entropy (nats)")))
+    figure, panels = canvas(*(f"{TITLES[e]}: {what}" for e in DISCRETE for what in ("return", "entropy (nats)")), n_rows=2)
     for row, environment in enumerate(DISCRETE):
         curves(panels[2 * row], results, environment, names, "returns")
         curves(panels[2 * row + 1], results, environment, names, "entropies")
@@ -111,7 +87,7 @@ def discrete(results):
 def continuous(results):
     shown = [e for e in GYMNASIUM if of(results, e, "0")]
     names = ("0", "0.01", "PI", "SAC", "Skywork")
-    figure, panels = canvas(len(shown), *(f"{TITLES[e]}: {what}" for e in shown for what in ("entropy (nats)", "entropy coefficient", "return")))
+    figure, panels = canvas(*(f"{TITLES[e]}: {what}" for e in shown for what in ("entropy (nats)", "entropy coefficient", "return")), n_rows=len(shown))
     for row, environment in enumerate(shown):
         entropy, coefficient, returns = panels[3 * row:3 * row + 3]
         curves(entropy, results, environment, names, "entropies")
@@ -125,7 +101,7 @@ def continuous(results):
 def peer(results):
     """The two that are twins, in hues of their own."""
     shown, names, shades = [e for e in GYMNASIUM if of(results, e, "CleanRL")], ("CleanRL", "0"), {"CleanRL": ORANGE, "0": BLUE}
-    figure, panels = canvas(1, *(f"{TITLES[e]}: return" for e in shown))
+    figure, panels = canvas(*(f"{TITLES[e]}: return" for e in shown))
     for axes, environment in zip(panels, shown):
         curves(axes, results, environment, names, "returns", shades)
     legend(figure, results, shown, names, shades)
@@ -137,11 +113,8 @@ PICTURES = (sweep, discrete, continuous, peer)
 
 def main(path, images):
     results = read(path)
-    os.makedirs(images, exist_ok=True)
     for picture in PICTURES:
-        figure = picture(results)
-        figure.savefig(os.path.join(images, f"training-{picture.__name__}.png"), dpi=110, metadata={"Software": None})
-        plt.close(figure)
+        save(picture(results), os.path.join(images, f"training-{picture.__name__}.png"))
 
 
 if __name__ == "__main__":

@@ -1,21 +1,17 @@
 """Writes the tables of docs/training-rl.md from the results: page.py RESULTS PAGE
-
-A table stands between <!-- table NAME --> and <!-- end -->; all else on the page is left as it is.
 """
 import math
-import re
+import os
 import statistics
 import sys
 
 from arms import DISCRETE, arms
 from results import label, late, of, read, spread
 
+sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from tables import fill, table  # noqa: E402
+
 BEST = {"deep-sea": 0.99, "deep-sea-normalised": 0.99, "river-swim": 3.397}  # the best policy's return; solved is 0.9 of it
-
-
-def table(head, rows):
-    lines = [head, ["---"] * len(head), *rows]
-    return "".join("| " + " | ".join(map(str, line)) + " |\n" for line in lines)
 
 
 def number(x):
@@ -81,18 +77,5 @@ def half_cheetah(results):
 TABLES = (discrete, normalised, hopper, half_cheetah)
 
 
-def filled(page, results):
-    """The page with its tables written anew."""
-    written = {function.__name__: function(results) for function in TABLES}
-    return re.sub(r"(<!-- table (\w+) -->\n).*?(<!-- end -->)", lambda m: m[1] + written[m[2]] + m[3], page, flags=re.DOTALL)
-
-
-def main(path, page):
-    with open(page, encoding="utf-8") as file:
-        text = filled(file.read(), read(path))
-    with open(page, "w", encoding="utf-8") as file:
-        file.write(text)
-
-
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    fill(sys.argv[2], TABLES, read(sys.argv[1]))

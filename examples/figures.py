@@ -1,0 +1,44 @@
+"""What the pictures of docs/ have in common. Needs matplotlib."""
+import math
+import os
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt  # noqa: E402
+from matplotlib.lines import Line2D  # noqa: E402
+
+BLUE, ORANGE, GREEN, PURPLE, RED, GREY = "#3974b1", "#c4632b", "#3b8a5a", "#8458a3", "#b3304a", "#888888"
+
+
+def canvas(*titles, n_rows=1, width=5, height=3.6, **options):
+    """A figure, and its panels row by row."""
+    n = len(titles) // n_rows
+    figure, axes = plt.subplots(n_rows, n, figsize=(width * n, height * n_rows), layout="constrained", squeeze=False, **options)
+    for one, title in zip(axes.flat, titles):
+        one.set_title(title, fontsize=10, loc="left")
+        one.grid(color="#e4e4e4")
+        one.set_axisbelow(True)
+        for side in ("top", "right"):
+            one.spines[side].set_visible(False)
+    return figure, list(axes.flat)
+
+
+def entry(label, **style):
+    """What a legend says of a line or a mark that is drawn so."""
+    return Line2D([], [], label=label, **style)
+
+
+def above(figure, handles):
+    """A legend above the panels, of two inches an entry."""
+    width, height = figure.get_size_inches()
+    n_columns = min(len(handles), int(width / 2))
+    figure.get_layout_engine().set(rect=(0, 0, 1, 1 - 0.25 * math.ceil(len(handles) / n_columns) / height))
+    figure.legend(handles=handles, fontsize=9, frameon=False, ncols=n_columns, loc="upper center")
+
+
+def save(figure, path):
+    """The same bytes of the same figure."""
+    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+    figure.savefig(path, dpi=110, metadata={"Software": None})
+    plt.close(figure)

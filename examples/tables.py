@@ -8,9 +8,10 @@ def table(head, rows):
 
 
 def filled(page, tables, results):
-    """The page with its tables written anew: that called NAME is what the function of this name makes of the results."""
+    """The page with these tables written anew: that called NAME is what the function of this name makes of the results."""
     written = {function.__name__: function(results) for function in tables}
-    return re.sub(r"(<!-- table (\w+) -->\n).*?(<!-- end -->)", lambda m: m[1] + written[m[2]] + m[3], page, flags=re.DOTALL)
+    return re.sub(r"(?<=<!-- table )(\w+)( -->\n)(.*?)(?=<!-- end -->)", lambda m: m[1] + m[2] + written.get(m[1], m[3]), page,
+                  flags=re.DOTALL)
 
 
 def fill(path, tables, results):

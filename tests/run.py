@@ -205,7 +205,8 @@ def package_environment(peers):
     """That of tests of what is installed in build/python: beside other suites, without the network, with their caches in build/."""
     installed, home = os.path.abspath("build/python"), os.path.abspath("build/python-home")
     os.makedirs(f"{home}/ipython", exist_ok=True)
-    return {"PYTHONPATH": f"{installed}:{peers}", "ENTROL_LIBRARY": "", "ENTROL": f"{installed}/entrol/bin/entrol",
+    learning = os.environ.get("ENTROL_LEARNING", "")
+    return {"PYTHONPATH": f"{installed}:{peers}:{learning}", "ENTROL_LIBRARY": "", "ENTROL": f"{installed}/entrol/bin/entrol",
             "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "HF_HOME": f"{home}/huggingface", "IPYTHONDIR": f"{home}/ipython",
             "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
 

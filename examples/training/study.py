@@ -48,6 +48,11 @@ class Study:
     seeds: Iterable[int]
     run: Callable[[Run], Iterable[dict]]
     prepare: Callable[[str, bool], None] = lambda folder, quick: None
+    threads: int = 1  # of a run: two of one thread learn more than one of two
+
+    def environment(self) -> dict[str, str]:
+        """What a run's process needs to be the same every time."""
+        return {"OMP_NUM_THREADS": str(self.threads), "HF_HUB_OFFLINE": "1"}
 
 
 def short(value):
@@ -100,10 +105,9 @@ def run_one(study: Study, folder: str, arm: str, seed: int, quick: bool) -> None
 
 
 def run_all(study: Study, folder: str, quick: bool, jobs: int) -> None:
-    """Each run is a process of one thread: two such learn more than one of two."""
+    """Each run is a process of its own."""
     wanted = [(arm, seed) for seed in (list(study.seeds)[:1] if quick else study.seeds) for arm in study.arms]
     missing = [one for one in wanted if not os.path.exists(log_path(folder, *one))]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     n_done = 0
 
     def one_run(which):
@@ -112,17 +116,20 @@ def run_all(study: Study, folder: str, quick: bool, jobs: int) -> None:
         command = [sys.executable, sys.argv[0], "--folder", folder, "--arm", arm, "--seed", str(seed)]
         start = time.monotonic()
         with open(log_path(folder, arm, seed) + ".said", "w", encoding="utf-8") as said:
-            done = subprocess.run(command + ["--quick"] * quick, env=environment, stdout=said, stderr=said)
+            done = subprocess.run(command + ["--quick"] * quick, env={**os.environ, **study.environment()}, stdout=said, stderr=said)
         if done.returncode != 0:
-            raise RuntimeError(f"{study.name}, {arm}, seed {seed} failed; {said.name} says why")
+            sys.exit(f"{study.name}: {arm}, seed {seed} failed; {said.name} says why")
         os.remove(said.name)
         n_done += 1
         took = time.monotonic() - start
         print(f"{study.name}: {n_done} of {len(missing)}: {arm}, seed {seed}: {took:.0f} s", file=sys.stderr, flush=True)
 
-    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
-        for outcome in [pool.submit(one_run, which) for which in missing]:
+    pool = concurrent.futures.ThreadPoolExecutor(jobs)
+    try:
+        for outcome in concurrent.futures.as_completed([pool.submit(one_run, which) for which in missing]):
             outcome.result()
+    finally:  # at Ctrl-C, and when a run has failed, those that have not begun never do
+        pool.shutdown(cancel_futures=True)
 
 
 def main(study: Study) -> None:
@@ -136,10 +143,13 @@ def main(study: Study) -> None:
     parser.add_argument("--arm", choices=study.arms, metavar="NAME", help="one arm alone")
     parser.add_argument("--seed", type=int, metavar="N", help="one seed alone")
     parser.add_argument("--quick", action="store_true", help="a few steps of one seed")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count(), metavar="N", help="runs at a time (%(default)s)")
+    jobs = max(1, (os.cpu_count() or 1) // study.threads)
+    parser.add_argument("--jobs", type=int, default=jobs, metavar="N", help="runs at a time (%(default)s)")
     options = parser.parse_args()
     os.makedirs(options.folder, exist_ok=True)
     if options.arm and options.seed is not None:
+        if any(os.environ.get(name) != value for name, value in study.environment().items()):  # before any library is loaded
+            os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **study.environment()})
         study.prepare(options.folder, options.quick)
         run_one(study, options.folder, options.arm, options.seed, options.quick)
         return

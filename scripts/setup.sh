@@ -13,6 +13,7 @@
 #                                (these three return 1 where python_of_parts finds no Python that they are for)
 #   setup_model                  the default model; its path in $ENTROL_MODEL
 #   setup_texts                  the texts of scripts/cases, unpacked from packages; their folder in $ENTROL_TEXTS
+#   setup_fortunes               the epigrams by subject of examples/training/labels.py, in the same way; in $ENTROL_FORTUNES
 #
 # Parts live in one cache folder, keyed by version. Each appears whole or not at all, and two set-ups at the
 # same time wait for each other. With ENTROL_VERBOSE what goes to a log is shown too; ENTROL_PYTHON is asked for pip first.
@@ -348,20 +349,29 @@ setup_environments() {
 
 texts_packages="debian-faq debian-faq-de debian-faq-zh-cn libpython3.11-stdlib base-files"
 
-# Debian's packages are unpacked, not installed: what is on the system stays as it is.
-make_texts() {
+# Downloads Debian's packages into ./packages and unpacks them into ./all. Nothing is installed: the system stays as it is.
+unpack_packages() {
     local package
-    download texts --only-binary :all: --python-version 3.11 --platform manylinux_2_28_x86_64 &&
-        mkdir part packages &&
-        python3 -m zipfile -e download/*.whl wheel &&
-        cp wheel/gensim/test/test_data/lee_background.cor part/ || return 1
-    cd packages || return 1
-    # shellcheck disable=SC2086 # a list of names
-    apt-get download $texts_packages || { apt-get update && apt-get download $texts_packages; } || return 1
+    mkdir packages && cd packages || return 1
+    apt-get download "$@" || { apt-get update && apt-get download "$@"; } || return 1
     for package in *.deb; do
         dpkg-deb --extract "$package" ../all || return 1
     done
-    cd .. && basename --multiple download/*.whl packages/*.deb >part/packages.txt &&
+    cd ..
+}
+
+require_debian() {
+    have_command apt-get && have_command dpkg-deb || die "the texts are in Debian's packages: apt-get and dpkg-deb are needed"
+}
+
+# shellcheck disable=SC2086 # texts_packages is a list of names
+make_texts() {
+    download texts --only-binary :all: --python-version 3.11 --platform manylinux_2_28_x86_64 &&
+        mkdir part &&
+        python3 -m zipfile -e download/*.whl wheel &&
+        cp wheel/gensim/test/test_data/lee_background.cor part/ &&
+        unpack_packages $texts_packages &&
+        basename --multiple download/*.whl packages/*.deb >part/packages.txt &&
         mkdir -p part/usr/share/doc part/usr/lib &&
         cp -R all/usr/share/doc/debian all/usr/share/doc/debian-faq part/usr/share/doc/ &&
         cp -R all/usr/share/common-licenses part/usr/share/ &&
@@ -371,10 +381,20 @@ make_texts() {
 setup_texts() {
     local key
     key=$({ cat "$entrol_parts/texts.txt" && declare -f make_texts && echo "$texts_packages"; } | sha256sum | cut -c 1-12)
-    if ! have_command apt-get || ! have_command dpkg-deb; then
-        die "the texts are in Debian's packages: apt-get and dpkg-deb are needed"
-    fi
+    require_debian
     [ -e "$entrol_cache/texts-$key" ] || say "unpacking the texts of 6 packages into $entrol_cache (once; 31 MB to download)"
     in_cache "texts-$key" make_texts
     export ENTROL_TEXTS=$entrol_cache/texts-$key
+}
+
+make_fortunes() {
+    unpack_packages fortunes fortunes-min && mv all/usr/share/games/fortunes part && cp all/usr/share/doc/fortunes/copyright part/
+}
+
+setup_fortunes() {
+    local key
+    key=$(declare -f make_fortunes | sha256sum | cut -c 1-12)
+    require_debian
+    in_cache "fortunes-$key" make_fortunes
+    export ENTROL_FORTUNES=$entrol_cache/fortunes-$key
 }

@@ -27,6 +27,9 @@ class Log:
         points = [(line["step"], line[name]) for line in self.steps if line.get(name) is not None]
         return [p[0] for p in points], [p[1] for p in points]
 
+    def last_step(self):
+        return self.steps[-1]["step"]
+
     def last(self, name):
         return self.column(name)[1][-1]
 

@@ -51,7 +51,7 @@ def labels_active(runs):
                 row.append("" if name == "entropy" else between(*ahead))
             rows.append(row)
         full = runs[f"{data} ceiling all"]
-        rows.append([data, f"all {full[0].last_step()}", *[""] * 3, spread([run.last("accuracy") for run in full]), "", ""])
+        rows.append([data, f"all {full[0].last_step():,}", *[""] * 3, spread([run.last("accuracy") for run in full]), "", ""])
     head = ["", "labelled by", "50 digits, 200 texts", "100, 400", "200, 600", "300, 1,000"]
     return table(head + ["entropy is ahead at the end", "and over all rounds"], rows)
 

@@ -18,6 +18,7 @@ from entrol.sb3 import EntropyController
 
 HELD = {"acrobot": "0.5max", "pendulum": -1.0}  # targets in nats
 STEPS = {"acrobot": 120_000, "pendulum": 8_000}
+QUICK = {"acrobot": 6_000, "pendulum": 1_000}
 N_LINES = 50
 CONTROLLERS = {
     "acrobot": {
@@ -35,23 +36,43 @@ CONTROLLERS = {
         "sac": {"name": "sac", "target": HELD["pendulum"], "rate": 1e-3},
     },
 }
-ARMS = {f"{task} {name}": {"task": task, "controller": c} for task, arms in CONTROLLERS.items() for name, c in arms.items()}
+ARMS = {
+    f"{task} {name}": {"task": task, "controller": c} for task, arms in CONTROLLERS.items() for name, c in arms.items()
+}
 
 
 def learner(task: str, seed: int):
     if task == "acrobot":
         environments = make_vec_env("Acrobot-v1", 8, seed=seed)
-        return PPO("MlpPolicy", environments, n_steps=128, batch_size=256, n_epochs=4, gae_lambda=0.94, learning_rate=1e-3,
-                   stats_window_size=20, seed=seed, device="cpu")
+        return PPO(
+            "MlpPolicy",
+            environments,
+            n_steps=128,
+            batch_size=256,
+            n_epochs=4,
+            gae_lambda=0.94,
+            learning_rate=1e-3,
+            stats_window_size=20,
+            seed=seed,
+            device="cpu",
+        )
     environment = make_vec_env("Pendulum-v1", 1, seed=seed)
-    return SAC("MlpPolicy", environment, learning_rate=1e-3, learning_starts=500, policy_kwargs={"net_arch": [64, 64]},
-               stats_window_size=5, seed=seed, device="cpu")
+    return SAC(
+        "MlpPolicy",
+        environment,
+        learning_rate=1e-3,
+        learning_starts=500,
+        policy_kwargs={"net_arch": [64, 64]},
+        stats_window_size=5,
+        seed=seed,
+        device="cpu",
+    )
 
 
 def run(run: study.Run) -> Iterator[dict]:
     torch.set_num_threads(1)
     task = run.settings["task"]
-    n_steps = STEPS[task] // (20 if run.quick else 1)
+    n_steps = (QUICK if run.quick else STEPS)[task]
     model = learner(task, run.seed)
     callback = EntropyController(**run.settings["controller"], entropy="exact")
     model.learn(n_steps, callback=callback)
@@ -59,7 +80,12 @@ def run(run: study.Run) -> Iterator[dict]:
     every = max(1, len(rows) // N_LINES)
     for i in range(every - 1, len(rows), every):
         part = rows[i - every + 1 : i + 1]
-        line = {"step": rows[i].step, "return": rows[i].reward, "coefficient": rows[i].coefficient, "target": rows[i].target}
+        line = {
+            "step": rows[i].step,
+            "return": rows[i].reward,
+            "coefficient": rows[i].coefficient,
+            "target": rows[i].target,
+        }
         yield {**line, "entropy": sum(row.entropy for row in part) / len(part)}
     played = make_vec_env("Acrobot-v1" if task == "acrobot" else "Pendulum-v1", 1, seed=1000 + run.seed)
     mean, _ = evaluate_policy(model, played, n_eval_episodes=2 if run.quick else 20)

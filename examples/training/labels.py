@@ -29,7 +29,12 @@ LABELLED = {"digits": 40, "texts": 640}  # of self-training
 N_SELF = 5
 PENALTY = 10.0  # C of the regression
 
-ACTIVE = {"entropy": ("entropy", "high"), "margin": ("margin", "low"), "random": ("random", "high"), "surest": ("entropy", "low")}
+ACTIVE = {
+    "entropy": ("entropy", "high"),
+    "margin": ("margin", "low"),
+    "random": ("random", "high"),
+    "surest": ("entropy", "low"),
+}
 OWN = {
     "none": None,
     "all": ("entropy", "p0..p100"),

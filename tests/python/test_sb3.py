@@ -125,6 +125,20 @@ class Observing(unittest.TestCase):
         self.assertEqual((kept["entrol/collapse"], kept["entrol/explosion"]), (0, 0))
 
 
+    def test_a_density_has_no_alarms_but_those_that_are_given(self):
+        def raised(space, **settings):
+            callback = EntropyController("constant", initial=0.0, **settings)
+            worlds.ppo(worlds.World(space)).learn(32, callback=callback)
+            for _ in range(20):
+                callback.controller.observe(0.6, 1)
+            return callback.controller.observe(-0.7, 1).alarms
+
+        box = spaces.Box(-1, 1, (1,))
+        self.assertEqual(raised(spaces.Discrete(2)), ("collapse",))
+        self.assertEqual(raised(box), ())
+        self.assertEqual(raised(box, collapse=-0.5), ("collapse",))
+
+
 class SameBits(unittest.TestCase):
     def test_a_constant_controller_leaves_ppo_and_a2c_as_they_are_to_the_bit(self):
         makers = [

@@ -202,8 +202,9 @@ class EntropyController(BaseCallback):
 
     entropy: what is observed, "exact" (of the distributions, by quadrature where they are squashed) or "sampled" (the
     mean of -log_prob of the actions drawn). By default "exact" with PPO and A2C and "sampled", as published, with SAC.
-    history: where it is recorded (this.history), by default an own; its alarms are the controller's. Of SAC's gradient
-    steps every hundredth, and those where an alarm is raised. Logged: entrol/entropy, entrol/coefficient,
+    history: where it is recorded (this.history), by default an own; its alarms are the controller's, which has none for
+    actions in a Box unless `collapse` or `explosion` say where, in nats. Of SAC's gradient steps every hundredth, and
+    those where an alarm is raised. Logged: entrol/entropy, entrol/coefficient,
     entrol/target, entrol/collapse, entrol/explosion (0 or 1).
 
     resume: a model that was saved with a controller goes on with its state, which is in the model's own file: load the
@@ -358,6 +359,8 @@ def _controller(name: str, settings: dict[str, object], model: Any, is_sac: bool
             "'auto', or a share of the first observations as '0.4x'",
             "target",
         )
+    if most == 0:  # a tenth of a density's entropy, which may well be to fall below 0, means nothing
+        given = {"collapse": "none", "explosion": "none", **given}
     return Controller(name, max_entropy=most, **given)
 
 

@@ -51,7 +51,9 @@ def labels_active(runs):
                 row.append("" if name == "entropy" else between(*ahead))
             rows.append(row)
         full = runs[f"{data} ceiling all"]
-        rows.append([data, f"all {full[0].last_step():,}", *[""] * 3, spread([run.last("accuracy") for run in full]), "", ""])
+        rows.append(
+            [data, f"all {full[0].last_step():,}", *[""] * 3, spread([run.last("accuracy") for run in full]), "", ""]
+        )
     head = ["", "labelled by", "50 digits, 200 texts", "100, 400", "200, 600", "300, 1,000"]
     return table(head + ["entropy is ahead at the end", "and over all rounds"], rows)
 
@@ -62,23 +64,53 @@ def labels_own(runs):
     for data in LABELS:
         for name, title in OWN.items():
             arm = runs[f"{data} self {name}"]
-            row = [data, title, *("" if name == "none" else spread([run.last(f) for run in arm if run.column(f)[1]] or [0])
-                                  for f in ("kept", "kept_right")), spread([run.last("accuracy") for run in arm])]
+            row = [
+                data,
+                title,
+                *(
+                    "" if name == "none" else spread([run.last(f) for run in arm if run.column(f)[1]] or [0])
+                    for f in ("kept", "kept_right")
+                ),
+                spread([run.last("accuracy") for run in arm]),
+            ]
             for other in ("none", "random 50"):
-                row.append("" if name == other else between(*logs.difference(arm, runs[f"{data} self {other}"], lambda run: run.last("accuracy"))))
+                row.append(
+                    ""
+                    if name == other
+                    else between(*logs.difference(arm, runs[f"{data} self {other}"], lambda run: run.last("accuracy")))
+                )
             rows.append(row)
-    return table(["", "its own labels that it learns from", "kept, %", "of them right, %", "accuracy, %", "ahead of none", "ahead of a random half"], rows)
+    return table(
+        [
+            "",
+            "its own labels that it learns from",
+            "kept, %",
+            "of them right, %",
+            "accuracy, %",
+            "ahead of none",
+            "ahead of a random half",
+        ],
+        rows,
+    )
 
 
 def labels(runs):
-    figure, panels = figures.canvas("digits: active learning", "texts: active learning", "digits: self-training", "texts: self-training", n_rows=2)
+    figure, panels = figures.canvas(
+        "digits: active learning", "texts: active learning", "digits: self-training", "texts: self-training", n_rows=2
+    )
     for axes, data in zip(panels, LABELS):
         for name, color in ACTIVE.items():
             arm = runs[f"{data} active {name}"]
             steps = arm[0].column("accuracy")[0]
             for run in arm:
                 axes.plot(steps, run.column("accuracy")[1], color=color, linewidth=0.5, alpha=0.3)
-            axes.plot(steps, [logs.spread(x)[0] for x in zip(*(run.column("accuracy")[1] for run in arm))], color=color, linewidth=2, zorder=3)
+            axes.plot(
+                steps,
+                [logs.spread(x)[0] for x in zip(*(run.column("accuracy")[1] for run in arm))],
+                color=color,
+                linewidth=2,
+                zorder=3,
+            )
         ceiling = logs.spread([run.last("accuracy") for run in runs[f"{data} ceiling all"]])[0]
         axes.axhline(ceiling, color="black", linewidth=1.2, linestyle=":")
         axes.set(xlabel="labels", ylabel="accuracy on held-out samples")
@@ -88,13 +120,26 @@ def labels(runs):
             found = [100 * run.last("accuracy") for run in runs[f"{data} self {name}"]]
             axes.plot(found, [y] * len(found), "o", color=figures.BLUE, markersize=4, alpha=0.5)
             axes.plot(logs.spread(found)[0], y, "|", color=figures.ORANGE, markersize=14, markeredgewidth=2.5)
-        axes.axvline(100 * logs.spread([run.last("accuracy") for run in runs[f"{data} self none"]])[0], color=figures.GREY, linewidth=1)
+        axes.axvline(
+            100 * logs.spread([run.last("accuracy") for run in runs[f"{data} self none"]])[0],
+            color=figures.GREY,
+            linewidth=1,
+        )
         axes.set_yticks(range(len(names)), [OWN[name].replace("`", "") for name in names], fontsize=8)
         axes.set(xlabel="accuracy after five rounds, %")
-    entries = [figures.entry(f"by {name}" if name == "entropy" else name, color=color, linewidth=2) for name, color in ACTIVE.items()]
-    figures.above(figure, [*entries, figures.entry("all labels", color="black", linewidth=1.2, linestyle=":"),
-                           figures.entry("one seed", color=figures.BLUE, marker="o", markersize=4, alpha=0.5, linestyle=""),
-                           figures.entry("mean", color=figures.ORANGE, marker="|", markersize=12, markeredgewidth=2.5, linestyle="")])
+    entries = [
+        figures.entry(f"by {name}" if name == "entropy" else name, color=color, linewidth=2)
+        for name, color in ACTIVE.items()
+    ]
+    figures.above(
+        figure,
+        [
+            *entries,
+            figures.entry("all labels", color="black", linewidth=1.2, linestyle=":"),
+            figures.entry("one seed", color=figures.BLUE, marker="o", markersize=4, alpha=0.5, linestyle=""),
+            figures.entry("mean", color=figures.ORANGE, marker="|", markersize=12, markeredgewidth=2.5, linestyle=""),
+        ],
+    )
     return figure
 
 

@@ -1,0 +1,52 @@
+"""examples/training/agents.py: a short run of both tasks; controllers act, and the entropy is the policy's."""
+
+import json
+import math
+import os
+import subprocess
+import sys
+import tempfile
+import unittest
+
+try:
+    import stable_baselines3  # noqa: F401
+except ImportError as missing:
+    raise unittest.SkipTest(f"{missing.name} is not installed") from None
+
+PROGRAM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "examples", "training", "agents.py")
+
+
+class Program(unittest.TestCase):
+    def run_program(self, arm):
+        with tempfile.TemporaryDirectory() as folder:
+            environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+            command = [sys.executable, PROGRAM, "--quick", "--folder", folder, "--arm", arm, "--seed", "1"]
+            done = subprocess.run(command, env=environment, capture_output=True, text=True)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            with open(f"{folder}/{arm}-1.jsonl", encoding="utf-8") as file:
+                head, *steps, played, _ = map(json.loads, file)
+        self.assertEqual((head["arm"], set(played)), (arm, {"step", "played"}))
+        return steps, played
+
+    def test_three_actions(self):
+        steps, played = self.run_program("acrobot sac")
+        self.assertAlmostEqual(steps[0]["entropy"], math.log(3), delta=0.05)  # PPO begins near the uniform policy
+        self.assertEqual({line["target"] for line in steps}, {float(f"{0.5 * math.log(3):.5g}")})
+        self.assertLess(steps[-1]["coefficient"], 0.01 * math.exp(-0.05))  # above the target: two steps down at least
+        self.assertTrue(-500 <= played["played"] <= -1)
+
+    def test_a_fixed_coefficient_stays(self):
+        steps, _ = self.run_program("acrobot fixed 0.1")
+        self.assertEqual({(line["coefficient"], line["target"]) for line in steps}, {(0.1, None)})
+
+    def test_a_torque(self):
+        steps, played = self.run_program("pendulum pi")  # 1,000 steps, of which SAC does nothing in the first 500
+        self.assertEqual([line["step"] for line in steps], [501, 601, 701, 801, 901])
+        self.assertEqual({line["target"] for line in steps}, {-1.0})
+        self.assertLess(steps[0]["entropy"], math.log(2))  # of a number between -1 and 1
+        self.assertLess(steps[-1]["entropy"], steps[0]["entropy"])  # while the coefficient is 0
+        self.assertTrue(-2000 < played["played"] < 0)
+
+
+if __name__ == "__main__":
+    unittest.main()

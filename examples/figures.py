@@ -30,9 +30,9 @@ def entry(label, **style):
 
 
 def above(figure, handles):
-    """A legend above the panels, of two inches an entry."""
+    """A legend above the panels, of two inches an entry, or more where one says much."""
     width, height = figure.get_size_inches()
-    n_columns = min(len(handles), int(width / 2))
+    n_columns = min(len(handles), int(width / max(2, *(0.07 * len(handle.get_label()) + 0.5 for handle in handles))))
     figure.get_layout_engine().set(rect=(0, 0, 1, 1 - 0.25 * math.ceil(len(handles) / n_columns) / height))
     figure.legend(handles=handles, fontsize=9, frameon=False, ncols=n_columns, loc="upper center")
 

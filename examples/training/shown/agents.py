@@ -78,6 +78,13 @@ def agents_table(runs):
     )
 
 
+def said(names):
+    """A name that both tasks have, or each with its task."""
+    if len(names) == 1:
+        return next(iter(names))
+    return ", ".join(f"{name} ({' '.join(tasks)})" for name, tasks in names.items())
+
+
 def agents(runs):
     figure, panels = figures.canvas(
         *(f"{task}: {what}" for task in TASKS for what in ("entropy (nats)", "coefficient", "return")), n_rows=2
@@ -97,15 +104,13 @@ def agents(runs):
                     linewidth=2,
                     zorder=3,
                 )
-            entries.setdefault(color, []).append(title(name))
+            entries.setdefault(color, {}).setdefault(title(name), []).append(task)
         panels[3 * row].axhline(target(runs, task), color="black", linewidth=1.2, linestyle=":", zorder=4)
     panels[3].set_ylim(-3, 1)
     for axes in panels:
         axes.set(xlabel="steps", xlim=(0, None))
         axes.xaxis.set_major_formatter(lambda x, _: f"{x / 1000:.0f}k" if x else "0")
-    handles = [
-        figures.entry(" or ".join(dict.fromkeys(names)), color=color, linewidth=2) for color, names in entries.items()
-    ]
+    handles = [figures.entry(said(names), color=color, linewidth=2) for color, names in entries.items()]
     figures.above(
         figure,
         [

@@ -51,7 +51,7 @@ class Study:
     threads: int = 1  # of a run: two of one thread learn more than one of two
 
     def environment(self) -> dict[str, str]:
-        """What a run's process needs to be the same every time."""
+        """What the processes of runs need to be the same every time."""
         return {"OMP_NUM_THREADS": str(self.threads), "HF_HUB_OFFLINE": "1"}
 
 
@@ -116,7 +116,7 @@ def run_all(study: Study, folder: str, quick: bool, jobs: int) -> None:
         command = [sys.executable, sys.argv[0], "--folder", folder, "--arm", arm, "--seed", str(seed)]
         start = time.monotonic()
         with open(log_path(folder, arm, seed) + ".said", "w", encoding="utf-8") as said:
-            done = subprocess.run(command + ["--quick"] * quick, env={**os.environ, **study.environment()}, stdout=said, stderr=said)
+            done = subprocess.run(command + ["--quick"] * quick, stdout=said, stderr=said)
         if done.returncode != 0:
             sys.exit(f"{study.name}: {arm}, seed {seed} failed; {said.name} says why")
         os.remove(said.name)
@@ -147,9 +147,9 @@ def main(study: Study) -> None:
     parser.add_argument("--jobs", type=int, default=jobs, metavar="N", help="runs at a time (%(default)s)")
     options = parser.parse_args()
     os.makedirs(options.folder, exist_ok=True)
+    if any(os.environ.get(name) != value for name, value in study.environment().items()):  # before a library has threads
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **study.environment()})
     if options.arm and options.seed is not None:
-        if any(os.environ.get(name) != value for name, value in study.environment().items()):  # before any library is loaded
-            os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **study.environment()})
         study.prepare(options.folder, options.quick)
         run_one(study, options.folder, options.arm, options.seed, options.quick)
         return

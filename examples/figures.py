@@ -1,19 +1,23 @@
-"""What the pictures of docs/ have in common. Needs matplotlib."""
+"""What the pictures of docs/ have in common. Needs matplotlib, but not to be imported."""
 import math
 import os
-
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402
-from matplotlib.lines import Line2D  # noqa: E402
 
 BLUE, ORANGE, GREEN, PURPLE, RED, GREY = "#3974b1", "#c4632b", "#3b8a5a", "#8458a3", "#b3304a", "#888888"
 
 
+def drawing():
+    """matplotlib.pyplot, for files."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot
+
+    return matplotlib.pyplot
+
+
 def canvas(*titles, n_rows=1, width=5, height=3.6, **options):
     """A figure, and its panels row by row."""
-    n = len(titles) // n_rows
+    plt, n = drawing(), len(titles) // n_rows
     figure, axes = plt.subplots(n_rows, n, figsize=(width * n, height * n_rows), layout="constrained", squeeze=False, **options)
     for one, title in zip(axes.flat, titles):
         one.set_title(title, fontsize=10, loc="left")
@@ -26,6 +30,8 @@ def canvas(*titles, n_rows=1, width=5, height=3.6, **options):
 
 def entry(label, **style):
     """What a legend says of a line or a mark that is drawn so."""
+    from matplotlib.lines import Line2D
+
     return Line2D([], [], label=label, **style)
 
 
@@ -41,4 +47,4 @@ def save(figure, path):
     """The same bytes of the same figure."""
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
     figure.savefig(path, dpi=110, metadata={"Software": None})
-    plt.close(figure)
+    drawing().close(figure)

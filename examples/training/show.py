@@ -13,6 +13,7 @@ import sys
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path.append(os.path.join(ROOT, "examples"))
+import figures  # noqa: E402
 import logs  # noqa: E402
 import tables  # noqa: E402
 
@@ -37,8 +38,6 @@ def filled(page, folder):
 
 
 def draw(folder, pictures):
-    import figures
-
     for name in found(folder):
         runs = logs.read(os.path.join(folder, f"{name}.jsonl"))
         for picture in shown(name).PICTURES:

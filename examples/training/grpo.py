@@ -31,7 +31,7 @@ ARMS = {
 }
 SEEDS = (1, 2, 3)
 N_STEPS, N_POINTS = 400, 10  # optimizer steps, and how often the held-out problems are tried besides at the start
-N_DRAWS, N_HELD_OUT = 8, 400
+N_DRAWS, N_HELD_OUT = 8, 240
 RATE = 2e-4
 
 

@@ -13,7 +13,11 @@ try:
 except ImportError as missing:
     raise unittest.SkipTest(f"{missing.name} is not installed") from None
 
-PROGRAM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "examples", "training", "agents.py")
+PROGRAMS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "examples", "training")
+PROGRAM = os.path.join(PROGRAMS, "agents.py")
+sys.path.insert(0, PROGRAMS)
+import agents  # noqa: E402
+import study  # noqa: E402
 
 
 class Program(unittest.TestCase):
@@ -46,6 +50,15 @@ class Program(unittest.TestCase):
         self.assertLess(steps[0]["entropy"], math.log(2))  # of a number between -1 and 1
         self.assertLess(steps[-1]["entropy"], steps[0]["entropy"])  # while the coefficient is 0
         self.assertTrue(-2000 < played["played"] < 0)
+
+    def test_pi_follows_its_law_with_the_gains_of_its_arm(self):
+        arm = agents.ARMS["acrobot pi"]
+        settings = {**arm, "controller": {**arm["controller"], "target": "1max"}}  # never reached: the bonus is never 0
+        *steps, _ = agents.run(study.Run("acrobot pi", 1, settings, "", True))
+        self.assertEqual([line["step"] for line in steps], [1024, 2048, 3072, 4096, 5120, 6144])
+        errors = [math.log(3) - line["entropy"] for line in steps]
+        for i, line in enumerate(steps):
+            self.assertAlmostEqual(line["coefficient"] / (0.3 * errors[i] + 0.03 * sum(errors[: i + 1])), 1, places=6)
 
 
 if __name__ == "__main__":

@@ -45,12 +45,19 @@ def spread(values, digits):
     return "{:.{d}f} ± {:.{d}f}".format(*logs.spread(values), d=digits)
 
 
+def ahead(arm, other):
+    """The difference of the returns, and its 95 % interval."""
+    center, half = logs.difference(arm, other, last_returns)
+    return f"{center:+.0f} ({center - half:+.0f} to {center + half:+.0f})"
+
+
 def agents_table(runs):
     rows = []
     for task in TASKS:
         aim, none = target(runs, task), runs[f"{task} fixed 0"]
+        fixed = [arm for name, arm in arms(runs, task).items() if name.startswith("fixed")]
+        best = max(fixed, key=lambda arm: mean([last_returns(run) for run in arm]))
         for name, arm in arms(runs, task).items():
-            ahead, half = logs.difference(arm, none, last_returns)
             rows.append(
                 [
                     task,
@@ -59,7 +66,8 @@ def agents_table(runs):
                     spread([distance(run, aim) for run in arm], 2),
                     spread([run.last("coefficient") for run in arm], 3),
                     spread([last_returns(run) for run in arm], 0),
-                    "" if name == "fixed 0" else f"{ahead:+.0f} ({ahead - half:+.0f} to {ahead + half:+.0f})",
+                    "" if arm is none else ahead(arm, none),
+                    ahead(arm, best) if name in TITLES else "",
                     spread([run.last("played") for run in arm], 0),
                 ]
             )
@@ -72,6 +80,7 @@ def agents_table(runs):
             "coefficient at the end",
             "return in the last fifth",
             "less that of beta 0",
+            "of the best beta",
             "return of its best actions at the end",
         ],
         rows,

@@ -54,7 +54,7 @@ def distill_arms(runs):
     head = ["tokens in the loss", "share", "held-out loss", "KL to the teacher", "lower 80 %", "upper 20 %"]
     rows = []
     for arm, name in NAMES.items():
-        share = logs.spread([run.last("share") for run in runs[arm]])[0]
+        share = logs.spread([value for run in runs[arm] for value in run.column("share")[1]])[0]
         fields = [logs.spread([run.last(field) for run in runs[arm]]) for field in ("loss", "kl", "kl_low", "kl_high")]
         rows.append([name, f"{100 * share:.0f} %", *(f"{mean:.3f} ± {deviation:.3f}" for mean, deviation in fields)])
     return tables.table(head, rows)

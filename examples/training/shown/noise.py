@@ -24,7 +24,9 @@ def mean(columns):
 
 def noise(runs):
     """Each seed is a thin line, their mean a thick one; losses from two fifths of the steps on, where they differ."""
-    figure, panels = figures.canvas(*(f"{what}: loss on clean text (nats)" for what in KINDS.values()), "share of the masked that is wrong")
+    figure, panels = figures.canvas(
+        *(f"{what}: loss on clean text (nats)" for what in KINDS.values()), "share of the masked that is wrong"
+    )
     for axes, kind in zip(panels, KINDS):
         for arm, shade in {"clean": figures.RED, **{f"{kind}-{rule}": shade for rule, shade in SHADES.items()}}.items():
             columns = [run.column("loss") for run in runs[arm]]
@@ -33,7 +35,13 @@ def noise(runs):
             axes.plot(columns[0][0], mean(columns), color=shade, linewidth=2)
         last = columns[0][0][-1]
         low = min(run.last("loss") for run in runs["clean"])
-        high = max(value for rule in NAMES for run in runs[f"{kind}-{rule}"] for step, value in zip(*run.column("loss")) if step >= 0.4 * last)
+        high = max(
+            value
+            for rule in NAMES
+            for run in runs[f"{kind}-{rule}"]
+            for step, value in zip(*run.column("loss"))
+            if step >= 0.4 * last
+        )
         axes.set(xlabel="steps", xlim=(0.4 * last, last), ylim=(low - 0.02, high + 0.02))
     for kind, style in zip(KINDS, ("-", "--")):
         for rule in ("random", "entropy", "surprisal", "excess"):

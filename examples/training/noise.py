@@ -61,6 +61,7 @@ def prepare(folder: str, quick: bool) -> None:
     path = os.path.join(folder, "prepared.pt")
     if os.path.exists(path):
         return
+    torch.set_num_threads(1)  # as in the runs, so that this is the same everywhere
     texts = stories()
     tokenizer = ByteLevelBPETokenizer()
     tokenizer.train_from_iterator(texts, vocab_size=N_TOKENS, show_progress=False)

@@ -14,18 +14,23 @@ NAMES = {
     "random-keep": "20 % at random kept",
     "random-step": "20 % kept, drawn anew each step",
 }
-SHADES = dict(
-    zip(
-        NAMES,
-        ("black", figures.ORANGE, figures.RED, figures.GREY, figures.BLUE, figures.GREEN, "#bbbbbb", figures.PURPLE),
-    )
-)
+SHORT = {
+    "all": ("all tokens", "black"),
+    "mask-high": ("teacher's top masked", figures.ORANGE),
+    "fall": ("falling weight", figures.RED),
+    "random-mask": ("20 % at random masked", figures.GREY),
+    "keep-high": ("teacher's top kept", figures.BLUE),
+    "se-kd": ("student's top kept", figures.GREEN),
+    "random-keep": ("20 % at random kept", "#bbbbbb"),
+    "random-step": ("20 % of each step kept", figures.PURPLE),
+}
 TWINS = (
     ("mask-high", "all"),
     ("mask-high", "random-mask"),
     ("fall", "all"),
     ("random-mask", "all"),
     ("keep-high", "random-keep"),
+    ("keep-high", "all"),
     ("se-kd", "random-step"),
     ("se-kd", "all"),
     ("random-keep", "all"),
@@ -34,19 +39,21 @@ TWINS = (
 
 
 def distill(runs):
-    """Each seed is a thin line, their mean a thick one."""
+    """Each seed is a thin line, their mean a thick one; what lies above the first tenth's values is cut off."""
     figure, panels = figures.canvas(
-        "held-out KL to the teacher (nats)", "where its entropy is in the lower 80 %", "in the upper 20 %"
+        "KL from the teacher, unseen text (nats)", "where its entropy is in the lower 80 %", "in the upper 20 %"
     )
     for axes, field in zip(panels, ("kl", "kl_low", "kl_high")):
-        for arm, shade in SHADES.items():
+        highest = 0
+        for arm, (_, shade) in SHORT.items():
             columns = [run.column(field) for run in runs[arm]]
             for steps, values in columns:
                 axes.plot(steps, values, color=shade, linewidth=0.5, alpha=0.45)
             mean = [sum(values) / len(values) for values in zip(*(values for _, values in columns))]
             axes.plot(columns[0][0], mean, color=shade, linewidth=2)
-        axes.set(xlabel="steps", xlim=(0, None))
-    figures.above(figure, [figures.entry(NAMES[arm], color=shade, linewidth=2) for arm, shade in SHADES.items()])
+            highest = max(highest, mean[1])
+        axes.set(xlabel="steps", xlim=(0, None), ylim=(None, highest))
+    figures.above(figure, [figures.entry(name, color=shade, linewidth=2) for name, shade in SHORT.values()])
     return figure
 
 

@@ -1,0 +1,90 @@
+"""What docs/training.md shows of examples/training/noise.py."""
+
+import figures
+import logs
+import tables
+
+KINDS = {"drawn": "drawn at random", "hostile": "chosen to raise the loss"}
+NAMES = {
+    "none": "none",
+    "random": "at random",
+    "entropy": "high entropy",
+    "surprisal": "high surprisal",
+    "excess": "high surprisal less entropy",
+    "oracle": "the wrong tokens",
+}
+SHADES = dict(
+    zip(NAMES, ("black", figures.GREY, figures.ORANGE, figures.BLUE, figures.PURPLE, figures.GREEN), strict=True)
+)
+
+
+def mean(columns):
+    return [sum(values) / len(values) for values in zip(*(values for _, values in columns))]
+
+
+def noise(runs):
+    """Each seed is a thin line, their mean a thick one; losses from two fifths of the steps on, where they differ."""
+    figure, panels = figures.canvas(
+        *(f"{what}: loss on clean text (nats)" for what in KINDS.values()), "share of the masked that is wrong"
+    )
+    for axes, kind in zip(panels, KINDS):
+        for arm, shade in {"clean": figures.RED, **{f"{kind}-{rule}": shade for rule, shade in SHADES.items()}}.items():
+            columns = [run.column("loss") for run in runs[arm]]
+            for steps, values in columns:
+                axes.plot(steps, values, color=shade, linewidth=0.5, alpha=0.45)
+            axes.plot(columns[0][0], mean(columns), color=shade, linewidth=2)
+        last = columns[0][0][-1]
+        low = min(run.last("loss") for run in runs["clean"])
+        high = max(
+            value
+            for rule in NAMES
+            for run in runs[f"{kind}-{rule}"]
+            for step, value in zip(*run.column("loss"))
+            if step >= 0.4 * last
+        )
+        axes.set(xlabel="steps", xlim=(0.4 * last, last), ylim=(low - 0.02, high + 0.02))
+    for kind, style in zip(KINDS, ("-", "--")):
+        for rule in ("random", "entropy", "surprisal", "excess"):
+            columns = [run.column("precision") for run in runs[f"{kind}-{rule}"]]
+            panels[2].plot(columns[0][0], mean(columns), color=SHADES[rule], linewidth=2, linestyle=style)
+    panels[2].set(xlabel="steps", ylim=(0, None))
+    entries = [figures.entry(f"masked: {NAMES[rule]}", color=shade, linewidth=2) for rule, shade in SHADES.items()]
+    entries += [figures.entry("clean text", color=figures.RED, linewidth=2)]
+    entries += [
+        figures.entry(f"right panel: {what}", color="black", linewidth=1.2, linestyle=style)
+        for what, style in zip(KINDS.values(), ("-", "--"))
+    ]
+    figures.above(figure, entries)
+    return figure
+
+
+def precision(run):
+    """Of all steps with a mask: each line stands for as many."""
+    steps = [line for line in run.steps if line.get("precision") is not None]
+    masked = sum(line["masked"] for line in steps)
+    return sum(line["precision"] * line["masked"] for line in steps) / masked if masked else None
+
+
+def noise_arms(runs):
+    head = ["noise", "masked", "loss on clean text", "less no mask", "wrong, of the masked", "masked, of the wrong"]
+    loss = logs.spread([run.last("loss") for run in runs["clean"]])
+    less = logs.difference(runs["clean"], runs["drawn-none"], lambda run: run.last("loss"))
+    rows = [["no noise", NAMES["none"], "{:.3f} ± {:.3f}".format(*loss), "{:+.3f} ± {:.3f}".format(*less), "", ""]]
+    for kind, what in KINDS.items():
+        for rule, name in NAMES.items():
+            some = runs[f"{kind}-{rule}"]
+            loss = logs.spread([run.last("loss") for run in some])
+            less = logs.difference(some, runs[f"{kind}-none"], lambda run: run.last("loss"))
+            row = [what, name, "{:.3f} ± {:.3f}".format(*loss), "{:+.3f} ± {:.3f}".format(*less), "", ""]
+            if rule == "none":
+                row[3] = ""
+            else:
+                recall = [sum(run.column("recall")[1][2:]) / len(run.column("recall")[1][2:]) for run in some]
+                row[4] = "{:.1f} %".format(100 * logs.spread([precision(run) for run in some])[0])
+                row[5] = "{:.1f} %".format(100 * logs.spread(recall)[0])
+            rows.append(row)
+    return tables.table(head, rows)
+
+
+PICTURES = (noise,)
+TABLES = (noise_arms,)

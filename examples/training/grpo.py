@@ -22,6 +22,7 @@ TARGET = 0.4  # nats a token, two thirds of what it begins with
 ARMS = {
     "none": {},
     "fixed": {"config": {"entropy_coef": 0.1}},
+    "fixed-low": {"config": {"entropy_coef": 0.02}},  # not planned: made when what 0.1 does had been seen
     "trl": {"config": {"use_adaptive_entropy": True, "entropy_target": TARGET}},
     "pi": {"controller": {"name": "pi", "target": TARGET, "kp": 2.0, "ki": 0.05}},
     "sac": {"controller": {"name": "sac", "target": TARGET, "initial": 0.1, "rate": 0.03}},

@@ -74,7 +74,7 @@ def demonstrate(folder, quick):
     if os.path.exists(path):
         return
     torch.set_num_threads(1)
-    model, n_steps = made(), 10 if quick else N_DEMONSTRATIONS
+    model, n_steps = made(), 60 if quick else N_DEMONSTRATIONS
     optimizer = torch.optim.AdamW(model.parameters(), weight_decay=0.0)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=n_steps)
     source = problems(0, held_out=False)

@@ -22,6 +22,7 @@ TARGET = 0.4  # nats a token, two thirds of what it begins with
 ARMS = {
     "none": {},
     "fixed": {"config": {"entropy_coef": 0.1}},
+    "fixed-low": {"config": {"entropy_coef": 0.02}},  # not planned: made when what 0.1 does had been seen
     "trl": {"config": {"use_adaptive_entropy": True, "entropy_target": TARGET}},
     "pi": {"controller": {"name": "pi", "target": TARGET, "kp": 2.0, "ki": 0.05}},
     "sac": {"controller": {"name": "sac", "target": TARGET, "initial": 0.1, "rate": 0.03}},
@@ -108,18 +109,18 @@ def learn(run, model, tokenizer, prompts, held_out, reward, n_steps, n_points, *
 
 def lines(history):
     """A line for each step, of what there is to show."""
-    names = {"controller/coefficient": "coefficient", "entropy_coef": "coefficient"}
+    names = {"entropy_coef": "coefficient", "controller/coefficient": "coefficient"}  # the latter where there are both
     names |= {name: name for name in ("reward", "entropy", "greedy", "drawn", "pass8", "different")}
     merged = {}
     for line in history:
-        shown = {names[name]: value for name, value in line.items() if name in names}
+        shown = {to: line[name] for name, to in names.items() if name in line}
         merged.setdefault(line["step"], {"step": line["step"]}).update(shown)
     return [merged[step] for step in sorted(merged) if len(merged[step]) > 1]
 
 
 def forecast(found):
     """The law R = b - a exp(H) of the first tenth of a run, and what it says of the reward in the last tenth."""
-    rows = [(line["entropy"], line["reward"]) for line in found if "entropy" in line]
+    rows = [(line["entropy"], line["reward"]) for line in found if {"entropy", "reward"} <= line.keys()]
     n = max(len(rows) // 10, 4)
     entropy, reward = (sum(column) / len(column) for column in zip(*rows[-n:]))
     fit = entrol.fit_ceiling(*zip(*rows[:n]), forecast_at=[entropy])

@@ -165,12 +165,11 @@ class Controllers(Run):
 
 
 class Checkpoints(Run):
-    def test_interrupted_and_resumed_is_undisturbed(self):
-        controller = {"name": "pi", "target": "0.95x", "reference_steps": 2, "kp": 0.5, "ki": 0.1}
-        given = {"max_steps": 6, "save_strategy": "steps", "save_steps": 3, "learning_rate": 3e-3}
-        extra = {"controller": controller}
-        whole = self.log(GRPOTrainer, extra, output_dir=os.path.join(self.folder, "whole"), **given)
-        place = os.path.join(self.folder, "parts")
+    def both(self, name, extra, **given):
+        """The log of a whole run, of one that was interrupted after three steps and resumed, and that trainer."""
+        given |= {"max_steps": 6, "save_strategy": "steps", "save_steps": 3, "learning_rate": 3e-3}
+        whole = self.log(GRPOTrainer, extra, output_dir=os.path.join(self.folder, "whole", name), **given)
+        place = os.path.join(self.folder, "parts", name)
 
         class Interrupted(GRPOTrainer):
             def training_step(self, *arguments):
@@ -181,7 +180,11 @@ class Checkpoints(Run):
         with self.assertRaises(KeyboardInterrupt):
             self.run_trainer(self.trainer(Interrupted, extra, output_dir=place, **given))
         resumed = self.trainer(GRPOTrainer, extra, output_dir=place, **given)
-        log = self.run_trainer(resumed, resume_from_checkpoint=True)
+        return whole, self.run_trainer(resumed, resume_from_checkpoint=True), resumed, place
+
+    def test_interrupted_and_resumed_is_undisturbed(self):
+        controller = {"name": "pi", "target": "0.95x", "reference_steps": 2, "kp": 0.5, "ki": 0.1}
+        whole, log, resumed, place = self.both("pi", {"controller": controller})
         names = ("loss", "entropy", "entropy_coef", "controller/coefficient", "controller/observed")
         self.same(log[-3:], whole[-3:], names, rtol=1e-6, atol=1e-9)
         self.assertNotEqual(whole[-1]["entropy_coef"], 0)
@@ -189,6 +192,11 @@ class Checkpoints(Run):
             text = file.read()
         self.assertEqual(text, resumed._steering.controller.state_dict()["state"])
         self.assertTrue(text.startswith("entrol-controller 1\nname pi\n"))
+
+    def test_what_an_objective_draws_at_random_is_undisturbed_too(self):
+        objective = {"name": "clip_cov", "covariance_share": 0.3, "covariance_low": 0.01}
+        whole, log, *_ = self.both("clip_cov", {"objective": objective}, gradient_accumulation_steps=2)
+        self.same(log[-3:], whole[-3:], ("loss", "entropy", "grad_norm"), rtol=1e-6, atol=1e-9)
 
     def test_another_controller_or_none_is_refused(self):
         place = os.path.join(self.folder, "none")

@@ -7,6 +7,7 @@ from tables import table
 TITLES = {
     "none": "no control",
     "fixed": "fixed, 0.1",
+    "fixed-low": "fixed, 0.02 (added)",
     "trl": "TRL's adaptive mode",
     "pi": "Entrol's PI",
     "sac": "SAC's dual step",
@@ -17,6 +18,7 @@ TITLES = {
 SHADES = {
     "none": "black",
     "fixed": figures.ORANGE,
+    "fixed-low": "#d9a441",
     "trl": figures.RED,
     "pi": figures.BLUE,
     "sac": figures.GREEN,
@@ -161,11 +163,17 @@ def legend(figure, runs):
 
 
 def grpo(runs):
-    titles = ("entropy of a token (nats)", "coefficient", "reward in training")
+    titles = ("entropy of a token (nats, log scale)", "coefficient", "reward in training")
     titles += ("held out: accuracy of draws", "held out: pass@8", "held out: different right answers in 8 draws")
     figure, panels = figures.canvas(*titles, n_rows=2, width=4.4, height=3.3)
     for axes, field in zip(panels, ("entropy", "coefficient", "reward", "drawn", "pass8", "different")):
         curves(axes, runs, field, [name for name in arms(runs) if runs[name][0].column(field)[1]])
+    ticks = (0.2, 0.4, 0.8, 1.6, 3.2)
+    panels[0].set(yscale="log")
+    panels[0].set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+    panels[0].minorticks_off()
+    for axes, low in zip(panels[3:], (0.18, 0.45, 0.6)):  # two arms go to 0
+        axes.set_ylim(low, None)
     panels[0].axhline(TARGET, color="black", linewidth=1.2, linestyle=":", zorder=4)
     legend(figure, runs)
     return figure

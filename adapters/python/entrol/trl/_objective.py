@@ -95,7 +95,7 @@ class ObjectiveLoss:
         if self.wants_old_entropy:
             given["old_entropy"] = inputs.get("old_entropies", entropies.detach())
         settings = {**self.settings, "kl_coefficient": trainer.beta}
-        return objective_of(self.name, mask=mask, group=self.group, seed=trainer._step, **given, **settings)
+        return objective_of(self.name, mask=mask, group=self.group, seed=_n_seen(trainer), **given, **settings)
 
     @staticmethod
     def _weight(trainer: Any, inputs: dict[str, Any], given_old: Any, logprob: Any, mask: Any, kept: Any) -> Any:
@@ -137,6 +137,13 @@ class ObjectiveLoss:
         """The mean entropy of the tokens that the bonus acts on, as in TRL."""
         covered = mask.bool() if kept is None else mask.bool() & kept
         return torch.where(covered, entropies, 0.0).sum() / covered.sum().clamp(min=1)
+
+
+def _n_seen(trainer: Any) -> int:
+    """Micro-batches before this one. TRL counts those of its process, and begins anew where a run is resumed; what is drawn
+    at random is to be as if it had not been interrupted."""
+    n = int(trainer._accumulation())
+    return trainer.state.global_step * n + trainer._step % n
 
 
 def checked(value: str | Mapping[str, Any]) -> tuple[str, dict[str, Any], frozenset[str] | set[str]]:

@@ -13,6 +13,7 @@ NAMES = {
     "excess": "high surprisal less entropy",
     "oracle": "the wrong tokens",
 }
+SHORT = ("no mask", "random mask", "entropy masked", "surprisal masked", "surprisal - entropy", "oracle's mask")
 SHADES = dict(
     zip(NAMES, ("black", figures.GREY, figures.ORANGE, figures.BLUE, figures.PURPLE, figures.GREEN), strict=True)
 )
@@ -48,11 +49,11 @@ def noise(runs):
             columns = [run.column("precision") for run in runs[f"{kind}-{rule}"]]
             panels[2].plot(columns[0][0], mean(columns), color=SHADES[rule], linewidth=2, linestyle=style)
     panels[2].set(xlabel="steps", ylim=(0, None))
-    entries = [figures.entry(f"masked: {NAMES[rule]}", color=shade, linewidth=2) for rule, shade in SHADES.items()]
+    entries = [figures.entry(name, color=shade, linewidth=2) for name, shade in zip(SHORT, SHADES.values())]
     entries += [figures.entry("clean text", color=figures.RED, linewidth=2)]
     entries += [
-        figures.entry(f"right panel: {what}", color="black", linewidth=1.2, linestyle=style)
-        for what, style in zip(KINDS.values(), ("-", "--"))
+        figures.entry(f"on the right: {kind}", color="black", linewidth=1.2, linestyle=style)
+        for kind, style in zip(KINDS, ("-", "--"))
     ]
     figures.above(figure, entries)
     return figure
@@ -65,24 +66,32 @@ def precision(run):
     return sum(line["precision"] * line["masked"] for line in steps) / masked if masked else None
 
 
+def row(what, name, some, others):
+    """Loss, the difference from no mask, and the model's entropy; without others there is no difference."""
+    loss, entropy = (logs.spread([run.last(field) for run in some]) for field in ("loss", "entropy"))
+    less = "{:+.3f} ± {:.3f}".format(*logs.difference(some, others, lambda run: run.last("loss"))) if others else ""
+    return [what, name, "{:.3f} ± {:.3f}".format(*loss), less, f"{entropy[0]:.2f}"]
+
+
 def noise_arms(runs):
-    head = ["noise", "masked", "loss on clean text", "less no mask", "wrong, of the masked", "masked, of the wrong"]
-    loss = logs.spread([run.last("loss") for run in runs["clean"]])
-    less = logs.difference(runs["clean"], runs["drawn-none"], lambda run: run.last("loss"))
-    rows = [["no noise", NAMES["none"], "{:.3f} ± {:.3f}".format(*loss), "{:+.3f} ± {:.3f}".format(*less), "", ""]]
+    head = [
+        "noise",
+        "masked",
+        "loss on clean text",
+        "less no mask",
+        "entropy",
+        "wrong, of the masked",
+        "masked, of the wrong",
+    ]
+    rows = [[*row("no noise", NAMES["none"], runs["clean"], runs["drawn-none"]), "", ""]]
     for kind, what in KINDS.items():
-        for rule, name in NAMES.items():
+        rows.append([*row(what, NAMES["none"], runs[f"{kind}-none"], None), "", ""])
+        for rule in list(NAMES)[1:]:
             some = runs[f"{kind}-{rule}"]
-            loss = logs.spread([run.last("loss") for run in some])
-            less = logs.difference(some, runs[f"{kind}-none"], lambda run: run.last("loss"))
-            row = [what, name, "{:.3f} ± {:.3f}".format(*loss), "{:+.3f} ± {:.3f}".format(*less), "", ""]
-            if rule == "none":
-                row[3] = ""
-            else:
-                recall = [sum(run.column("recall")[1][2:]) / len(run.column("recall")[1][2:]) for run in some]
-                row[4] = "{:.1f} %".format(100 * logs.spread([precision(run) for run in some])[0])
-                row[5] = "{:.1f} %".format(100 * logs.spread(recall)[0])
-            rows.append(row)
+            recall = [value for run in some for value in run.column("recall")[1][2:]]  # without the fifth that warms up
+            shares = logs.spread([precision(run) for run in some])[0], logs.spread(recall)[0]
+            percent = (f"{100 * share:.1f} %" for share in shares)
+            rows.append([*row(what, NAMES[rule], some, runs[f"{kind}-none"]), *percent])
     return tables.table(head, rows)
 
 

@@ -49,7 +49,7 @@ def columns_of(tokens):
 
 @torch.no_grad()
 def teach(teacher, ids, frequent, logprobs):
-    """Writes ln p of the columns for each token, after those before it in its piece; returns the teacher's entropy there.
+    """Writes ln p of the columns for each token, after those before it in its piece; returns its entropies.
 
     What is not frequent is one column, with the probability of all of these together: nothing is renormalised."""
     entropy = np.empty(ids.shape, np.float32)

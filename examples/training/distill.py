@@ -1,7 +1,8 @@
 """Distillation: which tokens should a student learn from? docs/training.md says what came of it.
 
 The teacher is Gemma 3 270M, its distributions over real text computed once; the student is a small Llama that learns by
-the forward KL of some of the tokens: all, those of which teacher or student is surest or least sure, or as many at random.
+the forward KL of some of the tokens: all, those of which teacher or student is surest or least sure, or as many at
+random.
 """
 
 import os
@@ -48,7 +49,7 @@ def columns_of(tokens):
 
 @torch.no_grad()
 def teach(teacher, ids, frequent, logprobs):
-    """Writes ln p of the columns for each token, after those before it in its piece; returns its entropy over all tokens.
+    """Writes ln p of the columns for each token, after those before it in its piece; returns its entropies.
 
     What is not frequent is one column, with the probability of all of these together: nothing is renormalised."""
     entropy = np.empty(ids.shape, np.float32)
@@ -95,7 +96,7 @@ def weights_of(settings, values):
 
 
 def test(student, before, labels, logprobs, is_high):
-    """Loss and KL of the pieces that the student has not seen, and the KL where the teacher is least sure and elsewhere."""
+    """Loss and KL of the pieces that the student has not seen, the KL also where the teacher is least sure, and not."""
     losses, kls = [], []
     with torch.no_grad():
         for i in range(0, len(labels), BATCH):

@@ -20,7 +20,7 @@ ARMS = {"none": {}, "pi": {"controller": {"name": "pi", "target": TARGET, "kp": 
 N_STEPS, N_POINTS, N_HELD_OUT = 24, 3, 60
 EXAMPLES = "3 + 4 = 7\n6 * 2 = 12\n"
 LENGTH = 4  # tokens of an answer: a space, at most two digits and a sign, the end of the line
-RATE = 2e-6
+RATE = 1e-6
 
 
 def questions() -> tuple[list[str], list[str]]:

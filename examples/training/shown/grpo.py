@@ -77,18 +77,18 @@ def grpo_entropy(runs):
     for name in arms(runs):
         coefficients = [run.column("coefficient")[1] for run in runs[name]]
         commanded = [tenth("coefficient", -1)(run) for run in runs[name]] if all(coefficients) else []
-        lost = spread(
+        left = spread(
             runs[name],
-            lambda run: 100 * (1 - tenth("entropy", -1)(run) / run.column("entropy")[1][0]),
+            lambda run: 100 * tenth("entropy", -1)(run) / run.column("entropy")[1][0],
             "{:.0f} ± {:.0f} %",
         )
         against = "" if name == "none" else between(runs[name], runs["none"], distance)
         rows.append(
-            [TITLES[name], spread(runs[name], tenth("entropy", -1)), lost, spread(runs[name], distance), against]
+            [TITLES[name], spread(runs[name], tenth("entropy", -1)), left, spread(runs[name], distance), against]
         )
         rows[-1].append("{:.3f} ± {:.3f}".format(*logs.spread(commanded)) if commanded else "")
-    head = ["", "entropy in the last tenth (nats)", "gone of the first", "mean distance from 0.4 in the last half"]
-    return table(head + ["less than without control by", "coefficient in the last tenth"], rows)
+    head = ["", "entropy in the last tenth (nats)", "of that at first", "mean distance from 0.4 in the last half"]
+    return table(head + ["difference from no control", "coefficient in the last tenth"], rows)
 
 
 def grpo_end(runs):
@@ -107,7 +107,7 @@ def grpo_differences(runs):
         for name in arms(runs)
         if name != "none"
     ]
-    return table(["less no control", *TRIED.values()], rows)
+    return table(["difference from no control", *TRIED.values()], rows)
 
 
 def said(run):

@@ -140,8 +140,8 @@ class ObjectiveLoss:
 
 
 def _n_seen(trainer: Any) -> int:
-    """Micro-batches before this one. TRL counts those of its process, and begins anew where a run is resumed; what is drawn
-    at random is to be as if it had not been interrupted."""
+    """Micro-batches before this one. TRL counts those of its process, and begins anew where a run is resumed; what is
+    drawn at random is to be as if it had not been interrupted."""
     n = int(trainer._accumulation())
     return trainer.state.global_step * n + trainer._step % n
 

@@ -13,6 +13,7 @@ import unittest
 
 import numpy as np
 
+from pictures import python_that_draws
 from training import BUILD, MODELS, NO_MUJOCO, PLACE, RL, ROOT, compiled
 
 sys.path.insert(0, RL)
@@ -250,11 +251,7 @@ class Page(unittest.TestCase):
         self.assertEqual(found ^ named, set())
 
     def test_its_pictures_can_be_drawn(self):
-        for python in sys.executable, "/usr/bin/python3":
-            if subprocess.run([python, "-c", "import numpy, matplotlib"], capture_output=True).returncode == 0:
-                break
-        else:
-            self.skipTest("needs matplotlib")
+        python = python_that_draws()
         with tempfile.TemporaryDirectory() as folder:
             subprocess.run([python, f"{RL}/draw.py", self.RESULTS, folder], check=True, capture_output=True)
             drawn = sorted(os.listdir(folder))

@@ -1,5 +1,4 @@
-"""Writes the tables of docs/purposes.md from the results: page.py RESULTS PAGE
-"""
+"""Writes the tables of docs/purposes.md from the results: page.py RESULTS PAGE"""
 import json
 import os
 import sys

@@ -1,5 +1,4 @@
-"""Writes the tables of docs/training-rl.md from the results: page.py RESULTS PAGE
-"""
+"""Writes the tables of docs/training-rl.md from the results: page.py RESULTS PAGE"""
 import math
 import os
 import statistics

@@ -76,5 +76,10 @@ def difference(runs, others, value):
     return interval([value(run) - value(other) for run, other in pairs])
 
 
+def said(mean, half, form):
+    """A mean and its 95 % interval, in words: "+0.4 (-0.1 to +0.9)"."""
+    return f"{mean:{form}} ({mean - half:{form}} to {mean + half:{form}})"
+
+
 if __name__ == "__main__":
     gather(*sys.argv[1:])

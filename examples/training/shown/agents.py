@@ -1,5 +1,7 @@
 """What agents.py found."""
 
+from statistics import fmean as mean
+
 import figures
 import logs
 from tables import table
@@ -25,10 +27,6 @@ def late(run, name, share):
     return [value for step, value in zip(steps, values) if step > (1 - share) * run.last_step()]
 
 
-def mean(values):
-    return sum(values) / len(values)
-
-
 def target(runs, task):
     return runs[f"{task} pi"][0].last("target")
 
@@ -47,8 +45,7 @@ def spread(values, digits):
 
 def ahead(arm, other):
     """The difference of the returns, and its 95 % interval."""
-    center, half = logs.difference(arm, other, last_returns)
-    return f"{center:+.0f} ({center - half:+.0f} to {center + half:+.0f})"
+    return logs.said(*logs.difference(arm, other, last_returns), "+.0f")
 
 
 def agents_table(runs):

@@ -1,14 +1,12 @@
 """What gemma.py found."""
 
+from statistics import fmean as mean
+
 import figures
 from tables import table
 
 ARMS = {"none": ("no control", "black"), "pi": ("PI, told to hold 0.9 nats", figures.BLUE)}
 TARGET = 0.9
-
-
-def mean(values):
-    return sum(values) / len(values)
 
 
 def gemma_runs(runs):

@@ -64,8 +64,7 @@ def spread(runs, value, form="{:.3f} ± {:.3f}"):
 
 def between(runs, others, value):
     """The mean difference of pairs, and its 95 % interval."""
-    mean, half = logs.difference(runs, others, value)
-    return f"{mean:+.3f} ({mean - half:+.3f} to {mean + half:+.3f})"
+    return logs.said(*logs.difference(runs, others, value), "+.3f")
 
 
 def arms(runs):

@@ -29,7 +29,7 @@ def spread(values):
 
 def between(mean, half):
     """A mean and its 95 % interval, in % points."""
-    return f"{100 * mean:+.1f} ({100 * (mean - half):+.1f} to {100 * (mean + half):+.1f})"
+    return logs.said(100 * mean, 100 * half, "+.1f")
 
 
 def at(run, n):

@@ -8,6 +8,7 @@
 #include "measure.h"
 #include "objective.h"
 #include "policy.h"
+#include "sample.h"
 #include "select.h"
 
 #endif

@@ -4,7 +4,7 @@ Written by scripts/bindings from the headers of include/entrol, which say what e
 """
 import ctypes
 from ctypes import (
-    POINTER, c_char_p, c_double, c_float, c_int, c_int64, c_size_t, c_ssize_t, c_uint, c_uint64, c_void_p,
+    POINTER, c_char_p, c_double, c_float, c_int, c_int32, c_int64, c_size_t, c_ssize_t, c_uint, c_uint64, c_void_p,
 )
 from enum import IntEnum
 
@@ -711,6 +711,64 @@ class PolicySampleOptions(Structure):
     ]
 
 
+class SamplingRule(Structure):
+    _fields_ = [
+        ("name", c_char_p),
+        ("parameters", POINTER(Parameter)),
+        ("n_parameters", c_size_t),
+        ("says", c_char_p),
+        ("source", c_char_p),
+    ]
+
+
+class Candidates(Structure):
+    _fields_ = [
+        ("tokens", c_void_p),
+        ("logits", c_void_p),
+        ("n", c_size_t),
+        ("chosen", c_int32),
+    ]
+
+
+class ExternalRule(Structure):
+    _fields_ = [
+        ("apply", c_void_p),
+        ("accept", c_void_p),
+        ("reset", c_void_p),
+        ("clone", c_void_p),
+        ("release", c_void_p),
+        ("user", c_void_p),
+    ]
+
+
+class SamplerOptions(Structure):
+    _initial = {"size": 40}
+    _fields_ = [
+        ("size", c_size_t),
+        ("seed", c_uint64),
+        ("stream", c_uint64),
+        ("source", c_void_p),
+        ("source_user", c_void_p),
+    ]
+
+
+class Drawn(Structure):
+    _initial = {"size": 80}
+    _fields_ = [
+        ("size", c_size_t),
+        ("token", c_int32),
+        ("is_chosen", c_int),
+        ("logprob", c_double),
+        ("entropy", c_double),
+        ("varentropy", c_double),
+        ("sampled_logprob", c_double),
+        ("sampled_entropy", c_double),
+        ("temperature", c_double),
+        ("n_candidates", c_uint64),
+        ("n_passes", c_uint64),
+    ]
+
+
 class Rule(Structure):
     _fields_ = [
         ("kind", c_int),
@@ -810,6 +868,11 @@ SIZES = {
     PolicyOptions: 16,
     PolicyGradientRecord: 56,
     PolicySampleOptions: 32,
+    SamplingRule: 40,
+    Candidates: 32,
+    ExternalRule: 48,
+    SamplerOptions: 40,
+    Drawn: 80,
     Rule: 48,
     Selection: 40,
     Bounds: 64,
@@ -892,6 +955,17 @@ PROTOTYPES = {
         c_void_p]),
     "entrol_policy_sample": (c_int, [c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p]),
     "entrol_gaussian_entropy": (c_int, [c_void_p, c_void_p, c_size_t]),
+    "entrol_sampling_rule_count": (c_size_t, []),
+    "entrol_sampling_rule_at": (POINTER(SamplingRule), [c_size_t]),
+    "entrol_sampling_rule_find": (POINTER(SamplingRule), [c_char_p]),
+    "entrol_sampler_create": (c_int, [c_void_p, c_void_p, c_void_p, c_void_p, c_size_t, c_void_p]),
+    "entrol_sampler_destroy": (None, [c_void_p, c_void_p]),
+    "entrol_sampler_clone": (c_int, [c_void_p, c_void_p, c_void_p]),
+    "entrol_sampler_reset": (None, [c_void_p]),
+    "entrol_sampler_set_stream": (None, [c_void_p, c_uint64]),
+    "entrol_sampler_accept": (None, [c_void_p, c_int32]),
+    "entrol_sampler_set": (c_int, [c_void_p, c_size_t, c_char_p, c_double]),
+    "entrol_sampler_draw": (c_int, [c_void_p, c_void_p, c_void_p, c_size_t, c_void_p, c_void_p, c_void_p, c_void_p]),
     "entrol_rule_parse": (c_int, [c_void_p, c_void_p, c_char_p]),
     "entrol_select": (c_int, [c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_size_t, c_void_p,
         c_void_p]),

@@ -1,0 +1,132 @@
+/* Sampling: from a row of logits to the next token, by a chain of rules that look at the row's entropy.
+ *
+ * A sampler is made of rules as texts, "target-entropy=2.5" or "min-p=0.05", which are applied one after another. Each
+ * either changes the temperature or leaves candidates out; what it sees is the distribution that the rules before it
+ * left, p = softmax(z / T) over the candidates. A token is then drawn by a counter: of the same logits, the seed, the
+ * stream and the place in the text give the same token on every machine, at every instruction-set level and for any
+ * number of threads. */
+#ifndef ENTROL_SAMPLE_H
+#define ENTROL_SAMPLE_H
+
+#include "base.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* A rule that a chain can be made of: a row of the registry. Strings and tables that live as long as the program. */
+typedef struct entrol_sampling_rule {
+    const char *name;                   /* lower case, words joined by _ */
+    const entrol_parameter *parameters; /* the first is what "name=VALUE" sets; NULL where there is none */
+    size_t n_parameters;
+    const char *says;   /* one sentence: what it keeps or does, with its formula */
+    const char *source; /* where it was published, or whose definition it has */
+} entrol_sampling_rule;
+
+ENTROL_API size_t entrol_sampling_rule_count(void);
+ENTROL_API const entrol_sampling_rule *entrol_sampling_rule_at(size_t index);       /* NULL beyond the last */
+ENTROL_API const entrol_sampling_rule *entrol_sampling_rule_find(const char *name); /* NULL for none */
+
+/* What a rule of somebody else's sees and may change: the candidates that are left, in the order of rising tokens, and
+ * their logits, which have been divided by the temperature. */
+typedef struct entrol_candidates {
+    int32_t *tokens;
+    float *logits;
+    size_t n;
+    int32_t chosen; /* -1; or the token that the rule takes, which must be one of the candidates */
+} entrol_candidates;
+
+/* A rule that is not in the registry. All functions but `apply` may be NULL: there is nothing to do. */
+typedef struct entrol_external_rule {
+    /* Changes logits, and n with what is in front of it (in any order). Anything but OK ends the draw. */
+    entrol_status (*apply)(void *user, entrol_candidates *candidates);
+    void (*accept)(void *user, int32_t token); /* the token that came */
+    void (*reset)(void *user);                 /* a new text begins */
+    void *(*clone)(const void *user);          /* with the same state; NULL for lack of memory */
+    void (*release)(void *user);
+    void *user;
+} entrol_external_rule;
+
+/* Makes the rule of a name that the registry does not have, of the settings behind it (the one without a name has the
+ * name ""). *is_known is 0 where there is none of that name; of a bad setting it returns ARGUMENT, and *bad is its
+ * index. */
+typedef entrol_status (*entrol_rule_source)(void *user, entrol_external_rule *rule, int *is_known, size_t *bad,
+                                            const char *name, const entrol_setting *settings, size_t n_settings);
+
+typedef struct entrol_sampler_options {
+    size_t size;               /* sizeof(entrol_sampler_options) */
+    uint64_t seed;             /* 0 by default */
+    uint64_t stream;           /* which of the texts that are drawn with this seed; 0 by default */
+    entrol_rule_source source; /* of names that are not in the registry; NULL: there are no others */
+    void *source_user;
+} entrol_sampler_options;
+
+#define ENTROL_SAMPLER_OPTIONS_INIT                                                                                    \
+    { sizeof(entrol_sampler_options), 0, 0, NULL, NULL }
+
+/* A chain of rules and its place in a text. For one thread at a time; its memory is the context's that it was made
+ * with, and every other call is given that context or one of the same allocator. */
+typedef struct entrol_sampler entrol_sampler;
+
+/* Makes a sampler. A rule is NAME, NAME=VALUE, which sets the first parameter, or either with ,PARAMETER=VALUE behind
+ * it, as "dynamic-temperature=1,range=0.5"; - and _ are the same in names. No rules: tokens are drawn from softmax(z).
+ *
+ * Errors: ARGUMENT, where the diagnosis names the parameter, "rules" (what is written does not fit, or no such rule or
+ * parameter) or "options", first_row is the index of the rule, and first_column the offset in its text; MEMORY. */
+ENTROL_API entrol_status entrol_sampler_create(entrol_context *context, entrol_sampler **sampler,
+                                               entrol_diagnosis *diagnosis, const char *const *rules, size_t n_rules,
+                                               const entrol_sampler_options *options);
+/* NULL is allowed. */
+ENTROL_API void entrol_sampler_destroy(entrol_context *context, entrol_sampler *sampler);
+/* The same rules and state, to go on with another text. Error: MEMORY. */
+ENTROL_API entrol_status entrol_sampler_clone(entrol_context *context, entrol_sampler **clone,
+                                              const entrol_sampler *sampler);
+/* Begins a new text with the same seed and stream. */
+ENTROL_API void entrol_sampler_reset(entrol_sampler *sampler);
+/* Draws with another stream from here on. */
+ENTROL_API void entrol_sampler_set_stream(entrol_sampler *sampler, uint64_t stream);
+/* Tells the token that came, drawn or not: the next draw is that of the next place. */
+ENTROL_API void entrol_sampler_accept(entrol_sampler *sampler, int32_t token);
+/* Another value for a parameter of a rule of the registry (the index is that in the chain), as from a controller that
+ * moves the target. Error: ARGUMENT, also for a value out of its bounds. */
+ENTROL_API entrol_status entrol_sampler_set(entrol_sampler *sampler, size_t rule, const char *parameter, double value);
+
+/* A token and what it was drawn from. NaN, 0 and -1 where the row is in trouble. */
+typedef struct entrol_drawn {
+    size_t size;            /* sizeof(entrol_drawn), set by the caller: no more of it is written */
+    int32_t token;          /* -1 where there is none (left) */
+    int is_chosen;          /* 1: an external rule has chosen it */
+    double logprob;         /* ln p of it under softmax(z), before any rule */
+    double entropy;         /* H of softmax(z), in nats */
+    double varentropy;      /* sum p (ln p + H)^2 of softmax(z) */
+    double sampled_logprob; /* ln q of it under the q that the rules left; of a chosen token, too */
+    double sampled_entropy; /* H of q */
+    double temperature;     /* q = softmax(z / T) over the candidates, unless an external rule moved logits */
+    uint64_t n_candidates;  /* of q, above -inf */
+    uint64_t n_passes; /* over the candidates, by all rules, beside the first one for `entropy`; 0 for plain ones */
+} entrol_drawn;
+
+#define ENTROL_DRAWN_INIT                                                                                              \
+    { sizeof(entrol_drawn), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+
+/* Draws from the row of `logits` (a matrix of one row, of any dtype; f64 counts as the nearest f32) the token of the
+ * place where the text is, and moves nothing: entrol_sampler_accept does. n_drawn tokens are drawn without putting any
+ * back: the first is the one that is drawn alone, and all have the same statistics but for their logprobs. `tokens`
+ * (NULL: the columns' numbers) are what the columns stand for, from 0 on, rising.
+ *
+ * `logprobs` (NULL: not wanted) is where ln q goes, one row, by column: -inf where the rules left a column out.
+ *
+ * A column at -inf is no candidate. A row with a NaN or +inf, or without a candidate, is in trouble: NaN, +inf or
+ * EMPTY_SUPPORT in the diagnosis, whose first_row is 0; so is one of which an external rule leaves nothing, or a
+ * logit that is none (first_row is then 1 + the rule's index). Columns more than 87 T below the greatest are never
+ * drawn. Ties are broken by the lower column. Allocates only for a row longer than those before. Errors: ARGUMENT,
+ * MEMORY; what an external rule returns. */
+ENTROL_API entrol_status entrol_sampler_draw(entrol_context *context, entrol_sampler *sampler, entrol_drawn *drawn,
+                                             size_t n_drawn, const entrol_destination *logprobs,
+                                             entrol_diagnosis *diagnosis, const entrol_matrix *logits,
+                                             const int32_t *tokens);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

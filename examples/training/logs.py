@@ -63,6 +63,11 @@ def spread(values):
     return statistics.mean(values), statistics.stdev(values) if len(values) > 1 else 0.0
 
 
+def plus_minus(values, form):
+    """Mean and standard deviation, in words: "0.40 ± 0.02"."""
+    return "{:{form}} ± {:{form}}".format(*spread(values), form=form)
+
+
 def interval(values):
     """Mean and half the 95 % interval of the mean, by Student's t: of the differences of pairs, say."""
     if len(values) - 1 not in T:
@@ -78,6 +83,11 @@ def difference(runs, others, value):
         raise ValueError(f"{runs[0].arm} has seeds {seeds} and {others[0].arm} {of_others}: they are no pairs")
     pairs = [(run, other) for run in runs for other in others if run.seed == other.seed]
     return interval([value(run) - value(other) for run, other in pairs])
+
+
+def ahead(runs, others, value, form):
+    """difference(), in words."""
+    return said(*difference(runs, others, value), form)
 
 
 def said(mean, half, form):

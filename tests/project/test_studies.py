@@ -5,11 +5,13 @@ import os
 import platform
 import re
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
 import unittest
 
+import prose
 from pictures import python_that_draws
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -50,6 +52,84 @@ if __name__ == "__main__":
 def page():
     with open(f"{ROOT}/docs/training.md", encoding="utf-8") as file:
         return file.read()
+
+
+def by_seed(values, form=".2f"):
+    """"A, B and C"."""
+    *first, last = (f"{value:{form}}" for value in values)
+    return f"{', '.join(first)} and {last}"
+
+
+def ends(values, form):
+    return f"{min(values):{form}} to {max(values):{form}}"
+
+
+def reckoned():
+    """Sentences of the page, or pieces of some, that say what stands in no table."""
+    runs = {name: logs.read(f"{ROOT}/docs/training/{name}.jsonl") for name in ("grpo", "gemma", "labels", "distill")}
+    arms = runs["grpo"]
+
+    def at(run, name, step):
+        return dict(zip(*run.column(name)))[step]
+
+    def entropies(arm, step):
+        return [at(run, "entropy", step) for run in arms[arm]]
+
+    def away(arm):
+        """Of the logged points of the last half, steps 204 to 400."""
+        return [statistics.mean(abs(at(run, "entropy", step) - 0.4) for step in range(204, 401, 4)) for run in arms[arm]]
+
+    def end(arm, name):
+        return statistics.mean(at(run, name, step) for run in arms[arm] for step in (320, 360, 400))
+
+    def saved(arm, name):
+        return 100 * (end(arm, name) - end("none", name)) / (at(arms["none"][0], name, 0) - end("none", name))
+
+    def of_gain(name):
+        half = statistics.mean(at(run, name, 200) for run in arms["none"])
+        return 100 * (half - end("none", name)) / (end("pi", name) - end("none", name))
+
+    yield f"PI is {ends(away('pi'), '.3f')} nats off the target on average, by seed"
+    yield f"TRL's adaptive mode {ends(away('trl'), '.3f')}: PI is not the better"
+    yield f"on average 0.02 nats off the 0.4 asked for ({ends([*away('pi'), *away('trl')], '.3f')}, by seed)"
+    yield (f"PI saves {saved('pi', 'pass8'):.0f} % and TRL's mode {saved('trl', 'pass8'):.0f} % in pass@8, and "
+           f"{saved('pi', 'different'):.0f} % and {saved('trl', 'different'):.0f} % in different right answers")
+    yield f"{of_gain('pass8'):.0f} % of PI's gain in pass@8 and {of_gain('different'):.0f} % of that in different answers"
+    yield f"there are {ends(entropies('fixed', 148), '.1f')} at step 148 and {ends(entropies('fixed', 400), '.2f')} at the end"
+    yield f"at step 400 {by_seed(at(run, 'drawn', 400) for run in arms['sac'])} of draws were right"
+    yield (f"pass@8 {100 * (end('pi', 'pass8') - end('none', 'pass8')):.1f} % points higher, a quarter more different right answers; of "
+           f"single draws {100 * (end('none', 'drawn') - end('pi', 'drawn')):.1f} % points fewer right. GRPO itself costs "
+           f"{100 * (at(arms['none'][0], 'pass8', 0) - end('none', 'pass8')):.0f} points of pass@8")
+    own = {arm: statistics.mean(100 * run.last("accuracy") for run in runs["labels"][arm]) for arm in runs["labels"]}
+
+    def gained(data, arm, than="self none"):
+        return own[f"{data} {arm}"] - own[f"{data} {than}"]
+
+    digits, texts = ([gained(data, f"self {arm} low 50") for arm in ("class", "entropy")] for data in ("digits", "texts"))
+    yield (f"the surest half of digits teaches {digits[0]:+.1f} % points when chosen within each class and {digits[1]:+.1f} when not; of "
+           f"texts it is {texts[0]:+.1f} and {texts[1]:+.1f}")
+    yield f"digits gain {digits[0]:.1f} % points (5.3 to 10.5), the most of all and {digits[0] - digits[1]:.1f} more than without"
+    yield f"texts lose {-texts[0]:.1f} (0.3 to 2.6), {texts[1] - texts[0]:.1f} more than without"
+    yield f"those by entropy all but {-gained('digits', 'active entropy', 'ceiling all'):.1f} % points of it"
+    yield f"Margin is ahead of it by {rounds_ahead(runs['labels']):.1f} % points over all rounds"
+    gemma = [statistics.mean(runs["gemma"][arm][0].column("entropy")[1][:8]) for arm in ("none", "pi")]
+    yield "the first eight steps have {:.2f} on average, with PI {:.2f}".format(*gemma)
+    kl = [dict(zip(*run.column("kl"))) for run in runs["distill"]["se-kd"]]
+    yield (f"the KL was {kl[0][240]:.2f} at step 240 and {kl[0][600]:.2f} at 600 of 1,200 in one, {kl[1][120]:.2f} at 120 and "
+           f"{kl[1][240]:.2f} at 240, and {kl[2][120]:.2f} at 120 and {kl[2][360]:.2f} at 360 in the others")
+
+
+def rounds_ahead(arms):
+    """Of the margin before the entropy, for digits, in % points."""
+    margin, entropy = (statistics.mean(value for run in arms[f"digits active {name}"] for value in run.column("accuracy")[1])
+                       for name in ("margin", "entropy"))
+    return 100 * (margin - entropy)
+
+
+def reckoned_aside(text):
+    for sentence in reckoned():
+        text = re.sub(r"\s+".join(map(re.escape, sentence.split())), "", text)
+    return text
 
 
 class Runs(unittest.TestCase):
@@ -241,6 +321,31 @@ class Page(unittest.TestCase):
 
     def test_its_tables_are_those_of_the_logs(self):
         self.assertEqual(tables.filled(page(), show.written(), show.read(self.LOGS)), page(), "scripts/train --show")
+
+    def test_its_sentences_say_what_its_tables_say(self):
+        """Section by section, but for settings, pilots, papers, and what test_what_is_reckoned_from_the_logs reckons."""
+        given = {
+            "# Entropy under control": {"2505.22617", "73 %"},
+            "How to repeat it": {"0", "0.1", "95 %", "4.3"},
+            "GRPO": {"2.5", "0.30", "0.31", "0.39", "0.62", "0.13", "0.55", "4.65"},
+            "The same with Gemma": {"0.10", "0.80", "0.88", "0.2", "1.1"},
+            "Labels": set(),
+            "Distillation": {"95 %", "2.38", "2.57", "3.10", "3.24", "6.48"},
+            "Noise": {"95 %", "5.14", "5.49", "24 %", "5.00", "5.53", "38 %", "62 %", "3 %"},
+            "Agents": {"95 %", "0.55", "0.28", "0.41", "0.32"},
+        }
+        text = reckoned_aside(page())
+        written = "".join(re.findall(r"<!-- table .*?<!-- end -->", text, re.DOTALL))
+        for start, section in zip(given, re.split(r"(?m)^## ", text), strict=True):
+            self.assertTrue(section.startswith(start), section[:40])
+            if section.startswith("#"):  # its table of answers is prose
+                section = section.replace("|", " ") + written
+            self.assertEqual(prose.unfounded(section, given[start]), [], start)
+
+    def test_what_is_reckoned_from_the_logs(self):
+        text = " ".join(page().split())
+        for sentence in reckoned():
+            self.assertIn(sentence, text)
 
     def test_every_log_is_of_an_experiment(self):
         self.assertEqual(sorted(show.found(self.LOGS)), sorted(n[:-6] for n in os.listdir(self.LOGS) if n.endswith(".jsonl")))

@@ -28,6 +28,13 @@ class Questions(unittest.TestCase):
         train, held_out = gemma.questions()
         self.assertEqual((len(train), len(held_out), len({*train, *held_out})), (240, 60, 300))
 
+    def test_the_twins_that_the_page_tells_of(self):
+        """b + a or b * a of a held-out question, among those to learn from."""
+        train, held_out = ([question.splitlines()[-1].split()[:3] for question in part] for part in gemma.questions())
+        twins = [[b, sign, a] in train for a, sign, b in held_out if sign in "+*" and a != b]
+        with open(os.path.join(HERE, "..", "..", "docs", "training.md"), encoding="utf-8") as file:
+            self.assertIn(f"not always another task: {sum(twins)} of them have their twin", " ".join(file.read().split()))
+
     def test_the_reward_is_for_the_number_alone(self):
         asked = "3 + 4 = 7\n6 * 2 = 12\n3 - 9 ="
         said = {" -6": 1, "-6\n7 + 1 = 8": 1, " -6 or so": 0, " 6": 0, " -60": 0, "": 0, "\n-6": 0}

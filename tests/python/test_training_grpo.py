@@ -160,7 +160,7 @@ class Shown(unittest.TestCase):
         half of the interval is 4.303 x 0.1 / sqrt(3) = 0.248."""
 
         def run(arm, seed, height):
-            lines = [{"arm": arm, "seed": seed}]
+            lines = [{"arm": arm, "seed": seed, "settings": {"controller": {"target": 0.4}}}]
             for step in range(11):
                 tried = dict.fromkeys(shown.TRIED, height)
                 lines.append({"step": step, "entropy": 0.4 + height, "reward": height, "coefficient": 0.01} | tried)

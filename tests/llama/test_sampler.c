@@ -238,11 +238,16 @@ static void check_refused(const char *const *rules, size_t n_rules, const char *
 }
 
 static void test_rules_that_are_none(void) {
-    check_refused((const char *[]){"min-p=0.1", "min-q=0.1"}, 2,
-                  "rule 2, \"min-q=0.1\": \"min-q=0.1\" is not understood.");
-    check_refused((const char *[]){"mirostat"}, 1, "rule 1, \"mirostat\": \"mirostat\" is not understood.");
-    check_refused((const char *[]){"min-p=7"}, 1, "rule 1, \"min-p=7\": \"7\" does not fit p.");
-    check_refused((const char *[]){NULL}, 1, "rules: not what entrol_llama_sampler takes.");
+    check_refused((const char *[]){"min-p=0.1", "min-q=0.1"}, 2, "rule 2, \"min-q=0.1\": there is no such rule.");
+    check_refused((const char *[]){"mirostat"}, 1, "rule 1, \"mirostat\": there is no such rule.");
+    check_refused((const char *[]){"min-p=7"}, 1, "rule 1, \"min-p=7\": p is from 0 to 1, not \"7\".");
+    check_refused((const char *[]){"top-k=1.5"}, 1,
+                  "rule 1, \"top-k=1.5\": k is a whole number from 1 to 2147483648, not \"1.5\".");
+    check_refused((const char *[]){"top-h=0.4,reading=book"}, 1,
+                  "rule 1, \"top-h=0.4,reading=book\": reading is paper or transformers, not \"book\".");
+    check_refused((const char *[]){"min-p=0.1,q=2"}, 1, "rule 1, \"min-p=0.1,q=2\": \"q=2\" is not understood.");
+    check_refused((const char *[]){"greedy", NULL}, 2, "rule 2 is NULL.");
+    check_refused(NULL, 1, "the sampler could not be made: an argument is out of its domain.");
     char error[300] = "";
     entrol_llama_sampler_options options = ENTROL_LLAMA_SAMPLER_OPTIONS_INIT;
     options.size = 0;

@@ -47,7 +47,8 @@ static void test_candidates_in_another_order(void) {
 /* What the statistics say is what was drawn. */
 static void test_what_was_drawn(void) {
     const float logits[4] = {0, logf(2), logf(4), logf(8)}; /* p = 1, 2, 4, 8 of 15 */
-    struct llama_sampler *sampler = make_sampler(&(const char *){"min-p=0.3"}, 1, 5, NULL);
+    static const char *const rules[] = {"min-p=0.3", "temperature=2"};
+    struct llama_sampler *sampler = make_sampler(rules, 2, 5, NULL);
     CHECK_INT(entrol_llama_sampler_drawn(sampler)->token, -1);
     CHECK(isnan(entrol_llama_sampler_drawn(sampler)->entropy));
     candidates left = apply_to(sampler, logits, 4);
@@ -56,11 +57,12 @@ static void test_what_was_drawn(void) {
     CHECK_INT(drawn->token, taken(&left));
     CHECK_INT(drawn->n_candidates, 2);
     CHECK_NEAR(drawn->entropy, log(15) - (2 * log(2) + 4 * log(4) + 8 * log(8)) / 15, 1e-6);
-    CHECK_NEAR(drawn->sampled_entropy, log(3) - log(4) / 3 - 2 * (log(2) / 3) + log(4) / 3, 1e-6);
-    CHECK_NEAR(left.data[0].p, 1 / 3., 1e-6);
-    CHECK_NEAR(left.data[1].p, 2 / 3., 1e-6);
-    CHECK_NEAR(left.data[0].logit, log(4), 1e-6);
-    CHECK_NEAR(left.data[1].logit, log(8), 1e-6);
+    const double q = 1 / (1 + sqrt(2)); /* 4 and 8, at a temperature of 2 */
+    CHECK_NEAR(drawn->sampled_entropy, -q * log(q) - (1 - q) * log(1 - q), 1e-6);
+    CHECK_NEAR(left.data[0].p, q, 1e-6);
+    CHECK_NEAR(left.data[1].p, 1 - q, 1e-6);
+    CHECK_NEAR(left.data[0].logit, log(4) / 2, 1e-6);
+    CHECK_NEAR(left.data[1].logit, log(8) / 2, 1e-6);
     free(left.data);
     llama_sampler_free(sampler);
     struct llama_sampler *other = llama_sampler_init_greedy();

@@ -177,24 +177,28 @@ static void test_a_draw_moves_nothing(void) {
 static void test_clone_of_adaptive_p_with_a_draw_open(void) {
     float *row = malloc(llama->n_vocab * sizeof *row);
     next_row(row);
-    struct llama_sampler *sampler = make_sampler(&(const char *){"adaptive-p=0.3"}, 1, 1, llama);
+    struct llama_sampler *sampler = make_sampler(&(const char *){"adaptive-p=0.3,decay=0"}, 1, 1, llama), *clones[3];
     candidates left = apply_to(sampler, row, llama->n_vocab);
-    struct llama_sampler *clones[2] = {llama_sampler_clone(sampler), llama_sampler_clone(sampler)};
-    llama_sampler_accept(clones[0], 0);
-    llama_sampler_accept(clones[0], 1);
-    llama_sampler_accept(clones[1], taken(&left));
-    llama_sampler_accept(clones[1], 20);
+    const llama_token next[3] = {taken(&left), 0, 1};
+    for (size_t i = 0; i < 3; i++) {
+        clones[i] = llama_sampler_clone(sampler);
+        llama_sampler_accept(clones[i], next[i]);
+    }
     for (size_t i = 0; i < 40; i++) {
-        candidates first = apply_to(clones[0], row, llama->n_vocab), second = apply_to(clones[1], row, llama->n_vocab);
-        CHECK_INT(taken(&first), taken(&second));
-        free(first.data);
-        free(second.data);
+        llama_token tokens[3];
+        for (size_t j = 0; j < 3; j++) {
+            candidates of = apply_to(clones[j], row, llama->n_vocab);
+            tokens[j] = taken(&of);
+            free(of.data);
+        }
+        CHECK(tokens[0] == tokens[1] && tokens[0] == tokens[2]);
+    }
+    for (size_t i = 0; i < 3; i++) {
+        llama_sampler_free(clones[i]);
     }
     free(left.data);
     free(row);
     llama_sampler_free(sampler);
-    llama_sampler_free(clones[0]);
-    llama_sampler_free(clones[1]);
 }
 
 /* Rules before it leave one candidate, or none above -inf. */

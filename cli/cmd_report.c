@@ -113,7 +113,8 @@ static void fill_options(option *rows, settings *settings) {
          .type = OPTION_STRING,
          .value = &settings->output,
          .metavar = "FILE",
-         .help = "Where the report goes; \"-\" is standard output. The page needs one when standard output is a terminal."},
+         .help =
+             "Where the report goes; \"-\" is standard output. The page needs one when standard output is a terminal."},
         {.name = "title",
          .type = OPTION_STRING,
          .value = &settings->title,

@@ -185,16 +185,17 @@ entrol_reason ent_candidates_again(ent_candidates *candidates, size_t *column, s
 
 /* --- At a temperature --- */
 
-void ent_candidates_spread_at(ent_spread *spread, ent_candidates *candidates, double temperature) {
+void ent_candidates_spread_at(ent_spread *spread, const ent_candidates *candidates, double temperature) {
     pass pass = {.candidates = candidates, .scale = (float)(1 / temperature)};
     const piece_sums sums = sum_up(&pass);
     spread_of(spread, &sums.moments, (double)pass.scale);
-    candidates->n_passes++;
 }
 
 const ent_spread *ent_candidates_spread(ent_candidates *candidates) {
-    if (!candidates->has_spread)
+    if (!candidates->has_spread) {
         ent_candidates_spread_at(&candidates->spread, candidates, candidates->temperature);
+        candidates->n_passes += candidates->n > ENT_FEW;
+    }
     candidates->has_spread = 1;
     return &candidates->spread;
 }
@@ -244,6 +245,24 @@ void ent_candidates_compact(ent_candidates *candidates, float bound, ent_keeps k
     candidates->tokens = tokens;
     candidates->has_spread = candidates->has_spread && n_kept == candidates->n_possible;
     candidates->n = candidates->n_possible = n_kept;
+    candidates->chunk_greatest = NULL;
+}
+
+void ent_candidates_copy_near(ent_candidates *candidates, double below) {
+    uint16_t found[ENT_CHUNK];
+    float *copy = (float *)(void *)candidates->workspace->items;
+    const float bound = ent_float_below((double)candidates->m - below);
+    size_t n_copied = 0;
+    for (size_t first = 0; first < candidates->n; first += ENT_CHUNK) {
+        const size_t n_left = candidates->n - first, n = n_left < ENT_CHUNK ? n_left : ENT_CHUNK;
+        if (ent_chunk_is_below(candidates, first / ENT_CHUNK, bound))
+            continue;
+        const size_t n_found = candidates->kernels->find_greater(found, candidates->z + first, n, bound);
+        for (size_t i = 0; i < n_found; i++)
+            copy[n_copied++] = candidates->z[first + found[i]];
+    }
+    candidates->z = copy;
+    candidates->n = candidates->n_possible = n_copied;
     candidates->chunk_greatest = NULL;
 }
 

@@ -109,7 +109,7 @@ static size_t select_enough(search *search) {
         ent_share share = before;
         for (size_t i = low; i < pivot; i++)
             add_item(&share, search, &search->items[i]);
-        if (search->is_enough(&share, search->user)) {
+        if (share.n > 0 && search->is_enough(&share, search->user)) {
             high = pivot;
             continue;
         }
@@ -159,5 +159,7 @@ void ent_keep_nearest(ent_candidates *candidates, double logit, int without, ent
     if (without && n_kept > 1)
         n_kept = drop_farthest(&search, n_kept);
     const farthest limit = {&search, search.items[n_kept - 1]};
-    ent_candidates_compact(candidates, ent_float_below(logit - limit.item.distance), is_within, &limit);
+    const double rounding = 0x1p-50 * (fabs(logit) + limit.item.distance);
+    ent_candidates_compact(candidates, ent_float_below(logit - limit.item.distance - rounding), is_within, &limit);
+    candidates->m = candidates->kernels->max(candidates->z, candidates->n); /* the greatest may not be near */
 }

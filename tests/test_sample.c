@@ -185,6 +185,11 @@ static void check_n_left(const float *logits, size_t n, const char *first, const
 static void test_borders(void) {
     static const float even[40] = {1, 2}, flat[1000] = {0},
                        close[] = {-0.0461425781f, -0.0341796875f, 0.00183105469f, 0.052734375f};
+    float near_0[] = {10, 0, -5};
+    for (int i = 0; i < 100; i++) {
+        near_0[1] = (float)(test_normal() * 1e-12);
+        check_n_left(near_0, 3, "top-k=2", NULL, 2);
+    }
     check_n_left(close, 4, "temperature=0.044471510533010863", "typical=0.95", 4); /* three have 0.931 */
     check_n_left(even, 40, "typical=0.2", "greedy", 1);                            /* without the most probable */
     check_n_left(even, 40, "top-p=0", NULL, 1);

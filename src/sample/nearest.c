@@ -10,7 +10,7 @@
 
 /* In the beginning, in nats: beyond it a candidate has less than a thousandth of the greatest one's mass. */
 #define FIRST_WIDTH 8.0
-enum { FEW = 16 };
+enum { SORTED = 16 };
 
 typedef struct search {
     const ent_candidates *candidates;
@@ -104,7 +104,7 @@ static void sort_few(ent_item *items, size_t low, size_t high) {
 static size_t select_enough(search *search) {
     size_t low = 0, high = search->n;
     ent_share before = {0, 0, 0};
-    while (high - low > FEW) {
+    while (high - low > SORTED) {
         const size_t pivot = partition(search->items, low, high);
         ent_share share = before;
         for (size_t i = low; i < pivot; i++)
@@ -159,6 +159,7 @@ void ent_keep_nearest(ent_candidates *candidates, double logit, int without, ent
     if (without && n_kept > 1)
         n_kept = drop_farthest(&search, n_kept);
     const farthest limit = {&search, search.items[n_kept - 1]};
+    /* Lower than the farthest one's logit, however the differences are rounded. */
     const double rounding = 0x1p-50 * (fabs(logit) + limit.item.distance);
     ent_candidates_compact(candidates, ent_float_below(logit - limit.item.distance - rounding), is_within, &limit);
     candidates->m = candidates->kernels->max(candidates->z, candidates->n); /* the greatest may not be near */

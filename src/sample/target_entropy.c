@@ -1,0 +1,160 @@
+/* The temperature at which the candidates' entropy is a target.
+ *
+ * With b = 1 / T and p = softmax(b z): H = ln sum e^(b z) - b <z>, so dH/db = -b Var z, and with db/dln T = -b
+ *     dH/dln T = b^2 Var z = Var ln p = V,
+ * the varentropy of the tempered row: H rises with T. Newton's steps on ln T are kept within what is known to lie on
+ * either side. From below they are taken of ln H against b: where one token has nearly all mass, H falls as e^-(b gap),
+ * and ln H is nearly straight there, while H itself sends them far beyond.
+ *
+ * A look at a long row costs. Between two of them the steps are taken of a sketch of it, whose entropy is the row's own
+ * where the last look was: so one or two looks are enough. */
+#include "sketch.h"
+
+#include "rule.h"
+
+#include "base/portable.h"
+
+#include <math.h>
+
+enum { TARGET_ENTROPY, TARGET_MIN, TARGET_MAX };
+
+static const entrol_parameter parameters[] = {
+    {.name = "target", .initial = 2, .low = 0, .high = 100, .says = "the entropy of what is drawn from, in nats"},
+    {.name = "min", .initial = 0.1, .low = 1e-3, .high = 1e3, .says = "the least temperature"},
+    {.name = "max", .initial = 2, .low = 1e-3, .high = 1e3, .says = "the greatest temperature"},
+};
+
+/* Nats by which a solution may miss, that of a sketch, and the farthest step of ln T. */
+#define CLOSE 5e-4
+#define CLOSER 1e-6
+#define FAR 0.7
+/* Looks at a long row, of which a sketch has been right by then, and at a short row or a sketch, after which the
+ * nearest solution so far is taken. */
+enum { MOST_PASSES = 8, SKETCHED_PASSES = 3, MOST_LOOKS = 64 };
+
+typedef struct solution {
+    double log_t;
+    ent_spread spread;
+} solution;
+
+typedef struct bracket {
+    double low, high;      /* ln T */
+    int has_low, has_high; /* 1: H is known there, below and above the target */
+} bracket;
+
+/* A step from `at` that leads nowhere else than it should: NaN where there is none. */
+static double step_to(const solution *at, double target) {
+    const double entropy = at->spread.entropy, slope = at->spread.varentropy;
+    if (!(slope > 0))
+        return (double)NAN;
+    if (entropy < target && entropy > 0) {
+        /* b' = b (1 - (ln target - ln H) H / V) */
+        const double by = 1 - ent_portable_log(target / entropy) * entropy / slope;
+        return by > 0 ? at->log_t - ent_portable_log(by) : (double)NAN;
+    }
+    return at->log_t + (target - entropy) / slope;
+}
+
+/* The next ln T to look at: no farther than FAR, as a row may go from a few tokens to thousands within a short way; and
+ * where a step leaves the bracket, at an end that has not been looked at, or in its middle. */
+static double next_of(const solution *at, const bracket *bracket, double target) {
+    const int is_below = at->spread.entropy < target;
+    const double step = step_to(at, target), most = is_below ? at->log_t + FAR : at->log_t - FAR;
+    const double next = isnan(step) || fabs(step - at->log_t) > FAR ? most : step;
+    if (next > bracket->low && next < bracket->high)
+        return next;
+    if (is_below && !bracket->has_high)
+        return bracket->high;
+    if (!is_below && !bracket->has_low)
+        return bracket->low;
+    return (bracket->low + bracket->high) / 2;
+}
+
+/* 1 if what is looked at is an end beyond which the target lies. */
+static int is_out_of_reach(const solution *at, const bracket *bracket, double target) {
+    return (at->log_t >= bracket->high && at->spread.entropy <= target) ||
+           (at->log_t <= bracket->low && at->spread.entropy >= target);
+}
+
+static void narrow(bracket *bracket, const solution *at, double target) {
+    if (at->spread.entropy < target) {
+        bracket->low = at->log_t;
+        bracket->has_low = 1;
+    } else {
+        bracket->high = at->log_t;
+        bracket->has_high = 1;
+    }
+}
+
+/* Takes the spread at ln T, of whatever the user is. */
+typedef void (*look)(ent_spread *spread, void *user, double temperature);
+
+static void look_at_row(ent_spread *spread, void *user, double temperature) {
+    ent_candidates *candidates = user;
+    ent_candidates_spread_at(spread, candidates, temperature);
+    candidates->n_passes += candidates->n > ENT_FEW;
+}
+
+static void look_at_sketch(ent_spread *spread, void *user, double temperature) {
+    ent_sketch_spread_at(spread, user, temperature);
+}
+
+/* From what is known at `best`, whose bracket is a copy. */
+static void solve(solution *best, look look, void *user, bracket bracket, double target, double close) {
+    solution at = *best;
+    for (int i = 0; i < MOST_LOOKS; i++) {
+        if (fabs(best->spread.entropy - target) <= close || is_out_of_reach(&at, &bracket, target))
+            return;
+        narrow(&bracket, &at, target);
+        at.log_t = next_of(&at, &bracket, target);
+        look(&at.spread, user, ent_portable_exp(at.log_t));
+        if (fabs(at.spread.entropy - target) <= fabs(best->spread.entropy - target))
+            *best = at;
+    }
+}
+
+/* The sketch's solution, or a step where that has been looked at already. */
+static double foresee(const solution *at, ent_sketch *sketch, const bracket *bracket, double target) {
+    solution foreseen = *at;
+    ent_sketch_fit(sketch, &at->spread);
+    solve(&foreseen, look_at_sketch, sketch, *bracket, target, CLOSER);
+    const int is_new =
+        (foreseen.log_t > bracket->low || !bracket->has_low) && (foreseen.log_t < bracket->high || !bracket->has_high);
+    return is_new && foreseen.log_t != at->log_t ? foreseen.log_t : next_of(at, bracket, target);
+}
+
+static void solve_long(solution *best, ent_candidates *candidates, bracket *bracket, double target) {
+    ent_sketch sketch;
+    solution at = *best;
+    ent_sketch_begin(&sketch, candidates);
+    for (int i = 0; i < MOST_PASSES; i++) {
+        if (fabs(best->spread.entropy - target) <= CLOSE || is_out_of_reach(&at, bracket, target))
+            return;
+        narrow(bracket, &at, target);
+        at.log_t = i < SKETCHED_PASSES ? foresee(&at, &sketch, bracket, target) : next_of(&at, bracket, target);
+        look_at_row(&at.spread, candidates, ent_portable_exp(at.log_t));
+        if (fabs(at.spread.entropy - target) <= fabs(best->spread.entropy - target))
+            *best = at;
+    }
+}
+
+static void apply_target_entropy(ent_candidates *candidates, const double *values) {
+    const double least = ent_portable_log(values[TARGET_MIN]);
+    bracket bracket = {least, ent_portable_log(fmax(values[TARGET_MIN], values[TARGET_MAX])), 0, 0};
+    solution best = {ent_portable_log(candidates->temperature), *ent_candidates_spread(candidates)};
+    if (best.log_t < bracket.low || best.log_t > bracket.high) {
+        best.log_t = fmin(fmax(best.log_t, bracket.low), bracket.high);
+        look_at_row(&best.spread, candidates, ent_portable_exp(best.log_t));
+    }
+    if (candidates->n > ENT_FEW)
+        solve_long(&best, candidates, &bracket, values[TARGET_ENTROPY]);
+    else
+        solve(&best, look_at_row, candidates, bracket, values[TARGET_ENTROPY], CLOSE);
+    ent_candidates_set_spread(candidates, ent_portable_exp(best.log_t), &best.spread);
+}
+
+const ent_rule ent_rule_target_entropy = {
+    {"target_entropy", ENT_TABLE(parameters), "the temperature at which the entropy is the target, within bounds",
+     "Entrol"},
+    apply_target_entropy,
+};

@@ -196,7 +196,9 @@ def parsed(study: Study) -> argparse.Namespace:
 
 def main(study: Study) -> None:
     options = parsed(study)
-    if any(os.environ.get(name) != value for name, value in study.environment().items()):  # before a library has threads
+    if any(
+        os.environ.get(name) != value for name, value in study.environment().items()
+    ):  # before a library has threads
         os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **study.environment()})
     is_one = options.arm is not None and options.seed is not None
     if options.arm:

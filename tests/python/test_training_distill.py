@@ -82,7 +82,9 @@ class Prepared(unittest.TestCase):
         for i, piece in enumerate(ids):
             p = teacher.says(piece)
             others = p.sum(-1) - p[:, frequent].sum(-1)
-            np.testing.assert_allclose(logprobs[i], np.log(np.column_stack([p[:, frequent], others])), rtol=1e-3, atol=1e-3)
+            np.testing.assert_allclose(
+                logprobs[i], np.log(np.column_stack([p[:, frequent], others])), rtol=1e-3, atol=1e-3
+            )
             np.testing.assert_allclose(entropy[i], -(p * np.log(p)).sum(-1), rtol=1e-5)
 
     def test_all_is_there_once(self):

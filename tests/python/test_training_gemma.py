@@ -33,7 +33,9 @@ class Questions(unittest.TestCase):
         train, held_out = ([question.splitlines()[-1].split()[:3] for question in part] for part in gemma.questions())
         twins = [[b, sign, a] in train for a, sign, b in held_out if sign in "+*" and a != b]
         with open(os.path.join(HERE, "..", "..", "docs", "training.md"), encoding="utf-8") as file:
-            self.assertIn(f"not always another task: {sum(twins)} of them have their twin", " ".join(file.read().split()))
+            self.assertIn(
+                f"not always another task: {sum(twins)} of them have their twin", " ".join(file.read().split())
+            )
 
     def test_the_reward_is_for_the_number_alone(self):
         asked = "3 + 4 = 7\n6 * 2 = 12\n3 - 9 ="

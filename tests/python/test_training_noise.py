@@ -36,7 +36,12 @@ class Rules(unittest.TestCase):
         entropy[0, :6] = torch.tensor([8.9, 7.9, 6.9, 0, 0, 0])  # the first three are surprising, as was to be expected
         entropy[1, :3] = torch.tensor([9.0, 9.5, 10])
         random_[1, 7:] = 0.9
-        expected = {"surprisal": (0, [0, 1, 2]), "excess": (0, [3, 4, 5]), "entropy": (1, [0, 1, 2]), "random": (1, [7, 8, 9])}
+        expected = {
+            "surprisal": (0, [0, 1, 2]),
+            "excess": (0, [3, 4, 5]),
+            "entropy": (1, [0, 1, 2]),
+            "random": (1, [7, 8, 9]),
+        }
         for rule, (row, columns) in expected.items():
             wanted = torch.zeros(2, 10, dtype=torch.bool)
             wanted[row, columns] = True

@@ -139,7 +139,9 @@ class Shown(unittest.TestCase):
                 self.assertLessEqual(max(map(len, lines[3:])), 120)
         with self.assertRaises(TypeError):  # it is shared: what is set of every objective is checked by it
             entrol.objectives()["dapo"].parameters["clip_high"] = None
-        self.assertRegex(repr(entrol.objectives()["dapo"].parameters), r"(?m)^clip_high +0\.28 +0 to inf +ratios are held")
+        self.assertRegex(
+            repr(entrol.objectives()["dapo"].parameters), r"(?m)^clip_high +0\.28 +0 to inf +ratios are held"
+        )
         self.assertIn("<td>clip_high</td>", entrol.objectives()["dapo"].parameters._repr_html_())
         self.assertRegex(repr(entrol.objectives()["dapo"]), r"\n  clip_high +0\.28 +0 to inf +ratios are held")
 

@@ -100,7 +100,11 @@ def agents(runs):
             for axes, field in zip(panels[3 * row :], ("entropy", "coefficient", "return")):
                 figures.seeds(axes, [run.column(field) for run in arm], COLORS[name])
         panels[3 * row].axhline(target(runs, task), color="black", linewidth=1.2, linestyle=":", zorder=4)
-    for which, limits in ((2, (-150, -70)), (3, (-3, 1)), (5, (-500, -80))):  # the beginnings, and -16 nats without a bonus
+    for which, limits in (
+        (2, (-150, -70)),
+        (3, (-3, 1)),
+        (5, (-500, -80)),
+    ):  # the beginnings, and -16 nats without a bonus
         panels[which].set_ylim(*limits)
     for axes in panels:
         axes.set(xlabel="steps", xlim=(0, None))

@@ -69,10 +69,7 @@ def distill_pairs(runs):
     head = ["", "less", "held-out loss", "KL to the teacher", "lower 80 %", "upper 20 %"]
     rows = []
     for arm, other in TWINS:
-        fields = [
-            logs.difference(runs[arm], runs[other], lambda run, field=field: run.last(field))
-            for field in FIELDS
-        ]
+        fields = [logs.difference(runs[arm], runs[other], lambda run, field=field: run.last(field)) for field in FIELDS]
         rows.append([NAMES[arm], NAMES[other], *(f"{mean:+.3f} ± {half:.3f}" for mean, half in fields)])
     return tables.table(head, rows)
 

@@ -170,12 +170,18 @@ def smooth(values, n=5):
 
 def legend(figure, runs):
     handles = [figures.entry(TITLES[name], color=SHADES[name], linewidth=2) for name in arms(runs)]
-    figures.above(figure, [*handles, figures.one_seed(), figures.entry("target", color="black", linewidth=1.2, linestyle=":")])
+    figures.above(
+        figure, [*handles, figures.one_seed(), figures.entry("target", color="black", linewidth=1.2, linestyle=":")]
+    )
 
 
 def grpo(runs):
     titles = ("entropy of a token (nats, log scale)", "coefficient", "reward in training")
-    titles += ("held out: accuracy of draws", "held out: pass@8 at the end", "held out: different right answers in 8 draws")
+    titles += (
+        "held out: accuracy of draws",
+        "held out: pass@8 at the end",
+        "held out: different right answers in 8 draws",
+    )
     figure, panels = figures.canvas(*titles, n_rows=2, width=4.4, height=3.3)
     at_the_end(panels[4], runs, "pass8")
     others = [*panels[:4], panels[5]]

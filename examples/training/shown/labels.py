@@ -52,7 +52,9 @@ def labels_active(runs):
             for value in (lambda run, n=numbers[-1]: at(run, n), mean_of_rounds):
                 pair = (runs[f"{data} active {one}"] for one in ("entropy", name))
                 row.append("" if name == "entropy" else ahead(*pair, value))
-            row.append(ahead(runs[f"{data} active {name}"], runs[f"{data} ceiling all"], lambda run: run.last("accuracy")))
+            row.append(
+                ahead(runs[f"{data} active {name}"], runs[f"{data} ceiling all"], lambda run: run.last("accuracy"))
+            )
             rows.append(row)
         full = runs[f"{data} ceiling all"]
         rows.append(
@@ -71,17 +73,12 @@ def labels_own(runs):
             row = [
                 data,
                 title,
-                *(
-                    "" if name == "none" else of_those_that_have(arm, f)
-                    for f in ("kept", "kept_right")
-                ),
+                *("" if name == "none" else of_those_that_have(arm, f) for f in ("kept", "kept_right")),
                 spread([run.last("accuracy") for run in arm]),
             ]
             for other in ("none", "random 50", "entropy low 50"):
                 row.append(
-                    ""
-                    if name == other
-                    else ahead(arm, runs[f"{data} self {other}"], lambda run: run.last("accuracy"))
+                    "" if name == other else ahead(arm, runs[f"{data} self {other}"], lambda run: run.last("accuracy"))
                 )
             rows.append(row)
     return table(
@@ -139,8 +136,12 @@ def labels(runs):
             figures.one_seed(),
             figures.entry("all labels", color="black", linewidth=1.2, linestyle=":"),
             figures.entry("none of its own labels", color=figures.GREY, linewidth=1.2, linestyle="--"),
-            figures.entry("one seed, after self-training", color=figures.BLUE, marker="o", markersize=4, alpha=0.5, linestyle=""),
-            figures.entry("their mean", color=figures.ORANGE, marker="|", markersize=12, markeredgewidth=2.5, linestyle=""),
+            figures.entry(
+                "one seed, after self-training", color=figures.BLUE, marker="o", markersize=4, alpha=0.5, linestyle=""
+            ),
+            figures.entry(
+                "their mean", color=figures.ORANGE, marker="|", markersize=12, markeredgewidth=2.5, linestyle=""
+            ),
         ],
     )
     return figure

@@ -159,5 +159,7 @@ void ent_keep_nearest(ent_candidates *candidates, double logit, int without, ent
     if (without && n_kept > 1)
         n_kept = drop_farthest(&search, n_kept);
     const farthest limit = {&search, search.items[n_kept - 1]};
-    ent_candidates_compact(candidates, ent_float_below(logit - limit.item.distance), is_within, &limit);
+    /* A float lower: the difference may be rounded up to above the farthest one's logit. */
+    const float bound = nextafterf(ent_float_below(logit - limit.item.distance), -INFINITY);
+    ent_candidates_compact(candidates, bound, is_within, &limit);
 }

@@ -1,0 +1,448 @@
+/* All texts of a prompt: the model reads it once, samples and branches go on from it at once, one decode a step.
+ *
+ * Sample s of prompt i draws from the stream i 2^32 + s of the seed, a branch from one that follows from its parent's
+ * and the place: so more samples, or another prompt before or behind, change nothing of the random numbers. */
+#include "generate.h"
+
+#ifdef ENTROL_HAVE_LLAMA
+
+#include "../score/score_llama.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* --- Random streams --- */
+
+/* splitmix64's finaliser (Steele, Lea and Flood, 2014). */
+static uint64_t mixed(uint64_t x) {
+    x += UINT64_C(0x9e3779b97f4a7c15);
+    x = (x ^ (x >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    x = (x ^ (x >> 27)) * UINT64_C(0x94d049bb133111eb);
+    return x ^ (x >> 31);
+}
+
+static uint64_t stream_of_sample(const generate_prompt *prompt, uint64_t sample) {
+    return prompt->number << 32 | sample;
+}
+
+/* The `rank`-th other continuation of a text at a token. */
+static uint64_t stream_of_branch(const made_text *parent, size_t fork_at, size_t rank) {
+    return mixed(mixed(parent->stream ^ mixed(fork_at)) + rank);
+}
+
+/* --- The chain --- */
+
+/* llama.cpp's rules draw by themselves: each text gets numbers of its own, where the chain names no seed. */
+typedef struct seeded {
+    entrol_llama *llama;
+    uint64_t seed;
+} seeded;
+
+static bool has_seed(const char *rule) {
+    for (size_t i = 0; i < entrol_llama_rule_count(); i++) {
+        const entrol_sampling_rule *row = entrol_llama_rule_at(i);
+        for (size_t p = 0; p < row->n_parameters && strcmp(row->name, rule) == 0; p++)
+            if (strcmp(row->parameters[p].name, "seed") == 0)
+                return true;
+    }
+    return false;
+}
+
+static entrol_status seeded_rule(void *user, entrol_external_rule *rule, int *is_known, size_t *bad, const char *name,
+                                 const entrol_setting *settings, size_t n_settings) {
+    const seeded *seeded = user;
+    entrol_setting more[17]; /* one beside the most that a rule may have */
+    bool is_set = !has_seed(name) || n_settings + 1 > sizeof more / sizeof *more;
+    for (size_t i = 0; i < n_settings; i++)
+        is_set |= strcmp(settings[i].name, "seed") == 0;
+    if (is_set)
+        return entrol_llama_rule_source(seeded->llama, rule, is_known, bad, name, settings, n_settings);
+    memcpy(more, settings, n_settings * sizeof *more);
+    more[n_settings] = (entrol_setting){"seed", (double)(seeded->seed % UINT32_MAX), NULL};
+    return entrol_llama_rule_source(seeded->llama, rule, is_known, bad, name, more, n_settings + 1);
+}
+
+/* NULL for trouble; an empty one: a message was printed. */
+static entrol_sampler *make_sampler(generator *generator, uint64_t stream, trouble *trouble) {
+    const generate_settings *settings = generator->settings;
+    entrol_sampler *sampler = NULL;
+    entrol_diagnosis diagnosis = {0};
+    entrol_sampler_options options = ENTROL_SAMPLER_OPTIONS_INIT;
+    seeded seeded = {generator->llama, mixed((uint64_t)settings->seed ^ mixed(stream))};
+    options.seed = (uint64_t)settings->seed;
+    options.stream = stream;
+    options.source = seeded_rule;
+    options.source_user = &seeded;
+    entrol_status status =
+        entrol_sampler_create(generator->context, &sampler, &diagnosis, settings->chain, settings->n_chain, &options);
+    if (status == ENTROL_OK)
+        return sampler;
+    if (status == ENTROL_ERROR_ARGUMENT)
+        generate_report_rule(settings, &diagnosis);
+    else
+        trouble_set(trouble, "--rule: %s", entrol_status_string(status));
+    return NULL;
+}
+
+/* Integral control: over n tokens the mean is off by no more than what the target has moved by, over 0.1 n. */
+static entrol_controller *make_controller(generator *generator, trouble *trouble) {
+    const double target = generator->settings->hold;
+    const entrol_setting settings[] = {{"target", target, NULL}, {"initial", target, NULL}, {"min", 0, NULL},
+                                       {"max", 25, NULL},        {"kp", 0, NULL},           {"ki", 0.1, NULL}};
+    entrol_controller *controller = NULL;
+    entrol_status status = entrol_controller_create(generator->context, &controller, NULL, "pi", settings,
+                                                    sizeof settings / sizeof *settings, NULL);
+    if (status != ENTROL_OK)
+        trouble_set(trouble, "--hold %g: %s", target, entrol_status_string(status));
+    return controller;
+}
+
+/* --- Opening --- */
+
+static bool open_llama(generator *generator, trouble *trouble) {
+    const generate_settings *settings = generator->settings;
+    entrol_llama_options options = score_llama_options(&settings->score, generator->context, false);
+    options.n_seq_max = (uint32_t)(generator->n_families * generator->n_each + 1); /* the prompt is one, too */
+    options.n_own = settings->n_tokens < 1 ? UINT32_MAX : (uint32_t)settings->n_tokens;
+    generator->llama = score_llama_open(&options, trouble);
+    return generator->llama != NULL;
+}
+
+bool generator_open(generator *generator, const generate_settings *settings, entrol_context *context,
+                    trouble *trouble) {
+    const size_t n_parallel = (size_t)settings->n_parallel, n_samples = (size_t)settings->n_samples;
+    *generator = (struct generator){.settings = settings, .context = context};
+    generator->n_each = isnan(settings->branch_above) ? 1 : 1 + (size_t)settings->max_branches;
+    generator->n_families = n_parallel > generator->n_each ? n_parallel / generator->n_each : 1;
+    if (generator->n_families > n_samples)
+        generator->n_families = n_samples;
+    if (!open_llama(generator, trouble))
+        return false;
+    entrol_sampler *tried = make_sampler(generator, 0, trouble);
+    entrol_sampler_destroy(context, tried);
+    generator->first = malloc(entrol_llama_n_vocab(generator->llama) * sizeof *generator->first);
+    return tried != NULL && (generator->first != NULL || trouble_set(trouble, "out of memory"));
+}
+
+static void forget_texts(generator *generator) {
+    for (size_t i = 0; i < generator->n_texts; i++)
+        made_text_free(generator->texts[i], generator->context);
+    generator->n_texts = 0;
+}
+
+void generator_close(generator *generator) {
+    forget_texts(generator);
+    free(generator->texts);
+    free(generator->first);
+    entrol_llama_close(generator->llama);
+}
+
+/* --- Texts --- */
+
+static made_text *add_text(generator *generator, trouble *trouble) {
+    if (generator->n_texts == generator->capacity) {
+        const size_t capacity = generator->capacity > 0 ? 2 * generator->capacity : 16;
+        made_text **texts = realloc(generator->texts, capacity * sizeof *texts);
+        if (texts != NULL) {
+            generator->texts = texts;
+            generator->capacity = capacity;
+        }
+    }
+    made_text *text = generator->n_texts < generator->capacity ? calloc(1, sizeof *text) : NULL;
+    if (text == NULL) {
+        trouble_set(trouble, "out of memory");
+        return NULL;
+    }
+    text->root = text;
+    generator->texts[generator->n_texts++] = text;
+    return text;
+}
+
+static bool goes_on(const made_text *text) {
+    return text->stop == NULL;
+}
+
+/* The last sequence is the prompt's. */
+static uint32_t prompt_sequence(const generator *generator) {
+    return (uint32_t)(generator->n_families * generator->n_each);
+}
+
+/* Gives a text that goes on a sequence of its own. */
+static void take_sequence(generator *generator, made_text *text) {
+    while (generator->is_taken[text->sequence])
+        text->sequence++;
+    generator->is_taken[text->sequence] = true;
+    generator->n_live_families += text->root->n_live++ == 0;
+}
+
+static bool failed(const generator *generator, entrol_status status, const generate_prompt *prompt, trouble *trouble) {
+    const char *why = entrol_llama_error(generator->llama);
+    return trouble_set(trouble, "%s: llama.cpp cannot go on: %s", prompt->id.data,
+                       why[0] != '\0' ? why : entrol_status_string(status));
+}
+
+static bool start_sample(generator *generator, const generate_prompt *prompt, uint64_t sample, trouble *trouble) {
+    made_text *text = add_text(generator, trouble);
+    if (text == NULL)
+        return false;
+    text->sample = sample;
+    text->stream = stream_of_sample(prompt, sample);
+    take_sequence(generator, text);
+    text->row = generator->first;
+    text->sampler = make_sampler(generator, text->stream, trouble);
+    if (!isnan(generator->settings->hold))
+        text->controller = make_controller(generator, trouble);
+    if (text->sampler == NULL || (text->controller == NULL && !isnan(generator->settings->hold)))
+        return false;
+    entrol_status status = entrol_llama_fork(generator->llama, text->sequence, prompt_sequence(generator));
+    if (generator->settings->n_tokens == 0)
+        text->stop = "length";
+    return status == ENTROL_OK || failed(generator, status, prompt, trouble);
+}
+
+static void end_text(generator *generator, made_text *text) {
+    entrol_llama_forget(generator->llama, text->sequence);
+    generator->is_taken[text->sequence] = false;
+    generator->n_live_families -= --text->root->n_live == 0;
+    entrol_sampler_destroy(generator->context, text->sampler);
+    text->sampler = NULL;
+}
+
+/* --- A token --- */
+
+static size_t most_tokens(const generator *generator, const generate_prompt *prompt) {
+    const size_t n_room = entrol_llama_n_ctx(generator->llama) - prompt->n_tokens + 1;
+    const int64_t n_wanted = generator->settings->n_tokens;
+    return n_wanted < 0 || (size_t)n_wanted > n_room ? n_room : (size_t)n_wanted;
+}
+
+/* What the mean of the text is held by. */
+static bool hold(generator *generator, made_text *text, const entrol_drawn *drawn, trouble *trouble) {
+    if (text->controller == NULL)
+        return true;
+    entrol_command command = ENTROL_COMMAND_INIT;
+    entrol_status status =
+        entrol_controller_observe(generator->context, &command, NULL, text->controller, drawn->sampled_entropy, 1);
+    if (status == ENTROL_OK)
+        status = entrol_sampler_set(text->sampler, generator->settings->held_rule, "target", command.coefficient);
+    return status == ENTROL_OK ||
+           trouble_set(trouble, "--hold %g: %s", generator->settings->hold, entrol_status_string(status));
+}
+
+/* The text goes on with a token. Control tokens are no part of it, but stand in the record. */
+static bool take_token(generator *generator, const generate_prompt *prompt, made_text *text, const entrol_drawn *drawn,
+                       trouble *trouble) {
+    char *piece = NULL;
+    size_t n = 0;
+    if (entrol_llama_piece(generator->llama, &piece, &n, drawn->token) != ENTROL_OK)
+        return trouble_set(trouble, "out of memory");
+    const bool is_end = entrol_llama_is_end(generator->llama, drawn->token) != 0;
+    const bool is_text = !is_end && !entrol_llama_is_control(generator->llama, drawn->token);
+    bool ok = made_text_append(text, drawn, piece, piece, is_text ? n : 0, &generator->settings->stops) ||
+              trouble_set(trouble, "out of memory");
+    free(piece);
+    entrol_sampler_accept(text->sampler, drawn->token);
+    if (text->stop == NULL && is_end)
+        text->stop = "end";
+    if (text->stop == NULL && text->n_tokens >= most_tokens(generator, prompt))
+        text->stop = "length";
+    generator->n_done++;
+    return ok && hold(generator, text, drawn, trouble) &&
+           (generator->on_growth == NULL || generator->on_growth(generator->user, text, trouble));
+}
+
+/* What is wrong with the logits of a text's next token. */
+static bool report_row(const generator *generator, const generate_prompt *prompt, const made_text *text,
+                       const entrol_diagnosis *diagnosis, trouble *trouble) {
+    char where[64];
+    snprintf(where, sizeof where, "sample %" PRIu64 ", token %zu", text->sample, text->n_tokens + 1);
+    if (diagnosis->first_row > 0 && diagnosis->first_row <= generator->settings->n_chain)
+        return trouble_set(trouble, "%s, %s: the rule \"%s\" left nothing to draw from: %s", prompt->id.data, where,
+                           generator->settings->chain[diagnosis->first_row - 1],
+                           entrol_reason_string(diagnosis->reason));
+    return trouble_set(trouble, "%s, %s: the model's logits cannot be drawn from: %s (column %zu)", prompt->id.data,
+                       where, entrol_reason_string(diagnosis->reason), diagnosis->first_column);
+}
+
+static bool draw(generator *generator, const generate_prompt *prompt, made_text *text, entrol_drawn *drawn, size_t n,
+                 trouble *trouble) {
+    const size_t n_vocab = entrol_llama_n_vocab(generator->llama);
+    const entrol_matrix row = {text->row, ENTROL_F32, 1, n_vocab, (ptrdiff_t)n_vocab};
+    entrol_diagnosis diagnosis = {0};
+    for (size_t i = 0; i < n; i++)
+        drawn[i] = (entrol_drawn)ENTROL_DRAWN_INIT;
+    entrol_status status =
+        entrol_sampler_draw(generator->context, text->sampler, drawn, n, NULL, &diagnosis, &row, NULL);
+    if (status != ENTROL_OK)
+        return trouble_set(trouble, "%s: %s", prompt->id.data, entrol_status_string(status));
+    return drawn[0].token >= 0 || report_row(generator, prompt, text, &diagnosis, trouble);
+}
+
+/* --- Branches --- */
+
+/* A controller in the same state. */
+static entrol_controller *copy_controller(generator *generator, const entrol_controller *controller, trouble *trouble) {
+    char state[ENTROL_CONTROLLER_STATE_ROOM];
+    size_t n = 0;
+    entrol_controller *copy = make_controller(generator, trouble);
+    if (copy == NULL || (entrol_controller_save(state, &n, sizeof state, controller) == ENTROL_OK &&
+                         entrol_controller_restore(copy, NULL, state, n) == ENTROL_OK))
+        return copy;
+    entrol_controller_destroy(generator->context, copy);
+    trouble_set(trouble, "--hold: the controller's state cannot be copied");
+    return NULL;
+}
+
+/* The same text, to go on with another token than it does. */
+static made_text *branch_off(generator *generator, const generate_prompt *prompt, const made_text *text, size_t rank,
+                             trouble *trouble) {
+    made_text *branch = add_text(generator, trouble);
+    if (branch == NULL)
+        return NULL;
+    branch->root = text->root;
+    branch->sample = text->sample;
+    branch->branch = ++text->root->n_branches;
+    branch->parent = text->branch;
+    branch->fork_at = text->n_tokens;
+    branch->stream = stream_of_branch(text, text->n_tokens, rank);
+    take_sequence(generator, branch);
+    entrol_status status = entrol_sampler_clone(generator->context, &branch->sampler, text->sampler);
+    if (status != ENTROL_OK || !made_text_copy(branch, text)) {
+        trouble_set(trouble, "out of memory");
+        return NULL;
+    }
+    entrol_sampler_set_stream(branch->sampler, branch->stream);
+    if (text->controller != NULL &&
+        (branch->controller = copy_controller(generator, text->controller, trouble)) == NULL)
+        return NULL;
+    status = entrol_llama_fork(generator->llama, branch->sequence, text->sequence);
+    if (status == ENTROL_OK)
+        return branch;
+    failed(generator, status, prompt, trouble);
+    return NULL;
+}
+
+/* How many tokens the text may go on with here. */
+static size_t most_continuations(const generator *generator, const made_text *text) {
+    const generate_settings *settings = generator->settings;
+    if (isnan(settings->branch_above))
+        return 1;
+    const size_t n_left = (size_t)settings->max_branches - text->root->n_branches;
+    const size_t n = (size_t)settings->n_continuations;
+    return n_left + 1 < n ? n_left + 1 : n;
+}
+
+/* Draws the text's next token; where the entropy is high, others for its branches. */
+static bool grow(generator *generator, const generate_prompt *prompt, made_text *text, trouble *trouble) {
+    entrol_drawn drawn[64];
+    const size_t n = most_continuations(generator, text);
+    if (!draw(generator, prompt, text, drawn, n, trouble))
+        return false;
+    for (size_t i = 1; i < n && drawn[0].entropy > generator->settings->branch_above; i++) {
+        if (drawn[i].token < 0)
+            continue;
+        made_text *branch = branch_off(generator, prompt, text, i, trouble);
+        if (branch == NULL || !take_token(generator, prompt, branch, &drawn[i], trouble))
+            return false;
+    }
+    return take_token(generator, prompt, text, &drawn[0], trouble);
+}
+
+/* --- The steps --- */
+
+static bool read_prompt(generator *generator, const generate_prompt *prompt, trouble *trouble) {
+    entrol_matrix logits;
+    entrol_status status = entrol_llama_forget_all(generator->llama);
+    if (status == ENTROL_OK)
+        status =
+            entrol_llama_read(generator->llama, &logits, prompt_sequence(generator), prompt->tokens, prompt->n_tokens);
+    if (status != ENTROL_OK)
+        return failed(generator, status, prompt, trouble);
+    memcpy(generator->first, logits.data, logits.n_columns * sizeof *generator->first);
+    return true;
+}
+
+/* Reads the last token of every text that goes on. */
+static bool step(generator *generator, const generate_prompt *prompt, trouble *trouble) {
+    uint32_t sequences[GENERATE_MOST_AT_ONCE];
+    int32_t tokens[GENERATE_MOST_AT_ONCE];
+    size_t n = 0;
+    entrol_matrix logits;
+    for (size_t i = 0; i < generator->n_texts; i++) {
+        const made_text *text = generator->texts[i];
+        if (!goes_on(text))
+            continue;
+        sequences[n] = text->sequence;
+        tokens[n++] = text->tokens[text->n_tokens - 1].id;
+    }
+    if (n == 0)
+        return true;
+    entrol_status status = entrol_llama_step(generator->llama, &logits, sequences, tokens, n);
+    if (status != ENTROL_OK)
+        return failed(generator, status, prompt, trouble);
+    n = 0;
+    for (size_t i = 0; i < generator->n_texts; i++)
+        if (goes_on(generator->texts[i]))
+            generator->texts[i]->row = (const float *)logits.data + (ptrdiff_t)n++ * logits.row_stride;
+    return true;
+}
+
+/* Samples begin as long as there is room for them and all branches that they may have. */
+static bool start_samples(generator *generator, const generate_prompt *prompt, uint64_t *n_started, trouble *trouble) {
+    const uint64_t n_samples = (uint64_t)generator->settings->n_samples;
+    while (*n_started < n_samples && generator->n_live_families < generator->n_families)
+        if (!start_sample(generator, prompt, (*n_started)++, trouble))
+            return false;
+    return true;
+}
+
+static void interrupt(generator *generator) {
+    for (size_t i = 0; i < generator->n_texts; i++)
+        if (goes_on(generator->texts[i]))
+            generator->texts[i]->stop = "interrupted";
+}
+
+static int by_place(const void *a, const void *b) {
+    const made_text *one = *(made_text *const *)a, *other = *(made_text *const *)b;
+    if (one->sample != other->sample)
+        return one->sample < other->sample ? -1 : 1;
+    return one->branch < other->branch ? -1 : one->branch > other->branch;
+}
+
+static bool make_texts(generator *generator, const generate_prompt *prompt, trouble *trouble) {
+    uint64_t n_started = 0;
+    do {
+        if (score_stop_signal() != 0) {
+            interrupt(generator);
+            return true;
+        }
+        if (!start_samples(generator, prompt, &n_started, trouble))
+            return false;
+        const size_t n_now = generator->n_texts; /* branches made now have their token */
+        for (size_t i = 0; i < n_now; i++)
+            if (goes_on(generator->texts[i]) && !grow(generator, prompt, generator->texts[i], trouble))
+                return false;
+        for (size_t i = 0; i < generator->n_texts; i++)
+            if (!goes_on(generator->texts[i]) && generator->texts[i]->sampler != NULL)
+                end_text(generator, generator->texts[i]);
+        progress_update(&generator->progress, generator->n_done);
+        if (!step(generator, prompt, trouble))
+            return false;
+    } while (generator->n_live_families > 0 || n_started < (uint64_t)generator->settings->n_samples);
+    return true;
+}
+
+bool generator_run(generator *generator, const generate_prompt *prompt, trouble *trouble) {
+    forget_texts(generator);
+    memset(generator->is_taken, 0, sizeof generator->is_taken);
+    generator->n_live_families = 0;
+    if (!read_prompt(generator, prompt, trouble) || !make_texts(generator, prompt, trouble))
+        return false;
+    qsort(generator->texts, generator->n_texts, sizeof(*generator->texts), by_place);
+    return true;
+}
+
+#endif

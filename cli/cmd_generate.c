@@ -32,12 +32,12 @@ static bool make_all(generator *generator, generate_writer *writer, generate_pro
     return ok && more >= 0;
 }
 
-static int generate(generator *generator, generate_writer *writer, trouble *trouble) {
+static int generate(generator *generator, generate_writer *writer, int argc, char **argv, trouble *trouble) {
     generate_prompts prompts = {.settings = generator->settings};
     bool ok = make_all(generator, writer, &prompts, trouble);
     progress_end(&generator->progress);
     generate_prompts_close(&prompts);
-    ok = generate_writer_close(writer, ok, trouble) && ok;
+    ok = generate_writer_close(writer, ok, trouble) && generate_write_manifests(generator, argc, argv, trouble);
     if (!ok)
         return trouble->text[0] != '\0' ? message_trouble(trouble) : EXIT_ERROR;
     const int number = score_stop_signal();
@@ -46,7 +46,7 @@ static int generate(generator *generator, generate_writer *writer, trouble *trou
     return number != 0 ? 128 + number : EXIT_DONE;
 }
 
-static int run_model(generate_settings *settings, entrol_context *context) {
+static int run_model(generate_settings *settings, entrol_context *context, int argc, char **argv) {
     trouble trouble = {""};
     generator generator = {.settings = settings};
     int exit_code = EXIT_ERROR;
@@ -54,7 +54,7 @@ static int run_model(generate_settings *settings, entrol_context *context) {
     score_stop_install();
     if (generator_open(&generator, settings, context, &trouble) &&
         (writer = generate_writer_open(settings, &trouble)) != NULL)
-        exit_code = generate(&generator, writer, &trouble);
+        exit_code = generate(&generator, writer, argc, argv, &trouble);
     else if (trouble.text[0] != '\0')
         message_trouble(&trouble);
     generator_close(&generator);
@@ -63,8 +63,8 @@ static int run_model(generate_settings *settings, entrol_context *context) {
 
 #else
 
-static int run_model(generate_settings *settings, entrol_context *context) {
-    (void)settings, (void)context;
+static int run_model(generate_settings *settings, entrol_context *context, int argc, char **argv) {
+    (void)settings, (void)context, (void)argc, (void)argv;
     return message_error("this entrol was built without llama.cpp (ENTROL_LLAMA=OFF): it generates no texts");
 }
 
@@ -83,7 +83,7 @@ static bool take_inputs(generate_settings *settings, const operands *operands, t
     return true;
 }
 
-static int generate_command(generate_settings *settings, const operands *operands) {
+static int generate_command(generate_settings *settings, const operands *operands, int argc, char **argv) {
     trouble trouble = {""};
     entrol_context *context = NULL;
     int exit_code = EXIT_ERROR;
@@ -92,7 +92,7 @@ static int generate_command(generate_settings *settings, const operands *operand
         (context = open_context((size_t)settings->score.n_threads, &trouble)) == NULL)
         message_trouble(&trouble);
     else
-        exit_code = run_model(settings, context);
+        exit_code = run_model(settings, context, argc, argv);
     entrol_context_destroy(context);
     return exit_code;
 }
@@ -109,7 +109,7 @@ static int run(const command *command, int argc, char **argv) {
     if (goes_on && settings.lists)
         generate_list();
     else if (goes_on)
-        exit_code = generate_command(&settings, &operands);
+        exit_code = generate_command(&settings, &operands, argc, argv);
     free(settings.description);
     return exit_code;
 }

@@ -139,7 +139,7 @@ typedef struct generator {
     size_t n_texts, capacity;
     bool is_taken[GENERATE_MOST_AT_ONCE]; /* sequences that a text has */
     size_t n_live_families;
-    uint64_t n_done; /* tokens, of all prompts */
+    uint64_t n_done, n_texts_done; /* tokens and texts, of all prompts */
     /* Called when a text has grown; NULL: nobody wants to know. */
     bool (*on_growth)(void *user, const made_text *text, trouble *trouble);
     void *user;
@@ -157,6 +157,11 @@ bool generator_run(generator *generator, const generate_prompt *prompt, trouble 
 /* The text as a record, with the trace's columns or, without a trace, statistics of them (document_free it). */
 bool generate_record(document *document, const generator *generator, const generate_prompt *prompt,
                      const made_text *text, bool is_trace, trouble *trouble);
+
+/* The rules as they were written. NULL: out of memory. */
+json_t *generate_chain_json(const generate_settings *settings);
+/* PATH.manifest.json beside each file that was written: the model, the rules and what else decides the texts. */
+bool generate_write_manifests(const generator *generator, int argc, char **argv, trouble *trouble);
 
 /* --- Where texts go --- */
 

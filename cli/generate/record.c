@@ -26,7 +26,7 @@ static json_t *id_of(const generate_prompt *prompt, uint64_t sample, uint64_t br
     return value;
 }
 
-static json_t *chain_of(const generate_settings *settings) {
+json_t *generate_chain_json(const generate_settings *settings) {
     json_t *chain = json_array();
     for (size_t i = 0; i < settings->n_chain; i++)
         if (json_array_append_new(chain, json_string_of(settings->chain[i])) != 0) {
@@ -74,7 +74,7 @@ static bool set_fields(json_t *fields, const generate_settings *settings, const 
               set_prompt(fields, prompt) && set_others(fields, prompt, settings) &&
               set(fields, "sample", json_integer((json_int_t)text->sample)) &&
               set(fields, "text", json_stringn(clean.size > 0 ? clean.data : "", clean.size)) &&
-              set(fields, "stop", json_string(text->stop)) && set(fields, "rules", chain_of(settings)) &&
+              set(fields, "stop", json_string(text->stop)) && set(fields, "rules", generate_chain_json(settings)) &&
               set(fields, "seed", json_integer(settings->seed));
     if (ok && text->branch > 0)
         ok = set(fields, "parent", id_of(prompt, text->sample, text->parent)) &&

@@ -87,11 +87,13 @@ static entrol_sampler *make_sampler(generator *generator, uint64_t stream, troub
     return NULL;
 }
 
-/* Integral control: over n tokens the mean is off by no more than what the target has moved by, over 0.1 n. */
+/* Integral control: over n tokens the mean is off by no more than what the target has moved by, over 0.2 n. */
 static entrol_controller *make_controller(generator *generator, trouble *trouble) {
     const double target = generator->settings->hold;
-    const entrol_setting settings[] = {{"target", target, NULL}, {"initial", target, NULL}, {"min", 0, NULL},
-                                       {"max", 25, NULL},        {"kp", 0, NULL},           {"ki", 0.1, NULL}};
+    char text[32];
+    snprintf(text, sizeof text, "%.17g", target);
+    const entrol_setting settings[] = {{"target", 0, text}, {"initial", target, NULL}, {"min", 0, NULL},
+                                       {"max", 25, NULL},   {"kp", 0, NULL},           {"ki", 0.2, NULL}};
     entrol_controller *controller = NULL;
     entrol_status status = entrol_controller_create(generator->context, &controller, NULL, "pi", settings,
                                                     sizeof settings / sizeof *settings, NULL);
@@ -441,6 +443,7 @@ bool generator_run(generator *generator, const generate_prompt *prompt, trouble 
     generator->n_live_families = 0;
     if (!read_prompt(generator, prompt, trouble) || !make_texts(generator, prompt, trouble))
         return false;
+    generator->n_texts_done += generator->n_texts;
     qsort(generator->texts, generator->n_texts, sizeof(*generator->texts), by_place);
     return true;
 }

@@ -111,6 +111,12 @@ static bool on_growth(void *user, const made_text *text, trouble *trouble) {
     return write_line(writer, writer->stream, trouble) && output_flush(writer->stream, trouble);
 }
 
+/* Of all prompts, where they are known; 0: they are not, or have no limit. */
+static uint64_t most_tokens(const generate_settings *settings) {
+    const bool is_known = settings->files.n_items == 0 && settings->n_tokens > 0 && isnan(settings->branch_above);
+    return is_known ? settings->prompts.n_items * (uint64_t)settings->n_samples * (uint64_t)settings->n_tokens : 0;
+}
+
 void generate_writer_begin(generate_writer *writer, generator *generator, bool is_only_prompt) {
     const generate_settings *settings = writer->settings;
     const bool in_color = writer->painting.painter.depth != COLOR_NONE;
@@ -126,7 +132,7 @@ void generate_writer_begin(generate_writer *writer, generator *generator, bool i
         generator->on_growth = on_growth;
         generator->user = writer;
     } else {
-        progress_begin(&generator->progress, "tokens", 0);
+        progress_begin(&generator->progress, "tokens", most_tokens(settings));
     }
 }
 

@@ -100,8 +100,9 @@ typedef int (*ent_is_enough)(const ent_share *share, const void *user);
  * where `without` is 1, those but for the last; at least one, and all where all are not enough. */
 void ent_keep_nearest(ent_candidates *candidates, double logit, int without, ent_is_enough is_enough, const void *user);
 
-/* Makes these candidates those that are at most so much below the greatest, in memory of the workspace that no set of
- * candidates uses but while the nearest ones are looked for. They are for looking alone: their tokens are not copied.
+/* Makes these candidates those that are at most so much below the greatest, where they are few of them, in memory of
+ * the workspace that no set of candidates uses but while the nearest ones are looked for. They are for looking alone:
+ * their tokens are not copied.
  */
 void ent_candidates_copy_near(ent_candidates *candidates, double below);
 

@@ -10,7 +10,7 @@
 
 /* In the beginning, in nats: beyond it a candidate has less than a thousandth of the greatest one's mass. */
 #define FIRST_WIDTH 8.0
-enum { FEW = 16 };
+enum { SORTED = 16 };
 
 typedef struct search {
     const ent_candidates *candidates;
@@ -104,7 +104,7 @@ static void sort_few(ent_item *items, size_t low, size_t high) {
 static size_t select_enough(search *search) {
     size_t low = 0, high = search->n;
     ent_share before = {0, 0, 0};
-    while (high - low > FEW) {
+    while (high - low > SORTED) {
         const size_t pivot = partition(search->items, low, high);
         ent_share share = before;
         for (size_t i = low; i < pivot; i++)

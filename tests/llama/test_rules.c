@@ -120,6 +120,10 @@ static void check_state(const char *rule, const float *rows) {
     llama_sampler_reset(sampler);
     write_text(again, sampler, rows, N_STEPS / 2);
     CHECK_SAY(memcmp(text, again, N_STEPS / 2 * sizeof *text) == 0, "%s: reset does not begin again", rule);
+    struct llama_sampler *clone_after = llama_sampler_clone(sampler);
+    write_text(again, clone_after, rows, N_STEPS / 2);
+    CHECK_SAY(memcmp(text + N_STEPS / 2, again, N_STEPS / 2 * sizeof *text) == 0, "%s: nor does its clone", rule);
+    llama_sampler_free(clone_after);
     llama_sampler_free(sampler);
     llama_sampler_free(clone);
 }
@@ -169,19 +173,32 @@ static void test_a_draw_moves_nothing(void) {
 }
 
 /* adaptive-p, cloned while a token is drawn but not accepted: llama.cpp's own clone would read what it does not have.
- */
+ * Ours has no draw: whichever token comes next is not taken for it. */
 static void test_clone_of_adaptive_p_with_a_draw_open(void) {
     float *row = malloc(llama->n_vocab * sizeof *row);
     next_row(row);
-    struct llama_sampler *sampler = make_sampler(&(const char *){"adaptive-p=0.3"}, 1, 1, llama);
+    struct llama_sampler *sampler = make_sampler(&(const char *){"adaptive-p=0.3,decay=0"}, 1, 1, llama), *clones[3];
     candidates left = apply_to(sampler, row, llama->n_vocab);
-    struct llama_sampler *clone = llama_sampler_clone(sampler);
-    llama_sampler_accept(clone, taken(&left));
-    CHECK(next_token(clone, row, llama->n_vocab) >= 0);
+    const llama_token next[3] = {taken(&left), 0, 1};
+    for (size_t i = 0; i < 3; i++) {
+        clones[i] = llama_sampler_clone(sampler);
+        llama_sampler_accept(clones[i], next[i]);
+    }
+    for (size_t i = 0; i < 40; i++) {
+        llama_token tokens[3];
+        for (size_t j = 0; j < 3; j++) {
+            candidates of = apply_to(clones[j], row, llama->n_vocab);
+            tokens[j] = taken(&of);
+            free(of.data);
+        }
+        CHECK(tokens[0] == tokens[1] && tokens[0] == tokens[2]);
+    }
+    for (size_t i = 0; i < 3; i++) {
+        llama_sampler_free(clones[i]);
+    }
     free(left.data);
     free(row);
     llama_sampler_free(sampler);
-    llama_sampler_free(clone);
 }
 
 /* Rules before it leave one candidate, or none above -inf. */

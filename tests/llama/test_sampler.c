@@ -47,7 +47,8 @@ static void test_candidates_in_another_order(void) {
 /* What the statistics say is what was drawn. */
 static void test_what_was_drawn(void) {
     const float logits[4] = {0, logf(2), logf(4), logf(8)}; /* p = 1, 2, 4, 8 of 15 */
-    struct llama_sampler *sampler = make_sampler(&(const char *){"min-p=0.3"}, 1, 5, NULL);
+    static const char *const rules[] = {"min-p=0.3", "temperature=2"};
+    struct llama_sampler *sampler = make_sampler(rules, 2, 5, NULL);
     CHECK_INT(entrol_llama_sampler_drawn(sampler)->token, -1);
     CHECK(isnan(entrol_llama_sampler_drawn(sampler)->entropy));
     candidates left = apply_to(sampler, logits, 4);
@@ -56,11 +57,12 @@ static void test_what_was_drawn(void) {
     CHECK_INT(drawn->token, taken(&left));
     CHECK_INT(drawn->n_candidates, 2);
     CHECK_NEAR(drawn->entropy, log(15) - (2 * log(2) + 4 * log(4) + 8 * log(8)) / 15, 1e-6);
-    CHECK_NEAR(drawn->sampled_entropy, log(3) - log(4) / 3 - 2 * (log(2) / 3) + log(4) / 3, 1e-6);
-    CHECK_NEAR(left.data[0].p, 1 / 3., 1e-6);
-    CHECK_NEAR(left.data[1].p, 2 / 3., 1e-6);
-    CHECK_NEAR(left.data[0].logit, log(4), 1e-6);
-    CHECK_NEAR(left.data[1].logit, log(8), 1e-6);
+    const double q = 1 / (1 + sqrt(2)); /* 4 and 8, at a temperature of 2 */
+    CHECK_NEAR(drawn->sampled_entropy, -q * log(q) - (1 - q) * log(1 - q), 1e-6);
+    CHECK_NEAR(left.data[0].p, q, 1e-6);
+    CHECK_NEAR(left.data[1].p, 1 - q, 1e-6);
+    CHECK_NEAR(left.data[0].logit, log(4) / 2, 1e-6);
+    CHECK_NEAR(left.data[1].logit, log(8) / 2, 1e-6);
     free(left.data);
     llama_sampler_free(sampler);
     struct llama_sampler *other = llama_sampler_init_greedy();
@@ -238,11 +240,16 @@ static void check_refused(const char *const *rules, size_t n_rules, const char *
 }
 
 static void test_rules_that_are_none(void) {
-    check_refused((const char *[]){"min-p=0.1", "min-q=0.1"}, 2,
-                  "rule 2, \"min-q=0.1\": \"min-q=0.1\" is not understood.");
-    check_refused((const char *[]){"mirostat"}, 1, "rule 1, \"mirostat\": \"mirostat\" is not understood.");
-    check_refused((const char *[]){"min-p=7"}, 1, "rule 1, \"min-p=7\": \"7\" does not fit p.");
-    check_refused((const char *[]){NULL}, 1, "rules: not what entrol_llama_sampler takes.");
+    check_refused((const char *[]){"min-p=0.1", "min-q=0.1"}, 2, "rule 2, \"min-q=0.1\": there is no such rule.");
+    check_refused((const char *[]){"mirostat"}, 1, "rule 1, \"mirostat\": there is no such rule.");
+    check_refused((const char *[]){"min-p=7"}, 1, "rule 1, \"min-p=7\": p is from 0 to 1, not \"7\".");
+    check_refused((const char *[]){"top-k=1.5"}, 1,
+                  "rule 1, \"top-k=1.5\": k is a whole number from 1 to 2147483648, not \"1.5\".");
+    check_refused((const char *[]){"top-h=0.4,reading=book"}, 1,
+                  "rule 1, \"top-h=0.4,reading=book\": reading is paper or transformers, not \"book\".");
+    check_refused((const char *[]){"min-p=0.1,q=2"}, 1, "rule 1, \"min-p=0.1,q=2\": \"q=2\" is not understood.");
+    check_refused((const char *[]){"greedy", NULL}, 2, "rule 2 is NULL.");
+    check_refused(NULL, 1, "the sampler could not be made: an argument is out of its domain.");
     char error[300] = "";
     entrol_llama_sampler_options options = ENTROL_LLAMA_SAMPLER_OPTIONS_INIT;
     options.size = 0;

@@ -36,10 +36,18 @@ json_t *generate_chain_json(const generate_settings *settings) {
     return chain;
 }
 
+/* A text under the name "prompt", wherever it was; messages under the name that they have. */
 static bool set_prompt(json_t *fields, const generate_prompt *prompt) {
-    if (prompt->source.messages != NULL)
-        return json_object_set(fields, "messages", prompt->source.messages) == 0;
-    return set(fields, "prompt", json_stringn(prompt->source.text, prompt->source.text_size));
+    const text_document *source = &prompt->source;
+    const char *key;
+    json_t *value;
+    if (source->messages == NULL)
+        return set(fields, "prompt", json_stringn(source->text, source->text_size));
+    json_object_foreach(source->fields, key, value) {
+        if (value == source->messages)
+            return json_object_set(fields, key, value) == 0;
+    }
+    return false;
 }
 
 /* What else the prompt's line has: text and what is written here are not from there. */

@@ -243,16 +243,21 @@ static bool take_token(generator *generator, const generate_prompt *prompt, made
         return trouble_set(trouble, "out of memory");
     const bool is_end = entrol_llama_is_end(generator->llama, drawn->token) != 0;
     const bool is_text = !is_end && !entrol_llama_is_control(generator->llama, drawn->token);
-    bool ok = made_text_append(text, drawn, piece, piece, is_text ? n : 0, &generator->settings->stops) ||
-              trouble_set(trouble, "out of memory");
+    buffer shown = {0};
+    generate_append_clean(&shown, piece, n);
+    bool ok = !shown.failed && made_text_append(text, drawn, shown.size > 0 ? shown.data : "", piece, is_text ? n : 0,
+                                                &generator->settings->stops);
+    buffer_free(&shown);
     free(piece);
+    if (!ok)
+        return trouble_set(trouble, "out of memory");
     entrol_sampler_accept(text->sampler, drawn->token);
     if (text->stop == NULL && is_end)
         text->stop = "end";
     if (text->stop == NULL && text->n_tokens >= most_tokens(generator, prompt))
         text->stop = "length";
     generator->n_done++;
-    return ok && hold(generator, text, drawn, trouble) &&
+    return hold(generator, text, drawn, trouble) &&
            (generator->on_growth == NULL || generator->on_growth(generator->user, text, trouble));
 }
 

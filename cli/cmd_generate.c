@@ -122,10 +122,11 @@ const command command_generate = {
         "Goes on with each prompt, a token at a time: the rules see the distribution that the model gives and say what "
         "may come and at which temperature, and one of that is drawn. One text is printed as it grows; of several, "
         "each is a line of JSON with the prompt, the text, why it stopped (end, length, string, interrupted), and the "
-        "mean entropy. A prompt is read once for all its samples. The texts of a prompt do not depend on the other "
-        "prompts, nor on threads or the instruction set; the random numbers of a sample do not depend on how many "
-        "others there are, but llama.cpp's logits do, in their last digits, on how many texts go on at once: with "
-        "--parallel 1 they do not. Ctrl-C writes what there is.",
+        "mean entropy. The same command gives the same texts, with any number of threads and every instruction set. "
+        "The "
+        "random numbers of a sample follow from the seed, its number and its prompt's, and not from how many others "
+        "there are; llama.cpp's logits depend a little on how many texts go on at once, which can turn a text: with "
+        "--parallel 1 each is what it is alone. Ctrl-C writes what there is.",
     .examples = "  entrol generate -p \"Once upon a time\"\n"
                 "  entrol generate -p \"Once upon a time\" --rule target-entropy=2.5 --rule min-p=0.05 --show\n"
                 "  entrol generate -f prompts.jsonl --samples 8 --trace trace.jsonl -o texts.jsonl\n"

@@ -1,8 +1,8 @@
 /* The parts of `entrol generate`: texts that a model goes on with, token by token, by a chain of rules.
  *
- * settings.c: the flags; rules.c: the chain, and what is wrong with one; prompts.c: what texts begin with; text.c: one
- * text that grows; run.c: all texts of a prompt at once; record.c: a text as a token record; write.c: where texts go.
- */
+ * settings.c: the flags; rules.c: rules in words, and what is wrong with one; prompts.c: what texts begin with;
+ * chain.c: what a text is drawn by; text.c: one text that grows; run.c: all texts of a prompt at once; record.c: a text
+ * as a token record; write.c: where texts go; manifest.c: what made them. */
 #ifndef CLI_GENERATE_GENERATE_H
 #define CLI_GENERATE_GENERATE_H
 
@@ -145,6 +145,16 @@ typedef struct generator {
     void *user;
     progress progress;
 } generator;
+
+/* The streams of a sample, and of the `rank`-th other continuation of a text at a token. */
+uint64_t generate_stream_of_sample(const generate_prompt *prompt, uint64_t sample);
+uint64_t generate_stream_of_branch(const made_text *parent, size_t fork_at, size_t rank);
+/* The chain at the start of a text. NULL for trouble; an empty one: a message was printed. */
+entrol_sampler *generate_make_sampler(generator *generator, uint64_t stream, trouble *trouble);
+/* What --hold makes of a text, and the same in the same state. NULL for trouble. */
+entrol_controller *generate_make_controller(generator *generator, trouble *trouble);
+entrol_controller *generate_copy_controller(generator *generator, const entrol_controller *controller,
+                                            trouble *trouble);
 
 /* Opens the model and makes the chain. False for trouble; an empty one: a message was printed. */
 bool generator_open(generator *generator, const generate_settings *settings, entrol_context *context, trouble *trouble);

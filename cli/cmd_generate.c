@@ -24,7 +24,7 @@ static bool make_all(generator *generator, generate_writer *writer, generate_pro
         if (prompts->n_prompts == 1)
             generate_writer_begin(writer, generator, is_only_prompt(settings, &prompt));
         ok = generate_prompt_tokenize(&prompt, generator->llama, settings, trouble) &&
-             generator_run(generator, &prompt, trouble) && generate_writer_add(writer, generator, &prompt, trouble);
+             generator_run(generator, &prompt, trouble);
     }
     if (ok && more == 0 && prompts->n_prompts == 0)
         ok = score_stop_signal() != 0 || trouble_set(trouble, "there is no prompt in what was given");

@@ -135,13 +135,15 @@ typedef struct generator {
     size_t n_families; /* samples that go on at once */
     size_t n_each;     /* a sample and its branches */
     float *first;      /* the logits behind the prompt */
-    made_text **texts; /* of the prompt at hand, by sample and branch */
+    made_text **texts; /* of the prompt at hand, those that were not given away */
     size_t n_texts, capacity;
     bool is_taken[GENERATE_MOST_AT_ONCE]; /* sequences that a text has */
     size_t n_live_families;
     uint64_t n_done, n_texts_done; /* tokens and texts, of all prompts */
-    /* Called when a text has grown; NULL: nobody wants to know. */
+    /* Called when a text has grown (NULL: nobody wants to know); and when a sample and its branches are done, in the
+     * order of samples. */
     bool (*on_growth)(void *user, const made_text *text, trouble *trouble);
+    bool (*on_texts)(void *user, const generate_prompt *prompt, made_text *const *texts, size_t n, trouble *trouble);
     void *user;
     progress progress;
 } generator;
@@ -159,7 +161,7 @@ entrol_controller *generate_copy_controller(generator *generator, const entrol_c
 /* Opens the model and makes the chain. False for trouble; an empty one: a message was printed. */
 bool generator_open(generator *generator, const generate_settings *settings, entrol_context *context, trouble *trouble);
 void generator_close(generator *generator);
-/* Makes all texts of a prompt, or until a signal: those are then "interrupted". They are there until the next call. */
+/* Makes all texts of a prompt, or until a signal: those are then "interrupted". */
 bool generator_run(generator *generator, const generate_prompt *prompt, trouble *trouble);
 
 /* --- Records --- */
@@ -179,11 +181,8 @@ typedef struct generate_writer generate_writer;
 
 /* Opens the files. */
 generate_writer *generate_writer_open(const generate_settings *settings, trouble *trouble);
-/* The first prompt is there: whether it is the only one, and so the only text. */
+/* The first prompt is there: whether it is the only one. From now on the generator's texts are written. */
 void generate_writer_begin(generate_writer *writer, generator *generator, bool is_only_prompt);
-/* Writes the texts of a prompt. */
-bool generate_writer_add(generate_writer *writer, const generator *generator, const generate_prompt *prompt,
-                         trouble *trouble);
 /* Closes the files: whole, or (where not `ok`) not at all. The writer is gone. */
 bool generate_writer_close(generate_writer *writer, bool ok, trouble *trouble);
 

@@ -38,14 +38,9 @@ bool generator_open(generator *generator, const generate_settings *settings, ent
     return tried != NULL && (generator->first != NULL || trouble_set(trouble, "out of memory"));
 }
 
-static void forget_texts(generator *generator) {
+void generator_close(generator *generator) {
     for (size_t i = 0; i < generator->n_texts; i++)
         made_text_free(generator->texts[i], generator->context);
-    generator->n_texts = 0;
-}
-
-void generator_close(generator *generator) {
-    forget_texts(generator);
     free(generator->texts);
     free(generator->first);
     entrol_llama_close(generator->llama);
@@ -302,51 +297,74 @@ static bool start_samples(generator *generator, const generate_prompt *prompt, u
     return true;
 }
 
-static void interrupt(generator *generator) {
-    for (size_t i = 0; i < generator->n_texts; i++)
-        if (goes_on(generator->texts[i]))
-            generator->texts[i]->stop = "interrupted";
+/* Takes leave of texts that have ended; all of them, where a signal came. */
+static void end_texts(generator *generator, bool is_interrupted) {
+    for (size_t i = 0; i < generator->n_texts; i++) {
+        made_text *text = generator->texts[i];
+        if (goes_on(text) && is_interrupted)
+            text->stop = "interrupted";
+        if (!goes_on(text) && text->sampler != NULL)
+            end_text(generator, text);
+    }
 }
 
-static int by_place(const void *a, const void *b) {
+static int by_branch(const void *a, const void *b) {
     const made_text *one = *(made_text *const *)a, *other = *(made_text *const *)b;
-    if (one->sample != other->sample)
-        return one->sample < other->sample ? -1 : 1;
     return one->branch < other->branch ? -1 : one->branch > other->branch;
 }
 
+/* Takes a sample and its branches out of the texts, in their order; how many they are, 0 while one of them goes on. */
+static size_t take_family(generator *generator, made_text *family[GENERATE_MOST_AT_ONCE], uint64_t sample) {
+    size_t n = 0, n_left = 0;
+    for (size_t i = 0; i < generator->n_texts; i++)
+        if (generator->texts[i]->sample == sample && generator->texts[i]->root->n_live > 0)
+            return 0;
+    for (size_t i = 0; i < generator->n_texts; i++)
+        if (generator->texts[i]->sample == sample)
+            family[n++] = generator->texts[i];
+        else
+            generator->texts[n_left++] = generator->texts[i];
+    generator->n_texts = n_left;
+    qsort(family, n, sizeof *family, by_branch);
+    return n;
+}
+
+/* Gives away samples that are done, in their order. */
+static bool give_texts(generator *generator, const generate_prompt *prompt, uint64_t *n_given, trouble *trouble) {
+    made_text *family[GENERATE_MOST_AT_ONCE];
+    bool ok = true;
+    size_t n;
+    while (ok && (n = take_family(generator, family, *n_given)) > 0) {
+        ok = generator->on_texts(generator->user, prompt, family, n, trouble);
+        for (size_t i = 0; i < n; i++)
+            made_text_free(family[i], generator->context);
+        generator->n_texts_done += n;
+        ++*n_given;
+    }
+    return ok;
+}
+
 static bool make_texts(generator *generator, const generate_prompt *prompt, trouble *trouble) {
-    uint64_t n_started = 0;
-    do {
-        if (score_stop_signal() != 0) {
-            interrupt(generator);
-            return true;
-        }
+    uint64_t n_started = 0, n_given = 0;
+    bool is_interrupted = false;
+    while (!is_interrupted && n_given < (uint64_t)generator->settings->n_samples) {
         if (!start_samples(generator, prompt, &n_started, trouble))
             return false;
-        const size_t n_now = generator->n_texts; /* branches made now have their token */
+        is_interrupted = score_stop_signal() != 0;
+        const size_t n_now = is_interrupted ? 0 : generator->n_texts; /* branches made now have their token */
         for (size_t i = 0; i < n_now; i++)
             if (goes_on(generator->texts[i]) && !grow(generator, prompt, generator->texts[i], trouble))
                 return false;
-        for (size_t i = 0; i < generator->n_texts; i++)
-            if (!goes_on(generator->texts[i]) && generator->texts[i]->sampler != NULL)
-                end_text(generator, generator->texts[i]);
+        end_texts(generator, is_interrupted);
         progress_update(&generator->progress, generator->n_done);
-        if (!step(generator, prompt, trouble))
+        if (!give_texts(generator, prompt, &n_given, trouble) || !step(generator, prompt, trouble))
             return false;
-    } while (generator->n_live_families > 0 || n_started < (uint64_t)generator->settings->n_samples);
+    }
     return true;
 }
 
 bool generator_run(generator *generator, const generate_prompt *prompt, trouble *trouble) {
-    forget_texts(generator);
-    memset(generator->is_taken, 0, sizeof generator->is_taken);
-    generator->n_live_families = 0;
-    if (!read_prompt(generator, prompt, trouble) || !make_texts(generator, prompt, trouble))
-        return false;
-    generator->n_texts_done += generator->n_texts;
-    qsort(generator->texts, generator->n_texts, sizeof(*generator->texts), by_place);
-    return true;
+    return read_prompt(generator, prompt, trouble) && make_texts(generator, prompt, trouble);
 }
 
 #endif

@@ -111,7 +111,7 @@ void generate_options(option rows[GENERATE_OPTIONS], generate_settings *settings
          .minimum = 0,
          .maximum = 100,
          .help = "Where the entropy of the model's distribution is above this, the text goes on with several different "
-                 "tokens. Each is a text of its own, with \"parent\" and \"fork_at\"."},
+                 "tokens of those that the rules left. Each is a text of its own, with \"parent\" and \"fork_at\"."},
         {.name = "branches",
          .type = OPTION_INTEGER,
          .value = &settings->n_continuations,

@@ -14,6 +14,7 @@
 
 struct generate_writer {
     const generate_settings *settings;
+    const generator *generator;
     output *texts, *trace, *people; /* NULL: not wanted */
     container_writer *container;    /* of the trace, where it is one */
     bool is_one_text;               /* there is one, written as it is */
@@ -111,31 +112,6 @@ static bool on_growth(void *user, const made_text *text, trouble *trouble) {
     return write_line(writer, writer->stream, trouble) && output_flush(writer->stream, trouble);
 }
 
-/* Of all prompts, where they are known; 0: they are not, or have no limit. */
-static uint64_t most_tokens(const generate_settings *settings) {
-    const bool is_known = settings->files.n_items == 0 && settings->n_tokens > 0 && isnan(settings->branch_above);
-    return is_known ? settings->prompts.n_items * (uint64_t)settings->n_samples * (uint64_t)settings->n_tokens : 0;
-}
-
-void generate_writer_begin(generate_writer *writer, generator *generator, bool is_only_prompt) {
-    const generate_settings *settings = writer->settings;
-    const bool in_color = writer->painting.painter.depth != COLOR_NONE;
-    writer->is_one_text = is_only_prompt && settings->n_samples == 1 && isnan(settings->branch_above);
-    if (writer->people != NULL)
-        painting_legend(&writer->line, &writer->painting);
-    if (writer->is_one_text && writer->people != NULL && in_color)
-        writer->stream = writer->people;
-    if (writer->is_one_text && writer->people == NULL && writer->texts != NULL && settings->output_path == NULL)
-        writer->stream = writer->texts;
-    writer->escapes = isatty(STDOUT_FILENO) != 0;
-    if (writer->stream != NULL) {
-        generator->on_growth = on_growth;
-        generator->user = writer;
-    } else {
-        progress_begin(&generator->progress, "tokens", most_tokens(settings));
-    }
-}
-
 /* --- Texts that are there --- */
 
 static void append_one_text(buffer *out, const document *document) {
@@ -172,8 +148,9 @@ static bool add_trace(generate_writer *writer, const document *record, trouble *
     return write_line(writer, writer->trace, trouble);
 }
 
-static bool add_record(generate_writer *writer, const generator *generator, const generate_prompt *prompt,
-                       const made_text *text, trouble *trouble) {
+static bool add_record(generate_writer *writer, const generate_prompt *prompt, const made_text *text,
+                       trouble *trouble) {
+    const generator *generator = writer->generator;
     document record = {0};
     const bool for_people = writer->people != NULL && writer->stream == NULL;
     bool ok = true;
@@ -194,17 +171,49 @@ static bool add_record(generate_writer *writer, const generator *generator, cons
     return ok && write_line(writer, writer->texts, trouble);
 }
 
-bool generate_writer_add(generate_writer *writer, const generator *generator, const generate_prompt *prompt,
-                         trouble *trouble) {
-    for (size_t i = 0; i < generator->n_texts; i++) {
-        const made_text *text = generator->texts[i];
-        if (writer->stream != NULL && !end_stream(writer, text, trouble))
+/* What comes out of a pipe comes with the text. */
+static bool flush(output *output, trouble *trouble) {
+    return output == NULL || output_flush(output, trouble);
+}
+
+static bool on_texts(void *user, const generate_prompt *prompt, made_text *const *texts, size_t n, trouble *trouble) {
+    generate_writer *writer = user;
+    for (size_t i = 0; i < n; i++) {
+        if (writer->stream != NULL && !end_stream(writer, texts[i], trouble))
             return false;
-        if (!add_record(writer, generator, prompt, text, trouble))
+        if (!add_record(writer, prompt, texts[i], trouble))
             return false;
     }
-    return true;
+    return flush(writer->texts, trouble) && flush(writer->people, trouble) && flush(writer->trace, trouble);
 }
+
+/* Of all prompts, where they are known; 0: they are not, or have no limit. */
+static uint64_t most_tokens(const generate_settings *settings) {
+    const bool is_known = settings->files.n_items == 0 && settings->n_tokens > 0 && isnan(settings->branch_above);
+    return is_known ? settings->prompts.n_items * (uint64_t)settings->n_samples * (uint64_t)settings->n_tokens : 0;
+}
+
+void generate_writer_begin(generate_writer *writer, generator *generator, bool is_only_prompt) {
+    const generate_settings *settings = writer->settings;
+    const bool in_color = writer->painting.painter.depth != COLOR_NONE;
+    writer->is_one_text = is_only_prompt && settings->n_samples == 1 && isnan(settings->branch_above);
+    if (writer->people != NULL)
+        painting_legend(&writer->line, &writer->painting);
+    if (writer->is_one_text && writer->people != NULL && in_color)
+        writer->stream = writer->people;
+    if (writer->is_one_text && writer->people == NULL && writer->texts != NULL && settings->output_path == NULL)
+        writer->stream = writer->texts;
+    writer->escapes = isatty(STDOUT_FILENO) != 0;
+    writer->generator = generator;
+    generator->user = writer;
+    generator->on_texts = on_texts;
+    if (writer->stream != NULL)
+        generator->on_growth = on_growth;
+    else
+        progress_begin(&generator->progress, "tokens", most_tokens(settings));
+}
+
+/* --- The end --- */
 
 bool generate_writer_close(generate_writer *writer, bool ok, trouble *trouble) {
     output *outputs[] = {writer->people, writer->texts, writer->trace};

@@ -425,7 +425,7 @@ class Trouble(GenerateCase):
     def test_a_full_disk(self):
         for flags in [], ["--samples", 3], ["--trace", "-"]:
             with open("/dev/full", "wb") as full:
-                done = subprocess.run([ENTROL, "generate", "-m", self.model, "-p", "the", "-n", "50", *map(str, flags)], stdout=full,
+                done = subprocess.run([ENTROL, "generate", "-m", self.model, "-t", "1", "-p", "the", "-n", "50", *map(str, flags)], stdout=full,
                                       stderr=subprocess.PIPE)
             self.assertEqual((done.returncode, done.stderr.count(b"\n")), (2, 1), done.stderr)
             self.assertIn(b"No space left on device", done.stderr)
@@ -434,7 +434,7 @@ class Trouble(GenerateCase):
         read, write = os.pipe()
         os.close(read)
         with os.fdopen(write, "wb") as pipe:
-            done = subprocess.run([ENTROL, "generate", "-m", self.model, "-p", "the", "-n", "50"], stdout=pipe, stderr=subprocess.PIPE)
+            done = subprocess.run([ENTROL, "generate", "-m", self.model, "-t", "1", "-p", "the", "-n", "50"], stdout=pipe, stderr=subprocess.PIPE)
         self.assertEqual(done.returncode, 2)
         self.assertIn(b"its reader has closed it", done.stderr)
 
@@ -442,7 +442,7 @@ class Trouble(GenerateCase):
         """Ctrl-C in the middle: what there is is written, and says that it was interrupted."""
         trace, out = self.path("t.jsonl"), self.path("o.jsonl")
         path = self.write("p.jsonl", '{"prompt": "the cat"}\n' * 100000)
-        process = subprocess.Popen([ENTROL, "generate", "-m", self.model, "-f", path, "--samples", "4", "-n", "200", "--trace", trace,
+        process = subprocess.Popen([ENTROL, "generate", "-m", self.model, "-t", "1", "-f", path, "--samples", "4", "-n", "200", "--trace", trace,
                                     "-o", out], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         while process.poll() is None and not os.path.exists(trace + ".part"):
             time.sleep(0.01)
@@ -460,6 +460,19 @@ class Trouble(GenerateCase):
         self.assertLessEqual({record["stop"] for record in made[:-4]}, {"end", "length"})
         self.assertLessEqual({record["stop"] for record in made[-4:]}, {"end", "length", "interrupted"})
         self.assertEqual(sorted(name for name in os.listdir(self.folder) if ".part" in name), [])
+
+    def test_lines_come_as_they_are_done(self):
+        """A reader has the first samples long before the last one, in their order; a stop ends the last line."""
+        process = subprocess.Popen([ENTROL, "generate", "-m", self.model, "-t", "1", "-p", "the", "--samples", "1000000", "-n", "40"],
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        lines = [process.stdout.readline() for _ in range(20)]
+        process.send_signal(signal.SIGINT)
+        more, message = process.communicate()
+        self.assertEqual(process.returncode, 130, message)
+        made = records(b"".join(lines) + more)
+        self.assertEqual([line["sample"] for line in made], list(range(len(made))))
+        self.assertTrue(more.endswith(b"\n"))
+        self.assertLessEqual({line["stop"] for line in made[:-8]}, {"end", "length"})
 
     def test_list(self):
         done = run("generate", "--list")

@@ -72,6 +72,7 @@ FORMULAS = [
     ("top-h=0.4",),
     ("top-h=0.8",),
     ("top-n-sigma=1",),
+    ("entropix",),
     ("top-k=100", "dynamic-temperature=1,range=0.5", "min-p=0.02"),
     ("edt=1,theta=0.5", "p-less"),
     ("min-p=0.01", "target-entropy=1.5,min=0.01,max=100", "top-p=0.9"),

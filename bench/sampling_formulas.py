@@ -95,10 +95,9 @@ def in_order(state, key, margins):
     return kept(state, key, margin)
 
 
-def first_and(margin, key):
-    """The margins, that of the first column by the key one above them."""
-    margin[np.argmin(key)] = 1 + max(0, margin.max())
-    return margin
+def and_the_first(margin, key):
+    """The margins, those of the first by the key one above the others."""
+    return np.where(key == key.min(), 1 + max(0, margin.max()), margin)
 
 
 def by_mass(state, key, p):
@@ -116,7 +115,7 @@ def by_mass(state, key, p):
 def by_probability(state, least):
     """p >= least, relative to it, and the most probable."""
     logs = log_softmax(state)
-    return kept(state, -logs, first_and(np.exp(logs) / least - 1, -logs))
+    return kept(state, -logs, and_the_first(np.exp(logs) / least - 1, -logs))
 
 
 def top_k(state, k=40):
@@ -177,6 +176,32 @@ def top_h(state, alpha=0.4, reading="paper"):
     return in_order(state, -state.z, margins)
 
 
+def entropix(
+    state,
+    low_entropy=0.1,
+    high_entropy=3.0,
+    low_varentropy=0.1,
+    high_varentropy=5.0,
+    unit="bits",
+    thinking=-1,
+):
+    """github.com/xjdr-alt/entropix without what it takes from attention, before a token has come."""
+    logs, nats = log_softmax(state), np.log(2) if unit == "bits" else 1
+    h, v = entropy(logs) / nats, varentropy(logs) / nats**2
+    if h < low_entropy and v < low_varentropy:
+        return greedy(state)
+    if h > high_entropy and v < low_varentropy:
+        if thinking < 0:
+            return temperature_by(state, 1.3)
+        is_it = np.arange(state.z.size) == thinking
+        return kept(state, -state.z, np.where(is_it, 1, -1)) if state.keep[int(thinking)] else state
+    if h < high_entropy and v > high_varentropy:
+        return temperature_by(state, 1.2)
+    if h > high_entropy and v > high_varentropy:
+        return replace(state, temperature=max(2.0, 2 * state.temperature))
+    return state
+
+
 RULES = {
     function.__name__: function
     for function in (
@@ -190,6 +215,7 @@ RULES = {
         epsilon,
         top_h,
         p_less,
+        entropix,
         top_k,
         top_p,
         min_p,
@@ -205,7 +231,7 @@ def parsed(rule):
     function = RULES[name.replace("-", "_")]
     names = function.__code__.co_varnames[1:]
     pairs = dict(other.split("=") for other in others) | ({names[0]: value} if value else {})
-    return function, {key: value if key == "reading" else float(value) for key, value in pairs.items()}
+    return function, {key: value if key in ("reading", "unit") else float(value) for key, value in pairs.items()}
 
 
 def chain(row, rules):

@@ -85,7 +85,8 @@ def _shown(parameter: Parameter) -> tuple[str, ...]:
 def described(row: Any, about: str) -> str:
     """What a row of a registry shows of itself: a line about it, what is said, and its parameters."""
     table = aligned([(name, *_shown(parameter)) for name, parameter in row.parameters.items()], "  ", _wrapped)
-    return f"{row.name}: {row.says}\n{about}; {row.source}" + (f"\nparameters:\n{table}" if table else "")
+    head = f"{row.name}: {row.says}\n{about}" + (f"; {row.source}" if row.source else "")
+    return head + (f"\nparameters:\n{table}" if table else "")
 
 
 def _parameter(row: c.Parameter) -> Parameter:

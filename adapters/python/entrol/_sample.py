@@ -25,12 +25,12 @@ OF_A_ROW = ("entropy", "varentropy", "sampled_entropy", "temperature", "n_candid
 @dataclass(frozen=True)
 class SamplingRule:
     """A rule that a sampler can be made of: its parameters (the first is what "name=VALUE" sets), what it keeps or does,
-    and where it was published."""
+    and where it was published, None where that is everybody's."""
 
     name: str
     parameters: dict[str, Parameter]
     says: str
-    source: str
+    source: str | None
 
     def __repr__(self) -> str:
         first = next(iter(self.parameters), None)
@@ -39,7 +39,10 @@ class SamplingRule:
 
 def _rule(row: c.SamplingRule) -> SamplingRule:
     return SamplingRule(
-        row.name.decode(), parameters(row.parameters, row.n_parameters), row.says.decode(), row.source.decode()
+        row.name.decode(),
+        parameters(row.parameters, row.n_parameters),
+        row.says.decode(),
+        row.source.decode() if row.source else None,
     )
 
 
@@ -142,7 +145,7 @@ class Sampler:
     def draw(self, logits: Any, n: int | None = None, *, tokens: Any = None) -> Drawn:
         """Draws the token of the place where the text is, and moves nothing: accept() does (entrol_sampler_draw).
 
-        logits: (V,), or (..., V), as of texts at the same place: row i is drawn with stream + i. float64 (as the nearest
+        logits: (V,), or (..., V), of texts at the same place after the same token: row i is drawn with stream + i. float64 (as the nearest
         float32), float32, float16 or bfloat16, of NumPy or any DLPack producer on the CPU; -inf is no candidate. n:
         this many tokens of a row, none of them twice, of which the first is the one that is drawn alone. tokens: (V,),
         what the columns stand for, rising; by default their numbers. Errors: ArgumentError, ValueError and TypeError,

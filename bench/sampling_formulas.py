@@ -9,6 +9,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 
+CLOSE = 1e-3  # nats by which a temperature may miss the entropy that is its target
+
+
 @dataclass
 class State:
     """A row of logits z (float64), the temperature and the columns that are left. key: what the last rule sorts by, less
@@ -70,8 +73,8 @@ def edt(state, temperature=1.0, theta=1.0, base=0.8):
     return temperature_by(state, temperature * base ** (theta / h) if h > 0 else 0.0)
 
 
-def target_entropy(state, target=2.0, min=0.1, max=2.0):
-    """By bisection: H rises with T."""
+def target_entropy(state, target=2.0, min=0.1, max=2.0, found=None):
+    """By bisection: H rises with T. found: another's solution, taken where its entropy is as near as CLOSE."""
     low, high = min, max
     for _ in range(60):
         middle = np.sqrt(low * high)
@@ -79,7 +82,8 @@ def target_entropy(state, target=2.0, min=0.1, max=2.0):
             low = middle
         else:
             high = middle
-    return replace(state, temperature=low)
+    reached = [entropy(log_softmax(state, t)) for t in (low, found or low)]
+    return replace(state, temperature=found if found and abs(reached[1] - reached[0]) <= CLOSE else low)
 
 
 def kept(state, key, margin):
@@ -231,13 +235,14 @@ def parsed(rule):
     function = RULES[name.replace("-", "_")]
     names = function.__code__.co_varnames[1:]
     pairs = dict(other.split("=") for other in others) | ({names[0]: value} if value else {})
-    return function, {key: value if key in ("reading", "unit") else float(value) for key, value in pairs.items()}
+    settings = {key.replace("-", "_"): value for key, value in pairs.items()}
+    return function, {key: value if key in ("reading", "unit") else float(value) for key, value in settings.items()}
 
 
-def chain(row, rules):
-    """The state that rules, as texts, leave of a row."""
+def chain(row, rules, found=None):
+    """The state that rules, as texts, leave of a row. found: the temperature at which another met a target."""
     state = start(row)
     for rule in rules:
         function, settings = parsed(rule)
-        state = function(state, **settings)
+        state = function(state, **settings, **({"found": found} if function is target_entropy else {}))
     return state

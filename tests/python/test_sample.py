@@ -67,7 +67,8 @@ def rows_of(n=20, n_columns=300, seed=0):
 
 
 def q_of(row, rules):
-    return np.exp(formulas.log_softmax(formulas.chain(row, rules)))
+    """q at the temperature that Entrol found."""
+    return np.exp(formulas.log_softmax(formulas.chain(row, rules, entrol.Sampler(*rules).draw(row).temperature)))
 
 
 class Rules(unittest.TestCase):
@@ -89,12 +90,12 @@ class Rules(unittest.TestCase):
             sampler = entrol.Sampler(*rules)
             for i, row in enumerate(rows_of()):
                 with self.subTest(rules=rules, row=i):
-                    state = formulas.chain(row, rules)
+                    drawn = sampler.draw(row)
+                    state = formulas.chain(row, rules, drawn.temperature)
                     expected, found = formulas.log_softmax(state), sampler.logprobs(row)
                     np.testing.assert_array_equal(np.flatnonzero(found > -np.inf), np.flatnonzero(expected > -np.inf))
                     kept = expected > -np.inf
                     np.testing.assert_allclose(found[kept], expected[kept], rtol=2e-6, atol=2e-6)
-                    drawn = sampler.draw(row)
                     before = textbook.log_softmax(row)
                     said = {
                         "temperature": state.temperature,
@@ -114,6 +115,7 @@ class Rules(unittest.TestCase):
             function = formulas.RULES[name]
             names = function.__code__.co_varnames[1 : function.__code__.co_argcount]
             expected = dict(zip(names, function.__defaults__ or ()))
+            expected.pop("found", None)
             self.assertEqual({key: one.initial for key, one in rule.parameters.items()}, expected, name)
 
     def test_ties_go_to_the_lower_column(self):
@@ -167,13 +169,14 @@ class Draws(unittest.TestCase):
 
     def test_several_without_replacement(self):
         row, n = rows_of(1, 12, 4)[0], 50_000
-        q = np.exp(formulas.log_softmax(formulas.start(row)))
+        logs = formulas.log_softmax(formulas.start(row))
+        q = np.exp(logs)
         sampler = entrol.Sampler(seed=2)
         drawn = sampler.draw(np.broadcast_to(row, (n, row.size)), 3)
         self.assertEqual((drawn.token.shape, drawn.entropy.shape), ((n, 3), (n,)))
         self.assertTrue((np.sort(drawn.token, 1)[:, 1:] != np.sort(drawn.token, 1)[:, :-1]).all())
         np.testing.assert_array_equal(drawn.token[:100, 0], sampler.draw(np.broadcast_to(row, (100, row.size))).token)
-        np.testing.assert_allclose(drawn.sampled_logprob, np.log(q)[drawn.token], rtol=2e-6, atol=2e-6)
+        np.testing.assert_allclose(drawn.sampled_logprob, logs[drawn.token], rtol=2e-6, atol=2e-6)
         second = (np.outer(q, q) / (1 - q[:, None]))[~np.eye(q.size, dtype=bool)].reshape(q.size, -1)
         others = np.array([[j for j in range(q.size) if j != i] for i in range(q.size)])
         counts = np.array([np.bincount(drawn.token[drawn.token[:, 0] == i, 1], minlength=q.size) for i in range(q.size)])
@@ -333,6 +336,8 @@ class Refused(unittest.TestCase):
             lambda: entrol.Sampler(seed=-1): "^seed: expected a whole number from 0",
             lambda: entrol.Sampler(stream=1 << 64): "^stream: expected a whole number from 0",
             lambda: sampler.draw(row, 0): "^n: expected a whole number from 1",
+            lambda: sampler.draw(row, 257): "^n = 257: expected a number of tokens from 1 to 256",
+            lambda: sampler.draw(row, tokens=row.size - np.arange(row.size)): "^tokens: expected numbers that rise from 0",
             lambda: sampler.draw(1.0): "^logits: expected rows",
             lambda: sampler.draw(row, tokens=[1, 2]): r"^tokens: expected the shape \(300,\)",
             lambda: sampler.accept(-1): "^token: expected a whole number from 0",

@@ -128,7 +128,7 @@ class Sampler:
                 diagnosis=diagnosis,
             )
         except ArgumentError as error:
-            if error.argument != "rules":
+            if error.argument == "options":
                 raise
             raise _refused(diagnosis.first_row, texts[diagnosis.first_row], diagnosis.first_column) from None
 
@@ -163,9 +163,7 @@ class Sampler:
         logits: as draw's. float32, of their shape; a row in trouble has NaN. Errors: as draw's."""
         rows = matrix(logits, "logits")
         out = np.empty((rows.n_rows, rows.n_columns), np.float32)
-        raw = np.zeros((rows.n_rows, 1), DRAWN_DTYPE)
-        raw["size"] = DRAWN_DTYPE.itemsize
-        self._draw(rows, raw, out, None)
+        self._draw(rows, np.empty((rows.n_rows, 0), DRAWN_DTYPE), out, None)
         return out.reshape(*rows.leading, rows.n_columns)
 
     def _draw(
@@ -199,6 +197,7 @@ class Sampler:
             ctypes.byref(row),
             address(tokens),
             diagnosis=told,
+            n=drawn.size,
         )
         return told
 

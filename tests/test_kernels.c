@@ -206,6 +206,52 @@ static void check_masses(void) {
            worst_mass);
 }
 
+/* By the contract, and the same bits at every level as the plain kernel's. */
+static void check_moments(void) {
+    double worst_moment = 0;
+    for (size_t k = 0; k < 16 * N_SIZES; k += stride()) {
+        const size_t n = sizes[k / 16];
+        guarded in = floats(n, k % 2);
+        float *z = in.data;
+        fill_normal(z, n, (double[]){0.1, 2.5, 12, 40}[k % 4]);
+        for (size_t i = 0; i < n; i += 5)
+            z[i] = k % 3 ? roundf(z[i]) : -INFINITY;
+        const float most = n ? max_of(z, n) : 0, m = isfinite(most) ? most : 0;
+        const ent_moments_task task = {z, n, m, (float)exp(test_normal() / 2)};
+        ent_moments moments, plain;
+        kernels->moments(&moments, &task);
+        ent_kernels_for(ENTROL_CPU_SCALAR)->moments(&plain, &task);
+        CHECK(memcmp(&moments, &plain, sizeof plain) == 0);
+        long double exact[4] = {0}, allowed[4] = {0};
+        double n_top = 0;
+        for (size_t i = 0; i < n; i++) {
+            const long double x = (long double)(z[i] - m), d = x * (long double)task.scale, e = d < -87 ? 0 : expl(d);
+            const long double terms[4] = {e, e == 0 ? 0 : e * x, e == 0 ? 0 : e * x * x, e * e};
+            n_top += x == 0;
+            for (int sum = 0; sum < 4 && x != 0; sum++) {
+                exact[sum] += terms[sum];
+                allowed[sum] += fabsl(terms[sum]) * (6e-6L + 3e-7L * fabsl(d)) + 1e-36L;
+            }
+        }
+        CHECK(moments.n_top == n_top);
+        const double sums[4] = {moments.s, moments.t, moments.u, moments.q};
+        for (int sum = 0; sum < 4 && n; sum++) {
+            const double share = (double)(fabsl((long double)sums[sum] - exact[sum]) / allowed[sum]);
+            CHECK_SAY(!(allowed[sum] > 0) || share <= 1, "sum %d of %zu: %g, exactly %Lg", sum, n, sums[sum],
+                      exact[sum]);
+            worst_moment = allowed[sum] > 0 ? fmax(worst_moment, share) : worst_moment;
+        }
+        if (n) {
+            z[n / 2] = NAN;
+            kernels->moments(&moments, &task);
+            CHECK(isnan(moments.t));
+        }
+        guarded_free(&in);
+    }
+    printf("    moments, %s: largest error as a share of the contract: %.2f\n", entrol_cpu_name(kernels->cpu),
+           worst_moment);
+}
+
 /* Where kernels may or may not count a column as 0. */
 static bool may_be_0(long double d) {
     return fabsl(d + 87) < 0.02L;
@@ -786,23 +832,15 @@ static void run_level(entrol_cpu cpu) {
     static const struct {
         const char *name;
         void (*function)(void);
-    } checks[] = {{"max", check_max},
-                  {"greater", check_greater},
-                  {"sums", check_sums},
-                  {"sums_nan", check_sums_nan},
-                  {"lanes", check_lanes},
-                  {"lanes_values", check_lanes_values},
-                  {"widen", check_widen},
-                  {"halves", check_halves},
-                  {"gradient", check_gradient},
-                  {"gradient_lanes", check_gradient_lanes},
-                  {"narrow", check_narrow},
-                  {"between", check_between},
-                  {"sift", check_sift},
-                  {"keep", check_keep},
-                  {"masses", check_masses},
-                  {"soft_cap", check_soft_cap},
-                  {"pair_sums", check_pair_sums}};
+    } checks[] = {{"max", check_max},           {"greater", check_greater},
+                  {"sums", check_sums},         {"sums_nan", check_sums_nan},
+                  {"lanes", check_lanes},       {"lanes_values", check_lanes_values},
+                  {"widen", check_widen},       {"halves", check_halves},
+                  {"gradient", check_gradient}, {"gradient_lanes", check_gradient_lanes},
+                  {"narrow", check_narrow},     {"between", check_between},
+                  {"sift", check_sift},         {"keep", check_keep},
+                  {"masses", check_masses},     {"moments", check_moments},
+                  {"soft_cap", check_soft_cap}, {"pair_sums", check_pair_sums}};
     char name[64];
     if (!entrol_cpu_available(cpu)) {
         snprintf(name, sizeof name, "level_%s", entrol_cpu_name(cpu));

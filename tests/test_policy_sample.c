@@ -6,7 +6,7 @@
 #include "oracle.h"
 
 #include "policy/draws.h"
-#include "policy/portable.h"
+#include "base/portable.h"
 
 static entrol_context *context;
 

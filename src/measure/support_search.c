@@ -376,7 +376,7 @@ double ent_support_reach(double *n_ties, const ent_rows *rows, size_t row, const
     search.by_mass = by_mass;
     search.above = 0;
     const size_t n_columns = rows->logits->n_columns;
-    const int n_bits = 64 - __builtin_clzll(n_columns), unit_bits = n_bits < 11 ? 51 : 62 - n_bits;
+    const int unit_bits = ent_unit_bits(n_columns);
     search.magic = ldexp(1, 52 - unit_bits);
     search.target = by_mass ? 0 : (uint64_t)target;
     if (n_columns <= FEW)

@@ -7,9 +7,8 @@
 #include "gaussian.h"
 #include "squash.h"
 
-#include "portable.h"
-
 #include "base/gamma.h"
+#include "base/portable.h"
 
 #include <math.h>
 

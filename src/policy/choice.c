@@ -7,7 +7,7 @@
  * that are nearly certain, flat, or nearly equal. */
 #include "choice.h"
 
-#include "portable.h"
+#include "base/portable.h"
 
 #include <math.h>
 

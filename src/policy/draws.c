@@ -3,8 +3,7 @@
  * Transactions on Mathematical Software 26, 2000). */
 #include "draws.h"
 
-#include "portable.h"
-
+#include "base/portable.h"
 #include "base/random.h"
 
 #include <stddef.h>

@@ -14,7 +14,7 @@
  * E d^2/dx^2 / 2. */
 #include "squash.h"
 
-#include "portable.h"
+#include "base/portable.h"
 
 #include <math.h>
 

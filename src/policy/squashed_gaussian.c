@@ -4,7 +4,7 @@
 #include "gaussian.h"
 #include "squash.h"
 
-#include "portable.h"
+#include "base/portable.h"
 
 #include <math.h>
 

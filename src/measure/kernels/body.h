@@ -468,6 +468,8 @@ static ent_masses masses_body(float *out, const ent_masses_task *task) {
     return task->high < task->m ? masses_loop(out, task, 1) : masses_loop(out, task, 0);
 }
 
+#include "measure/kernels/body_moments.h"
+
 static ent_kept keep_body(float *out, const float *z, size_t n, float threshold) {
     const vf_floats limit = (vf_floats)vf_set(threshold);
     const vf_integers least = (vf_integers)(vf_floats)vf_set(-INFINITY);
@@ -549,6 +551,7 @@ static void fill_body(ent_kernels *kernels) {
     kernels->find_between = find_between_body;
     kernels->sift = sift_body;
     kernels->masses = masses_body;
+    kernels->moments = moments_body;
     kernels->keep = keep_body;
     kernels->sums = sums_body;
     kernels->lanes = lanes_body;

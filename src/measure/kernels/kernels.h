@@ -12,10 +12,11 @@
  * A gradient e^d (f + l x + c y^2) is within (5e-7 + 1.5e-7 |d|) e^d (|f| + |l x| + |c y^2|) +
  * 3.6e-7 e^d (|d| + |mu|) |c y| of itself.
  * A mass is within 5e-7 + 1.5e-7 |d| of e^d, and has the same bits at every level: what is in a support is decided by
- * it. A soft cap is within 5e-7 of itself. Of two rows, with f = 3e-6 + 1.5e-7 (|d_p| + |d_q|), a sum
- * is within the sum over its columns of f |term|, and of f (p + q + |p delta| or |q delta|) more where |delta| > 1, for
- * the delta of the difference and the shift as they are given. Of mixtures (tests/test_mixture.c), with l = ln p as the
- * task gives it, `information` is within the sum over its columns of 1e-7 of the term and of 4e-16 p |ln(p / mean)| (2
+ * it. Moments are sums of such terms, each sum within another 5e-6, with the same bits too. A soft cap is within 5e-7
+ * of itself. Of two rows, with f = 3e-6 + 1.5e-7 (|d_p| + |d_q|), a sum is within the sum over its columns of f |term|,
+ * and of f (p + q + |p delta| or |q delta|) more where |delta| > 1, for the delta of the difference and the shift as
+ * they are given. Of mixtures (tests/test_mixture.c), with l = ln p as the task gives it, `information` is within the
+ * sum over its columns of 1e-7 of the term and of 4e-16 p |ln(p / mean)| (2
  * + |l|) of every row; a gain within that of 1e-9 of the greatest p less the least, and of 4e-16 of the greatest times
  * 2 + |l|. In all but mixtures, columns with d < -87 count as 0, and some up to -86.98. A NaN column makes t NaN. n is
  * from 0 to ENT_CHUNK. What `widen` reads may have any alignment. */
@@ -107,6 +108,21 @@ typedef struct ent_masses {
     uint64_t all, above;
 } ent_masses;
 
+/* Sums of a chunk by which tokens are chosen, x = z - m: column i is added up in float in lane i % ENT_LANES, and the
+ * lanes in double in their order, with a rounding after each product. So the bits are the same at every level. Columns
+ * at m are counted and not summed. */
+typedef struct ent_moments_task {
+    const float *z;
+    size_t n;
+    float m, scale; /* d = scale x; no column is above m */
+} ent_moments_task;
+
+typedef struct ent_moments {
+    double n_top;   /* columns with z = m */
+    double s, t, u; /* over the others, sums of e^d, e^d x, e^d x^2 */
+    double q;       /* sum of (e^d)^2 */
+} ent_moments;
+
 /* Of numbers and two bounds, low <= high. NaNs are counted nowhere. */
 typedef struct ent_sifted {
     size_t n_below, n_upto_low;       /* less than low; less than it or equal */
@@ -146,6 +162,12 @@ static inline uint64_t ent_mass_units(float mass, double magic) {
     memcpy(&bits, &shifted, sizeof bits);
     memcpy(&none, &magic, sizeof none);
     return bits - none;
+}
+
+/* Masses of n columns, n above 0, are in units of 2^-this: their sum fits in 62 bits. */
+static inline int ent_unit_bits(size_t n) {
+    const int n_bits = 64 - __builtin_clzll(n);
+    return n_bits < 11 ? 51 : 62 - n_bits;
 }
 
 /* Bytes that the widest vector store past the caches wants its address to be a multiple of. */
@@ -227,6 +249,8 @@ typedef struct ent_kernels {
     void (*stream_end)(void);
     /* The mass of every column. */
     ent_masses (*masses)(float *out, const ent_masses_task *task);
+    /* A NaN makes t NaN. */
+    void (*moments)(ent_moments *moments, const ent_moments_task *task);
     /* out (may be z) = z where it is at least the threshold (above -inf), else -inf. No z is NaN. */
     ent_kept (*keep)(float *out, const float *z, size_t n, float threshold);
     /* In place. */

@@ -72,6 +72,33 @@ static ent_masses masses_ref(float *out, const ent_masses_task *task) {
     return masses;
 }
 
+typedef struct lanes_of_moments {
+    float n_top[ENT_LANES], s[ENT_LANES], t[ENT_LANES], u[ENT_LANES], q[ENT_LANES];
+} lanes_of_moments;
+
+static void moments_ref(ent_moments *moments, const ent_moments_task *task) {
+    lanes_of_moments lanes = {{0}, {0}, {0}, {0}, {0}};
+    const float low = -125.5f / (task->scale * 0x1.715476p+0f); /* as in ent_mass */
+    for (size_t i = 0; i < task->n; i++) {
+        const size_t lane = i % ENT_LANES;
+        const float raw = task->z[i] - task->m, x = low > raw ? low : raw;
+        const float e = raw == 0 ? 0 : raw > low ? ent_mass(raw, task->scale) : 0, product = e * x;
+        lanes.n_top[lane] += raw == 0;
+        lanes.s[lane] += e;
+        lanes.t[lane] += product; /* 0 * NaN is NaN */
+        lanes.u[lane] += product * x;
+        lanes.q[lane] += e * e;
+    }
+    *moments = (ent_moments){0, 0, 0, 0, 0};
+    for (size_t lane = 0; lane < ENT_LANES; lane++) {
+        moments->n_top += (double)lanes.n_top[lane];
+        moments->s += (double)lanes.s[lane];
+        moments->t += (double)lanes.t[lane];
+        moments->u += (double)lanes.u[lane];
+        moments->q += (double)lanes.q[lane];
+    }
+}
+
 static ent_kept keep_ref(float *out, const float *z, size_t n, float threshold) {
     ent_kept kept = {0, 0};
     for (size_t i = 0; i < n; i++) {
@@ -335,6 +362,7 @@ void ent_kernels_ref(ent_kernels *kernels) {
         .lanes = lanes_ref,
         .lanes_values = lanes_values_ref,
         .masses = masses_ref,
+        .moments = moments_ref,
         .keep = keep_ref,
         .gradient = gradient_ref,
         .stream_end = stream_end_ref,

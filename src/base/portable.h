@@ -1,8 +1,8 @@
 /* exp and log of additions, products and quotients of doubles alone, which IEEE 754 defines to the bit: the C
  * library's differ from one machine to the next, and what is drawn must not. Both are within 1e-15 of the exact value,
  * relative to it. */
-#ifndef ENT_POLICY_PORTABLE_H
-#define ENT_POLICY_PORTABLE_H
+#ifndef ENT_BASE_PORTABLE_H
+#define ENT_BASE_PORTABLE_H
 
 #include <math.h>
 
@@ -10,8 +10,16 @@
 #define ENT_LN2_HIGH 0x1.62e42fee00000p-1
 #define ENT_LN2_LOW 0x1.a39ef35793c76p-33
 
-/* ln x of a finite x above 0. With x = 2^k f, f from sqrt(1/2) to sqrt(2) and r = (f - 1) / (f + 1), |r| < 0.172: ln f
- * = 2 r (1 + r^2 / 3 + r^4 / 5 + ...). */
+/* ln((1 + r) / (1 - r)) = 2 r (1 + r^2 / 3 + r^4 / 5 + ...), for |r| < 0.172. */
+static inline double ent_portable_log_ratio(double r) {
+    const double square = r * r;
+    double sum = 0;
+    for (int i = 23; i >= 3; i -= 2)
+        sum = square * (1.0 / i + sum);
+    return 2 * r + 2 * r * sum;
+}
+
+/* ln x of a finite x above 0: x = 2^k f, f from sqrt(1/2) to sqrt(2), r = (f - 1) / (f + 1). */
 static inline double ent_portable_log(double x) {
     int k;
     double f = frexp(x, &k);
@@ -19,11 +27,12 @@ static inline double ent_portable_log(double x) {
         f *= 2;
         k--;
     }
-    const double r = (f - 1) / (f + 1), square = r * r;
-    double sum = 0;
-    for (int i = 23; i >= 3; i -= 2)
-        sum = square * (1.0 / i + sum);
-    return k * ENT_LN2_HIGH + (k * ENT_LN2_LOW + (2 * r + 2 * r * sum));
+    return k * ENT_LN2_HIGH + (k * ENT_LN2_LOW + ent_portable_log_ratio((f - 1) / (f + 1)));
+}
+
+/* ln(1 + x) of a finite x from 0 on, which keeps the digits of a small one. */
+static inline double ent_portable_log1p(double x) {
+    return x < 0.4 ? ent_portable_log_ratio(x / (2 + x)) : ent_portable_log(1 + x);
 }
 
 /* e^x, infinite above 709.78 and 0 below -745.13; of no NaN. With x = k ln 2 + r, |r| < 0.35: 2^k times the Taylor

@@ -1,0 +1,112 @@
+/* The candidates of one draw: what rules see of a row, and the ways in which they change it.
+ *
+ * A row is not sorted, and not copied before some candidates are left out. What decides which are (sums, thresholds,
+ * logarithms) is computed in the same order with the same roundings at every instruction-set level and for any number
+ * of threads. */
+#ifndef ENT_SAMPLE_CANDIDATES_H
+#define ENT_SAMPLE_CANDIDATES_H
+
+#include "measure/kernels/kernels.h"
+
+#include <entrol/sample.h>
+
+/* What is known of softmax(z / T) over some candidates, x = z - m and e = exp(scale x). */
+typedef struct ent_spread {
+    double scale;   /* 1 / T, as the kernels round it */
+    double n_top;   /* candidates at m */
+    double s, t, u; /* over the others: sums of e, e x, e x^2 */
+    double q;       /* sum of e^2 */
+    double log_sum; /* ln(n_top + s) */
+    double entropy, varentropy;
+} ent_spread;
+
+/* A candidate and its place in an order of rising distances, equal ones by index. */
+typedef struct ent_item {
+    double distance;
+    uint32_t index;
+    float mass;
+} ent_item;
+
+/* Memory for rows of up to n columns. */
+typedef struct ent_workspace {
+    void *memory;
+    size_t n;
+    ent_item *items;
+    uint64_t *chunk_masses;
+    float *z, *chunk_greatest;
+    int32_t *tokens;
+} ent_workspace;
+
+typedef struct ent_candidates {
+    entrol_context *context;
+    const ent_kernels *kernels;
+    const ent_workspace *workspace;
+    const float *z;              /* as they came, in the order of their tokens; -inf for none */
+    const int32_t *tokens;       /* NULL: their indices */
+    const float *chunk_greatest; /* of each ENT_CHUNK of z; NULL: not known */
+    size_t n, n_possible;        /* how many; and above -inf */
+    float m;                     /* the greatest */
+    double temperature;          /* of these z */
+    int has_spread;
+    ent_spread spread;  /* at the temperature */
+    int32_t last_token; /* that came before in the text; -1: none */
+    uint64_t n_passes;  /* that took a spread */
+} ent_candidates;
+
+static inline size_t ent_n_chunks(size_t n_columns) {
+    return (n_columns + ENT_CHUNK - 1) / ENT_CHUNK;
+}
+
+/* A row's candidates at a temperature of 1, whose logits are f32 of any alignment or another dtype. What is wrong with
+ * it, and the column: NAN, INFINITE or EMPTY_SUPPORT. The workspace has room for it. */
+entrol_reason ent_candidates_begin(ent_candidates *candidates, size_t *column, entrol_context *context,
+                                   const ent_workspace *workspace, const entrol_matrix *row, const int32_t *tokens);
+/* The same of logits that are in the workspace, n of them, beside their tokens. */
+entrol_reason ent_candidates_again(ent_candidates *candidates, size_t *column, size_t n);
+
+const ent_spread *ent_candidates_spread(ent_candidates *candidates);
+/* At another temperature, which stays as it is. */
+void ent_candidates_spread_at(ent_spread *spread, ent_candidates *candidates, double temperature);
+
+/* Within what temperatures are kept, as in entrol_measure_options. */
+#define ENT_LEAST_TEMPERATURE 1e-6
+#define ENT_MOST_TEMPERATURE 1e6
+/* 0: only the most probable candidate is left. */
+void ent_candidates_set_temperature(ent_candidates *candidates, double temperature);
+/* The same with the spread at it, which is known. */
+void ent_candidates_set_spread(ent_candidates *candidates, double temperature, const ent_spread *spread);
+
+/* Leaves those whose logit is at least the threshold, and the most probable ones anyhow. */
+void ent_keep_from(ent_candidates *candidates, double threshold);
+/* The same of a probability. */
+void ent_keep_probable(ent_candidates *candidates, double probability);
+/* Leaves the most probable one, of a tie the first. */
+void ent_keep_first(ent_candidates *candidates);
+/* Leaves one token, if it is a candidate. */
+void ent_keep_token(ent_candidates *candidates, int32_t token);
+
+/* Some candidates: their number, sum of e and sum of e x. */
+typedef struct ent_share {
+    double n, s, t;
+} ent_share;
+
+/* 1 if these are enough, and so are all that hold them. */
+typedef int (*ent_is_enough)(const ent_share *share, const void *user);
+
+/* Leaves the candidates that are nearest to a logit, of equally near ones the first: the fewest that are enough, or,
+ * where `without` is 1, those but for the last; at least one, and all where all are not enough. */
+void ent_keep_nearest(ent_candidates *candidates, double logit, int without, ent_is_enough is_enough, const void *user);
+
+/* Copies those that `keeps` says (all of a logit above the bound are asked) to the workspace. */
+typedef int (*ent_keeps)(const ent_candidates *candidates, size_t index, const void *user);
+void ent_candidates_compact(ent_candidates *candidates, float bound, ent_keeps keeps, const void *user);
+
+/* 1 if no candidate of a chunk is above the bound. */
+static inline int ent_chunk_is_below(const ent_candidates *candidates, size_t chunk, float bound) {
+    return candidates->chunk_greatest && !(candidates->chunk_greatest[chunk] > bound);
+}
+
+/* The greatest float below a number, so that z >= number is z > it. */
+float ent_float_below(double number);
+
+#endif

@@ -82,17 +82,21 @@ TARGETS = (0.5, 1.0, 2.0, 2.5, 4.0)
 BOUNDS = ((0.1, 2.0), (0.01, 100.0))
 
 
-def parts(arguments):
-    """Arrays of rows, N in all. Errors: SystemExit where the texts are too short."""
+def text_of(arguments):
+    """As much as N rows need. Error: ValueError."""
     text = "".join(open(path, encoding="utf-8").read() for path in arguments.texts)
+    if len(text) < (arguments.rows - 1) // PART * CHARACTERS + 4 * PART:
+        raise ValueError(f"the texts, of {len(text)} characters, are too short for {arguments.rows} rows")
+    return text
+
+
+def parts(text, arguments):
+    """Arrays of rows, N in all."""
     dump = os.path.join(arguments.build, "llama_dump_logits")
     with tempfile.TemporaryDirectory() as folder:
         piece, logits, targets = (os.path.join(folder, name) for name in ("text.txt", "logits.npy", "targets.npy"))
         for first in range(0, arguments.rows, PART):
-            begin = first // PART * CHARACTERS
-            n = min(PART, arguments.rows - first)
-            if len(text) - begin < 4 * n:
-                sys.exit(f"sampling.py: the texts are too short for {arguments.rows} rows: give others")
+            begin, n = first // PART * CHARACTERS, min(PART, arguments.rows - first)
             with open(piece, "w", encoding="utf-8") as file:
                 file.write(text[begin : begin + CHARACTERS])
             subprocess.run([dump, arguments.model, piece, str(n), logits, targets], check=True)
@@ -238,10 +242,14 @@ def main():
     parser.add_argument("--rows", metavar="N", type=int, default=1000)
     parser.add_argument("--build", metavar="FOLDER", default=os.path.join(ROOT, "build"))
     parser.add_argument("--only", metavar="WORD", help="only the cases with it in their rules or their peer's name")
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     torch.set_num_threads(1)
     made = cases(arguments.only)
-    for rows in parts(arguments):
+    try:
+        text = text_of(arguments)
+    except ValueError as error:
+        parser.error(str(error))
+    for rows in parts(text, arguments):
         for row in rows:
             for case in made:
                 case.compare(row)

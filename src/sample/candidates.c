@@ -77,7 +77,7 @@ static void look_at_chunk(piece_sums *sums, pass *pass, size_t first, size_t n) 
         candidates->kernels->max(z, n), candidates->kernels->count_greater(z, n, -INFINITY), {0, 0, 0, 0, 0}};
     pass->chunk_greatest[first / ENT_CHUNK] = chunk.m;
     const float m = chunk.m > sums->m ? chunk.m : sums->m;
-    const ent_moments_task task = {z, n, m > -INFINITY ? m : 0, pass->scale};
+    const ent_moments_task task = {z, n, m > -INFINITY ? m : 0, pass->scale, chunk.m == m};
     candidates->kernels->moments(&chunk.moments, &task); /* where nothing is possible, a NaN shows */
     chunk.m = m;
     add_piece(sums, &chunk, (double)pass->scale);
@@ -88,7 +88,8 @@ static void add_chunk(piece_sums *sums, const pass *pass, size_t first, size_t n
     const double low = -88 / (double)pass->scale;
     if (ent_chunk_is_below(candidates, first / ENT_CHUNK, (float)((double)candidates->m + low)))
         return; /* every mass is 0 */
-    const ent_moments_task task = {candidates->z + first, n, candidates->m, pass->scale};
+    const int has_top = !candidates->chunk_greatest || candidates->chunk_greatest[first / ENT_CHUNK] == candidates->m;
+    const ent_moments_task task = {candidates->z + first, n, candidates->m, pass->scale, has_top};
     ent_moments moments;
     candidates->kernels->moments(&moments, &task);
     add_moments(&sums->moments, &moments);
@@ -185,16 +186,17 @@ entrol_reason ent_candidates_again(ent_candidates *candidates, size_t *column, s
 
 /* --- At a temperature --- */
 
-void ent_candidates_spread_at(ent_spread *spread, ent_candidates *candidates, double temperature) {
+void ent_candidates_spread_at(ent_spread *spread, const ent_candidates *candidates, double temperature) {
     pass pass = {.candidates = candidates, .scale = (float)(1 / temperature)};
     const piece_sums sums = sum_up(&pass);
     spread_of(spread, &sums.moments, (double)pass.scale);
-    candidates->n_passes++;
 }
 
 const ent_spread *ent_candidates_spread(ent_candidates *candidates) {
-    if (!candidates->has_spread)
+    if (!candidates->has_spread) {
         ent_candidates_spread_at(&candidates->spread, candidates, candidates->temperature);
+        candidates->n_passes += candidates->n > ENT_FEW;
+    }
     candidates->has_spread = 1;
     return &candidates->spread;
 }
@@ -244,6 +246,36 @@ void ent_candidates_compact(ent_candidates *candidates, float bound, ent_keeps k
     candidates->tokens = tokens;
     candidates->has_spread = candidates->has_spread && n_kept == candidates->n_possible;
     candidates->n = candidates->n_possible = n_kept;
+    candidates->chunk_greatest = NULL;
+}
+
+static size_t count_above(const ent_candidates *candidates, float bound) {
+    size_t count = 0;
+    for (size_t first = 0; first < candidates->n; first += ENT_CHUNK) {
+        const size_t n_left = candidates->n - first, n = n_left < ENT_CHUNK ? n_left : ENT_CHUNK;
+        if (!ent_chunk_is_below(candidates, first / ENT_CHUNK, bound))
+            count += candidates->kernels->count_greater(candidates->z + first, n, bound);
+    }
+    return count;
+}
+
+void ent_candidates_copy_near(ent_candidates *candidates, double below) {
+    uint16_t found[ENT_CHUNK];
+    float *copy = (float *)(void *)candidates->workspace->items;
+    const float bound = ent_float_below((double)candidates->m - below);
+    size_t n_copied = 0;
+    if (count_above(candidates, bound) > candidates->n / 8)
+        return;
+    for (size_t first = 0; first < candidates->n; first += ENT_CHUNK) {
+        const size_t n_left = candidates->n - first, n = n_left < ENT_CHUNK ? n_left : ENT_CHUNK;
+        if (ent_chunk_is_below(candidates, first / ENT_CHUNK, bound))
+            continue;
+        const size_t n_found = candidates->kernels->find_greater(found, candidates->z + first, n, bound);
+        for (size_t i = 0; i < n_found; i++)
+            copy[n_copied++] = candidates->z[first + found[i]];
+    }
+    candidates->z = copy;
+    candidates->n = candidates->n_possible = n_copied;
     candidates->chunk_greatest = NULL;
 }
 

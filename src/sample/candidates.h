@@ -37,6 +37,9 @@ typedef struct ent_workspace {
     int32_t *tokens;
 } ent_workspace;
 
+/* So many candidates cost next to nothing. */
+enum { ENT_FEW = 4096 };
+
 typedef struct ent_candidates {
     entrol_context *context;
     const ent_kernels *kernels;
@@ -50,7 +53,7 @@ typedef struct ent_candidates {
     int has_spread;
     ent_spread spread;  /* at the temperature */
     int32_t last_token; /* that came before in the text; -1: none */
-    uint64_t n_passes;  /* that took a spread */
+    uint64_t n_passes;  /* by which rules took a spread of more than ENT_FEW */
 } ent_candidates;
 
 static inline size_t ent_n_chunks(size_t n_columns) {
@@ -66,7 +69,7 @@ entrol_reason ent_candidates_again(ent_candidates *candidates, size_t *column, s
 
 const ent_spread *ent_candidates_spread(ent_candidates *candidates);
 /* At another temperature, which stays as it is. */
-void ent_candidates_spread_at(ent_spread *spread, ent_candidates *candidates, double temperature);
+void ent_candidates_spread_at(ent_spread *spread, const ent_candidates *candidates, double temperature);
 
 /* Within what temperatures are kept, as in entrol_measure_options. */
 #define ENT_LEAST_TEMPERATURE 1e-6
@@ -96,6 +99,12 @@ typedef int (*ent_is_enough)(const ent_share *share, const void *user);
 /* Leaves the candidates that are nearest to a logit, of equally near ones the first: the fewest that are enough, or,
  * where `without` is 1, those but for the last; at least one, and all where all are not enough. */
 void ent_keep_nearest(ent_candidates *candidates, double logit, int without, ent_is_enough is_enough, const void *user);
+
+/* Makes these candidates those that are at most so much below the greatest, where they are few of them, in memory of
+ * the workspace that no set of candidates uses but while the nearest ones are looked for. They are for looking alone:
+ * their tokens are not copied.
+ */
+void ent_candidates_copy_near(ent_candidates *candidates, double below);
 
 /* Copies those that `keeps` says (all of a logit above the bound are asked) to the workspace. */
 typedef int (*ent_keeps)(const ent_candidates *candidates, size_t index, const void *user);

@@ -4,7 +4,10 @@
  *     dH/dln T = b^2 Var z = Var ln p = V,
  * the varentropy of the tempered row: H rises with T. Newton's steps on ln T are kept within what is known to lie on
  * either side. From below they are taken of ln H against b: where one token has nearly all mass, H falls as e^-(b gap),
- * and ln H is nearly straight there, while H itself sends them far beyond. */
+ * and ln H is nearly straight there, while H itself sends them far beyond.
+ *
+ * Below a temperature that is too high only candidates near the greatest have a mass: as soon as these are few, further
+ * looks cost next to nothing. */
 #include "rule.h"
 
 #include "base/portable.h"
@@ -19,9 +22,13 @@ static const entrol_parameter parameters[] = {
     {.name = "max", .initial = 2, .low = 1e-3, .high = 1e3, .says = "the greatest temperature"},
 };
 
-/* Nats by which a solution may miss, and passes after which the nearest one so far is taken. */
+/* Nats by which a solution may miss, and the farthest step of ln T. */
 #define CLOSE 1e-4
-enum { MOST_PASSES = 8 };
+#define FAR 0.7
+/* Looks at many candidates, and at any, after which the nearest solution so far is taken. */
+enum { MOST_PASSES = 8, MOST_LOOKS = 64 };
+/* What has less than e^-32 of the greatest mass changes H by less than 1e-6 in a row of 10^7. */
+#define NEAR 32.0
 
 typedef struct solution {
     double log_t;
@@ -46,22 +53,31 @@ static double step_to(const solution *at, double target) {
     return at->log_t + (target - entropy) / slope;
 }
 
-/* The next ln T to look at. Where a step leaves the bracket it goes to an end that has not been looked at, or halves
- * it. */
+/* The next ln T to look at: no farther than FAR, as a row may go from a few tokens to thousands within a short way; and
+ * where a step leaves the bracket, at an end that has not been looked at, or in its middle. */
 static double next_of(const solution *at, const bracket *bracket, double target) {
-    const double next = step_to(at, target);
+    const int is_below = at->spread.entropy < target;
+    const double step = step_to(at, target), most = is_below ? at->log_t + FAR : at->log_t - FAR;
+    const double next = isnan(step) || fabs(step - at->log_t) > FAR ? most : step;
     if (next > bracket->low && next < bracket->high)
         return next;
-    if (at->spread.entropy < target && !bracket->has_high)
+    if (is_below && !bracket->has_high)
         return bracket->high;
-    if (at->spread.entropy > target && !bracket->has_low)
+    if (!is_below && !bracket->has_low)
         return bracket->low;
     return (bracket->low + bracket->high) / 2;
 }
 
-static void look_at(solution *at, ent_candidates *candidates, double log_t) {
+/* The candidates that are looked at: all of them, or those near the greatest. */
+typedef struct view {
+    ent_candidates of;
+    size_t n_passes; /* looks at more than a few */
+} view;
+
+static void look_at(solution *at, view *view, double log_t) {
     at->log_t = log_t;
-    ent_candidates_spread_at(&at->spread, candidates, ent_portable_exp(log_t));
+    ent_candidates_spread_at(&at->spread, &view->of, ent_portable_exp(log_t));
+    view->n_passes += view->of.n > ENT_FEW;
 }
 
 /* 1 if what is looked at is an end beyond which the target lies. */
@@ -80,13 +96,21 @@ static void narrow(bracket *bracket, const solution *at, double target) {
     }
 }
 
-static void solve(solution *best, ent_candidates *candidates, bracket *bracket, double target) {
+/* Goes on with those that have a mass at the temperature or below it. */
+static void look_near(view *view, double temperature) {
+    if (view->of.n > ENT_FEW)
+        ent_candidates_copy_near(&view->of, NEAR * temperature);
+}
+
+static void solve(solution *best, view *view, bracket *bracket, double target) {
     solution at = *best;
-    for (int i = 0; i < MOST_PASSES && fabs(best->spread.entropy - target) > CLOSE; i++) {
-        if (is_out_of_reach(&at, bracket, target))
+    for (int i = 0; i < MOST_LOOKS && view->n_passes < MOST_PASSES; i++) {
+        if (fabs(best->spread.entropy - target) <= CLOSE || is_out_of_reach(&at, bracket, target))
             return;
         narrow(bracket, &at, target);
-        look_at(&at, candidates, next_of(&at, bracket, target));
+        if (at.spread.entropy > target)
+            look_near(view, ent_portable_exp(at.log_t));
+        look_at(&at, view, next_of(&at, bracket, target));
         if (fabs(at.spread.entropy - target) <= fabs(best->spread.entropy - target))
             *best = at;
     }
@@ -96,10 +120,12 @@ static void apply_target_entropy(ent_candidates *candidates, const double *value
     const double least = ent_portable_log(values[LEAST]), most = ent_portable_log(fmax(values[LEAST], values[MOST]));
     bracket bracket = {least, most, 0, 0};
     solution best = {ent_portable_log(candidates->temperature), *ent_candidates_spread(candidates)};
+    view view = {*candidates, 0};
     if (best.log_t < least || best.log_t > most)
-        look_at(&best, candidates, fmin(fmax(best.log_t, least), most));
-    solve(&best, candidates, &bracket, values[TARGET]);
+        look_at(&best, &view, fmin(fmax(best.log_t, least), most));
+    solve(&best, &view, &bracket, values[TARGET]);
     ent_candidates_set_spread(candidates, ent_portable_exp(best.log_t), &best.spread);
+    candidates->n_passes += view.n_passes;
 }
 
 const ent_rule ent_rule_target_entropy = {

@@ -6,11 +6,13 @@ typedef struct moment_vectors {
     vf n_top[MOMENT_VECTORS], s[MOMENT_VECTORS], t[MOMENT_VECTORS], u[MOMENT_VECTORS], q[MOMENT_VECTORS];
 } moment_vectors;
 
-static inline __attribute__((always_inline)) void add_moments(moment_vectors *sums, size_t j, vf z,
-                                                              const constants *k) {
-    const vf raw = vf_sub(z, k->m), x = vf_max(k->low, raw), e = vf_zero_where_zero(mass_of(raw, k), raw);
-    const vf product = vf_mul(e, x);
-    sums->n_top[j] = vf_count_zeros(sums->n_top[j], raw);
+/* `has_top` is a constant where this is inlined. */
+static inline __attribute__((always_inline)) void add_moments(moment_vectors *sums, size_t j, vf z, const constants *k,
+                                                              int has_top) {
+    const vf raw = vf_sub(z, k->m), x = vf_max(k->low, raw), mass = mass_of(raw, k);
+    const vf e = has_top ? vf_zero_where_zero(mass, raw) : mass, product = vf_mul(e, x);
+    if (has_top)
+        sums->n_top[j] = vf_count_zeros(sums->n_top[j], raw);
     sums->s[j] = vf_add(sums->s[j], e);
     sums->t[j] = vf_add(sums->t[j], product);
     sums->u[j] = vf_add(sums->u[j], vf_mul(product, x));
@@ -28,7 +30,8 @@ static double sum_lanes(const vf *sums) {
     return sum;
 }
 
-static void moments_body(ent_moments *moments, const ent_moments_task *task) {
+static inline __attribute__((always_inline)) void moments_loop(ent_moments *moments, const ent_moments_task *task,
+                                                               int has_top) {
     const constants k = constants_of(vf_set(task->m), task->scale, vf_set(0));
     moment_vectors sums;
     for (size_t j = 0; j < MOMENT_VECTORS; j++)
@@ -36,9 +39,16 @@ static void moments_body(ent_moments *moments, const ent_moments_task *task) {
     size_t i = 0;
     for (; i + ENT_LANES <= task->n; i += ENT_LANES)
         for (size_t j = 0; j < MOMENT_VECTORS; j++)
-            add_moments(&sums, j, vf_load(task->z + i + j * ENT_W), &k);
+            add_moments(&sums, j, vf_load(task->z + i + j * ENT_W), &k, has_top);
     for (size_t j = 0; i < task->n; i += ENT_W, j++)
-        add_moments(&sums, j, load_some(task->z + i, task->n - i), &k);
+        add_moments(&sums, j, load_some(task->z + i, task->n - i), &k, has_top);
     *moments = (ent_moments){sum_lanes(sums.n_top), sum_lanes(sums.s), sum_lanes(sums.t), sum_lanes(sums.u),
                              sum_lanes(sums.q)};
+}
+
+static void moments_body(ent_moments *moments, const ent_moments_task *task) {
+    if (task->has_top)
+        moments_loop(moments, task, 1);
+    else
+        moments_loop(moments, task, 0);
 }

@@ -115,6 +115,7 @@ typedef struct ent_moments_task {
     const float *z;
     size_t n;
     float m, scale; /* d = scale x; no column is above m */
+    int has_top;    /* 0 promises that none is at m, which is faster */
 } ent_moments_task;
 
 typedef struct ent_moments {

@@ -201,9 +201,10 @@ class Target:
         state, drawn = formulas.start(row), self.sampler.draw(row)
         self.n_rows += 1
         self.passes.append(drawn.n_passes)
-        low, high = (formulas.entropy(formulas.log_softmax(state, t)) for t in (self.low, self.high))
+        low, reached, high = (
+            formulas.entropy(formulas.log_softmax(state, t)) for t in (self.low, drawn.temperature, self.high)
+        )
         if low <= self.target <= high:
-            reached = formulas.entropy(formulas.log_softmax(state, drawn.temperature))
             self.errors += [max(abs(reached - self.target), abs(drawn.sampled_entropy - self.target))]
         else:
             bound = self.low if self.target < low else self.high

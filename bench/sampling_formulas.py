@@ -47,7 +47,8 @@ def varentropy(logs):
 
 
 def greedy(state):
-    return in_order(state, -state.z, lambda order: np.where(np.arange(order.size) < 1, 1, -1))
+    first = np.argmax(np.where(state.keep, state.z, -np.inf))
+    return kept(state, -state.z, np.where(np.arange(state.z.size) == first, 1, -1))
 
 
 def temperature(state, temperature=1.0):
@@ -75,15 +76,18 @@ def edt(state, temperature=1.0, theta=1.0, base=0.8):
 
 def target_entropy(state, target=2.0, min=0.1, max=2.0, found=None):
     """By bisection: H rises with T. found: another's solution, taken where its entropy is as near as CLOSE."""
+
+    def at(t):
+        return entropy(log_softmax(state, t))
+
+    if found and min <= found * (1 + 1e-6) and found <= max * (1 + 1e-6):
+        if abs(at(found) - np.clip(target, at(min), at(max))) <= CLOSE:
+            return replace(state, temperature=found)
     low, high = min, max
     for _ in range(60):
         middle = np.sqrt(low * high)
-        if entropy(log_softmax(state, middle)) < target:
-            low = middle
-        else:
-            high = middle
-    reached = [entropy(log_softmax(state, t)) for t in (low, found or low)]
-    return replace(state, temperature=found if found and abs(reached[1] - reached[0]) <= CLOSE else low)
+        low, high = (middle, high) if at(middle) < target else (low, middle)
+    return replace(state, temperature=low)
 
 
 def kept(state, key, margin):
@@ -92,8 +96,9 @@ def kept(state, key, margin):
 
 
 def in_order(state, key, margins):
-    """The same; margins: of an order of columns, by the key and then by number."""
-    order = np.argsort(np.where(state.keep, key, np.inf), kind="stable")
+    """The same; margins: of the columns that are left, in an order by the key and then by number."""
+    left = np.flatnonzero(state.keep)
+    order = left[np.argsort(key[left], kind="stable")]
     margin = np.full(key.size, -np.inf)
     margin[order] = margins(order)
     return kept(state, key, margin)
@@ -166,16 +171,15 @@ def p_less(state):
 def top_h(state, alpha=0.4, reading="paper"):
     """arXiv 2509.02510, and transformers' TopHLogitsWarper."""
     logs = log_softmax(state)
-    first = np.argsort(-np.where(state.keep, state.z, -np.inf), kind="stable")[: 100 if reading == "transformers" else None]
 
     def margins(order):
-        among = logs[order][: len(first)] - np.log(np.exp(logs[first]).sum())
+        n = min(order.size, 100) if reading == "transformers" else order.size
+        among = logs[order[:n]] - np.log(np.exp(logs[order[:n]]).sum())
         p = np.exp(among)
-        sums = np.cumsum(p * np.where(p > 0, among, 0))
-        masses = np.cumsum(p)
+        sums, masses = np.cumsum(p * among), np.cumsum(p)
         reached = -sums if reading == "transformers" else np.log(masses) - sums / masses
-        inside = alpha * entropy(among) - reached + (np.arange(len(first)) == 0) * 1e3
-        return np.concatenate([inside, np.full(order.size - len(first), -np.inf)])
+        inside = alpha * entropy(among) - reached + (np.arange(n) == 0) * 1e3
+        return np.concatenate([inside, np.full(order.size - n, -np.inf)])
 
     return in_order(state, -state.z, margins)
 

@@ -3,16 +3,16 @@ object a line on standard output.
 
     bench/sampling.py MODEL.gguf [--rows N] [--build FOLDER] [--only WORD] [TEXT...]
 
-N rows (1,000) of logits are what the model says about the texts (examples/alice.txt, examples/guxiang.txt and README.md),
-from BUILD/llama_dump_logits, a hundred at a time. Per chain of rules:
+N rows (1,000) of logits are what the model says about the texts (examples/alice.txt, examples/guxiang.txt and
+README.md), from FOLDER/llama_dump_logits, a hundred at a time. Per chain of rules:
 "transformers": its own warper in float64 and in float32, as generate runs it. "formulas": those of
 sampling_formulas.py. `rows` are compared; in `same` the same columns are kept; in `ties` other ones of an equal logit
-(transformers keeps all, and Entrol as many as it says, the lower columns first), in `border` a column more or less that
-is within 1e-6 of the border (by its logit or log-probability, a mass, an entropy in nats, or a share of the least
+(transformers keeps all, and Entrol as many as it says, the lower columns first), in `border` a column more or less
+that is within 1e-6 of the border (by its logit or log-probability, a mass, an entropy in nats, or a share of the least
 probability); `unexplained` is every other, and makes the exit status 1. float32_*: the same of transformers in float32
-beside itself in float64, where the border is as wide as the error of that row's entropy and log-probabilities in float32,
-at most float32_rounding. max_dp and max_dlogq: how far probabilities and their logarithms are from those in float64,
-where both kept the same (of what is drawn at all: ln q from -86 on).
+beside itself in float64, where the border is as wide as the error of that row's entropy and log-probabilities in
+float32, at most float32_rounding. max_dp and max_dlogq: how far probabilities and their logarithms are from those in
+float64, where both kept the same (of what is drawn at all: ln q from -86 on).
 "target entropy": how far the entropy that was reached is from the target, in nats, in the rows where any temperature
 within the bounds reaches it, and how many passes that took.
 """
@@ -33,7 +33,7 @@ import entrol
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 TEXTS = ("examples/alice.txt", "examples/guxiang.txt", "README.md")
-PART, CHARACTERS = 100, 1200  # rows of a part, and of its text: fewer than four to a token
+PART, CHARACTERS = 100, 1200  # rows of a part, and what is read for them
 NEAR = 1e-6
 LOWEST = -86.0  # ln q below which Entrol never draws a column: include/entrol/sample.h
 

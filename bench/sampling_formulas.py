@@ -14,8 +14,9 @@ CLOSE = 1e-3  # nats by which a temperature may miss the entropy that is its tar
 
 @dataclass
 class State:
-    """A row of logits z (float64), the temperature and the columns that are left. key: what the last rule sorts by, less
-    is kept first; margin: how far inside a column is, in the unit of the last rule; None for a rule that keeps all."""
+    """A row of logits z (float64), the temperature and the columns that are left. key: what the last rule sorts by,
+    less is kept first; margin: how far inside a column is, in the unit of the last rule; None for one that keeps
+    all."""
 
     z: np.ndarray
     keep: np.ndarray
@@ -110,8 +111,8 @@ def and_the_first(margin, key):
 
 
 def by_mass(state, key, p):
-    """The fewest, in the order of the key, whose mass reaches p: the mass before each is less than p. The first is always
-    kept."""
+    """The fewest, in the order of the key, whose mass reaches p: the mass before each is less than p. The first is
+    always kept."""
     q = np.exp(log_softmax(state))
 
     def margins(order):

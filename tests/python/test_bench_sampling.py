@@ -1,4 +1,5 @@
-"""bench/sampling.py on a few rows of the model: Entrol's rules leave what transformers' and the formulas in float64 do."""
+"""bench/sampling.py on a few rows of the model: Entrol's rules leave what transformers' and the formulas in float64
+do."""
 
 import json
 import os

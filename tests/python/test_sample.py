@@ -1,6 +1,6 @@
 """entrol.Sampler: what it draws and says of it, on rows made here. Expected values: the formulas of
-bench/sampling_formulas.py in float64, and their distribution q. bench/sampling.py, which test_bench_sampling.py runs, is
-for a model's rows and for transformers."""
+bench/sampling_formulas.py in float64, and their distribution q. bench/sampling.py, which test_bench_sampling.py runs,
+is for a model's rows and for transformers."""
 
 import copy
 import os
@@ -71,6 +71,11 @@ def q_of(row, rules):
     return np.exp(formulas.log_softmax(formulas.chain(row, rules, entrol.Sampler(*rules).draw(row).temperature)))
 
 
+def drawn_of(rules, context=None):
+    """Fifty tokens of each of three long rows."""
+    return entrol.Sampler(*rules, seed=7, context=context).draw(rows_of(3, 70_001, 5), 50).token
+
+
 class Rules(unittest.TestCase):
     def test_the_registry_as_a_table(self):
         rules = entrol.sampling_rules()
@@ -121,7 +126,12 @@ class Rules(unittest.TestCase):
     def test_ties_go_to_the_lower_column(self):
         row = np.zeros(8, np.float32)
         row[[2, 5]] = 1
-        for rule, expected in {"greedy": [2], "top-k=1": [2], "top-k=4": [0, 1, 2, 5], "top-p=0.6": [0, 1, 2, 5]}.items():
+        for rule, expected in {
+            "greedy": [2],
+            "top-k=1": [2],
+            "top-k=4": [0, 1, 2, 5],
+            "top-p=0.6": [0, 1, 2, 5],
+        }.items():
             found = entrol.Sampler(rule).logprobs(row)
             self.assertEqual(np.flatnonzero(found > -np.inf).tolist(), expected, rule)
 
@@ -130,7 +140,9 @@ class Rules(unittest.TestCase):
         heavy = np.random.default_rng(1).standard_cauchy((100, 300)).astype(np.float32)
         rows = np.concatenate([rows_of(100), heavy])
         for low, high in ((0.1, 2.0), (0.01, 100.0)):
-            ends = [[formulas.entropy(formulas.log_softmax(formulas.start(row), t)) for t in (low, high)] for row in rows]
+            ends = [
+                [formulas.entropy(formulas.log_softmax(formulas.start(row), t)) for t in (low, high)] for row in rows
+            ]
             for target in (0.5, 1, 2, 2.5, 4):
                 drawn = entrol.Sampler(f"target-entropy={target},min={low},max={high}").draw(rows)
                 expected = np.clip(target, *np.transpose(ends))
@@ -181,7 +193,9 @@ class Draws(unittest.TestCase):
         np.testing.assert_allclose(drawn.sampled_logprob, logs[drawn.token], rtol=2e-6, atol=2e-6)
         second = (np.outer(q, q) / (1 - q[:, None]))[~np.eye(q.size, dtype=bool)].reshape(q.size, -1)
         others = np.array([[j for j in range(q.size) if j != i] for i in range(q.size)])
-        counts = np.array([np.bincount(drawn.token[drawn.token[:, 0] == i, 1], minlength=q.size) for i in range(q.size)])
+        counts = np.array(
+            [np.bincount(drawn.token[drawn.token[:, 0] == i, 1], minlength=q.size) for i in range(q.size)]
+        )
         self.check(np.take_along_axis(counts, others, 1).ravel(), second.ravel())
 
     def test_more_than_there_are(self):
@@ -190,7 +204,6 @@ class Draws(unittest.TestCase):
         self.assertTrue(np.isnan(drawn.sampled_logprob[2:]).all())
 
     def test_the_same_at_every_level_and_number_of_threads(self):
-        rows = rows_of(3, 70_001, 5)
         found = {}
         for cpu in ("scalar", "avx2", "avx512", "neon"):
             for threads in (1, 2):
@@ -198,8 +211,7 @@ class Draws(unittest.TestCase):
                     context = entrol.Context(threads, cpu)
                 except entrol.UnsupportedError:
                     continue
-                samplers = [entrol.Sampler(*rules, seed=7, context=context) for rules in CHAINS]
-                found[cpu, threads] = [sampler.draw(rows, 50).token.tolist() for sampler in samplers]
+                found[cpu, threads] = [drawn_of(rules, context).tolist() for rules in CHAINS]
         self.assertGreaterEqual(len(found), 2)
         for key, tokens in found.items():
             self.assertEqual(tokens, found["scalar", 1], key)
@@ -207,7 +219,7 @@ class Draws(unittest.TestCase):
 
     def of_another_process(self, **environment):
         """The last chain's tokens."""
-        code = "import test_sample as t; print(t.entrol.Sampler(*t.CHAIN, seed=7).draw(t.rows_of(3, 70_001, 5), 50).token.tolist())"
+        code = "import test_sample as t; print(t.drawn_of(t.CHAIN).tolist())"
         paths = [os.path.dirname(entrol.__path__[0]), HERE, *sys.path]
         own = {**os.environ, **environment, "PYTHONPATH": os.pathsep.join(paths)}
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=own)
@@ -339,14 +351,18 @@ class Refused(unittest.TestCase):
             lambda: entrol.Sampler(stream=1 << 64): "^stream: expected a whole number from 0",
             lambda: sampler.draw(row, 0): "^n: expected a whole number from 1",
             lambda: sampler.draw(row, 257): "^n = 257: expected a number of tokens from 1 to 256",
-            lambda: sampler.draw(row, tokens=row.size - np.arange(row.size)): "^tokens: expected numbers that rise from 0",
+            lambda: sampler.draw(
+                row, tokens=row.size - np.arange(row.size)
+            ): "^tokens: expected numbers that rise from 0",
             lambda: sampler.draw(1.0): "^logits: expected rows",
             lambda: sampler.draw(row, tokens=[1, 2]): r"^tokens: expected the shape \(300,\)",
             lambda: sampler.accept(-1): "^token: expected a whole number from 0",
             lambda: sampler.set(0, "p", 2): "^value = 2: p of min_p: expected a number from 0 to 1",
             lambda: sampler.set(0, "q", 2): "^min_p has no parameter 'q'; it has p",
             lambda: sampler.set(3, "k", 2): "^rule: expected a whole number from 0 to 2, got 3",
-            lambda: sampler.set("top-k", "k", 2): "^rule: expected the name of one rule of min_p, top_k, top_k, or an index",
+            lambda: sampler.set(
+                "top-k", "k", 2
+            ): "^rule: expected the name of one rule of min_p, top_k, top_k, or an index",
         }.items():
             with self.subTest(words=words), self.assertRaisesRegex(ValueError, words):
                 call()

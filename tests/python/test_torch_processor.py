@@ -41,7 +41,9 @@ class Calls(unittest.TestCase):
 
     def test_what_is_refused(self):
         processor, ids = entrol.torch.LogitsProcessor("top-k=3"), torch.zeros(3, 4, dtype=torch.long)
-        with self.assertRaisesRegex(ValueError, r"^scores: expected \(n, V\) for input_ids of \(n, length\), got \(2, 50\)"):
+        with self.assertRaisesRegex(
+            ValueError, r"^scores: expected \(n, V\) for input_ids of \(n, length\), got \(2, 50\)"
+        ):
             processor(ids, scores_of(2))
         with self.assertRaisesRegex(TypeError, "^scores: "):
             processor(ids, scores_of().long())

@@ -1,4 +1,5 @@
-"""Sampling: from a row of logits to the next token, by rules that look at the row's entropy (include/entrol/sample.h)."""
+"""Sampling: from a row of logits to the next token, by rules that look at the row's entropy
+(include/entrol/sample.h)."""
 
 from __future__ import annotations
 
@@ -24,8 +25,8 @@ OF_A_ROW = ("entropy", "varentropy", "sampled_entropy", "temperature", "n_candid
 
 @dataclass(frozen=True)
 class SamplingRule:
-    """A rule that a sampler can be made of: its parameters (the first is what "name=VALUE" sets), what it keeps or does,
-    and where it was published, None where that is everybody's."""
+    """A rule that a sampler can be made of: its parameters (the first is what "name=VALUE" sets), what it keeps or
+    does, and where it was published, None where that is everybody's."""
 
     name: str
     parameters: dict[str, Parameter]
@@ -65,11 +66,11 @@ def sampling_rules() -> Table[SamplingRule]:
 @dataclass(frozen=True)
 class Drawn:
     """A token and what it was drawn from, in nats: p = softmax(z), before any rule, and q, which the rules left
-    (entrol_drawn). Numbers for one row; for rows of shape (..., V) arrays of shape (...); of n tokens token, logprob and
-    sampled_logprob have one more dimension, of n. token: -1 where there is none (left). logprob, sampled_logprob: ln p
-    and ln q of it. entropy, varentropy: of p; sampled_entropy: of q. q = softmax(z / temperature) over n_candidates
-    columns. n_passes: over the candidates, by all rules. A row in trouble has NaN, 0 and -1; `diagnosis` names the
-    first."""
+    (entrol_drawn). Numbers for one row; for rows of shape (..., V) arrays of shape (...); of n tokens token, logprob
+    and sampled_logprob have one more dimension, of n. token: -1 where there is none (left). logprob, sampled_logprob:
+    ln p and ln q of it. entropy, varentropy: of p; sampled_entropy: of q. q = softmax(z / temperature) over
+    n_candidates columns. n_passes: over the candidates, by all rules. A row in trouble has NaN, 0 and -1; `diagnosis`
+    names the first."""
 
     token: int | np.ndarray
     logprob: float | np.ndarray
@@ -145,11 +146,11 @@ class Sampler:
     def draw(self, logits: Any, n: int | None = None, *, tokens: Any = None) -> Drawn:
         """Draws the token of the place where the text is, and moves nothing: accept() does (entrol_sampler_draw).
 
-        logits: (V,), or (..., V), of texts at the same place after the same token: row i is drawn with stream + i. float64 (as the nearest
-        float32), float32, float16 or bfloat16, of NumPy or any DLPack producer on the CPU; -inf is no candidate. n:
-        this many tokens of a row, none of them twice, of which the first is the one that is drawn alone. tokens: (V,),
-        what the columns stand for, rising; by default their numbers. Errors: ArgumentError, ValueError and TypeError,
-        which name the argument."""
+        logits: (V,), or (..., V), of texts at the same place after the same token: row i is drawn with stream + i.
+        float64 (as the nearest float32), float32, float16 or bfloat16, of NumPy or any DLPack producer on the CPU;
+        -inf is no candidate. n: this many tokens of a row (at most 256), none of them twice, of which the first is the
+        one that is drawn alone. tokens: (V,), what the columns stand for, rising; by default their numbers. Errors:
+        ArgumentError, ValueError and TypeError, which name the argument."""
         rows = matrix(logits, "logits")
         n_drawn = 1 if n is None else whole(n, "n", 1)
         names = None if tokens is None else vector(tokens, "tokens", np.int32, (rows.n_columns,))
@@ -251,7 +252,9 @@ class Sampler:
 
     def __reduce__(self) -> Any:
         """Error: TypeError: what was told of the text is not kept."""
-        raise TypeError("Sampler: cannot be pickled: make it of its rules, seed and stream, and accept() the text again")
+        raise TypeError(
+            "Sampler: cannot be pickled: make it of its rules, seed and stream, and accept() its text again"
+        )
 
     def __repr__(self) -> str:
         return f"Sampler({', '.join([*map(repr, self.rules), f'seed={self.seed}', f'stream={self.stream}'])})"
@@ -272,7 +275,11 @@ def _name(rule: str) -> str:
 def _refused(index: int, rule: bytes, offset: int) -> ArgumentError:
     """What is wrong with a rule's text at an offset."""
     begin, end = rule.rfind(b",", 0, offset) + 1, (rule + b",").find(b",", offset)
-    text, part, at = rule.decode(), rule[begin:end].decode(errors="replace"), len(rule[:offset].decode(errors="replace"))
+    text, part, at = (
+        rule.decode(),
+        rule[begin:end].decode(errors="replace"),
+        len(rule[:offset].decode(errors="replace")),
+    )
     return ArgumentError(f"rules[{index}] = {text!r}: at character {at + 1}: {_wrong(text, part, begin > 0)}", "rules")
 
 

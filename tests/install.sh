@@ -57,6 +57,14 @@ PROGRAM
     OMPI_MCA_btl=self LD_LIBRARY_PATH=$library "$folder/ranks"
 fi
 
+if [ -e "$build/libentrol_llama.a" ]; then # a build without llama.cpp has none
+    # shellcheck disable=SC2046 # lists of flags
+    cc -o "$folder/sample" examples/llama/sample.c $(pkg-config --cflags --libs entrol_llama)
+    libraries=$library:$(pkg-config --variable=libdir llama)
+    ! LD_LIBRARY_PATH=$libraries "$folder/sample" none.gguf text no-rule=1 2>"$folder/refused"
+    grep -q '^sample: rule 1, "no-rule=1"' "$folder/refused"
+fi
+
 mkdir "$folder/consumer"
 cp examples/entropy.c "$folder/consumer/"
 cat >"$folder/consumer/main.cc" <<'PROGRAM'

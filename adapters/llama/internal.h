@@ -73,6 +73,10 @@ void ent_llama_study_tokenizer(entrol_llama *llama);
 /* Fills a diagnosis, which may be NULL, and returns ENTROL_ERROR_ARGUMENT. */
 entrol_status ent_llama_bad(entrol_diagnosis *diagnosis, const char *argument);
 
+/* A sentence about the rules that entrol_sampler_create refused, or what else became of it. */
+void ent_llama_say_refused(char *error, size_t error_size, entrol_status status, const entrol_diagnosis *diagnosis,
+                           const char *const *rules, size_t n_rules);
+
 /* Whether llama.cpp has a template of that name, or knows the one that the text is. */
 bool ent_template_is_known(const char *template_text);
 

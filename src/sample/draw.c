@@ -6,6 +6,7 @@
 
 #include <math.h>
 #include <stddef.h>
+#include <string.h>
 
 /* --- Memory --- */
 
@@ -120,12 +121,23 @@ static void look_at_result(ent_drawing *drawing) {
     drawing->drawn.n_candidates = candidates->n_possible;
 }
 
+/* A row of the same number. */
+static void fill_row(const entrol_destination *to, size_t n_columns, double value) {
+    const size_t n_bytes = n_columns * entrol_dtype_size(to->dtype);
+    char *data = to->data;
+    size_t n_filled = entrol_dtype_size(to->dtype);
+    ent_put_element(data, to->dtype, 0, value);
+    for (; n_filled < n_bytes; n_filled *= 2)
+        memcpy(data + n_filled, data, n_filled < n_bytes - n_filled ? n_filled : n_bytes - n_filled);
+}
+
 static void write_logprobs(const entrol_destination *to, const ent_drawing *drawing) {
     const ent_candidates *candidates = &drawing->candidates;
     const ent_spread *spread = &candidates->spread;
     const int is_bad = drawing->reason != ENTROL_REASON_NONE;
-    for (size_t column = 0; column < drawing->source.row->n_columns; column++)
-        ent_put_element(to->data, to->dtype, column, is_bad ? (double)NAN : (double)-INFINITY);
+    const size_t n_columns = drawing->source.row->n_columns;
+    if (n_columns)
+        fill_row(to, n_columns, is_bad ? (double)NAN : (double)-INFINITY);
     for (size_t i = 0; !is_bad && i < candidates->n; i++) {
         const double d = spread->scale * ((double)candidates->z[i] - (double)candidates->m);
         ent_put_element(to->data, to->dtype, ent_column_of(drawing, ent_token_at(candidates, i)), d - spread->log_sum);

@@ -4,7 +4,7 @@
 
 #include "base/portable.h"
 
-enum { TEMPERATURE, RANGE, EXPONENT };
+enum { DYNAMIC_TEMPERATURE, DYNAMIC_RANGE, DYNAMIC_EXPONENT };
 
 static const entrol_parameter parameters[] = {
     {.name = "temperature",
@@ -32,14 +32,14 @@ static double power(double x, double y) {
 }
 
 static void apply_dynamic_temperature(ent_candidates *candidates, const double *values) {
-    double by = values[TEMPERATURE];
-    if (values[RANGE] > 0) {
+    double by = values[DYNAMIC_TEMPERATURE];
+    if (values[DYNAMIC_RANGE] > 0) {
         if (candidates->n_possible < 2)
             return;
-        const double least = fmax(0, by - values[RANGE]), most = by + values[RANGE];
+        const double least = fmax(0, by - values[DYNAMIC_RANGE]), most = by + values[DYNAMIC_RANGE];
         const double share =
             ent_candidates_spread(candidates)->entropy / ent_portable_log((double)candidates->n_possible);
-        by = least + (most - least) * power(fmin(fmax(share, 0), 1), values[EXPONENT]);
+        by = least + (most - least) * power(fmin(fmax(share, 0), 1), values[DYNAMIC_EXPONENT]);
     }
     ent_candidates_set_temperature(candidates, by * candidates->temperature);
 }

@@ -4,7 +4,7 @@
 
 #include "base/portable.h"
 
-enum { TEMPERATURE, THETA, BASE };
+enum { EDT_TEMPERATURE, EDT_THETA, EDT_BASE };
 
 static const entrol_parameter parameters[] = {
     {.name = "temperature",
@@ -18,9 +18,9 @@ static const entrol_parameter parameters[] = {
 
 static void apply_edt(ent_candidates *candidates, const double *values) {
     const double entropy = ent_candidates_spread(candidates)->entropy;
-    const double exponent = entropy > 0 ? values[THETA] / entropy * ent_portable_log(values[BASE]) : -1e6;
-    const double by = values[THETA] > 0 ? ent_portable_exp(fmax(exponent, -1e6)) : 1;
-    ent_candidates_set_temperature(candidates, values[TEMPERATURE] * by * candidates->temperature);
+    const double exponent = entropy > 0 ? values[EDT_THETA] / entropy * ent_portable_log(values[EDT_BASE]) : -1e6;
+    const double by = values[EDT_THETA] > 0 ? ent_portable_exp(fmax(exponent, -1e6)) : 1;
+    ent_candidates_set_temperature(candidates, values[EDT_TEMPERATURE] * by * candidates->temperature);
 }
 
 const ent_rule ent_rule_edt = {

@@ -10,7 +10,7 @@
 
 /* In the beginning, in nats: beyond it a candidate has less than a thousandth of the greatest one's mass. */
 #define FIRST_WIDTH 8.0
-enum { FEW = 16 };
+enum { SORTED = 16 };
 
 typedef struct search {
     const ent_candidates *candidates;
@@ -104,7 +104,7 @@ static void sort_few(ent_item *items, size_t low, size_t high) {
 static size_t select_enough(search *search) {
     size_t low = 0, high = search->n;
     ent_share before = {0, 0, 0};
-    while (high - low > FEW) {
+    while (high - low > SORTED) {
         const size_t pivot = partition(search->items, low, high);
         ent_share share = before;
         for (size_t i = low; i < pivot; i++)
@@ -159,5 +159,7 @@ void ent_keep_nearest(ent_candidates *candidates, double logit, int without, ent
     if (without && n_kept > 1)
         n_kept = drop_farthest(&search, n_kept);
     const farthest limit = {&search, search.items[n_kept - 1]};
-    ent_candidates_compact(candidates, ent_float_below(logit - limit.item.distance), is_within, &limit);
+    /* A float lower: the difference may be rounded up to above the farthest one's logit. */
+    const float bound = nextafterf(ent_float_below(logit - limit.item.distance), -INFINITY);
+    ent_candidates_compact(candidates, bound, is_within, &limit);
 }

@@ -14,7 +14,7 @@
 
 #include <math.h>
 
-enum { TARGET, LEAST, MOST };
+enum { TARGET_ENTROPY, TARGET_MIN, TARGET_MAX };
 
 static const entrol_parameter parameters[] = {
     {.name = "target", .initial = 2, .low = 0, .high = 100, .says = "the entropy of what is drawn from, in nats"},
@@ -117,13 +117,13 @@ static void solve(solution *best, view *view, bracket *bracket, double target) {
 }
 
 static void apply_target_entropy(ent_candidates *candidates, const double *values) {
-    const double least = ent_portable_log(values[LEAST]), most = ent_portable_log(fmax(values[LEAST], values[MOST]));
+    const double least = ent_portable_log(values[TARGET_MIN]), most = ent_portable_log(fmax(values[TARGET_MIN], values[TARGET_MAX]));
     bracket bracket = {least, most, 0, 0};
     solution best = {ent_portable_log(candidates->temperature), *ent_candidates_spread(candidates)};
     view view = {*candidates, 0};
     if (best.log_t < least || best.log_t > most)
         look_at(&best, &view, fmin(fmax(best.log_t, least), most));
-    solve(&best, &view, &bracket, values[TARGET]);
+    solve(&best, &view, &bracket, values[TARGET_ENTROPY]);
     ent_candidates_set_spread(candidates, ent_portable_exp(best.log_t), &best.spread);
     candidates->n_passes += view.n_passes;
 }

@@ -49,6 +49,40 @@ class Programs(unittest.TestCase):
         self.assertAlmostEqual(float(last.group(1)), float(last.group(2)), delta=0.01)
 
 
+class Llama(unittest.TestCase):
+    """examples/llama/sample.c, with the tiny model: it knows nothing, and says it fast."""
+    @classmethod
+    def setUpClass(cls):
+        writer = f"{BUILD}/llama_write_tiny_model"
+        if not os.path.exists(writer):
+            raise unittest.SkipTest("this build has no llama.cpp")
+        cls.folder = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(cls.folder.cleanup)
+        cls.program, cls.model = f"{cls.folder.name}/sample", f"{cls.folder.name}/tiny.gguf"
+        subprocess.run([writer, cls.model], check=True)
+        pkg_config = subprocess.run(["pkg-config", "--cflags", "--libs", "llama"], check=True, capture_output=True, text=True)
+        where = subprocess.run(["pkg-config", "--variable=libdir", "llama"], check=True, capture_output=True, text=True)
+        subprocess.run(["cc", "-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror", f"-I{ROOT}/include", f"-I{ROOT}/adapters/llama",
+                        "-o", cls.program, f"{ROOT}/examples/llama/sample.c", f"{BUILD}/libentrol_llama.a", f"{BUILD}/libentrol.a",
+                        *pkg_config.stdout.split(), f"-Wl,--disable-new-dtags,-rpath,{where.stdout.strip()}", "-lm", "-pthread"], check=True)
+
+    def sample(self, *arguments):
+        return subprocess.run([self.program, *arguments], capture_output=True, timeout=60)
+
+    def test_sample(self):
+        done, again = (self.sample(self.model, "the and") for _ in range(2))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(done.stdout, again.stdout)
+        said = re.fullmatch(rb"(\d+) tokens, drawn at ([0-9.]+) nats on average\n", done.stderr)
+        self.assertTrue(1 <= int(said.group(1)) <= 64 and 0 < float(said.group(2)) <= 2.51, done.stderr)
+        self.assertNotEqual(self.sample(self.model, "the and", "greedy").stdout, done.stdout)
+
+    def test_a_rule_that_is_none(self):
+        done = self.sample(self.model, "the and", "target-entropy=2.5", "min-q=0.1")
+        self.assertEqual(done.returncode, 2)
+        self.assertIn(b'rule 2, "min-q=0.1"', done.stderr)
+
+
 class Texts(unittest.TestCase):
     def test_every_file_has_its_source_named(self):
         listed = open(f"{ROOT}/examples/README.md", encoding="utf-8").read()

@@ -1,6 +1,6 @@
 /* Sums whose bits are the same at every level: ENT_LANES lanes, however wide a vector is. Part of body.h. */
 
-enum { MOMENT_VECTORS = ENT_LANES / ENT_W };
+#define MOMENT_VECTORS (ENT_LANES / ENT_W)
 
 typedef struct moment_vectors {
     vf n_top[MOMENT_VECTORS], s[MOMENT_VECTORS], t[MOMENT_VECTORS], u[MOMENT_VECTORS], q[MOMENT_VECTORS];

@@ -1,0 +1,62 @@
+/* A program of llama.cpp's own API whose sampler is a chain of Entrol's rules: 64 tokens at an entropy of 2.5 nats.
+ *
+ *     cc -o sample examples/llama/sample.c $(pkg-config --cflags --libs entrol_llama)
+ *     ./sample MODEL.gguf "Once upon a time" [RULE...]                                                            */
+#include <entrol_llama.h>
+#include <llama.h>
+
+#include <stdio.h>
+#include <string.h>
+
+static void quiet(enum ggml_log_level level, const char *text, void *user) {
+    if (level == GGML_LOG_LEVEL_ERROR)
+        fputs(text, stderr);
+    (void)user;
+}
+
+static int generate(struct llama_context *context, const struct llama_vocab *vocab, struct llama_sampler *sampler,
+                    llama_token *tokens, int n_tokens) {
+    char piece[256];
+    double entropy = 0;
+    int n = 0;
+    for (; n < 64; n++) {
+        if (llama_decode(context, llama_batch_get_one(tokens, n_tokens)) != 0)
+            return 1;
+        tokens[0] = llama_sampler_sample(sampler, context, -1);
+        n_tokens = 1;
+        entropy += entrol_llama_sampler_drawn(sampler)->sampled_entropy;
+        if (llama_vocab_is_eog(vocab, tokens[0]))
+            break;
+        const int size = llama_token_to_piece(vocab, tokens[0], piece, sizeof piece, 0, false);
+        fwrite(piece, 1, size > 0 ? (size_t)size : 0, stdout);
+    }
+    printf("\n");
+    fprintf(stderr, "%d tokens, drawn at %.3f nats on average\n", n, entropy / (n < 64 ? n + 1 : n));
+    return entrol_llama_sampler_error(sampler)[0] != '\0';
+}
+
+int main(int argc, char **argv) {
+    static const char *const usual[] = {"target-entropy=2.5", "min-p=0.02"};
+    static llama_token tokens[512];
+    char error[300];
+    if (argc < 3)
+        return fprintf(stderr, "usage: sample MODEL.gguf PROMPT [RULE...]\n"), 2;
+    llama_log_set(quiet, NULL);
+    struct llama_sampler *sampler = entrol_llama_sampler(
+        error, sizeof error, argc > 3 ? (const char *const *)argv + 3 : usual, argc > 3 ? (size_t)argc - 3 : 2, NULL);
+    if (sampler == NULL)
+        return fprintf(stderr, "sample: %s\n", error), 2;
+    struct llama_model *model = llama_model_load_from_file(argv[1], llama_model_default_params());
+    if (model == NULL)
+        return 2;
+    struct llama_context_params parameters = llama_context_default_params();
+    parameters.n_ctx = 1024;
+    struct llama_context *context = llama_init_from_model(model, parameters);
+    const struct llama_vocab *vocab = llama_model_get_vocab(model);
+    const int n_tokens = llama_tokenize(vocab, argv[2], (int)strlen(argv[2]), tokens, 512, true, false);
+    const int failed = context == NULL || n_tokens < 1 || generate(context, vocab, sampler, tokens, n_tokens);
+    llama_sampler_free(sampler);
+    llama_free(context);
+    llama_model_free(model);
+    return failed;
+}

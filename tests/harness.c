@@ -162,6 +162,21 @@ size_t test_below(size_t n) {
     return (size_t)(test_random() % n);
 }
 
+void test_check_chi_square(const size_t *counts, const double *p, size_t n, const char *what) {
+    double sum = 0, freedom = -1, n_draws = 0;
+    for (size_t i = 0; i < n; i++)
+        n_draws += (double)counts[i];
+    for (size_t i = 0; i < n; i++) {
+        CHECK(p[i] > 0 || counts[i] == 0);
+        if (p[i] == 0)
+            continue;
+        const double expected = p[i] * n_draws;
+        sum += ((double)counts[i] - expected) * ((double)counts[i] - expected) / expected;
+        freedom++;
+    }
+    CHECK_SAY(sum < freedom + 7 * sqrt(2 * freedom) + 10, "%s: chi-square is %g of %g degrees", what, sum, freedom);
+}
+
 bool is_quick(void) {
     return getenv("ENTROL_QUICK") != NULL;
 }

@@ -46,6 +46,10 @@ double test_uniform(void); /* [0, 1) */
 double test_normal(void);
 size_t test_below(size_t n); /* [0, n) */
 
+/* How often each of n things came up against their probabilities; one in a million is beyond. What is impossible never
+ * comes up. */
+void test_check_chi_square(const size_t *counts, const double *p, size_t n, const char *what);
+
 /* ENTROL_QUICK: fewer cases, as under an emulator, where the oracle's long double is software. */
 bool is_quick(void);
 

@@ -105,20 +105,6 @@ static void drawn_free(drawn *drawn) {
     free(drawn->before);
 }
 
-/* One in a million is beyond. */
-static void check_chi_square(const size_t *counts, const double *p, size_t n, const char *what) {
-    double sum = 0, freedom = -1;
-    for (size_t i = 0; i < n; i++) {
-        CHECK(p[i] > 0 || counts[i] == 0);
-        if (p[i] == 0)
-            continue;
-        const double expected = p[i] * N_DRAWS;
-        sum += ((double)counts[i] - expected) * ((double)counts[i] - expected) / expected;
-        freedom++;
-    }
-    CHECK_SAY(sum < freedom + 7 * sqrt(2 * freedom) + 10, "%s: chi-square is %g of %g degrees", what, sum, freedom);
-}
-
 static int compare_doubles(const void *a, const void *b) {
     const double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
@@ -155,7 +141,7 @@ static void test_categorical(void) {
     fill(&drawn);
     for (size_t row = 0; row < N_DRAWS; row++)
         counts[(size_t)drawn.actions[row]]++;
-    check_chi_square(counts, p, 8, "categorical");
+    test_check_chi_square(counts, p, 8, "categorical");
     drawn_free(&drawn);
 }
 
@@ -174,7 +160,7 @@ static void test_multi_discrete(void) {
     fill(&drawn);
     for (size_t row = 0; row < N_DRAWS; row++)
         counts[(size_t)drawn.actions[2 * row] * 3 + (size_t)drawn.actions[2 * row + 1]]++;
-    check_chi_square(counts, p, 6, "multi-discrete");
+    test_check_chi_square(counts, p, 6, "multi-discrete");
     drawn_free(&drawn);
 }
 
@@ -193,7 +179,7 @@ static void test_bernoulli(void) {
         const double *bits = drawn.actions + 3 * row;
         counts[(size_t)bits[0] + 2 * (size_t)bits[1] + 4 * (size_t)bits[2]]++;
     }
-    check_chi_square(counts, p, 8, "bernoulli");
+    test_check_chi_square(counts, p, 8, "bernoulli");
     drawn_free(&drawn);
 }
 

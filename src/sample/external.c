@@ -57,7 +57,8 @@ entrol_status ent_apply_external(ent_drawing *drawing, const entrol_external_rul
         return ENTROL_ERROR_ARGUMENT;
     if (!ent_are_rising(workspace->tokens, seen.n))
         sort_tokens(workspace, seen.n);
-    if (!are_of_row(workspace->tokens, seen.n, drawing))
+    if (!are_of_row(workspace->tokens, seen.n, drawing) ||
+        (seen.chosen != -1 && ent_index_of(workspace->tokens, seen.n, seen.chosen) == seen.n))
         return ENTROL_ERROR_ARGUMENT;
     const int32_t last_token = candidates->last_token;
     const uint64_t n_passes = candidates->n_passes;

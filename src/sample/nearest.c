@@ -109,7 +109,7 @@ static size_t select_enough(search *search) {
         ent_share share = before;
         for (size_t i = low; i < pivot; i++)
             add_item(&share, search, &search->items[i]);
-        if (search->is_enough(&share, search->user)) {
+        if (share.n > 0 && search->is_enough(&share, search->user)) {
             high = pivot;
             continue;
         }
@@ -159,7 +159,9 @@ void ent_keep_nearest(ent_candidates *candidates, double logit, int without, ent
     if (without && n_kept > 1)
         n_kept = drop_farthest(&search, n_kept);
     const farthest limit = {&search, search.items[n_kept - 1]};
-    /* A float lower: the difference may be rounded up to above the farthest one's logit. */
-    const float bound = nextafterf(ent_float_below(logit - limit.item.distance), -INFINITY);
-    ent_candidates_compact(candidates, bound, is_within, &limit);
+    /* Lower than the farthest one's logit, however the differences are rounded. */
+    const double rounding = 0x1p-50 * (fabs(logit) + limit.item.distance);
+    ent_candidates_compact(candidates, ent_float_below(logit - limit.item.distance - rounding), is_within, &limit);
+    if (logit < (double)candidates->m)
+        ent_candidates_find_greatest(candidates); /* which may not be near */
 }

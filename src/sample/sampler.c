@@ -20,14 +20,6 @@ static entrol_status bad_rule(entrol_diagnosis *diagnosis, const char *argument,
 
 /* --- One rule of the registry --- */
 
-/* The last setting of a name, which is the one that holds. */
-static size_t last_of(const ent_rule_text *text, const char *name) {
-    size_t i = text->n_settings;
-    while (i > 0 && strcmp(text->settings[i - 1].name, name) != 0)
-        i--;
-    return i ? i - 1 : 0;
-}
-
 static entrol_status take_rule(ent_step *step, entrol_diagnosis *diagnosis, ent_rule_text *text, size_t index) {
     const entrol_sampling_rule *kind = &step->rule->kind;
     if (text->n_settings && !*text->settings[0].name) {
@@ -35,14 +27,16 @@ static entrol_status take_rule(ent_step *step, entrol_diagnosis *diagnosis, ent_
             return bad_rule(diagnosis, "rules", index, text->offsets[0]);
         text->settings[0].name = kind->parameters[0].name;
     }
-    entrol_diagnosis found = {.argument = NULL};
-    const entrol_status status = ent_take_settings(step->values, NULL, &found, kind->parameters, kind->n_parameters,
-                                                   text->settings, text->n_settings);
-    if (status == ENTROL_OK)
-        return ENTROL_OK;
-    if (strcmp(found.argument, "settings") == 0)
-        return bad_rule(diagnosis, "rules", index, text->offsets[found.first_row]);
-    return bad_rule(diagnosis, found.argument, index, text->value_offsets[last_of(text, found.argument)]);
+    for (size_t n = 0; n <= text->n_settings; n++) { /* one more each time: the last one is bad */
+        entrol_diagnosis found = {.argument = NULL};
+        if (ent_take_settings(step->values, NULL, &found, kind->parameters, kind->n_parameters, text->settings, n) ==
+            ENTROL_OK)
+            continue;
+        return strcmp(found.argument, "settings") == 0
+                   ? bad_rule(diagnosis, "rules", index, text->offsets[n - 1])
+                   : bad_rule(diagnosis, found.argument, index, text->value_offsets[n - 1]);
+    }
+    return ENTROL_OK;
 }
 
 /* --- One of somebody else's --- */

@@ -69,7 +69,7 @@ class Drawn:
     (entrol_drawn). Numbers for one row; for rows of shape (..., V) arrays of shape (...); of n tokens token, logprob
     and sampled_logprob have one more dimension, of n. token: -1 where there is none (left). logprob, sampled_logprob:
     ln p and ln q of it. entropy, varentropy: of p; sampled_entropy: of q. q = softmax(z / temperature) over
-    n_candidates columns. n_passes: over more than 4,096 candidates, by all rules. A row in trouble has NaN, 0 and -1;
+    n_candidates columns. n_passes: over more than 16,384 candidates, by all rules. A row in trouble has NaN, 0 and -1;
     `diagnosis` names the first."""
 
     token: int | np.ndarray

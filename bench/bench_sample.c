@@ -34,6 +34,7 @@ typedef struct bench {
     struct llama_context *context;
     const struct llama_vocab *vocab;
     size_t n_rows, n_columns, n_repeats;
+    llama_token last; /* token of the text */
     float *logits;
     llama_token_data *data;
     double decode; /* seconds of a token, the median */
@@ -80,6 +81,7 @@ static void read_rows(bench *b, const char *path) {
     if (n_tokens < (int32_t)b->n_rows)
         die("the text is too short, or cannot be read");
     fclose(file);
+    b->last = tokens[b->n_rows - 1];
     struct llama_batch batch = llama_batch_get_one(tokens, (int32_t)b->n_rows);
     int8_t wanted[MOST_ROWS];
     memset(wanted, 1, sizeof wanted);
@@ -125,7 +127,7 @@ static double time_entrol(bench *b, entrol_sampler *sampler) {
 }
 
 static double time_decode(bench *b) {
-    llama_token token = 1000;
+    llama_token token = b->last;
     const double start = now();
     if (llama_decode(b->context, llama_batch_get_one(&token, 1)) != 0)
         die("a token cannot be decoded");

@@ -1,5 +1,6 @@
-/* entrol report: records as one HTML file that loads nothing. */
+/* entrol report: records as one HTML file that loads nothing, or the diversity of samples. */
 #include "commands.h"
+#include "diversity/diversity.h"
 #include "formats/manifest.h"
 #include "formats/records.h"
 #include "message.h"
@@ -14,6 +15,7 @@
 
 typedef struct settings {
     const char *title, *output, *unit;
+    diversity_settings diversity;
     char **paths;
     size_t n_paths;
 } settings;
@@ -102,35 +104,57 @@ static const char *default_title(const settings *settings) {
     return !strcmp(path, "-") ? "Standard input" : slash && slash[1] ? slash + 1 : path;
 }
 
-static settings given = {.unit = "bits"};
+enum { OWN_OPTIONS = 3, N_OPTIONS = OWN_OPTIONS + DIVERSITY_OPTIONS };
 
-static const option options[] = {
-    {.letter = 'o',
-     .name = "output",
-     .type = OPTION_STRING,
-     .value = &given.output,
-     .metavar = "FILE",
-     .help = "Where the report goes; \"-\" is standard output. Needed when standard output is a terminal."},
-    {.name = "title",
-     .type = OPTION_STRING,
-     .value = &given.title,
-     .metavar = "TEXT",
-     .help = "The report's heading. Default: the name of the first file."},
-    {.name = "unit",
-     .type = OPTION_CHOICE,
-     .value = &given.unit,
-     .choices = "bits|nats",
-     .help = "The unit shown. Default: bits."},
-};
+static void fill_options(option *rows, settings *settings) {
+    const option table[OWN_OPTIONS] = {
+        {.letter = 'o',
+         .name = "output",
+         .type = OPTION_STRING,
+         .value = &settings->output,
+         .metavar = "FILE",
+         .help =
+             "Where the report goes; \"-\" is standard output. The page needs one when standard output is a terminal."},
+        {.name = "title",
+         .type = OPTION_STRING,
+         .value = &settings->title,
+         .metavar = "TEXT",
+         .help = "The report's heading. Default: the name of the first file."},
+        {.name = "unit",
+         .type = OPTION_CHOICE,
+         .value = &settings->unit,
+         .choices = "bits|nats",
+         .help = "The unit shown. Default: bits."},
+    };
+    memcpy(rows, table, sizeof table);
+    diversity_options(rows + OWN_OPTIONS, &settings->diversity);
+}
+
+static int run_diversity(const settings *settings) {
+    trouble trouble = {0};
+    if (settings->title)
+        return message_error("--title is for the page, which --diversity does not write");
+    if (!look_at_inputs(settings, &trouble))
+        return message_trouble(&trouble);
+    return diversity_run(&settings->diversity, settings->paths, settings->n_paths, settings->output, settings->unit);
+}
 
 static int run(const command *command, int argc, char **argv) {
     static char *standard_input[] = {"-"};
+    settings given = {.unit = "bits"};
+    option options[N_OPTIONS];
     operands operands;
     int exit_code;
-    if (!options_parse(command, options, sizeof options / sizeof *options, argc, argv, &operands, &exit_code))
+    fill_options(options, &given);
+    if (!options_parse(command, options, N_OPTIONS, argc, argv, &operands, &exit_code))
         return exit_code;
     given.paths = operands.n_items ? operands.items : standard_input;
     given.n_paths = operands.n_items ? (size_t)operands.n_items : 1;
+    if (given.diversity.is_wanted)
+        return run_diversity(&given);
+    if (given.diversity.is_given)
+        return message_error("expected --diversity with --json, --of, --group, --label and --reference, which are for "
+                             "it alone");
     if (!given.title)
         given.title = default_title(&given);
     if (!given.output && isatty(STDOUT_FILENO))
@@ -140,14 +164,16 @@ static int run(const command *command, int argc, char **argv) {
 
 const command command_report = {
     .name = "report",
-    .summary = "records as one HTML file that needs no network",
-    .usage = "[options] [FILE...]",
+    .summary = "records as one HTML file that needs no network, or how diverse samples are",
+    .usage = "[options] [FILE...] | --diversity [FILE...]",
     .description =
         "Writes token records (JSON Lines or .safetensors, also .gz and .zst; standard input without a FILE) as one "
         "HTML page: "
         "the text as a heat map, distributions, the worst documents, spans and tokens, and how it was made "
-        "(from FILE.manifest.json). The page loads nothing and runs nothing but its own script.",
+        "(from FILE.manifest.json). The page loads nothing and runs nothing but its own script. With --diversity, "
+        "prints how diverse samples of prompts are instead: records, or JSON Lines with a text or an array of texts.",
     .examples = "  entrol report -o report.html records.jsonl            the page\n"
-                "  entrol score text.txt | entrol report -o report.html  from a text in one go\n",
+                "  entrol score text.txt | entrol report -o report.html  from a text in one go\n"
+                "  entrol report --diversity greedy.jsonl sampled.jsonl  two ways to generate, compared\n",
     .run = run,
 };

@@ -178,10 +178,10 @@ struct llama_sampler;
 typedef struct entrol_llama_sampler_options {
     size_t size;               /* sizeof(entrol_llama_sampler_options) */
     uint64_t seed, stream;     /* as in entrol_sampler_options; 0 by default */
-    size_t n_threads;          /* 0: 1, which is best beside a model that decodes */
+    size_t n_threads;          /* 0: 1 */
     int selects;               /* 1, the default: takes a token; 0: a sampler after it does, as llama.cpp's dist */
     entrol_rule_source source; /* of rules that are not Entrol's; NULL: there are no others */
-    void *source_user;         /* must live as long as the sampler is being made */
+    void *source_user;         /* not needed once the sampler is made */
 } entrol_llama_sampler_options;
 
 #define ENTROL_LLAMA_SAMPLER_OPTIONS_INIT                                                                              \
@@ -191,7 +191,7 @@ typedef struct entrol_llama_sampler_options {
  * in a llama_sampler_chain, which then owns it; else llama_sampler_free() it. It sees the candidates that the samplers
  * before it left, in any order, and leaves those that its rules keep, by rising id: `logit` is then z / T, `p` the
  * probability that the rules gave them, and `selected` the token that was drawn. Its draws are those of
- * entrol_sampler_draw: one for each token that is accepted, the same however often the place is drawn.
+ * entrol_sampler_draw: a place drawn again gives the same token, until llama_sampler_accept moves it on.
  *
  * A sampler cannot return an error. Where the candidates are in trouble (a NaN or +inf among the logits, a token twice)
  * or the rules leave none, the most probable of the finite ones is taken and is the only one left, and

@@ -73,6 +73,10 @@ void ent_llama_study_tokenizer(entrol_llama *llama);
 /* Fills a diagnosis, which may be NULL, and returns ENTROL_ERROR_ARGUMENT. */
 entrol_status ent_llama_bad(entrol_diagnosis *diagnosis, const char *argument);
 
+/* The candidates in the order of their ids, equal ones in theirs: `data` where they are, else somewhere in `spare`,
+ * which has room for 2 n. */
+const llama_token_data *ent_llama_sort_by_id(llama_token_data *spare, const llama_token_data *data, size_t n);
+
 /* A sentence about the rules that entrol_sampler_create refused, or what else became of it. */
 void ent_llama_say_refused(char *error, size_t error_size, entrol_status status, const entrol_diagnosis *diagnosis,
                            const char *const *rules, size_t n_rules);

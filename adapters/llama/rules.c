@@ -168,7 +168,7 @@ typedef struct foreign {
     struct llama_sampler *sampler;
     struct llama_sampler *drawn; /* as it is after a draw whose token has not been accepted; NULL: there is none */
     size_t n_random;             /* DRAWS_WITHOUT_CLONE: random numbers taken */
-    llama_token_data *data;      /* room for the candidates */
+    llama_token_data *data;      /* room for the candidates, and twice as many */
     size_t room;
 } foreign;
 
@@ -183,7 +183,7 @@ static void settle(foreign *rule, struct llama_sampler *sampler) {
 static bool fill(foreign *rule, const entrol_candidates *candidates) {
     if (candidates->n > rule->room) {
         free(rule->data);
-        rule->data = malloc(candidates->n * sizeof *rule->data);
+        rule->data = malloc(3 * candidates->n * sizeof *rule->data);
         rule->room = rule->data != NULL ? candidates->n : 0;
     }
     for (size_t i = 0; i < candidates->n && rule->data != NULL; i++) {
@@ -192,13 +192,15 @@ static bool fill(foreign *rule, const entrol_candidates *candidates) {
     return rule->data != NULL;
 }
 
-/* What is left; xtc leaves the end of the array, others its front. */
-static void take_back(entrol_candidates *candidates, const llama_token_data_array *left) {
-    candidates->n = left->size;
+/* What is left; xtc leaves the end of the array, others its front, and most sort it: in the order of ids Entrol need
+ * not sort it again. */
+static void take_back(entrol_candidates *candidates, const llama_token_data_array *left, llama_token_data *spare) {
+    const llama_token_data *data = ent_llama_sort_by_id(spare, left->data, left->size);
     candidates->chosen = left->selected >= 0 ? left->data[left->selected].id : -1;
+    candidates->n = left->size;
     for (size_t i = 0; i < left->size; i++) {
-        candidates->tokens[i] = left->data[i].id;
-        candidates->logits[i] = left->data[i].logit;
+        candidates->tokens[i] = data[i].id;
+        candidates->logits[i] = data[i].logit;
     }
 }
 
@@ -215,9 +217,10 @@ static entrol_status foreign_apply(void *user, entrol_candidates *candidates) {
         rule->drawn = llama_sampler_clone(rule->sampler);
     }
     rule->n_random += candidates->n > 1; /* of a single one nothing is drawn */
-    llama_token_data_array array = {rule->data, candidates->n, -1, false};
+    const size_t n = candidates->n;
+    llama_token_data_array array = {rule->data, n, -1, false};
     llama_sampler_apply(rule->drawn != NULL ? rule->drawn : rule->sampler, &array);
-    take_back(candidates, &array);
+    take_back(candidates, &array, rule->data + n);
     return ENTROL_OK;
 }
 

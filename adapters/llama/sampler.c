@@ -116,35 +116,6 @@ static int32_t token_at(const chain *c, size_t i) {
     return c->is_numbered ? (int32_t)i : c->tokens[i];
 }
 
-enum { DIGIT = 11, N_DIGITS = 3 }; /* of the 32 bits of an id */
-
-static void sort_by_digit(llama_token_data *out, const llama_token_data *in, size_t n, unsigned digit) {
-    enum { N_VALUES = 1 << DIGIT };
-    size_t starts[N_VALUES + 1] = {0};
-    for (size_t i = 0; i < n; i++) {
-        starts[((uint32_t)in[i].id >> digit * DIGIT) % N_VALUES + 1]++;
-    }
-    for (size_t i = 0; i < N_VALUES; i++) {
-        starts[i + 1] += starts[i];
-    }
-    for (size_t i = 0; i < n; i++) {
-        out[starts[((uint32_t)in[i].id >> digit * DIGIT) % N_VALUES]++] = in[i];
-    }
-}
-
-/* By id, by radix sort: what comes sorted by logit may be a whole vocabulary. NULL: no memory. */
-static const llama_token_data *sort(chain *c, const llama_token_data *data, size_t n) {
-    if (c->spare == NULL && (c->spare = malloc(2 * c->room * sizeof *c->spare)) == NULL) {
-        return NULL;
-    }
-    for (unsigned digit = 0; digit < N_DIGITS; digit++) {
-        llama_token_data *out = c->spare + (digit % 2 == 0 ? 0 : c->room);
-        sort_by_digit(out, data, n, digit);
-        data = out;
-    }
-    return data;
-}
-
 /* Splits candidates into tokens, rising, and logits. */
 static bool read_candidates(chain *c, const llama_token_data_array *candidates) {
     const llama_token_data *data = candidates->data;
@@ -155,11 +126,10 @@ static bool read_candidates(chain *c, const llama_token_data_array *candidates) 
     if (split(c, data, n) != UNSORTED) {
         return true;
     }
-    data = sort(c, data, n);
-    if (data == NULL) {
+    if (c->spare == NULL && (c->spare = malloc(2 * c->room * sizeof *c->spare)) == NULL) {
         return fail(c, "there is not enough memory to sort %zu candidates.", n);
     }
-    const order found = split(c, data, n);
+    const order found = split(c, ent_llama_sort_by_id(c->spare, data, n), n);
     for (size_t i = 1; i < n && found == UNSORTED; i++) {
         if (c->tokens[i - 1] >= c->tokens[i]) {
             return fail(c, "token %d is among the candidates twice, or is none.", (int)c->tokens[i]);

@@ -55,12 +55,23 @@ typedef struct answer {
 /* Reads what `settings` and `name` of the line say from n_bytes of text. */
 bool answers_line_parse(answers_line *line, const answers_settings *settings, const char *name, uint64_t number,
                         const char *text, size_t n_bytes, trouble *trouble);
+/* The same of an object that has been read, which becomes the line's, also on failure. */
+bool answers_line_take(answers_line *line, const answers_settings *settings, const char *name, uint64_t number,
+                       json_t *fields, trouble *trouble);
 bool answers_line_answer(const answers_line *line, size_t index, answer *answer, trouble *trouble);
 /* The value of the field that says whose answers these are. */
 bool answers_line_group(const answers_line *line, const char *field, const json_t **value, trouble *trouble);
-/* The field that groups lines of one answer, where no option names it. */
-bool answers_line_find_group(const answers_line *line, const char **field, trouble *trouble);
 void answers_line_free(answers_line *line);
+
+/* What all lines are, as the first one says. */
+typedef struct answers_shape {
+    const char *group; /* the field whose values tell prompts apart; NULL: each line is a prompt */
+    bool has_arrays;
+    char first[128]; /* where the first line stands; "": not read yet */
+} answers_shape;
+
+/* Takes the shape from the first line, and checks the others by it. */
+bool answers_shape_check(answers_shape *shape, const answers_line *line, trouble *trouble);
 
 /* --- Prompts, and the clusters of their answers --- */
 
@@ -109,6 +120,9 @@ typedef struct answers_totals {
 /* Appends the prompt's line, and counts it. */
 bool answers_write(buffer *text, answers_totals *totals, entrol_context *context, const answers_settings *settings,
                    const prompt *prompt, trouble *trouble);
+/* The entropy of the prompt's clusters by the estimator of the settings, which is not "all". */
+bool answers_entropy(double *nats, entrol_context *context, const answers_settings *settings, const prompt *prompt,
+                     trouble *trouble);
 /* Whether an estimator was asked for. */
 bool answers_wants(const answers_settings *settings, entrol_estimator estimator);
 

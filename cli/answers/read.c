@@ -68,14 +68,20 @@ static bool find_array(answers_line *line, trouble *trouble) {
     return line->n_answers > 0 || report(line, WHOLE_LINE, line->array_name, "answers", line->array, trouble);
 }
 
+bool answers_line_take(answers_line *line, const answers_settings *settings, const char *name, uint64_t number,
+                       json_t *fields, trouble *trouble) {
+    *line = (answers_line){.settings = settings, .name = name, .number = number, .fields = fields};
+    return fields && find_array(line, trouble);
+}
+
 bool answers_line_parse(answers_line *line, const answers_settings *settings, const char *name, uint64_t number,
                         const char *text, size_t n_bytes, trouble *trouble) {
-    *line = (answers_line){.settings = settings, .name = name, .number = number};
+    *line = (answers_line){0};
     if (number == 1 && (text[strspn(text, " \t\r")] != '{' || strspn(text, "{ \t\r") == n_bytes))
         return trouble_set(trouble, "%s:1: expected answers, one JSON object a line, found \"%.*s\"", name,
                            (int)(n_bytes < 20 ? n_bytes : 20), text);
-    line->fields = json_read_object(name, number, text, n_bytes, trouble);
-    return line->fields && find_array(line, trouble);
+    return answers_line_take(line, settings, name, number, json_read_object(name, number, text, n_bytes, trouble),
+                             trouble);
 }
 
 void answers_line_free(answers_line *line) {
@@ -197,7 +203,8 @@ bool answers_line_group(const answers_line *line, const char *field, const json_
                        (unsigned long long)line->number, field, json_kind(*value));
 }
 
-bool answers_line_find_group(const answers_line *line, const char **field, trouble *trouble) {
+/* The field that groups lines of one answer, where no option names it. */
+static bool find_group(const answers_line *line, const char **field, trouble *trouble) {
     *field = NULL;
     for (size_t i = 0; i < sizeof group_names / sizeof group_names[0] && !*field; i++)
         if (json_object_get(line->fields, group_names[i]))
@@ -206,4 +213,19 @@ bool answers_line_find_group(const answers_line *line, const char **field, troub
                                    "a field \"prompt_id\", \"prompt\" or \"id\" that says whose answer it is "
                                    "(--group names another)",
                                    trouble);
+}
+
+bool answers_shape_check(answers_shape *shape, const answers_line *line, trouble *trouble) {
+    static const char *const shapes[] = {"one answer", "an array of answers"};
+    bool has_array = line->array != NULL;
+    if (shape->first[0] && has_array != shape->has_arrays)
+        return trouble_set(trouble, "%s:%llu: expected %s, as in line %s, found %s", line->name,
+                           (unsigned long long)line->number, shapes[shape->has_arrays], shape->first,
+                           shapes[has_array]);
+    if (shape->first[0])
+        return true;
+    shape->has_arrays = has_array;
+    snprintf(shape->first, sizeof shape->first, "%llu of %.100s", (unsigned long long)line->number, line->name);
+    shape->group = line->settings->group;
+    return has_array || shape->group || find_group(line, &shape->group, trouble);
 }

@@ -24,9 +24,7 @@ typedef struct answers_run_state {
     output *output;
     progress progress;
     prompts prompts;
-    const char *group; /* NULL: each line is a prompt */
-    bool has_arrays;   /* what the first line is */
-    char first[128];   /* where it stands; "": not read yet */
+    answers_shape shape;
     buffer text;
     uint64_t n_read;
     answers_totals totals;
@@ -46,30 +44,15 @@ static bool write_prompts(run *run, trouble *trouble) {
     return run->text.size == 0 || output_write(run->output, run->text.data, run->text.size, trouble);
 }
 
-/* The first line decides what all are. */
-static bool check_shape(run *run, const answers_line *line, trouble *trouble) {
-    static const char *const shapes[] = {"one answer", "an array of answers"};
-    bool has_array = line->array != NULL;
-    if (run->first[0] && has_array != run->has_arrays)
-        return trouble_set(trouble, "%s:%llu: expected %s, as in line %s, found %s", line->name,
-                           (unsigned long long)line->number, shapes[run->has_arrays], run->first, shapes[has_array]);
-    if (run->first[0])
-        return true;
-    run->has_arrays = has_array;
-    snprintf(run->first, sizeof run->first, "%llu of %.100s", (unsigned long long)line->number, line->name);
-    run->group = run->settings->group;
-    return has_array || run->group || answers_line_find_group(line, &run->group, trouble);
-}
-
 static bool take_line(run *run, const answers_line *line, trouble *trouble) {
-    if (!check_shape(run, line, trouble))
+    if (!answers_shape_check(&run->shape, line, trouble))
         return false;
-    prompt *prompt = prompts_of_line(&run->prompts, line, run->group, trouble);
+    prompt *prompt = prompts_of_line(&run->prompts, line, run->shape.group, trouble);
     if (!prompt || !prompts_add(&run->prompts, prompt, line, trouble))
         return false;
     run->n_read += line->n_answers;
     progress_update(&run->progress, run->n_read);
-    return run->group || write_prompts(run, trouble);
+    return run->shape.group || write_prompts(run, trouble);
 }
 
 static bool read_lines(run *run, input *input, const char *name, trouble *trouble) {
@@ -142,7 +125,7 @@ static void describe(json_t *manifest, const run *run) {
                                        : settings->logprob ? settings->logprob
                                                            : "logprob"));
     json_object_set_new(manifest, "logprob_as", json_string(settings->logprob_as));
-    json_object_set_new(manifest, "group", string_or_null(run->group));
+    json_object_set_new(manifest, "group", string_or_null(run->shape.group));
     json_object_set_new(manifest, "counts",
                         json_pack("{sIsIsI}", "prompts", (json_int_t)totals->n_prompts, "answers",
                                   (json_int_t)totals->n_answers, "certain", (json_int_t)totals->n_certain));

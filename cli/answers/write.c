@@ -97,6 +97,19 @@ static bool measure_counts(entropies *entropies, entrol_context *context, const 
     return true;
 }
 
+bool answers_entropy(double *nats, entrol_context *context, const answers_settings *settings, const prompt *prompt,
+                     trouble *trouble) {
+    clusters clusters = {0};
+    entropies entropies = {0};
+    bool ok = take_clusters(&clusters, prompt, settings->n_outcomes, trouble) &&
+              measure_counts(&entropies, context, settings, prompt, &clusters, trouble);
+    clusters_free(&clusters);
+    for (int i = 0; i < ANSWERS_ESTIMATORS; i++)
+        if (answers_wants(settings, (entrol_estimator)i))
+            *nats = entropies.by_count[i];
+    return ok;
+}
+
 /* Of masses to ln of their shares; that of the greater half by what the others have, which keeps its digits. */
 static void take_logs(double *masses, size_t n) {
     double total = 0, rest = 0;

@@ -1,7 +1,9 @@
-/* A program of llama.cpp's own API whose sampler is a chain of Entrol's rules: 64 tokens at an entropy of 2.5 nats.
+/* A program of llama.cpp's own API whose sampler is a chain of Entrol's rules. By default each of its 64 tokens is
+ * drawn at the temperature at which the model's entropy is 2.5 nats, and from those of at least 0.02 of the greatest p.
  *
  *     cc -o sample examples/llama/sample.c $(pkg-config --cflags --libs entrol_llama)
- *     ./sample MODEL.gguf "Once upon a time" [RULE...]                                                            */
+ *     ./sample MODEL.gguf "Once upon a time" [RULE...]
+ */
 #include <entrol_llama.h>
 #include <llama.h>
 

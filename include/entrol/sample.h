@@ -103,8 +103,8 @@ typedef struct entrol_drawn {
     double sampled_entropy; /* H of q */
     double temperature;     /* q = softmax(z / T) over the candidates, unless an external rule moved logits */
     uint64_t n_candidates;  /* of q, above -inf */
-    uint64_t n_passes;      /* over the candidates that rules took, where these were more than 4,096; without the first,
-                               which every draw takes */
+    uint64_t n_passes; /* over the candidates that rules took, where these were more than 16,384; without the first,
+                          which every draw takes */
 } entrol_drawn;
 
 #define ENTROL_DRAWN_INIT                                                                                              \

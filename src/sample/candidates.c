@@ -74,7 +74,7 @@ static void look_at_chunk(piece_sums *sums, pass *pass, size_t first, size_t n) 
     if (pass->row)
         widen(pass, first, n);
     piece_sums chunk = {
-        candidates->kernels->max(z, n), candidates->kernels->count_greater(z, n, -INFINITY), {0, 0, 0, 0, 0}};
+        candidates->kernels->max(z, n), n - candidates->kernels->count_equal(z, n, -INFINITY), {0, 0, 0, 0, 0}};
     pass->chunk_greatest[first / ENT_CHUNK] = chunk.m;
     const float m = chunk.m > sums->m ? chunk.m : sums->m;
     const ent_moments_task task = {z, n, m > -INFINITY ? m : 0, pass->scale, chunk.m == m};
@@ -86,13 +86,18 @@ static void look_at_chunk(piece_sums *sums, pass *pass, size_t first, size_t n) 
 static void add_chunk(piece_sums *sums, const pass *pass, size_t first, size_t n) {
     const ent_candidates *candidates = pass->candidates;
     const double low = -88 / (double)pass->scale;
-    if (ent_chunk_is_below(candidates, first / ENT_CHUNK, (float)((double)candidates->m + low)))
+    double *chunk_sum = candidates->chunk_sums ? candidates->chunk_sums + first / ENT_CHUNK : NULL;
+    if (chunk_sum)
+        *chunk_sum = 0;
+    if (ent_chunk_is_below(candidates, first / ENT_CHUNK, ent_float_below((double)candidates->m + low)))
         return; /* every mass is 0 */
     const int has_top = !candidates->chunk_greatest || candidates->chunk_greatest[first / ENT_CHUNK] == candidates->m;
     const ent_moments_task task = {candidates->z + first, n, candidates->m, pass->scale, has_top};
     ent_moments moments;
     candidates->kernels->moments(&moments, &task);
     add_moments(&sums->moments, &moments);
+    if (chunk_sum)
+        *chunk_sum = moments.n_top + moments.s;
 }
 
 static void sum_piece(void *argument, size_t index) {
@@ -119,7 +124,7 @@ static piece_sums sum_up(pass *pass) {
     return sums;
 }
 
-static void spread_of(ent_spread *spread, const ent_moments *sums, double scale) {
+void ent_spread_of(ent_spread *spread, const ent_moments *sums, double scale) {
     const double sum = sums->n_top + sums->s, mean = sums->t / sum, square = sums->u / sum - mean * mean;
     const double log_sum = sums->n_top == 1 ? ent_portable_log1p(sums->s) : ent_portable_log(sum);
     const double entropy = log_sum - scale * mean;
@@ -155,8 +160,9 @@ static entrol_reason look(ent_candidates *candidates, size_t *column, const entr
     candidates->chunk_greatest = pass.chunk_greatest;
     candidates->m = sums.m;
     candidates->n_possible = sums.n_possible;
-    spread_of(&candidates->spread, &sums.moments, 1);
+    ent_spread_of(&candidates->spread, &sums.moments, 1);
     candidates->has_spread = 1;
+    candidates->sums_scale = 0;
     return ENTROL_REASON_NONE;
 }
 
@@ -170,6 +176,7 @@ entrol_reason ent_candidates_begin(ent_candidates *candidates, size_t *column, e
     *candidates = (ent_candidates){.context = context,
                                    .kernels = ent_kernels_for(entrol_context_cpu(context)),
                                    .workspace = workspace,
+                                   .chunk_sums = workspace->chunk_sums,
                                    .z = in_place ? row->data : workspace->z,
                                    .tokens = tokens,
                                    .n = row->n_columns,
@@ -186,10 +193,11 @@ entrol_reason ent_candidates_again(ent_candidates *candidates, size_t *column, s
 
 /* --- At a temperature --- */
 
-void ent_candidates_spread_at(ent_spread *spread, const ent_candidates *candidates, double temperature) {
+void ent_candidates_spread_at(ent_spread *spread, ent_candidates *candidates, double temperature) {
     pass pass = {.candidates = candidates, .scale = (float)(1 / temperature)};
     const piece_sums sums = sum_up(&pass);
-    spread_of(spread, &sums.moments, (double)pass.scale);
+    candidates->sums_scale = candidates->chunk_sums ? (double)pass.scale : 0;
+    ent_spread_of(spread, &sums.moments, (double)pass.scale);
 }
 
 const ent_spread *ent_candidates_spread(ent_candidates *candidates) {
@@ -247,25 +255,12 @@ void ent_candidates_compact(ent_candidates *candidates, float bound, ent_keeps k
     candidates->has_spread = candidates->has_spread && n_kept == candidates->n_possible;
     candidates->n = candidates->n_possible = n_kept;
     candidates->chunk_greatest = NULL;
+    candidates->sums_scale = 0;
 }
 
-static size_t count_above(const ent_candidates *candidates, float bound) {
-    size_t count = 0;
-    for (size_t first = 0; first < candidates->n; first += ENT_CHUNK) {
-        const size_t n_left = candidates->n - first, n = n_left < ENT_CHUNK ? n_left : ENT_CHUNK;
-        if (!ent_chunk_is_below(candidates, first / ENT_CHUNK, bound))
-            count += candidates->kernels->count_greater(candidates->z + first, n, bound);
-    }
-    return count;
-}
-
-void ent_candidates_copy_near(ent_candidates *candidates, double below) {
+size_t ent_copy_above(float *copy, const ent_candidates *candidates, float bound) {
     uint16_t found[ENT_CHUNK];
-    float *copy = (float *)(void *)candidates->workspace->items;
-    const float bound = ent_float_below((double)candidates->m - below);
     size_t n_copied = 0;
-    if (count_above(candidates, bound) > candidates->n / 8)
-        return;
     for (size_t first = 0; first < candidates->n; first += ENT_CHUNK) {
         const size_t n_left = candidates->n - first, n = n_left < ENT_CHUNK ? n_left : ENT_CHUNK;
         if (ent_chunk_is_below(candidates, first / ENT_CHUNK, bound))
@@ -274,9 +269,15 @@ void ent_candidates_copy_near(ent_candidates *candidates, double below) {
         for (size_t i = 0; i < n_found; i++)
             copy[n_copied++] = candidates->z[first + found[i]];
     }
-    candidates->z = copy;
-    candidates->n = candidates->n_possible = n_copied;
-    candidates->chunk_greatest = NULL;
+    return n_copied;
+}
+
+void ent_candidates_find_greatest(ent_candidates *candidates) {
+    candidates->m = -INFINITY;
+    for (size_t first = 0; first < candidates->n; first += ENT_CHUNK) {
+        const size_t n_left = candidates->n - first, n = n_left < ENT_CHUNK ? n_left : ENT_CHUNK;
+        candidates->m = fmaxf(candidates->m, candidates->kernels->max(candidates->z + first, n));
+    }
 }
 
 void ent_keep_from(ent_candidates *candidates, double threshold) {

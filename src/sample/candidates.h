@@ -32,13 +32,13 @@ typedef struct ent_workspace {
     void *memory;
     size_t n;
     ent_item *items;
-    uint64_t *chunk_masses;
+    double *chunk_sums;
     float *z, *chunk_greatest;
     int32_t *tokens;
 } ent_workspace;
 
 /* So many candidates cost next to nothing. */
-enum { ENT_FEW = 4096 };
+enum { ENT_FEW = 16384 };
 
 typedef struct ent_candidates {
     entrol_context *context;
@@ -50,6 +50,8 @@ typedef struct ent_candidates {
     size_t n, n_possible;        /* how many; and above -inf */
     float m;                     /* the greatest */
     double temperature;          /* of these z */
+    double *chunk_sums;          /* of e, of each ENT_CHUNK of z, at the scale that says the next; NULL: not wanted */
+    double sums_scale;           /* 0: there are none */
     int has_spread;
     ent_spread spread;  /* at the temperature */
     int32_t last_token; /* that came before in the text; -1: none */
@@ -67,9 +69,12 @@ entrol_reason ent_candidates_begin(ent_candidates *candidates, size_t *column, e
 /* The same of logits that are in the workspace, n of them, beside their tokens. */
 entrol_reason ent_candidates_again(ent_candidates *candidates, size_t *column, size_t n);
 
+/* What follows from sums about m. */
+void ent_spread_of(ent_spread *spread, const ent_moments *sums, double scale);
+
 const ent_spread *ent_candidates_spread(ent_candidates *candidates);
 /* At another temperature, which stays as it is. */
-void ent_candidates_spread_at(ent_spread *spread, const ent_candidates *candidates, double temperature);
+void ent_candidates_spread_at(ent_spread *spread, ent_candidates *candidates, double temperature);
 
 /* Within what temperatures are kept, as in entrol_measure_options. */
 #define ENT_LEAST_TEMPERATURE 1e-6
@@ -100,15 +105,15 @@ typedef int (*ent_is_enough)(const ent_share *share, const void *user);
  * where `without` is 1, those but for the last; at least one, and all where all are not enough. */
 void ent_keep_nearest(ent_candidates *candidates, double logit, int without, ent_is_enough is_enough, const void *user);
 
-/* Makes these candidates those that are at most so much below the greatest, where they are few of them, in memory of
- * the workspace that no set of candidates uses but while the nearest ones are looked for. They are for looking alone:
- * their tokens are not copied.
- */
-void ent_candidates_copy_near(ent_candidates *candidates, double below);
+/* Copies the logits above a bound, in their order; how many. */
+size_t ent_copy_above(float *copy, const ent_candidates *candidates, float bound);
 
 /* Copies those that `keeps` says (all of a logit above the bound are asked) to the workspace. */
 typedef int (*ent_keeps)(const ent_candidates *candidates, size_t index, const void *user);
 void ent_candidates_compact(ent_candidates *candidates, float bound, ent_keeps keeps, const void *user);
+
+/* Takes the greatest logit of those that are left for m. */
+void ent_candidates_find_greatest(ent_candidates *candidates);
 
 /* 1 if no candidate of a chunk is above the bound. */
 static inline int ent_chunk_is_below(const ent_candidates *candidates, size_t chunk, float bound) {

@@ -13,7 +13,7 @@
 /* 0 where they do not fit. */
 static int workspace_bytes(size_t *n_bytes, size_t n) {
     const size_t each = sizeof(ent_item) + sizeof(float) + sizeof(int32_t);
-    const size_t chunk = sizeof(uint64_t) + sizeof(float);
+    const size_t chunk = sizeof(double) + sizeof(float);
     size_t columns;
     if (!ent_multiply(&columns, n, each) || columns > SIZE_MAX / 2)
         return 0;
@@ -34,8 +34,8 @@ static entrol_status make_room(entrol_context *context, ent_workspace *workspace
     workspace->memory = memory;
     workspace->n = n;
     workspace->items = (ent_item *)(void *)memory; /* as an allocator's memory, aligned for anything */
-    workspace->chunk_masses = (uint64_t *)(void *)(workspace->items + n);
-    workspace->z = (float *)(void *)(workspace->chunk_masses + ent_n_chunks(n));
+    workspace->chunk_sums = (double *)(void *)(workspace->items + n);
+    workspace->z = (float *)(void *)(workspace->chunk_sums + ent_n_chunks(n));
     workspace->chunk_greatest = workspace->z + n;
     workspace->tokens = (int32_t *)(void *)(workspace->chunk_greatest + ent_n_chunks(n));
     return ENTROL_OK;

@@ -6,8 +6,10 @@
  * either side. From below they are taken of ln H against b: where one token has nearly all mass, H falls as e^-(b gap),
  * and ln H is nearly straight there, while H itself sends them far beyond.
  *
- * Below a temperature that is too high only candidates near the greatest have a mass: as soon as these are few, further
- * looks cost next to nothing. */
+ * A look at a long row costs. Between two of them the steps are taken of a sketch of it, whose entropy is the row's own
+ * where the last look was: so one or two looks are enough. */
+#include "sketch.h"
+
 #include "rule.h"
 
 #include "base/portable.h"
@@ -22,13 +24,13 @@ static const entrol_parameter parameters[] = {
     {.name = "max", .initial = 2, .low = 1e-3, .high = 1e3, .says = "the greatest temperature"},
 };
 
-/* Nats by which a solution may miss, and the farthest step of ln T. */
-#define CLOSE 1e-4
+/* Nats by which a solution may miss, that of a sketch, and the farthest step of ln T. */
+#define CLOSE 5e-4
+#define CLOSER 1e-6
 #define FAR 0.7
-/* Looks at many candidates, and at any, after which the nearest solution so far is taken. */
-enum { MOST_PASSES = 8, MOST_LOOKS = 64 };
-/* What has less than e^-32 of the greatest mass changes H by less than 1e-6 in a row of 10^7. */
-#define NEAR 32.0
+/* Looks at a long row, of which a sketch has been right by then, and at a short row or a sketch, after which the
+ * nearest solution so far is taken. */
+enum { MOST_PASSES = 8, SKETCHED_PASSES = 3, MOST_LOOKS = 64 };
 
 typedef struct solution {
     double log_t;
@@ -68,18 +70,6 @@ static double next_of(const solution *at, const bracket *bracket, double target)
     return (bracket->low + bracket->high) / 2;
 }
 
-/* The candidates that are looked at: all of them, or those near the greatest. */
-typedef struct view {
-    ent_candidates of;
-    size_t n_passes; /* looks at more than a few */
-} view;
-
-static void look_at(solution *at, view *view, double log_t) {
-    at->log_t = log_t;
-    ent_candidates_spread_at(&at->spread, &view->of, ent_portable_exp(log_t));
-    view->n_passes += view->of.n > ENT_FEW;
-}
-
 /* 1 if what is looked at is an end beyond which the target lies. */
 static int is_out_of_reach(const solution *at, const bracket *bracket, double target) {
     return (at->log_t >= bracket->high && at->spread.entropy <= target) ||
@@ -96,36 +86,71 @@ static void narrow(bracket *bracket, const solution *at, double target) {
     }
 }
 
-/* Goes on with those that have a mass at the temperature or below it. */
-static void look_near(view *view, double temperature) {
-    if (view->of.n > ENT_FEW)
-        ent_candidates_copy_near(&view->of, NEAR * temperature);
+/* Takes the spread at ln T, of whatever the user is. */
+typedef void (*look)(ent_spread *spread, void *user, double temperature);
+
+static void look_at_row(ent_spread *spread, void *user, double temperature) {
+    ent_candidates *candidates = user;
+    ent_candidates_spread_at(spread, candidates, temperature);
+    candidates->n_passes += candidates->n > ENT_FEW;
 }
 
-static void solve(solution *best, view *view, bracket *bracket, double target) {
+static void look_at_sketch(ent_spread *spread, void *user, double temperature) {
+    ent_sketch_spread_at(spread, user, temperature);
+}
+
+/* From what is known at `best`, whose bracket is a copy. */
+static void solve(solution *best, look look, void *user, bracket bracket, double target, double close) {
     solution at = *best;
-    for (int i = 0; i < MOST_LOOKS && view->n_passes < MOST_PASSES; i++) {
+    for (int i = 0; i < MOST_LOOKS; i++) {
+        if (fabs(best->spread.entropy - target) <= close || is_out_of_reach(&at, &bracket, target))
+            return;
+        narrow(&bracket, &at, target);
+        at.log_t = next_of(&at, &bracket, target);
+        look(&at.spread, user, ent_portable_exp(at.log_t));
+        if (fabs(at.spread.entropy - target) <= fabs(best->spread.entropy - target))
+            *best = at;
+    }
+}
+
+/* The sketch's solution, or a step where that has been looked at already. */
+static double foresee(const solution *at, ent_sketch *sketch, const bracket *bracket, double target) {
+    solution foreseen = *at;
+    ent_sketch_fit(sketch, &at->spread);
+    solve(&foreseen, look_at_sketch, sketch, *bracket, target, CLOSER);
+    const int is_new =
+        (foreseen.log_t > bracket->low || !bracket->has_low) && (foreseen.log_t < bracket->high || !bracket->has_high);
+    return is_new && foreseen.log_t != at->log_t ? foreseen.log_t : next_of(at, bracket, target);
+}
+
+static void solve_long(solution *best, ent_candidates *candidates, bracket *bracket, double target) {
+    ent_sketch sketch;
+    solution at = *best;
+    ent_sketch_begin(&sketch, candidates);
+    for (int i = 0; i < MOST_PASSES; i++) {
         if (fabs(best->spread.entropy - target) <= CLOSE || is_out_of_reach(&at, bracket, target))
             return;
         narrow(bracket, &at, target);
-        if (at.spread.entropy > target)
-            look_near(view, ent_portable_exp(at.log_t));
-        look_at(&at, view, next_of(&at, bracket, target));
+        at.log_t = i < SKETCHED_PASSES ? foresee(&at, &sketch, bracket, target) : next_of(&at, bracket, target);
+        look_at_row(&at.spread, candidates, ent_portable_exp(at.log_t));
         if (fabs(at.spread.entropy - target) <= fabs(best->spread.entropy - target))
             *best = at;
     }
 }
 
 static void apply_target_entropy(ent_candidates *candidates, const double *values) {
-    const double least = ent_portable_log(values[TARGET_MIN]), most = ent_portable_log(fmax(values[TARGET_MIN], values[TARGET_MAX]));
-    bracket bracket = {least, most, 0, 0};
+    const double least = ent_portable_log(values[TARGET_MIN]);
+    bracket bracket = {least, ent_portable_log(fmax(values[TARGET_MIN], values[TARGET_MAX])), 0, 0};
     solution best = {ent_portable_log(candidates->temperature), *ent_candidates_spread(candidates)};
-    view view = {*candidates, 0};
-    if (best.log_t < least || best.log_t > most)
-        look_at(&best, &view, fmin(fmax(best.log_t, least), most));
-    solve(&best, &view, &bracket, values[TARGET_ENTROPY]);
+    if (best.log_t < bracket.low || best.log_t > bracket.high) {
+        best.log_t = fmin(fmax(best.log_t, bracket.low), bracket.high);
+        look_at_row(&best.spread, candidates, ent_portable_exp(best.log_t));
+    }
+    if (candidates->n > ENT_FEW)
+        solve_long(&best, candidates, &bracket, values[TARGET_ENTROPY]);
+    else
+        solve(&best, look_at_row, candidates, bracket, values[TARGET_ENTROPY], CLOSE);
     ent_candidates_set_spread(candidates, ent_portable_exp(best.log_t), &best.spread);
-    candidates->n_passes += view.n_passes;
 }
 
 const ent_rule ent_rule_target_entropy = {

@@ -1,7 +1,7 @@
 /* Tokens from what the rules leave.
  *
- * Masses are whole numbers of a unit, as in measure's supports, and a token is the one in whose share of their sum a
- * whole random number below it falls: no order of adding and no rounding has a part in it. */
+ * A token's chunk is drawn first, by the chunks' sums, and then the token, by masses that are whole numbers of a unit,
+ * as in measure's supports. Both have the same bits at every level and for any number of threads. */
 #include "drawing.h"
 
 #include "base/context.h"
@@ -11,69 +11,75 @@
 #include <math.h>
 #include <string.h>
 
-static double magic_of(const ent_drawing *drawing) {
-    return ldexp(1, 52 - ent_unit_bits(drawing->candidates.n));
-}
+/* Which candidates have been taken, and what is left of the chunks' sums. */
+typedef struct left {
+    const ent_candidates *candidates;
+    double *chunk_sums;
+    size_t taken[ENT_MOST_DRAWN], n_taken;
+} left;
 
-static uint64_t units_at(const ent_drawing *drawing, size_t index) {
-    const ent_candidates *candidates = &drawing->candidates;
-    const float mass = ent_mass(candidates->z[index] - candidates->m, (float)candidates->spread.scale);
-    return ent_mass_units(mass, magic_of(drawing));
-}
-
-typedef struct massing {
-    const ent_drawing *drawing;
-    uint64_t *masses;
-} massing;
-
-/* Chunks that a thread takes at once. */
-enum { CHUNKS_A_TASK = 8 };
-
-static void add_up_masses(void *argument, size_t index) {
-    const massing *massing = argument;
-    const ent_candidates *candidates = &massing->drawing->candidates;
+/* The masses of a chunk in units, 0 for those that are taken, and their sum. */
+static uint64_t take_masses(uint64_t units[ENT_CHUNK], const left *left, size_t chunk) {
+    const ent_candidates *candidates = left->candidates;
+    const size_t first = chunk * ENT_CHUNK, n_left = candidates->n - first, n = n_left < ENT_CHUNK ? n_left : ENT_CHUNK;
+    const double magic = ldexp(1, 52 - ent_unit_bits(ENT_CHUNK));
     float masses[ENT_CHUNK];
-    const size_t end = ent_n_chunks(candidates->n);
-    for (size_t chunk = index * CHUNKS_A_TASK; chunk < end && chunk < (index + 1) * CHUNKS_A_TASK; chunk++) {
-        const size_t first = chunk * ENT_CHUNK, n_left = candidates->n - first;
-        const ent_masses_task task = {candidates->z + first, n_left < ENT_CHUNK ? n_left : ENT_CHUNK,
-                                      candidates->m,         (float)candidates->spread.scale,
-                                      candidates->m,         magic_of(massing->drawing)};
-        massing->masses[chunk] = candidates->kernels->masses(masses, &task).all;
-    }
-}
-
-/* The sum of all, of whose chunks the workspace has the sums. */
-static uint64_t take_masses(ent_drawing *drawing) {
-    const size_t n = drawing->candidates.n, chunks = ent_n_chunks(n);
-    uint64_t *masses = drawing->sampler->workspace.chunk_masses, sum = 0;
-    massing massing = {drawing, masses};
-    ent_parallel_for(drawing->candidates.context, (chunks + CHUNKS_A_TASK - 1) / CHUNKS_A_TASK, add_up_masses,
-                     &massing);
-    for (size_t chunk = 0; chunk < chunks; chunk++)
-        sum += masses[chunk];
+    const ent_masses_task task = {candidates->z + first, n,    candidates->m, (float)candidates->spread.scale,
+                                  candidates->m,         magic};
+    uint64_t sum = candidates->kernels->masses(masses, &task).all;
+    for (size_t i = 0; i < n; i++)
+        units[i] = ent_mass_units(masses[i], magic);
+    for (size_t i = 0; i < left->n_taken; i++)
+        if (left->taken[i] / ENT_CHUNK == chunk) {
+            sum -= units[left->taken[i] - first];
+            units[left->taken[i] - first] = 0;
+        }
     return sum;
 }
 
-static int is_among(const size_t *indices, size_t n, size_t index) {
-    for (size_t i = 0; i < n; i++)
-        if (indices[i] == index)
-            return 1;
-    return 0;
+/* The chunk in whose part of the sum a share of it falls; their number if nothing is left. */
+static size_t find_chunk(const left *left, double share) {
+    const size_t n = ent_n_chunks(left->candidates->n);
+    double sum = 0, before = 0;
+    size_t last = n;
+    for (size_t chunk = 0; chunk < n; chunk++)
+        sum += left->chunk_sums[chunk];
+    for (size_t chunk = 0; chunk < n; chunk++) {
+        if (!(left->chunk_sums[chunk] > 0))
+            continue;
+        last = chunk;
+        before += left->chunk_sums[chunk];
+        if (before > share * sum)
+            break;
+    }
+    return last;
 }
 
-/* The candidate in whose share `at` falls, of those that are not among n taken. */
-static size_t find_share(const ent_drawing *drawing, uint64_t at, const size_t *taken, size_t n_taken) {
-    const uint64_t *masses = drawing->sampler->workspace.chunk_masses;
-    size_t chunk = 0;
-    for (; at >= masses[chunk]; chunk++)
-        at -= masses[chunk];
-    for (size_t index = chunk * ENT_CHUNK;; index++) {
-        const uint64_t units = is_among(taken, n_taken, index) ? 0 : units_at(drawing, index);
-        if (at < units)
-            return index;
-        at -= units;
+/* The number of candidates if nothing is left. What rounding leaves of a chunk all of whose masses are taken is
+ * nothing.
+ */
+static size_t find_candidate(const left *left, uint64_t key) {
+    const double share = (double)(ent_random(key, 2 * left->n_taken) >> 11) * 0x1p-53;
+    uint64_t units[ENT_CHUNK], sum = 0;
+    size_t chunk = find_chunk(left, share);
+    while (chunk < ent_n_chunks(left->candidates->n) && !(sum = take_masses(units, left, chunk))) {
+        left->chunk_sums[chunk] = 0;
+        chunk = find_chunk(left, share);
     }
+    if (!sum)
+        return left->candidates->n;
+    uint64_t at = ent_random_below(key, 2 * left->n_taken + 1, sum);
+    size_t i = 0;
+    for (; at >= units[i]; i++)
+        at -= units[i];
+    return chunk * ENT_CHUNK + i;
+}
+
+static void take(left *left, size_t index) {
+    const ent_candidates *candidates = left->candidates;
+    left->chunk_sums[index / ENT_CHUNK] -=
+        (double)ent_mass(candidates->z[index] - candidates->m, (float)candidates->spread.scale);
+    left->taken[left->n_taken++] = index;
 }
 
 static void take_token(entrol_drawn *drawn, const ent_drawing *drawing, size_t index) {
@@ -101,21 +107,21 @@ static size_t find_chosen(const ent_drawing *drawing) {
 
 void ent_draw_tokens(entrol_drawn *drawn, size_t n_drawn, ent_drawing *drawing) {
     const entrol_sampler *sampler = drawing->sampler;
+    ent_candidates *candidates = &drawing->candidates;
     const uint64_t key = ent_random(ent_random(sampler->seed, sampler->stream), sampler->place);
-    uint64_t *masses = sampler->workspace.chunk_masses, sum = take_masses(drawing);
-    size_t taken[ENT_MOST_DRAWN], n_taken = 0;
-    for (; n_taken < n_drawn && sum; n_taken++) {
-        const size_t chosen = n_taken ? drawing->candidates.n : find_chosen(drawing);
-        const int is_chosen = chosen < drawing->candidates.n;
-        taken[n_taken] = is_chosen ? chosen : find_share(drawing, ent_random_below(key, n_taken, sum), taken, n_taken);
-        const uint64_t units = units_at(drawing, taken[n_taken]);
-        masses[taken[n_taken] / ENT_CHUNK] -= units;
-        sum -= units;
-        entrol_drawn token;
-        take_token(&token, drawing, taken[n_taken]);
-        token.is_chosen = is_chosen;
-        ent_give_drawn(drawn, n_taken, &token);
+    left left = {.candidates = candidates, .chunk_sums = candidates->chunk_sums};
+    if (n_drawn && candidates->sums_scale != candidates->spread.scale)
+        ent_candidates_spread_at(&candidates->spread, candidates, candidates->temperature);
+    size_t index = find_chosen(drawing);
+    const int is_chosen = index < candidates->n;
+    for (size_t i = 0; i < n_drawn; i++) {
+        entrol_drawn token = drawing->drawn;
+        index = i == 0 && is_chosen ? index : find_candidate(&left, key);
+        if (index < candidates->n) {
+            take(&left, index);
+            take_token(&token, drawing, index);
+            token.is_chosen = i == 0 && is_chosen;
+        }
+        ent_give_drawn(drawn, i, &token);
     }
-    for (; n_taken < n_drawn; n_taken++)
-        ent_give_drawn(drawn, n_taken, &drawing->drawn);
 }

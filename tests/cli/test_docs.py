@@ -22,7 +22,7 @@ def read(name):
 
 def examples(name):
     """(command line, what it prints) of every "    $ " in a document, in order."""
-    found = re.findall(r"^    \$ (.*)\n((?:    (?!\$ ).*\n)*)", read(name), re.MULTILINE)
+    found = re.findall(r"^    \$ (.*)\n((?:    (?!\$ ).*\n|\n(?=    (?!\$ )))*)", read(name), re.MULTILINE)
     return [(command, re.sub(r"^    ", "", output, flags=re.MULTILINE)) for command, output in found]
 
 
@@ -51,6 +51,9 @@ class Examples(unittest.TestCase):
     def test_control(self):
         runs = os.path.join(ROOT, "tests", "cli", "runs")
         self.assertEqual(len(self.check("control.md", [os.path.join(runs, "metrics.jsonl")])), 3)
+
+    def test_diversity(self):
+        self.assertEqual(self.check("diversity.md"), [""])
 
     def test_semantic(self):
         said = self.check("semantic.md")

@@ -2,6 +2,7 @@
 import json
 import os
 import subprocess
+import tempfile
 import unittest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -66,6 +67,24 @@ class Programs(unittest.TestCase):
         [result] = lines_of(program, "--quick")
         self.assertEqual((result["peer"], result["columns"]), ("ggml's softmax", 131072))
         self.assertTrue(0 < result["ratio_to_peer"]["min"] <= result["ratio_to_peer"]["max"])
+
+    def test_sampling(self):
+        """With the tiny model."""
+        program, writer = f"{BUILD}/bench_sample", f"{BUILD}/llama_write_tiny_model"
+        if not os.path.exists(program) or not os.path.exists(writer):
+            self.skipTest("this build has no llama.cpp")
+        with tempfile.TemporaryDirectory() as folder:
+            subprocess.run([writer, f"{folder}/tiny.gguf"], check=True)
+            model, peer, *results = lines_of(program, f"{folder}/tiny.gguf", "examples/alice.txt", "--quick", "--threads", "2")
+            refused = subprocess.run([program, f"{folder}/none.gguf", "examples/alice.txt"], capture_output=True)
+        self.assertEqual(refused.returncode, 2)
+        self.assertEqual([model["case"], peer["case"]], ["the model's decode of a token", "llama.cpp's default chain"])
+        self.assertEqual(len(results), 10)
+        self.assertEqual(sum("as a llama_sampler" in r["case"] for r in results), 5)
+        for result in results:
+            self.assertEqual((result["peer"], result["threads"], result["rows"]), ("llama.cpp's default chain", 2, 4))
+            self.assertTrue(0 < result["ratio_to_peer"]["min"] <= result["ratio_to_peer"]["max"])
+            self.assertGreater(result["share_of_decode"], 0)
 
     def test_the_output_layer(self):
         program = f"{BUILD}/bench_output"

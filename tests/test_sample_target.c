@@ -66,6 +66,7 @@ static void check_target(found *found, const double *logits, size_t n, double ta
     const double error = fabs(entropy_at(logits, n, drawn.temperature) - target);
     CHECK_SAY(error <= 1e-3 + out_of_reach, "%s, %zu columns, target %g: T %.9g, H off by %g", what, n, target,
               drawn.temperature, error);
+    CHECK(target < log((double)n) || drawn.n_passes <= 1); /* the end is where it stops */
     CHECK_NEAR(drawn.sampled_entropy, entropy_at(logits, n, drawn.temperature), 2e-5);
     found->most_passes = drawn.n_passes > found->most_passes ? drawn.n_passes : found->most_passes;
     found->worst = fmax(found->worst, error - out_of_reach);

@@ -35,6 +35,20 @@ def entry(label, **style):
     return Line2D([], [], label=label, **style)
 
 
+def seeds(axes, columns, color, smooth=list):
+    """A field's course in runs of several seeds, (steps, values) of each: thin lines, and a thick one for their mean at the steps that
+    all have."""
+    for steps, values in columns:
+        axes.plot(steps, smooth(values), color=color, linewidth=0.5, alpha=0.4)
+    steps = sorted(set.intersection(*(set(steps) for steps, _ in columns)))
+    at = [dict(zip(*column)) for column in columns]
+    axes.plot(steps, smooth([sum(one[step] for one in at) / len(at) for step in steps]), color=color, linewidth=2, zorder=3)
+
+
+def one_seed():
+    return entry("one seed", color=GREY, linewidth=0.5)
+
+
 def above(figure, handles):
     """A legend above the panels, of two inches an entry, or more where one says much."""
     width, height = figure.get_size_inches()

@@ -8,10 +8,13 @@ def table(head, rows):
 
 
 def filled(page, tables, results):
-    """The page with these tables written anew: that called NAME is what the function of this name makes of the results."""
-    written = {function.__name__: function(results) for function in tables}
-    return re.sub(r"(?<=<!-- table )(\w+)( -->\n)(.*?)(?=<!-- end -->)", lambda m: m[1] + m[2] + written.get(m[1], m[3]), page,
-                  flags=re.DOTALL)
+    """The page with its tables written anew: that called NAME is what the function of this name makes of the results. The page
+    has each of these tables, and no other."""
+    written = {function.__name__: function for function in tables}
+    named = re.findall(r"<!-- table (\w+) -->", page)
+    if sorted(named) != sorted(written):
+        raise ValueError(f"the page has the tables {sorted(named)}, and there are {sorted(written)}")
+    return re.sub(r"(<!-- table (\w+) -->\n).*?(?=<!-- end -->)", lambda m: m[1] + written[m[2]](results), page, flags=re.DOTALL)
 
 
 def fill(path, tables, results):

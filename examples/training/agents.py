@@ -3,17 +3,17 @@
 Acrobot-v1, a choice of three: PPO, whose coefficient is fixed, or held by PI or SAC's dual step at half of the greatest
 entropy. Pendulum-v1, a torque: SAC, whose coefficient is fixed, or held by its own rule or by PI at its own target of -1.
 
-    python3 examples/training/agents.py     20 minutes of one processor
+    python3 examples/training/agents.py
 """
 
 from collections.abc import Iterator
 
+import study  # the first: it says which package is missing
 import torch
 from stable_baselines3 import PPO, SAC
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.evaluation import evaluate_policy
 
-import study
 from entrol.sb3 import EntropyController
 
 HELD = {"acrobot": "0.5max", "pendulum": -1.0}  # targets in nats
@@ -39,6 +39,7 @@ CONTROLLERS = {
 ARMS = {
     f"{task} {name}": {"task": task, "controller": c} for task, arms in CONTROLLERS.items() for name, c in arms.items()
 }
+SEEDS = range(1, 6)
 
 
 def learner(task: str, seed: int):
@@ -93,4 +94,4 @@ def run(run: study.Run) -> Iterator[dict]:
 
 
 if __name__ == "__main__":
-    study.main(study.Study("agents", ARMS, range(1, 6), run))
+    study.main(study.Study("agents", ARMS, SEEDS, run))

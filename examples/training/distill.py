@@ -7,10 +7,10 @@ random.
 
 import os
 
+from study import Run, Study, main  # the first: it says which package is missing
 import numpy as np
 import torch
-from study import Run, Study, main
-from text import batches, model, optimizer, stories
+from text import before, model, pieces, stories, train
 
 import entrol
 import entrol.torch as et
@@ -33,14 +33,8 @@ BATCH, STEPS, RATE = 4, 1200, 3e-3
 N_TESTS = 10  # and one before the first step
 
 
-def pieces(tokenizer, texts):
-    """The stories in pieces of LENGTH tokens, after each story's rest is cut off: (pieces, LENGTH)."""
-    tokens = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
-    return np.array([one[i : i + LENGTH] for one in tokens for i in range(0, len(one) - LENGTH + 1, LENGTH)])
-
-
 def columns_of(tokens):
-    """The most frequent tokens, and what the column of each token is."""
+    """The most frequent tokens, of what is learnt from and of what is tested with, and what the column of each token is."""
     found, counts = np.unique(tokens, return_counts=True)
     frequent = np.sort(found[np.argsort(-counts, kind="stable")][: N_COLUMNS - 1])
     column = np.searchsorted(frequent, tokens).clip(max=len(frequent) - 1)
@@ -54,8 +48,8 @@ def teach(teacher, ids, frequent, logprobs):
     What is not frequent is one column, with the probability of all of these together: nothing is renormalised."""
     entropy = np.empty(ids.shape, np.float32)
     for i, piece in enumerate(ids):
-        before = torch.tensor([[teacher.config.bos_token_id, *piece[:-1]]])
-        logits = teacher.lm_head(teacher.model(before).last_hidden_state[0]).numpy()
+        given = before(torch.as_tensor(piece)[None], teacher.config.bos_token_id)
+        logits = teacher.lm_head(teacher.model(given).last_hidden_state[0]).numpy()
         whole = entrol.measure_rows(logits, want=("entropy", "logsumexp"))
         entropy[i] = whole.entropy
         chosen = logits[:, frequent]
@@ -74,7 +68,8 @@ def prepare(folder: str, quick: bool) -> None:
     tokenizer = AutoTokenizer.from_pretrained(where, gguf_file=file)
     teacher = AutoModelForCausalLM.from_pretrained(where, gguf_file=file, dtype=torch.float32).eval()
     texts = stories()
-    training, test = (pieces(tokenizer, part) for part in (texts[:N_TRAINING], texts[N_TRAINING:]))
+    tokens = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
+    training, test = (pieces(part, LENGTH).numpy() for part in (tokens[:N_TRAINING], tokens[N_TRAINING:]))
     if quick:
         training, test = training[:16], test[:8]
     ids = np.concatenate([training, test])
@@ -95,12 +90,17 @@ def weights_of(settings, values):
     return torch.from_numpy(~keep if "mask" in settings else keep).float()
 
 
-def test(student, before, labels, logprobs, is_high):
+def logits_of(student, labels, n_columns):
+    """Over the columns; one more of the student's tokens begins each piece."""
+    return student(before(labels, n_columns)).logits[..., :n_columns]
+
+
+def test(student, labels, logprobs, is_high):
     """Loss and KL of the pieces that the student has not seen, the KL also where the teacher is least sure, and not."""
     losses, kls = [], []
     with torch.no_grad():
         for i in range(0, len(labels), BATCH):
-            logits = student(before[i : i + BATCH]).logits[..., : logprobs.shape[-1]]
+            logits = logits_of(student, labels[i : i + BATCH], logprobs.shape[-1])
             losses.append(-et.selective_log_softmax(logits, labels[i : i + BATCH]))
             kls.append(divergence(logprobs[i : i + BATCH], logits))
     loss, kl = torch.cat(losses), torch.cat(kls)
@@ -120,35 +120,32 @@ def distill(run: Run):
     )
     stored = np.load(os.path.join(folder, "labels.npz"))
     labels, n = torch.from_numpy(stored["labels"]), int(stored["n_training"])
-    start = logprobs.shape[-1]  # a token of its own, which begins each piece
-    before = torch.cat([torch.full_like(labels[:, :1], start), labels[:, :-1]], 1)
     is_high = torch.from_numpy(entrol.select(entropy[n:], "high:20%").keep)
     n_steps = 8 if run.quick else STEPS
-    student = model(start + 1, LENGTH, run.seed)
-    adam, schedule = optimizer(student, RATE, n_steps)
+    student = model(logprobs.shape[-1] + 1, LENGTH, run.seed)
     random = np.random.default_rng(run.seed)
     of, by_rule = run.settings.get("of"), torch.ones(n, LENGTH)
     if of in ("teacher", "random"):
         by_rule = weights_of(run.settings, entropy[:n] if of == "teacher" else random.random((n, LENGTH), np.float32))
-    yield {"step": 0} | test(student, before[n:], labels[n:], logprobs[n:], is_high)
-    for step, some in enumerate(batches(n, BATCH, n_steps, run.seed), 1):
-        logits = student(before[some]).logits[..., :start]
+    shares = []  # since the last line of the log
+
+    def loss_of(step, some):
+        logits = logits_of(student, labels[some], logprobs.shape[-1])
         weights = by_rule[some]
         if of == "student":  # the recipe compares within each document
             own = et.entropy_from_logits(logits.detach())
             weights = torch.stack([weights_of(run.settings, piece.numpy()) for piece in own])
         elif of == "random, each step":
             weights = weights_of(run.settings, random.random(weights.shape, np.float32))
-        kl = divergence(logprobs[some.numpy()], logits)
-        loss = (weights * kl).sum() / weights.sum()
-        loss.backward()
-        adam.step()
-        schedule.step()
-        adam.zero_grad()
+        shares.append(weights.mean().item())
+        return (weights * divergence(logprobs[some.numpy()], logits)).sum() / weights.sum()
+
+    yield {"step": 0} | test(student, labels[n:], logprobs[n:], is_high)
+    for step in train(student, n, BATCH, n_steps, RATE, run.seed, loss_of):
         if step % (n_steps // N_TESTS or 1) == 0:
-            line = {"step": step, "share": weights.mean(), "training_kl": loss}
-            yield line | test(student, before[n:], labels[n:], logprobs[n:], is_high)
+            yield {"step": step, "share": np.mean(shares)} | test(student, labels[n:], logprobs[n:], is_high)
+            shares = []
 
 
 if __name__ == "__main__":
-    main(Study("distill", ARMS, SEEDS, distill, prepare))
+    main(Study("distill", ARMS, SEEDS, distill, prepare, data=("ENTROL_MODEL", "ENTROL_TEXTS")))

@@ -3,20 +3,21 @@
 The model is read from its GGUF file into PyTorch. Two examples go before each question; the answer is right if it is the
 number that the expression has. All but the embedding learns, which is the output layer, too. One seed, with PI and without.
 
-    ENTROL_MODEL=gemma-3-270m-q4_k_m.gguf python3 examples/training/gemma.py     12 minutes of two cores, 5 GB of memory
+    ENTROL_MODEL=gemma-3-270m-q4_k_m.gguf python3 examples/training/gemma.py     5 GB of memory
 """
 
 import itertools
 import os
 import random
 
+import study  # the first: it says which package is missing
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import grpo
-import study
 
-TARGET = 0.9  # nats a token, about what it begins with
+TARGET = 0.9  # nats a token; the first eight steps have 0.66 on average
 ARMS = {"none": {}, "pi": {"controller": {"name": "pi", "target": TARGET, "kp": 0.2, "ki": 0.02}}}
+SEEDS = (1,)
 N_STEPS, N_POINTS, N_HELD_OUT = 24, 3, 60
 EXAMPLES = "3 + 4 = 7\n6 * 2 = 12\n"
 LENGTH = 4  # tokens of an answer: a space, at most two digits and a sign, the end of the line
@@ -74,4 +75,4 @@ def run(one: study.Run):
 
 
 if __name__ == "__main__":
-    study.main(study.Study("gemma", ARMS, (1,), run, threads=2))
+    study.main(study.Study("gemma", ARMS, SEEDS, run, threads=2, data=("ENTROL_MODEL",)))

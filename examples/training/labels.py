@@ -5,7 +5,7 @@ be told apart. A logistic regression learns. For active learning it begins with 
 rounds. For self-training it has some labels, and in five rounds learns from its own labels of the other samples too.
 A third of the samples, drawn by the seed, is held out.
 
-    ENTROL_FORTUNES=/usr/share/games/fortunes python3 examples/training/labels.py     a minute or two of one processor
+    ENTROL_FORTUNES=/usr/share/games/fortunes python3 examples/training/labels.py
 """
 
 import glob
@@ -13,6 +13,7 @@ import os
 import warnings
 from collections.abc import Iterator
 
+import study  # the first: it says which package is missing
 import numpy as np
 import sklearn.datasets
 from sklearn.exceptions import ConvergenceWarning
@@ -20,7 +21,6 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
 import entrol
-import study
 
 TEXTS = ("art", "computers", "men-women", "people", "politics", "science", "songs-poems", "work")
 N_TEXTS = 400  # of each file
@@ -52,6 +52,7 @@ ARMS = {
     for purpose, choices in (("active", ACTIVE), ("ceiling", {"all": None}), ("self", OWN))
     for name, choice in choices.items()
 }
+SEEDS = range(1, 11)
 
 
 def read(data: str) -> tuple[np.ndarray | list[str], np.ndarray]:
@@ -145,4 +146,4 @@ def run(run: study.Run) -> Iterator[dict]:
 
 
 if __name__ == "__main__":
-    study.main(study.Study("labels", ARMS, range(1, 11), run))
+    study.main(study.Study("labels", ARMS, SEEDS, run, data=("ENTROL_FORTUNES",)))

@@ -7,13 +7,13 @@ clean text.
 
 import os
 
+from study import Run, Study, main  # the first: it says which package is missing
 import torch
-from text import batches, model, optimizer, stories
+from text import before, model, pieces, stories, train
 from tokenizers import ByteLevelBPETokenizer
 
 import entrol
 import entrol.torch as et
-from study import Run, Study, main
 
 NOISE = 0.15  # of the tokens; as many are masked
 RULES = ("none", "entropy", "surprisal", "excess", "random", "oracle")
@@ -29,31 +29,21 @@ N_CANDIDATES = 8  # of which hostile noise takes the one that the attacked model
 N_TESTS = 10
 
 
-def pieces(tokenizer, texts):
-    """The stories in pieces of LENGTH tokens, after each story's rest is cut off: (pieces, LENGTH)."""
-    tokens = [tokenizer.encode(text).ids for text in texts]
-    return torch.tensor([one[i : i + LENGTH] for one in tokens for i in range(0, len(one) - LENGTH + 1, LENGTH)])
-
-
 def logits_of(network, labels):
-    """Before each token of a piece; a token of its own begins it."""
-    start = torch.full_like(labels[:, :1], N_TOKENS)
-    return network(torch.cat([start, labels[:, :-1]], 1)).logits[..., :N_TOKENS]
+    return network(before(labels, N_TOKENS)).logits[..., :N_TOKENS]
 
 
-def train(network, labels, n_steps, seed, weigh):
-    """Steps, after each of which it yields; weigh(step, some, logprob, entropy) says which tokens count."""
-    adam, schedule = optimizer(network, RATE, n_steps)
-    for step, some in enumerate(batches(len(labels), BATCH, n_steps, seed), 1):
+def steps(network, labels, n_steps, seed, weigh):
+    """Trains, and yields after each step; weigh(step, some, logprob, entropy) says which tokens count."""
+
+    def loss_of(step, some):
         logprob, entropy = et.logprob_and_entropy(
             logits_of(network, labels[some]), labels[some], entropy_requires_grad=False
         )
         keep = weigh(step, some, logprob.detach(), entropy)
-        (-(logprob * keep).sum() / keep.sum()).backward()
-        adam.step()
-        schedule.step()
-        adam.zero_grad()
-        yield step
+        return -(logprob * keep).sum() / keep.sum()
+
+    return train(network, len(labels), BATCH, n_steps, RATE, seed, loss_of)
 
 
 def prepare(folder: str, quick: bool) -> None:
@@ -65,9 +55,10 @@ def prepare(folder: str, quick: bool) -> None:
     texts = stories()
     tokenizer = ByteLevelBPETokenizer()
     tokenizer.train_from_iterator(texts, vocab_size=N_TOKENS, show_progress=False)
-    training, test = (pieces(tokenizer, part) for part in (texts[:N_TRAINING], texts[N_TRAINING:]))
+    tokens = [tokenizer.encode(text).ids for text in texts]
+    training, test = (pieces(part, LENGTH) for part in (tokens[:N_TRAINING], tokens[N_TRAINING:]))
     attacked = model(N_TOKENS + 1, LENGTH, seed=0)
-    for _ in train(attacked, training, 8 if quick else STEPS, 0, lambda step, some, *_: torch.ones(len(some), LENGTH)):
+    for _ in steps(attacked, training, 8 if quick else STEPS, 0, lambda step, some, *_: torch.ones(len(some), LENGTH)):
         pass
     torch.save({"training": training, "test": test, "attacked": attacked.state_dict()}, path + ".part")
     os.replace(path + ".part", path)
@@ -116,7 +107,7 @@ def learn(run: Run):
         return (~masked).float()
 
     network = model(N_TOKENS + 1, LENGTH, run.seed)
-    for step in train(network, labels, n_steps, run.seed, weigh):
+    for step in steps(network, labels, n_steps, run.seed, weigh):
         if step % (n_steps // N_TESTS or 1):
             continue
         with torch.no_grad():
@@ -135,4 +126,4 @@ def learn(run: Run):
 
 
 if __name__ == "__main__":
-    main(Study("noise", ARMS, SEEDS, learn, prepare))
+    main(Study("noise", ARMS, SEEDS, learn, prepare, data=("ENTROL_TEXTS",)))

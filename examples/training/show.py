@@ -2,10 +2,11 @@
 
     python3 examples/training/show.py [LOGS [PICTURES [PAGE]]]
 
-LOGS, a folder with NAME.jsonl of each experiment, and PICTURES are docs/training by default. What has no log is left as
-it is. Needs matplotlib.
+LOGS, a folder with NAME.jsonl of each experiment, and PICTURES are docs/training by default. What has no log is not drawn;
+a page needs all. Needs matplotlib.
 """
 
+import functools
 import importlib
 import os
 import sys
@@ -30,27 +31,43 @@ def found(folder):
     return [name for name in STUDIES if os.path.exists(os.path.join(folder, f"{name}.jsonl"))]
 
 
-def filled(page, folder):
-    """The page with its tables written anew."""
-    for name in found(folder):
-        page = tables.filled(page, shown(name).TABLES, logs.read(os.path.join(folder, f"{name}.jsonl")))
-    return page
+def read(folder):
+    """{experiment: {arm: [logs.Log]}} of what is there."""
+    return {name: logs.read(os.path.join(folder, f"{name}.jsonl")) for name in found(folder)}
 
 
-def draw(folder, pictures):
-    for name in found(folder):
-        runs = logs.read(os.path.join(folder, f"{name}.jsonl"))
+def times(results):
+    """How long the runs of each experiment took."""
+    rows = []
+    for name, arms in results.items():
+        runs = [run for arm in arms.values() for run in arm]
+        seconds = [run.seconds for run in runs]
+        rows.append([name, len(runs), f"{min(seconds):.0f} to {max(seconds):.0f} s", logs.minutes(runs)])
+    return tables.table(["", "runs", "each", "minutes, together"], rows)
+
+
+def written():
+    """The functions of all tables, of what read() gives."""
+
+    def of(name, function):
+        return functools.wraps(function)(lambda results: function(results[name]))
+
+    return [times, *(of(name, function) for name in STUDIES for function in shown(name).TABLES)]
+
+
+def draw(results, pictures):
+    for name, runs in results.items():
         for picture in shown(name).PICTURES:
             figures.save(picture(runs), os.path.join(pictures, f"{picture.__name__}.png"))
 
 
 def main(folder=os.path.join(ROOT, "docs", "training"), pictures=None, page=None):
-    draw(folder, pictures or folder)
+    results = read(folder)
+    if not results:
+        sys.exit(f"{folder}: there is no log of {', '.join(STUDIES)}")
+    draw(results, pictures or folder)
     if page:
-        with open(page, encoding="utf-8") as file:
-            text = filled(file.read(), folder)
-        with open(page, "w", encoding="utf-8") as file:
-            file.write(text)
+        tables.fill(page, written(), results)
 
 
 if __name__ == "__main__":

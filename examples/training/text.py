@@ -30,6 +30,16 @@ def model(n_tokens: int, length: int, seed: int, width: int = 128) -> LlamaForCa
     )
 
 
+def pieces(texts: list[list[int]], length: int) -> torch.Tensor:
+    """Texts of tokens in pieces of a length, after each text's rest is cut off: (pieces, length)."""
+    return torch.tensor([one[i : i + length] for one in texts for i in range(0, len(one) - length + 1, length)])
+
+
+def before(labels: torch.Tensor, start: int) -> torch.Tensor:
+    """What stands before each token of a piece: the token before it, and a token of its own before the first."""
+    return torch.cat([torch.full_like(labels[:, :1], start), labels[:, :-1]], 1)
+
+
 def batches(n_pieces: int, size: int, n_steps: int, seed: int):
     """The numbers of the pieces of each step: all of them in an order drawn with the seed, then again in another."""
     generator = torch.Generator().manual_seed(seed)
@@ -49,3 +59,14 @@ def optimizer(student: LlamaForCausalLM, rate: float, n_steps: int):
         adam, lambda step: min((step + 1) / warm, (n_steps - step) / max(1, n_steps - warm))
     )
     return adam, shape
+
+
+def train(student: LlamaForCausalLM, n_pieces: int, size: int, n_steps: int, rate: float, seed: int, loss_of):
+    """Steps of batches() by the gradient of loss_of(step, batch); after each it yields the step's number."""
+    adam, schedule = optimizer(student, rate, n_steps)
+    for step, batch in enumerate(batches(n_pieces, size, n_steps, seed), 1):
+        loss_of(step, batch).backward()
+        adam.step()
+        schedule.step()
+        adam.zero_grad()
+        yield step

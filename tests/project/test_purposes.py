@@ -10,6 +10,7 @@ import sys
 import tempfile
 import unittest
 
+import prose
 from pictures import python_that_draws
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -44,23 +45,7 @@ class Page(unittest.TestCase):
     def test_its_sentences_say_what_its_tables_say(self):
         """Every share and every number with a point, but for those that are settings or the paper's."""
         given = {"0.5", "0.95", "95 %", "3 %", "25 %", "0.01", "20 %", "80 %", "0.672", "2506.01939", "1 %"}
-        tables = {number for row in re.findall(r"^\|.*\|.*\|$", self.text, re.MULTILINE) for number in self.numbers(row)}
-        prose = "\n".join(line for line in self.text.split("\n") if not line.startswith(("|", "    ", "!", "`")))
-        prose = re.sub(r"<!-- table made -->.*?<!-- end -->", "", prose, flags=re.DOTALL)
-        for number in self.numbers(prose) - given:
-            with self.subTest(number=number):
-                self.assertTrue(number in tables or self.rounded_in(number, tables))
-
-    @staticmethod
-    def numbers(text):
-        return set(re.findall(r"[-+]?\b\d+(?:\.\d+)?(?: ?%|(?<=\.\d)|(?<=\.\d\d)|(?<=\.\d\d\d)|(?<=\.\d{5}))", text.replace("\n", " ")))
-
-    @staticmethod
-    def rounded_in(number, tables):
-        """A sentence may leave the sign out, or give 41 % for 41.4 %."""
-        plain = {n.lstrip("+-") for n in tables}
-        return number in plain or number.endswith(" %") and any(
-            n.endswith(" %") and f"{float(n[:-2]):.0f} %" == number for n in plain)
+        self.assertEqual(prose.unfounded(self.text, given), [])
 
     def test_each_purpose_has_its_section(self):
         sections = dict(re.findall(r"^## (.*?)\n(.*?)(?=^## |\Z)", self.text, re.MULTILINE | re.DOTALL))

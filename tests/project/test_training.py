@@ -242,6 +242,7 @@ class Page(unittest.TestCase):
 
     def test_its_tables_are_those_of_the_results(self):
         self.assertEqual(tables.filled(self.text, page.TABLES, results.read(self.RESULTS)), self.text, "run examples/rl/page.py")
+        self.assertEqual(sorted(re.findall(r"<!-- table (\w+) -->", self.text)), sorted(table.__name__ for table in page.TABLES))
 
     def test_every_run_is_there(self):
         found = {(r["environment"], r["arm"], r["seed"]) for r in results.read(self.RESULTS)}
@@ -262,7 +263,7 @@ class Page(unittest.TestCase):
         done = subprocess.run(["scripts/train", "--help"], capture_output=True, cwd=ROOT, text=True)
         self.assertEqual(done.returncode, 0)
         self.assertIn("--quick", done.stdout)
-        for wrong in (["--quack"], ["--quick", "--write"], ["--no-peer", "--write"]):
+        for wrong in (["--quack"], ["--quick", "--write"], ["--no-peer", "--write"], ["-o"], ["--show", "-o", "x"], ["--show", "--no-peer"]):
             done = subprocess.run(["scripts/train", *wrong], capture_output=True, cwd=ROOT, text=True)
             self.assertEqual((done.returncode, done.stdout), (2, ""))
             self.assertIn(wrong[0], done.stderr)

@@ -1,10 +1,6 @@
 """examples/training/agents.py: a short run of both tasks; controllers act, and the entropy is the policy's."""
 
-import json
 import math
-import os
-import subprocess
-import sys
 import tempfile
 import unittest
 
@@ -13,23 +9,17 @@ try:
 except ImportError as missing:
     raise unittest.SkipTest(f"{missing.name} is not installed") from None
 
-PROGRAMS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "examples", "training")
-PROGRAM = os.path.join(PROGRAMS, "agents.py")
-sys.path.insert(0, PROGRAMS)
-import agents  # noqa: E402
-import study  # noqa: E402
+from training_runs import quick_run  # it puts the programs on the path
+
+import agents
+import study
 
 
 class Program(unittest.TestCase):
     def run_program(self, arm):
         with tempfile.TemporaryDirectory() as folder:
-            environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-            command = [sys.executable, PROGRAM, "--quick", "--folder", folder, "--arm", arm, "--seed", "1"]
-            done = subprocess.run(command, env=environment, capture_output=True, text=True)
-            self.assertEqual(done.returncode, 0, done.stderr)
-            with open(f"{folder}/{arm}-1.jsonl", encoding="utf-8") as file:
-                head, *steps, played, _ = map(json.loads, file)
-        self.assertEqual((head["arm"], set(played)), (arm, {"step", "played"}))
+            _, (*steps, played), _ = quick_run(self, "agents", folder, arm)
+        self.assertEqual(set(played), {"step", "played"})
         return steps, played
 
     def test_three_actions(self):

@@ -2,12 +2,9 @@
 
 import contextlib
 import itertools
-import json
 import math
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
 import unittest
 import unittest.mock
@@ -22,15 +19,13 @@ try:
 except ImportError as missing:
     raise unittest.SkipTest(f"{missing.name} is not installed") from None
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-TRAINING = os.path.join(HERE, "..", "..", "examples", "training")
-sys.path += [TRAINING, os.path.dirname(TRAINING)]
+from training_runs import quick_run  # it puts the programs on the path
 
-import countdown  # noqa: E402
-import grpo  # noqa: E402
-import logs  # noqa: E402
-import study  # noqa: E402
-from shown import grpo as shown  # noqa: E402
+import countdown
+import grpo
+import logs
+import study
+from shown import grpo as shown
 
 logging.set_verbosity_error()
 logging.disable_progress_bar()
@@ -136,14 +131,9 @@ class Runs(unittest.TestCase):
         """A quick run of the mask's arm leaves one log with all there is to show."""
         place = os.path.join(self.folder, "program")
         shutil.copytree(countdown.model_path(self.folder), countdown.model_path(place))
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-        command = [sys.executable, os.path.join(TRAINING, "grpo.py"), "--folder", place, "--quick", "--arm", "mask"]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=500)
-        self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertEqual(sorted(os.listdir(place)), ["mask-1.jsonl", "model"])
-        with open(os.path.join(place, "mask-1.jsonl"), encoding="utf-8") as file:
-            first, *lines, last = map(json.loads, file)
-        self.assertEqual((first["arm"], first["seed"], first["settings"]), ("mask", 1, {"keep": "8020"}))
+        first, lines, last = quick_run(self, "grpo", place, "mask")
+        self.assertEqual(sorted(os.listdir(place)), ["made-with.json", "mask-1.jsonl", "model"])
+        self.assertEqual((first["settings"], first["common"]["TARGET"]), ({"keep": "8020"}, grpo.TARGET))
         self.assertEqual([line["step"] for line in lines], [0, 4, 8, 12, 16, 16])
         for line in lines[1:-1]:
             self.assertTrue(0 < line["entropy"] < math.log(len(countdown.WORDS)), line)
@@ -170,7 +160,7 @@ class Shown(unittest.TestCase):
         half of the interval is 4.303 x 0.1 / sqrt(3) = 0.248."""
 
         def run(arm, seed, height):
-            lines = [{"arm": arm, "seed": seed}]
+            lines = [{"arm": arm, "seed": seed, "settings": {"controller": {"target": 0.4}}}]
             for step in range(11):
                 tried = dict.fromkeys(shown.TRIED, height)
                 lines.append({"step": step, "entropy": 0.4 + height, "reward": height, "coefficient": 0.01} | tried)

@@ -1,9 +1,6 @@
 """examples/training/labels.py: what it chooses, and a short run of both purposes and both data sets."""
 
-import json
 import os
-import subprocess
-import sys
 import tempfile
 import unittest
 
@@ -14,9 +11,9 @@ try:
 except ImportError as missing:
     raise unittest.SkipTest(f"{missing.name} is not installed") from None
 
-PROGRAMS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "examples", "training")
-sys.path.insert(0, PROGRAMS)
-import labels  # noqa: E402
+from training_runs import quick_run  # it puts the programs on the path
+
+import labels
 
 
 class Model:
@@ -81,14 +78,7 @@ class Program(unittest.TestCase):
                 file.write("\n%\n".join(texts))
 
     def run_program(self, arm):
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "ENTROL_FORTUNES": self.folder}
-        command = [sys.executable, f"{PROGRAMS}/labels.py", "--quick", "--folder", f"{self.folder}/logs", "--arm", arm]
-        done = subprocess.run([*command, "--seed", "1"], env=environment, capture_output=True, text=True)
-        self.assertEqual(done.returncode, 0, done.stderr)
-        with open(f"{self.folder}/logs/{arm}-1.jsonl", encoding="utf-8") as file:
-            head, *steps, _ = map(json.loads, file)
-        self.assertEqual(head["arm"], arm)
-        return steps
+        return quick_run(self, "labels", f"{self.folder}/logs", arm, ENTROL_FORTUNES=self.folder)[1]
 
     def test_active_learning(self):
         steps = self.run_program("digits active entropy")

@@ -137,6 +137,12 @@ class Shown(unittest.TestCase):
                 self.assertTrue(lines[0].startswith(f"{row.name}: "))
                 self.assertLessEqual({*row.parameters}, {line.split()[0] for line in lines[3:]})
                 self.assertLessEqual(max(map(len, lines[3:])), 120)
+        with self.assertRaises(TypeError):  # it is shared: what is set of every objective is checked by it
+            entrol.objectives()["dapo"].parameters["clip_high"] = None
+        self.assertRegex(
+            repr(entrol.objectives()["dapo"].parameters), r"(?m)^clip_high +0\.28 +0 to inf +ratios are held"
+        )
+        self.assertIn("<td>clip_high</td>", entrol.objectives()["dapo"].parameters._repr_html_())
         self.assertRegex(repr(entrol.objectives()["dapo"]), r"\n  clip_high +0\.28 +0 to inf +ratios are held")
 
     def test_results_show_what_is_known(self):

@@ -16,7 +16,7 @@ from ._arguments import text as encoded
 from ._arrays import address, marks, vector
 from ._context import Context, context_of
 from ._library import NOTHING_COUNTS, ArgumentError, check, library
-from ._registry import Parameter, Table, described, explain, parameters, refuse_unknown, settings_of
+from ._registry import Parameters, Table, described, explain, parameters, refuse_unknown, settings_of
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class ControllerKind:
     name: str
     drives: str
     observes: str
-    parameters: dict[str, Parameter]
+    parameters: Parameters
     says: str
     source: str
 

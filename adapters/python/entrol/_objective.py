@@ -18,7 +18,7 @@ from ._arrays import address, are_starts, marks, row_starts, vector
 from ._context import Context, context_of
 from ._library import EXPECTED, NOTHING_COUNTS, ArgumentError, check, library
 from ._measure import Support
-from ._registry import Parameter, Table, described, explain, parameters, refuse_unknown, settings_of
+from ._registry import Parameters, Table, described, explain, parameters, refuse_unknown, settings_of
 
 TOKEN_ARRAYS = (
     "logprob",
@@ -54,7 +54,7 @@ class Objective:
     name: str
     says: str
     source: str
-    parameters: dict[str, Parameter]
+    parameters: Parameters
     needs: frozenset[str]
     gives: frozenset[str]
     support: Support

@@ -6,7 +6,7 @@ from __future__ import annotations
 import difflib
 import html
 import textwrap
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -67,9 +67,31 @@ class Parameter:
     source: str | None
 
 
-def parameters(rows: Any, n: int) -> Table[Parameter]:
+class Parameters(Mapping[str, Parameter]):
+    """A table that is read only: rows of a registry are read once and shared, and what is set is checked by them."""
+
+    def __init__(self, table: Table[Parameter]) -> None:
+        self._table = table
+
+    def __getitem__(self, name: str) -> Parameter:
+        return self._table[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._table)
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+    def __repr__(self) -> str:
+        return repr(self._table)
+
+    def _repr_html_(self) -> str:
+        return self._table._repr_html_()
+
+
+def parameters(rows: Any, n: int) -> Parameters:
     """A table of the library."""
-    return Table(((made.name, made) for made in (_parameter(rows[i]) for i in range(n))), _shown)
+    return Parameters(Table(((made.name, made) for made in (_parameter(rows[i]) for i in range(n))), _shown))
 
 
 def _shown(parameter: Parameter) -> tuple[str, ...]:

@@ -7,14 +7,20 @@ import logs
 from tables import table
 
 TASKS = ("acrobot", "pendulum")
-COLORS = (figures.GREY, figures.ORANGE, figures.PURPLE, figures.BLUE, figures.GREEN)
+COLORS = {
+    "fixed 0": "black",
+    "fixed 0.01": "#d9a441",
+    "fixed 0.1": figures.ORANGE,
+    "fixed 1": figures.PURPLE,
+    "pi": figures.BLUE,
+    "sac": figures.GREEN,
+}
 TITLES = {"pi": "PI", "sac": "SAC's dual step"}
 
 
 def arms(runs, task):
     """{name: runs} of a task, in the order of agents.py."""
-    order = ("fixed 0", "fixed 0.01", "fixed 0.1", "fixed 1", "pi", "sac")
-    return {name: runs[f"{task} {name}"] for name in order if f"{task} {name}" in runs}
+    return {name: runs[f"{task} {name}"] for name in COLORS if f"{task} {name}" in runs}
 
 
 def title(name):
@@ -39,15 +45,6 @@ def last_returns(run):
     return mean(late(run, "return", 0.2))
 
 
-def spread(values, digits):
-    return "{:.{d}f} ± {:.{d}f}".format(*logs.spread(values), d=digits)
-
-
-def ahead(arm, other):
-    """The difference of the returns, and its 95 % interval."""
-    return logs.said(*logs.difference(arm, other, last_returns), "+.0f")
-
-
 def agents_table(runs):
     rows = []
     for task in TASKS:
@@ -59,13 +56,13 @@ def agents_table(runs):
                 [
                     task,
                     title(name),
-                    spread([mean(late(run, "entropy", 0.5)) for run in arm], 2),
-                    spread([distance(run, aim) for run in arm], 2),
-                    spread([run.last("coefficient") for run in arm], 3),
-                    spread([last_returns(run) for run in arm], 0),
-                    "" if arm is none else ahead(arm, none),
-                    ahead(arm, best) if name in TITLES else "",
-                    spread([run.last("played") for run in arm], 0),
+                    logs.plus_minus([mean(late(run, "entropy", 0.5)) for run in arm], ".2f"),
+                    logs.plus_minus([distance(run, aim) for run in arm], ".2f"),
+                    logs.plus_minus([run.last("coefficient") for run in arm], ".3f"),
+                    logs.plus_minus([last_returns(run) for run in arm], ".0f"),
+                    "" if arm is none else logs.ahead(arm, none, last_returns, "+.0f"),
+                    logs.ahead(arm, best, last_returns, "+.0f") if name in TITLES else "",
+                    logs.plus_minus([run.last("played") for run in arm], ".0f"),
                 ]
             )
     return table(
@@ -84,49 +81,41 @@ def agents_table(runs):
     )
 
 
-def said(names):
-    """A name that both tasks have, or each with its task."""
-    if len(names) == 1:
-        return next(iter(names))
-    return ", ".join(f"{name} ({' '.join(tasks)})" for name, tasks in names.items())
+def agents_pairs(runs):
+    """How much further from the target SAC's dual step is than PI."""
+    rows = []
+    for task in TASKS:
+        aim = target(runs, task)
+        pair = (runs[f"{task} {name}"] for name in ("sac", "pi"))
+        rows.append([task, logs.ahead(*pair, lambda run, aim=aim: distance(run, aim), "+.3f")])
+    return table(["", "SAC's dual step is further from the target than PI by"], rows)
 
 
 def agents(runs):
     figure, panels = figures.canvas(
         *(f"{task}: {what}" for task in TASKS for what in ("entropy (nats)", "coefficient", "return")), n_rows=2
     )
-    entries = {}
     for row, task in enumerate(TASKS):
-        for (name, arm), color in zip(arms(runs, task).items(), COLORS):
+        for name, arm in arms(runs, task).items():
             for axes, field in zip(panels[3 * row :], ("entropy", "coefficient", "return")):
-                columns = [run.column(field) for run in arm]
-                for steps, values in columns:
-                    axes.plot(steps, values, color=color, linewidth=0.5, alpha=0.4)
-                steps = sorted(set.intersection(*(set(c[0]) for c in columns)))
-                axes.plot(
-                    steps,
-                    [mean([dict(zip(*c))[s] for c in columns]) for s in steps],
-                    color=color,
-                    linewidth=2,
-                    zorder=3,
-                )
-            entries.setdefault(color, {}).setdefault(title(name), []).append(task)
+                figures.seeds(axes, [run.column(field) for run in arm], COLORS[name])
         panels[3 * row].axhline(target(runs, task), color="black", linewidth=1.2, linestyle=":", zorder=4)
-    panels[3].set_ylim(-3, 1)
+    for which, limits in (
+        (2, (-150, -70)),
+        (3, (-3, 1)),
+        (5, (-500, -80)),
+    ):  # the beginnings, and -16 nats without a bonus
+        panels[which].set_ylim(*limits)
     for axes in panels:
         axes.set(xlabel="steps", xlim=(0, None))
         axes.xaxis.set_major_formatter(lambda x, _: f"{x / 1000:.0f}k" if x else "0")
-    handles = [figures.entry(said(names), color=color, linewidth=2) for color, names in entries.items()]
+    handles = [figures.entry(title(name), color=color, linewidth=2) for name, color in COLORS.items()]
     figures.above(
         figure,
-        [
-            *handles,
-            figures.entry("one seed", color=figures.GREY, linewidth=0.5),
-            figures.entry("target", color="black", linewidth=1.2, linestyle=":"),
-        ],
+        [*handles, figures.one_seed(), figures.entry("target", color="black", linewidth=1.2, linestyle=":")],
     )
     return figure
 
 
 PICTURES = (agents,)
-TABLES = (agents_table,)
+TABLES = (agents_table, agents_pairs)

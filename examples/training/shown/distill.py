@@ -14,16 +14,17 @@ NAMES = {
     "random-keep": "20 % at random kept",
     "random-step": "20 % kept, drawn anew each step",
 }
-SHORT = {
-    "all": ("all tokens", "black"),
-    "mask-high": ("teacher's top masked", figures.ORANGE),
-    "fall": ("falling weight", figures.RED),
-    "random-mask": ("20 % at random masked", figures.GREY),
-    "keep-high": ("teacher's top kept", figures.BLUE),
-    "se-kd": ("student's top kept", figures.GREEN),
-    "random-keep": ("20 % at random kept", "#bbbbbb"),
-    "random-step": ("20 % of each step kept", figures.PURPLE),
+SHADES = {
+    "all": "black",
+    "mask-high": figures.ORANGE,
+    "fall": figures.RED,
+    "random-mask": figures.GREY,
+    "keep-high": figures.BLUE,
+    "se-kd": figures.GREEN,
+    "random-keep": "#d9a441",
+    "random-step": figures.PURPLE,
 }
+FIELDS = ("loss", "kl", "kl_low", "kl_high")
 TWINS = (
     ("mask-high", "all"),
     ("mask-high", "random-mask"),
@@ -35,6 +36,7 @@ TWINS = (
     ("se-kd", "all"),
     ("random-keep", "all"),
     ("random-step", "all"),
+    ("random-step", "random-keep"),
 )
 
 
@@ -44,16 +46,12 @@ def distill(runs):
         "KL from the teacher, unseen text (nats)", "where its entropy is in the lower 80 %", "in the upper 20 %"
     )
     for axes, field in zip(panels, ("kl", "kl_low", "kl_high")):
-        highest = 0
-        for arm, (_, shade) in SHORT.items():
-            columns = [run.column(field) for run in runs[arm]]
-            for steps, values in columns:
-                axes.plot(steps, values, color=shade, linewidth=0.5, alpha=0.45)
-            mean = [sum(values) / len(values) for values in zip(*(values for _, values in columns))]
-            axes.plot(columns[0][0], mean, color=shade, linewidth=2)
-            highest = max(highest, mean[1])
+        for arm, shade in SHADES.items():
+            figures.seeds(axes, [run.column(field) for run in runs[arm]], shade)
+        highest = max(logs.spread([run.column(field)[1][1] for run in runs[arm]])[0] for arm in SHADES)
         axes.set(xlabel="steps", xlim=(0, None), ylim=(None, highest))
-    figures.above(figure, [figures.entry(name, color=shade, linewidth=2) for name, shade in SHORT.values()])
+    entries = [figures.entry(NAMES[arm], color=shade, linewidth=2) for arm, shade in SHADES.items()]
+    figures.above(figure, [*entries, figures.one_seed()])
     return figure
 
 
@@ -62,8 +60,8 @@ def distill_arms(runs):
     rows = []
     for arm, name in NAMES.items():
         share = logs.spread([value for run in runs[arm] for value in run.column("share")[1]])[0]
-        fields = [logs.spread([run.last(field) for run in runs[arm]]) for field in ("loss", "kl", "kl_low", "kl_high")]
-        rows.append([name, f"{100 * share:.0f} %", *(f"{mean:.3f} ± {deviation:.3f}" for mean, deviation in fields)])
+        fields = [logs.plus_minus([run.last(field) for run in runs[arm]], ".3f") for field in FIELDS]
+        rows.append([name, f"{100 * share:.0f} %", *fields])
     return tables.table(head, rows)
 
 
@@ -71,10 +69,7 @@ def distill_pairs(runs):
     head = ["", "less", "held-out loss", "KL to the teacher", "lower 80 %", "upper 20 %"]
     rows = []
     for arm, other in TWINS:
-        fields = [
-            logs.difference(runs[arm], runs[other], lambda run, field=field: run.last(field))
-            for field in ("loss", "kl", "kl_low", "kl_high")
-        ]
+        fields = [logs.difference(runs[arm], runs[other], lambda run, field=field: run.last(field)) for field in FIELDS]
         rows.append([NAMES[arm], NAMES[other], *(f"{mean:+.3f} ± {half:.3f}" for mean, half in fields)])
     return tables.table(head, rows)
 

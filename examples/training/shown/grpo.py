@@ -26,18 +26,23 @@ SHADES = {
     "clip-cov": figures.PURPLE,
     "kl-cov": "#5fa8a0",
 }
+LOST = ("fixed", "sac")  # which go to 0, though SAC's comes back in two of three seeds
 TRIED = {
     "greedy": "greedy accuracy",
     "drawn": "accuracy of draws",
     "pass8": "pass@8",
     "different": "right answers in 8",
 }
-TARGET = 0.4
 
 
 def end(name):
     """Of the last three times that the held-out problems were tried."""
     return lambda run: sum(run.column(name)[1][-3:]) / 3
+
+
+def middle(name):
+    """Of the time that the held-out problems were tried after half of the steps."""
+    return lambda run: run.column(name)[1][len(run.column(name)[1]) // 2]
 
 
 def tenth(name, which):
@@ -51,20 +56,23 @@ def tenth(name, which):
     return value
 
 
-def distance(run):
+def target(runs):
+    return runs["pi"][0].head["settings"]["controller"]["target"]
+
+
+def distance(aim):
     """The mean of |H - target| over the last half of a run, in nats."""
-    values = run.column("entropy")[1]
-    half = values[len(values) // 2 :]
-    return sum(abs(value - TARGET) for value in half) / len(half)
+
+    def value(run):
+        values = run.column("entropy")[1]
+        half = values[len(values) // 2 :]
+        return sum(abs(entropy - aim) for entropy in half) / len(half)
+
+    return value
 
 
-def spread(runs, value, form="{:.3f} ± {:.3f}"):
-    return form.format(*logs.spread([value(run) for run in runs]))
-
-
-def between(runs, others, value):
-    """The mean difference of pairs, and its 95 % interval."""
-    return logs.said(*logs.difference(runs, others, value), "+.3f")
+def spread(runs, value, form=".3f"):
+    return logs.plus_minus([value(run) for run in runs], form)
 
 
 def arms(runs):
@@ -72,22 +80,17 @@ def arms(runs):
 
 
 def grpo_entropy(runs):
-    rows = []
+    rows, away = [], distance(target(runs))
     for name in arms(runs):
-        coefficients = [run.column("coefficient")[1] for run in runs[name]]
-        commanded = [tenth("coefficient", -1)(run) for run in runs[name]] if all(coefficients) else []
-        left = spread(
-            runs[name],
-            lambda run: 100 * tenth("entropy", -1)(run) / run.column("entropy")[1][0],
-            "{:.0f} ± {:.0f} %",
-        )
-        against = "" if name == "none" else between(runs[name], runs["none"], distance)
-        rows.append(
-            [TITLES[name], spread(runs[name], tenth("entropy", -1)), left, spread(runs[name], distance), against]
-        )
-        rows[-1].append("{:.3f} ± {:.3f}".format(*logs.spread(commanded)) if commanded else "")
-    head = ["", "entropy in the last tenth (nats)", "of that at first", "mean distance from 0.4 in the last half"]
-    return table(head + ["difference from no control", "coefficient in the last tenth"], rows)
+        some = runs[name]
+        left = spread(some, lambda run: 100 * tenth("entropy", -1)(run) / run.column("entropy")[1][0], ".0f")
+        row = [TITLES[name], spread(some, tenth("entropy", -1)), f"{left} %", spread(some, away)]
+        row.append("" if name == "none" else logs.ahead(some, runs["none"], away, "+.3f"))
+        has_coefficient = all(run.column("coefficient")[1] for run in some)
+        rows.append([*row, spread(some, tenth("coefficient", -1)) if has_coefficient else ""])
+    head = ["", "entropy in the last tenth (nats)", "of that at first"]
+    head += [f"mean distance from {target(runs)} in the last half", "difference from no control"]
+    return table([*head, "coefficient in the last tenth"], rows)
 
 
 def grpo_end(runs):
@@ -97,15 +100,19 @@ def grpo_end(runs):
     ]
     first = runs["none"][0]
     rows.insert(0, ["before GRPO", "", *(f"{first.column(field)[1][0]:.3f}" for field in TRIED)])
+    rows.append(["no control, after half of the steps", "", *(spread(runs["none"], middle(field)) for field in TRIED)])
     return table(["", "reward in the last tenth", *TRIED.values()], rows)
 
 
 def grpo_differences(runs):
     rows = [
-        [TITLES[name], *(between(runs[name], runs["none"], end(field)) for field in TRIED)]
+        [TITLES[name], *(logs.ahead(runs[name], runs["none"], end(field), "+.3f") for field in TRIED)]
         for name in arms(runs)
         if name != "none"
     ]
+    pairs = list(zip(runs["pi"], runs["none"], strict=True))  # by seed, as read() has them
+    since = [logs.interval([end(field)(run) - middle(field)(other) for run, other in pairs]) for field in TRIED]
+    rows.append(["Entrol's PI, from no control after half of the steps", *(logs.said(*pair, "+.3f") for pair in since)])
     return table(["difference from no control", *TRIED.values()], rows)
 
 
@@ -133,17 +140,24 @@ def grpo_forecast(runs):
     return table(head + ["of: as in the first tenth"], rows)
 
 
-def curves(axes, runs, field, names=TITLES):
-    """The mean over seeds, and each seed as a thin line."""
-    for name in names:
-        if name not in runs:
-            continue
+def curves(axes, runs, field):
+    """The mean over seeds, and each seed as a thin line, of the arms that have the field."""
+    for name in arms(runs):
         columns = [run.column(field) for run in runs[name]]
-        for steps, values in columns:
-            axes.plot(steps, smooth(values), color=SHADES[name], linewidth=0.5, alpha=0.4)
-        mean = [sum(values) / len(values) for values in zip(*(column[1] for column in columns))]
-        axes.plot(columns[0][0], smooth(mean), color=SHADES[name], linewidth=1.8)
+        if columns[0][1]:
+            figures.seeds(axes, columns, SHADES[name], smooth)
     axes.set(xlabel="optimizer steps", xlim=(0, None))
+
+
+def at_the_end(axes, runs, field):
+    """What each arm is ahead of no control by, and the 95 % interval; not of LOST."""
+    names = [name for name in arms(runs) if name not in ("none", *LOST)][::-1]
+    for y, name in enumerate(names):
+        mean, half = logs.difference(runs[name], runs["none"], end(field))
+        axes.errorbar(mean, y, xerr=half, fmt="o", color=SHADES[name], capsize=3)
+    axes.axvline(0, color="black", linewidth=1.2)
+    axes.set_yticks(range(len(names)), [TITLES[name] for name in names], fontsize=8)
+    axes.set(xlabel="difference from no control", ylim=(-0.6, len(names) - 0.4))
 
 
 def smooth(values, n=5):
@@ -155,25 +169,31 @@ def smooth(values, n=5):
 
 
 def legend(figure, runs):
-    n = len(runs["none"])
     handles = [figures.entry(TITLES[name], color=SHADES[name], linewidth=2) for name in arms(runs)]
-    handles += [figures.entry(f"one seed ({n} each)", color=figures.GREY, linewidth=0.5)]
-    figures.above(figure, [*handles, figures.entry("target", color="black", linewidth=1.2, linestyle=":")])
+    figures.above(
+        figure, [*handles, figures.one_seed(), figures.entry("target", color="black", linewidth=1.2, linestyle=":")]
+    )
 
 
 def grpo(runs):
     titles = ("entropy of a token (nats, log scale)", "coefficient", "reward in training")
-    titles += ("held out: accuracy of draws", "held out: pass@8", "held out: different right answers in 8 draws")
+    titles += (
+        "held out: accuracy of draws",
+        "held out: pass@8 at the end",
+        "held out: different right answers in 8 draws",
+    )
     figure, panels = figures.canvas(*titles, n_rows=2, width=4.4, height=3.3)
-    for axes, field in zip(panels, ("entropy", "coefficient", "reward", "drawn", "pass8", "different")):
-        curves(axes, runs, field, [name for name in arms(runs) if runs[name][0].column(field)[1]])
+    at_the_end(panels[4], runs, "pass8")
+    others = [*panels[:4], panels[5]]
+    for axes, field in zip(others, ("entropy", "coefficient", "reward", "drawn", "different")):
+        curves(axes, runs, field)
     ticks = (0.2, 0.4, 0.8, 1.6, 3.2)
     panels[0].set(yscale="log")
     panels[0].set_yticks(ticks, [f"{tick:g}" for tick in ticks])
     panels[0].minorticks_off()
-    for axes, low in zip(panels[3:], (0.18, 0.45, 0.6)):  # two arms go to 0
+    for axes, low in zip(others[3:], (0.18, 0.6)):  # LOST leave them
         axes.set_ylim(low, None)
-    panels[0].axhline(TARGET, color="black", linewidth=1.2, linestyle=":", zorder=4)
+    panels[0].axhline(target(runs), color="black", linewidth=1.2, linestyle=":", zorder=4)
     legend(figure, runs)
     return figure
 

@@ -19,17 +19,20 @@ OWN = {
 LABELS = {"digits": (50, 100, 200, 300), "texts": (200, 400, 600, 1000)}
 
 
-def percent(x):
-    return f"{100 * x:.1f}"
-
-
 def spread(values):
-    return "{} ± {}".format(*map(percent, logs.spread(values)))
+    """In %."""
+    return logs.plus_minus([100 * value for value in values], ".1f")
 
 
-def between(mean, half):
-    """A mean and its 95 % interval, in % points."""
-    return logs.said(100 * mean, 100 * half, "+.1f")
+def of_those_that_have(arm, field):
+    """The spread of a field's last value; where not every run has one, it says how many do."""
+    values = [run.last(field) for run in arm if run.column(field)[1]]
+    return spread(values) + (f" (of {len(values)} seeds)" if len(values) < len(arm) else "")
+
+
+def ahead(runs, others, value):
+    """A difference and its 95 % interval, in % points."""
+    return logs.ahead(runs, others, lambda run: 100 * value(run), "+.1f")
 
 
 def at(run, n):
@@ -47,15 +50,18 @@ def labels_active(runs):
         for name in ACTIVE:
             row = [data, name, *(spread([at(run, n) for run in runs[f"{data} active {name}"]]) for n in numbers)]
             for value in (lambda run, n=numbers[-1]: at(run, n), mean_of_rounds):
-                ahead = logs.difference(runs[f"{data} active entropy"], runs[f"{data} active {name}"], value)
-                row.append("" if name == "entropy" else between(*ahead))
+                pair = (runs[f"{data} active {one}"] for one in ("entropy", name))
+                row.append("" if name == "entropy" else ahead(*pair, value))
+            row.append(
+                ahead(runs[f"{data} active {name}"], runs[f"{data} ceiling all"], lambda run: run.last("accuracy"))
+            )
             rows.append(row)
         full = runs[f"{data} ceiling all"]
         rows.append(
-            [data, f"all {full[0].last_step():,}", *[""] * 3, spread([run.last("accuracy") for run in full]), "", ""]
+            [data, f"all {full[0].last_step():,}", *[""] * 3, spread([run.last("accuracy") for run in full]), *[""] * 3]
         )
     head = ["", "labelled by", "50 digits, 200 texts", "100, 400", "200, 600", "300, 1,000"]
-    return table(head + ["entropy is ahead at the end", "and over all rounds"], rows)
+    return table(head + ["entropy is ahead at the end", "and over all rounds", "less all labels"], rows)
 
 
 def labels_own(runs):
@@ -67,17 +73,12 @@ def labels_own(runs):
             row = [
                 data,
                 title,
-                *(
-                    "" if name == "none" else spread([run.last(f) for run in arm if run.column(f)[1]] or [0])
-                    for f in ("kept", "kept_right")
-                ),
+                *("" if name == "none" else of_those_that_have(arm, f) for f in ("kept", "kept_right")),
                 spread([run.last("accuracy") for run in arm]),
             ]
-            for other in ("none", "random 50"):
+            for other in ("none", "random 50", "entropy low 50"):
                 row.append(
-                    ""
-                    if name == other
-                    else between(*logs.difference(arm, runs[f"{data} self {other}"], lambda run: run.last("accuracy")))
+                    "" if name == other else ahead(arm, runs[f"{data} self {other}"], lambda run: run.last("accuracy"))
                 )
             rows.append(row)
     return table(
@@ -89,9 +90,15 @@ def labels_own(runs):
             "accuracy, %",
             "ahead of none",
             "ahead of a random half",
+            "ahead of `low:50%`",
         ],
         rows,
     )
+
+
+def percents(run):
+    steps, values = run.column("accuracy")
+    return steps, [100 * value for value in values]
 
 
 def labels(runs):
@@ -100,20 +107,10 @@ def labels(runs):
     )
     for axes, data in zip(panels, LABELS):
         for name, color in ACTIVE.items():
-            arm = runs[f"{data} active {name}"]
-            steps = arm[0].column("accuracy")[0]
-            for run in arm:
-                axes.plot(steps, run.column("accuracy")[1], color=color, linewidth=0.5, alpha=0.3)
-            axes.plot(
-                steps,
-                [logs.spread(x)[0] for x in zip(*(run.column("accuracy")[1] for run in arm))],
-                color=color,
-                linewidth=2,
-                zorder=3,
-            )
+            figures.seeds(axes, [percents(run) for run in runs[f"{data} active {name}"]], color)
         ceiling = logs.spread([run.last("accuracy") for run in runs[f"{data} ceiling all"]])[0]
-        axes.axhline(ceiling, color="black", linewidth=1.2, linestyle=":")
-        axes.set(xlabel="labels", ylabel="accuracy on held-out samples")
+        axes.axhline(100 * ceiling, color="black", linewidth=1.2, linestyle=":")
+        axes.set(xlabel="labels", ylabel="accuracy on held-out samples, %")
     for axes, data in zip(panels[2:], LABELS):
         names = list(OWN)[::-1]
         for y, name in enumerate(names):
@@ -123,7 +120,8 @@ def labels(runs):
         axes.axvline(
             100 * logs.spread([run.last("accuracy") for run in runs[f"{data} self none"]])[0],
             color=figures.GREY,
-            linewidth=1,
+            linewidth=1.2,
+            linestyle="--",
         )
         axes.set_yticks(range(len(names)), [OWN[name].replace("`", "") for name in names], fontsize=8)
         axes.set(xlabel="accuracy after five rounds, %")
@@ -135,9 +133,15 @@ def labels(runs):
         figure,
         [
             *entries,
+            figures.one_seed(),
             figures.entry("all labels", color="black", linewidth=1.2, linestyle=":"),
-            figures.entry("one seed", color=figures.BLUE, marker="o", markersize=4, alpha=0.5, linestyle=""),
-            figures.entry("mean", color=figures.ORANGE, marker="|", markersize=12, markeredgewidth=2.5, linestyle=""),
+            figures.entry("none of its own labels", color=figures.GREY, linewidth=1.2, linestyle="--"),
+            figures.entry(
+                "one seed, after self-training", color=figures.BLUE, marker="o", markersize=4, alpha=0.5, linestyle=""
+            ),
+            figures.entry(
+                "their mean", color=figures.ORANGE, marker="|", markersize=12, markeredgewidth=2.5, linestyle=""
+            ),
         ],
     )
     return figure

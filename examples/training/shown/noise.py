@@ -19,10 +19,6 @@ SHADES = dict(
 )
 
 
-def mean(columns):
-    return [sum(values) / len(values) for values in zip(*(values for _, values in columns))]
-
-
 def noise(runs):
     """Each seed is a thin line, their mean a thick one; losses from two fifths of the steps on, where they differ."""
     figure, panels = figures.canvas(
@@ -30,11 +26,8 @@ def noise(runs):
     )
     for axes, kind in zip(panels, KINDS):
         for arm, shade in {"clean": figures.RED, **{f"{kind}-{rule}": shade for rule, shade in SHADES.items()}}.items():
-            columns = [run.column("loss") for run in runs[arm]]
-            for steps, values in columns:
-                axes.plot(steps, values, color=shade, linewidth=0.5, alpha=0.45)
-            axes.plot(columns[0][0], mean(columns), color=shade, linewidth=2)
-        last = columns[0][0][-1]
+            figures.seeds(axes, [run.column("loss") for run in runs[arm]], shade)
+        last = runs["clean"][0].last_step()
         low = min(run.last("loss") for run in runs["clean"])
         high = max(
             value
@@ -47,10 +40,11 @@ def noise(runs):
     for kind, style in zip(KINDS, ("-", "--")):
         for rule in ("random", "entropy", "surprisal", "excess"):
             columns = [run.column("precision") for run in runs[f"{kind}-{rule}"]]
-            panels[2].plot(columns[0][0], mean(columns), color=SHADES[rule], linewidth=2, linestyle=style)
+            mean = [sum(values) / len(values) for values in zip(*(values for _, values in columns))]
+            panels[2].plot(columns[0][0], mean, color=SHADES[rule], linewidth=2, linestyle=style)
     panels[2].set(xlabel="steps", ylim=(0, None))
     entries = [figures.entry(name, color=shade, linewidth=2) for name, shade in zip(SHORT, SHADES.values())]
-    entries += [figures.entry("clean text", color=figures.RED, linewidth=2)]
+    entries += [figures.entry("clean text", color=figures.RED, linewidth=2), figures.one_seed()]
     entries += [
         figures.entry(f"on the right: {kind}", color="black", linewidth=1.2, linestyle=style)
         for kind, style in zip(KINDS, ("-", "--"))
@@ -68,9 +62,10 @@ def precision(run):
 
 def row(what, name, some, others):
     """Loss, the difference from no mask, and the model's entropy; without others there is no difference."""
-    loss, entropy = (logs.spread([run.last(field) for run in some]) for field in ("loss", "entropy"))
+    loss = logs.plus_minus([run.last("loss") for run in some], ".3f")
+    entropy = logs.spread([run.last("entropy") for run in some])[0]
     less = "{:+.3f} ± {:.3f}".format(*logs.difference(some, others, lambda run: run.last("loss"))) if others else ""
-    return [what, name, "{:.3f} ± {:.3f}".format(*loss), less, f"{entropy[0]:.2f}"]
+    return [what, name, loss, less, f"{entropy:.2f}"]
 
 
 def noise_arms(runs):
@@ -95,5 +90,17 @@ def noise_arms(runs):
     return tables.table(head, rows)
 
 
+def noise_pairs(runs):
+    """What the page says of two masks, and of a mask and clean text."""
+    pairs = [("entropy", "random"), ("surprisal", "entropy"), ("excess", "surprisal")]
+    rows = []
+    for kind, what in KINDS.items():
+        for rule, other in [*pairs, ("oracle", None)]:
+            others = runs[f"{kind}-{other}"] if other else runs["clean"]
+            said = logs.ahead(runs[f"{kind}-{rule}"], others, lambda run: run.last("loss"), "+.3f")
+            rows.append([what, NAMES[rule], NAMES[other] if other else "nothing, of clean text", said])
+    return tables.table(["noise", "masked", "less", "loss on clean text"], rows)
+
+
 PICTURES = (noise,)
-TABLES = (noise_arms,)
+TABLES = (noise_arms, noise_pairs)

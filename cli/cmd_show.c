@@ -4,10 +4,7 @@
 #include "message.h"
 #include "options.h"
 #include "output.h"
-#include "progress.h"
-#include "report/measure.h"
-#include "report/pieces.h"
-#include "report/terminal.h"
+#include "report/painting.h"
 #include "report/worst.h"
 
 #include <math.h>
@@ -24,8 +21,7 @@ typedef struct settings {
 
 typedef struct show {
     const settings *settings;
-    scale scale;
-    painter painter;
+    painting painting;
     output *output;
     buffer out;
     size_t n_shown;
@@ -44,56 +40,6 @@ static bool is_done(const show *show) {
     return show->settings->limit > 0 && show->n_shown >= (size_t)show->settings->limit;
 }
 
-static double mean_of(const float *values, size_t n_values, double factor) {
-    double sum = 0;
-    size_t n = 0;
-    for (size_t i = 0; i < n_values; i++)
-        if (isfinite(values[i])) {
-            sum += (double)values[i] * factor;
-            n++;
-        }
-    return sum / (double)n;
-}
-
-static void append_heading(show *show, const document *document, const float *values, const scale *scale) {
-    buffer *out = &show->out;
-    bool in_color = show->painter.depth != COLOR_NONE;
-    double mean = mean_of(values, document->n_tokens, scale->factor);
-    buffer_append_string(out, in_color ? "\033[1m" : "");
-    terminal_text(out, document->id, strlen(document->id), show->painter.columns);
-    buffer_append_format(out, "%s  %zu token%s", in_color ? "\033[0m" : "", document->n_tokens,
-                         document->n_tokens == 1 ? "" : "s");
-    if (scale->measure.is_flag && !isnan(mean))
-        buffer_append_format(out, ", %.1f %% kept", 100 * mean);
-    else if (!isnan(mean))
-        buffer_append_format(out, ", mean %s %.4g%s", scale->measure.name, mean, scale->unit);
-    if (!scale->measure.has_range && scale->low <= scale->high)
-        buffer_append_format(out, ", from %.4g to %.4g", scale->low, scale->high);
-    buffer_append_string(out, "\n");
-}
-
-static void append_legend(show *show) {
-    buffer *out = &show->out;
-    const scale *scale = &show->scale;
-    if (scale->measure.is_flag && show->painter.style == PAINT_MARKS) {
-        buffer_append_string(out, "█ kept  · dropped\n");
-    } else if (scale->measure.is_flag) {
-        const painted sample[] = {{" kept ", 6, TERMINAL_LEVELS - 1}, {"  ", 2, LEVEL_MISSING}, {" dropped ", 9, 0}};
-        terminal_paint(out, &show->painter, sample, 3);
-    } else if (scale->measure.has_range) {
-        buffer_append_format(out, "%s  %g ", scale->measure.name, scale->low);
-        terminal_ramp(out, &show->painter);
-        buffer_append_format(out, " %g%s%s%s\n", scale->high, scale->unit,
-                             scale->high == 0 || scale->high == 1 ? "" : " and more",
-                             scale->measure.is_logarithmic ? ", on a log scale" : "");
-    } else {
-        buffer_append_format(out, "%s  least ", scale->measure.name);
-        terminal_ramp(out, &show->painter);
-        buffer_append_string(out, " greatest of its document\n");
-    }
-    buffer_append_string(out, "\n");
-}
-
 static bool write_out(show *show, trouble *trouble) {
     if (show->out.failed)
         return trouble_set(trouble, "not enough memory");
@@ -102,20 +48,13 @@ static bool write_out(show *show, trouble *trouble) {
     return ok;
 }
 
-/* `items` has room for every piece. */
 static bool paint_document(show *show, const document *document, const pieces *pieces, const float *values,
-                           painted *items, trouble *trouble) {
-    scale scale = scale_fit(&show->scale, values, document->n_tokens);
-    for (size_t i = 0; i < pieces->n_items; i++) {
-        const piece *piece = &pieces->items[i];
-        double value = scale_piece(&scale, values + piece->first_token, piece->n_tokens);
-        int level = piece->n_tokens ? scale_level(&scale, value, TERMINAL_LEVELS) : LEVEL_NONE;
-        items[i] = (painted){pieces->text + piece->offset, piece->size, level};
-    }
-    append_heading(show, document, values, &scale);
-    terminal_paint(&show->out, &show->painter, items, pieces->n_items);
-    buffer_append_string(&show->out, "\n");
-    if (show->settings->n_top && !worst_add(&show->worst, document, pieces, values, &scale, &show->painter))
+                           trouble *trouble) {
+    painting *painting = &show->painting;
+    if (!painting_document(&show->out, painting, document, pieces, values))
+        return trouble_set(trouble, "not enough memory");
+    scale scale = scale_fit(&painting->scale, values, document->n_tokens);
+    if (show->settings->n_top && !worst_add(&show->worst, document, pieces, values, &scale, &painting->painter))
         return trouble_set(trouble, "not enough memory");
     return write_out(show, trouble);
 }
@@ -123,15 +62,12 @@ static bool paint_document(show *show, const document *document, const pieces *p
 static bool show_document(show *show, const document *document, trouble *trouble) {
     pieces pieces = {0};
     float *values = NULL;
-    painted *items = NULL;
-    bool ok = measure_values(&values, document, &show->scale.measure, trouble);
+    bool ok = measure_values(&values, document, &show->painting.scale.measure, trouble);
     if (ok) {
-        ok = pieces_make(&pieces, document) && (items = calloc(pieces.n_items + 1, sizeof *items));
-        ok = ok ? paint_document(show, document, &pieces, values, items, trouble)
-                : trouble_set(trouble, "not enough memory");
+        ok = pieces_make(&pieces, document) || trouble_set(trouble, "not enough memory");
+        ok = ok && paint_document(show, document, &pieces, values, trouble);
     }
     show->n_shown++;
-    free(items);
     free(values);
     pieces_free(&pieces);
     return ok;
@@ -156,39 +92,26 @@ static bool show_files(show *show, const operands *operands, trouble *trouble) {
     static char *standard_input[] = {"-"};
     char **paths = operands->n_items ? operands->items : standard_input;
     int n_paths = operands->n_items ? operands->n_items : 1;
-    append_legend(show);
+    painting_legend(&show->out, &show->painting);
     for (int i = 0; i < n_paths; i++)
         if (!is_done(show) && !show_file(show, paths[i], trouble))
             return false;
     if (show->settings->n_top && show->n_shown)
-        worst_append(&show->out, &show->worst, &show->scale);
+        worst_append(&show->out, &show->worst, &show->painting.scale);
     return write_out(show, trouble);
-}
-
-static void choose_painter(show *show) {
-    const settings *settings = show->settings;
-    painter *painter = &show->painter;
-    painter->depth = terminal_depth(settings->color, STDOUT_FILENO);
-    painter->style = PAINT_BACKGROUND;
-    if (painter->depth == COLOR_NONE || !strcmp(settings->style, "marks"))
-        painter->style = PAINT_MARKS;
-    else if (!strcmp(settings->style, "underline"))
-        painter->style = PAINT_UNDERLINE;
-    painter->on_light = !strcmp(settings->theme, "light") || (!strcmp(settings->theme, "auto") && terminal_is_light());
-    painter->is_two_valued = show->scale.measure.is_flag;
-    painter->columns = settings->width ? (size_t)settings->width : (size_t)terminal_columns(STDOUT_FILENO);
 }
 
 static int run_show(show *show, const operands *operands) {
     const settings *settings = show->settings;
     trouble trouble = {0};
-    show->scale = scale_make(settings->by, !strcmp(settings->unit, "bits"), settings->scale);
-    choose_painter(show);
-    if (settings->n_top && show->scale.measure.is_flag)
+    show->painting.scale = scale_make(settings->by, !strcmp(settings->unit, "bits"), settings->scale);
+    show->painting.painter = painting_painter(settings->color, settings->style, settings->theme,
+                                              (size_t)settings->width, show->painting.scale.measure.is_flag);
+    if (settings->n_top && show->painting.scale.measure.is_flag)
         return message_error("--top ranks by a number: --by keep has none");
-    if (show->scale.measure.has_range && show->scale.high <= show->scale.low)
+    if (show->painting.scale.measure.has_range && show->painting.scale.high <= show->painting.scale.low)
         return message_error("--scale %g: the scale of %s starts at %g; expected more", settings->scale,
-                             show->scale.measure.name, show->scale.low);
+                             show->painting.scale.measure.name, show->painting.scale.low);
     bool ok = worst_make(&show->worst, (size_t)settings->n_top) || trouble_set(&trouble, "not enough memory");
     ok = ok && (show->output = output_open("-", &trouble)) && show_files(show, operands, &trouble);
     if (ok) {

@@ -9,6 +9,7 @@ extern const command command_control;
 extern const command command_diagnose;
 extern const command command_entropy;
 extern const command command_filter;
+extern const command command_generate;
 extern const command command_inspect;
 extern const command command_report;
 extern const command command_score;

@@ -21,6 +21,7 @@ static const command *const commands[] = {
     &command_select,
     &command_filter,
     &command_compare,
+    &command_generate,
     &command_show,
     &command_report,
     &command_control,

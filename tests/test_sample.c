@@ -204,10 +204,31 @@ static void test_borders(void) {
     check_n_left(flat, 1000, "top-k=999", "typical=0", 1);
 }
 
+/* Entropix's thinking token comes where H is high and V low, once; then the temperature is 1.3, as without one. */
+static void test_thinking(void) {
+    static const float flat[100] = {0};
+    const entrol_matrix row = {flat, ENTROL_F32, 1, 100, 100};
+    const char *const rules[] = {"entropix,thinking=42"};
+    entrol_sampler *sampler = sampler_with(context, rules, 1, NULL);
+    for (int i = 0; i < 3; i++) {
+        entrol_drawn drawn = draw_one(context, sampler, NULL, &row);
+        CHECK(drawn.token == 42 && drawn.n_candidates == 1 && drawn.temperature == 1);
+        entrol_sampler_accept(sampler, 42);
+        drawn = draw_one(context, sampler, NULL, &row);
+        CHECK(drawn.n_candidates == 100 && drawn.temperature == 1.3);
+        if (i == 0)
+            entrol_sampler_reset(sampler);
+        else
+            entrol_sampler_accept(sampler, 41);
+    }
+    entrol_sampler_destroy(context, sampler);
+}
+
 int main(int argc, char **argv) {
     test_begin(argc, argv);
     context = context_at(ENTROL_CPU_BEST, 1);
     TEST(test_borders);
+    TEST(test_thinking);
     TEST(test_short_rows);
     TEST(test_rows);
     TEST(test_long_rows);

@@ -132,7 +132,7 @@ static const struct {
              {"choose", choose},
              {"turn", turn}};
 
-/* Settings: the one without a name; any other one is bad. */
+/* Settings: the one without a name, which `choose` needs; any other one is bad. */
 static entrol_status make(void *user, entrol_external_rule *rule, int *is_known, size_t *bad, const char *name,
                           const entrol_setting *settings, size_t n_settings) {
     CHECK(user == &n_live);
@@ -148,6 +148,8 @@ static entrol_status make(void *user, entrol_external_rule *rule, int *is_known,
             return ENTROL_ERROR_ARGUMENT;
         state.setting = settings[*bad].text ? strtod(settings[*bad].text, NULL) : settings[*bad].value;
     }
+    if (known[i].apply == choose && !n_settings)
+        return ENTROL_ERROR_ARGUMENT;
     if (refuses_clone)
         return ENTROL_ERROR_MEMORY;
     *rule = (entrol_external_rule){known[i].apply, accept, reset, copy, release, copy(&state)};
@@ -294,6 +296,7 @@ static void test_bad_settings_of_a_rule(void) {
     check_refused("see,much=1", 4);
     check_refused("see=1,much=1", 6);
     check_refused("see=1,", 6);
+    check_refused("choose", 0);
 }
 
 /* --- State --- */

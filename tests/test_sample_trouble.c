@@ -270,17 +270,6 @@ static void test_bad_options(void) {
     entrol_sampler_destroy(context, NULL);
 }
 
-/* An older caller has a shorter struct, of which no more is written. */
-static void test_short_drawn(void) {
-    const float logits[] = {-INFINITY, 2};
-    const entrol_matrix row = row_of(logits, 2);
-    entrol_sampler *sampler = sampler_of(context, "temperature=3");
-    entrol_drawn drawn = {.size = offsetof(entrol_drawn, temperature), .temperature = 77, .n_candidates = 77};
-    CHECK_INT(entrol_sampler_draw(context, sampler, &drawn, 1, NULL, NULL, &row, NULL), ENTROL_OK);
-    CHECK(drawn.token == 1 && drawn.temperature == 77 && drawn.n_candidates == 77);
-    entrol_sampler_destroy(context, sampler);
-}
-
 static void test_set(void) {
     static const float logits[] = {3, 2, 1, 0};
     const entrol_matrix row = row_of(logits, 4);
@@ -314,7 +303,6 @@ int main(int argc, char **argv) {
     TEST(test_registry);
     TEST(test_bad_draws);
     TEST(test_bad_options);
-    TEST(test_short_drawn);
     TEST(test_set);
     entrol_context_destroy(context);
     return test_end();

@@ -60,6 +60,9 @@ void ent_llama_clear(entrol_llama *llama) {
     llama_memory_clear(llama_get_memory(llama->context), llama->memory_tainted);
     llama->memory_tainted = false;
     llama->batch.n_tokens = 0;
+    if (llama->n_read != NULL) {
+        memset(llama->n_read, 0, llama->n_seq_max * sizeof *llama->n_read);
+    }
     llama->seconds += now() - start;
 }
 
@@ -77,7 +80,9 @@ static entrol_status status_of(int code) {
     if (code == 0) {
         return ENTROL_OK;
     }
-    return code == -2 ? ENTROL_ERROR_MEMORY : ENTROL_ERROR_SYSTEM; /* -2: a buffer could not be had */
+    return code == 1    ? ENTROL_ERROR_OVERFLOW /* no room for these tokens beside those that were read */
+           : code == -2 ? ENTROL_ERROR_MEMORY   /* a buffer could not be had */
+                        : ENTROL_ERROR_SYSTEM;
 }
 
 entrol_status ent_llama_decode(entrol_llama *llama, const float **logits) {

@@ -33,10 +33,13 @@ typedef struct entrol_llama_options {
     void *log_user;
     const char
         *chat_template; /* a name that llama.cpp knows ("gemma", "chatml") or a template; NULL: the model's own */
+    uint32_t n_own;     /* above 0: sequences share what they have in common (entrol_llama_step), and there is memory
+                           for n_ctx tokens and n_own more for each sequence but one; n_seq_max is then at most half
+                           of llama.cpp's 256. 0: n_ctx for each sequence, nothing shared */
 } entrol_llama_options;
 
 #define ENTROL_LLAMA_OPTIONS_INIT                                                                                      \
-    { sizeof(entrol_llama_options), NULL, 0, 0, 0, 0, 0, 0, -1, 0, NULL, NULL, NULL }
+    { sizeof(entrol_llama_options), NULL, 0, 0, 0, 0, 0, 0, -1, 0, NULL, NULL, NULL, 0 }
 
 /* Loads a model. On failure `error` holds a sentence that names the file and what was wrong with it
  * (missing, not a GGUF, truncated, not enough memory, no decoder). Errors: ARGUMENT, MEMORY, UNSUPPORTED, SYSTEM. */
@@ -85,6 +88,9 @@ typedef struct entrol_llama_span {
 } entrol_llama_span;
 entrol_status entrol_llama_apply_template(entrol_llama *llama, char **text, entrol_llama_span *spans,
                                           const entrol_llama_message *messages, size_t n_messages);
+/* The same with the assistant's turn opened behind it: what the model goes on from. */
+entrol_status entrol_llama_open_turn(entrol_llama *llama, char **text, entrol_llama_span *spans,
+                                     const entrol_llama_message *messages, size_t n_messages);
 
 /* Splits a conversation that a template wrote: control tokens are those that the template put there. What reads like
  * one inside the contents (the spans from entrol_llama_apply_template) is plain text there; without such, the tokens
@@ -155,6 +161,34 @@ size_t entrol_llama_n_positions(const entrol_llama *llama, size_t n_tokens);
 entrol_status entrol_llama_score_packed(entrol_llama *llama, entrol_context *context,
                                         const entrol_llama_document *documents, size_t n_documents,
                                         entrol_llama_score_options *options);
+
+/* --- Texts that go on token by token --- */
+
+/* Sequences 0 to n_seq_max - 1 of a model that was opened with n_own are texts that the model has read, each of at most
+ * n_ctx tokens. One that is a copy of another shares the memory of what they have in common. Scoring forgets them all.
+ *
+ * Logits are a matrix of one f32 row a sequence, there until the next call that reads. Errors: ARGUMENT for a sequence
+ * or token that is none; OVERFLOW where n_ctx or the memory has no room; MEMORY, SYSTEM: entrol_llama_error says why;
+ * UNSUPPORTED without n_own. After one that is not of its arguments or of n_ctx, what was read is to be forgotten. */
+
+entrol_status entrol_llama_forget_all(entrol_llama *llama);
+/* Appends tokens (at least one; the BOS is one like others) to a sequence and gives what comes behind the last. */
+entrol_status entrol_llama_read(entrol_llama *llama, entrol_matrix *logits, uint32_t sequence, const int32_t *tokens,
+                                size_t n_tokens);
+/* Appends tokens[i] to sequences[i], of which none is named twice, in one decode: row i is what comes behind it. At
+ * most n_batch sequences. llama.cpp sums in an order that depends on how many there are. */
+entrol_status entrol_llama_step(entrol_llama *llama, entrol_matrix *logits, const uint32_t *sequences,
+                                const int32_t *tokens, size_t n_sequences);
+/* Makes `copy`, of which all is forgotten, the same text as `sequence`; both go on by themselves. */
+entrol_status entrol_llama_fork(entrol_llama *llama, uint32_t copy, uint32_t sequence);
+entrol_status entrol_llama_forget(entrol_llama *llama, uint32_t sequence);
+/* Tokens in a sequence; 0 for one that is none. */
+size_t entrol_llama_n_read(const entrol_llama *llama, uint32_t sequence);
+
+/* Whether a text ends with this token (an end of text or of turn), and whether a token is for the model alone and no
+ * part of a text: an end, a start, a mark of a template. */
+int entrol_llama_is_end(const entrol_llama *llama, int32_t token);
+int entrol_llama_is_control(const entrol_llama *llama, int32_t token);
 
 /* What llama.cpp's own llama-perplexity computes for a text: consecutive chunks of n_ctx tokens, each begun
  * with the BOS, of which the second half counts. Records are rows for the counted tokens only. */

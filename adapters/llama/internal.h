@@ -33,6 +33,7 @@ struct entrol_llama {
     double seconds;                        /* inside libllama, in this call */
     const entrol_measure_options *measure; /* of this call; NULL: the defaults */
     char *chat_template;                   /* NULL: the model's own */
+    size_t *n_read;                        /* of each sequence its tokens; NULL: opened without n_own */
     ent_log log;
     char description[128];
 };

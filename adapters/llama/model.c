@@ -109,25 +109,34 @@ static uint32_t window_size(const entrol_llama *llama, const entrol_llama_option
     return trained > 0 && (uint32_t)trained < DEFAULT_CONTEXT ? (uint32_t)trained : DEFAULT_CONTEXT;
 }
 
-/* n_ctx, n_batch and n_ubatch are made to agree as llama-perplexity's main() does. */
+static uint32_t least(uint32_t a, uint32_t b) {
+    return a < b ? a : b;
+}
+
+/* n_ctx, n_batch and n_ubatch are made to agree as llama-perplexity's main() does.
+ *
+ * A sliding window has room for as many windows as llama.cpp is told of sequences. Of cells that sequences share it
+ * gives none free as long as two have them, so that a window's cells stay behind where one was copied: hence twice. */
 static struct llama_context_params context_parameters(entrol_llama *llama, const entrol_llama_options *options) {
     const uint32_t n_ctx = window_size(llama, options);
     const uint32_t n_seq = options->n_seq_max == 0 ? 1 : options->n_seq_max;
     const uint32_t wanted = options->n_batch == 0 ? DEFAULT_BATCH : options->n_batch;
     const uint32_t n_threads = options->n_threads == 0 ? n_processors() : options->n_threads;
     struct llama_context_params parameters = llama_context_default_params();
-    parameters.n_ctx = n_ctx * n_seq;
-    parameters.n_seq_max = n_seq;
-    parameters.n_batch = wanted < n_ctx * n_seq ? wanted : n_ctx * n_seq;
-    parameters.n_ubatch =
-        options->n_ubatch == 0 || options->n_ubatch > parameters.n_batch ? parameters.n_batch : options->n_ubatch;
+    parameters.kv_unified = options->n_own > 0;
+    parameters.n_ctx = parameters.kv_unified ? n_ctx + (n_seq - 1) * least(options->n_own, n_ctx) : n_ctx * n_seq;
+    parameters.n_seq_max = parameters.kv_unified ? 2 * n_seq : n_seq;
+    parameters.n_batch = least(wanted, n_ctx * n_seq);
+    if (parameters.kv_unified && parameters.n_batch < parameters.n_seq_max) {
+        parameters.n_batch = parameters.n_seq_max; /* llama.cpp wants room for a row of each */
+    }
+    parameters.n_ubatch = options->n_ubatch == 0 ? parameters.n_batch : least(options->n_ubatch, parameters.n_batch);
     parameters.n_threads = (int32_t)n_threads;
     parameters.n_threads_batch = (int32_t)n_threads;
     parameters.flash_attn_type = options->flash_attention < 0    ? LLAMA_FLASH_ATTN_TYPE_AUTO
                                  : options->flash_attention == 0 ? LLAMA_FLASH_ATTN_TYPE_DISABLED
                                                                  : LLAMA_FLASH_ATTN_TYPE_ENABLED;
     parameters.swa_full = false; /* as llama.cpp's own tools: a sliding window keeps no more cells than it sees */
-    parameters.kv_unified = false;
     parameters.no_perf = true;
     llama->n_ctx = n_ctx;
     llama->n_seq_max = n_seq;
@@ -143,9 +152,10 @@ static entrol_status check_sizes(const message *error, const entrol_llama *llama
         return fail(error, ENTROL_ERROR_ARGUMENT, "a context of %u tokens is not possible: it is %u to %u.",
                     (unsigned)n_ctx, LEAST_CONTEXT, MOST_CONTEXT / n_seq);
     }
-    if (n_seq > llama_max_parallel_sequences()) {
+    const size_t most = llama_max_parallel_sequences() / (options->n_own > 0 ? 2 : 1);
+    if (n_seq > most) {
         return fail(error, ENTROL_ERROR_ARGUMENT, "%u sequences do not fit in one batch: llama.cpp takes %zu.",
-                    (unsigned)n_seq, llama_max_parallel_sequences());
+                    (unsigned)n_seq, most);
     }
     return ENTROL_OK;
 }
@@ -172,7 +182,9 @@ static entrol_status make_context(entrol_llama *llama, const message *error, con
     llama->batch = llama_batch_init((int32_t)llama->n_batch, 0, 1);
     llama->targets = calloc(llama->n_batch, sizeof *llama->targets);
     llama->logprob = calloc(llama->n_batch, sizeof *llama->logprob);
-    if (llama->targets == NULL || llama->logprob == NULL || llama->batch.token == NULL) {
+    llama->n_read = options->n_own > 0 ? calloc(llama->n_seq_max, sizeof *llama->n_read) : NULL;
+    if ((options->n_own > 0 && llama->n_read == NULL) || llama->targets == NULL || llama->logprob == NULL ||
+        llama->batch.token == NULL) {
         return fail(error, ENTROL_ERROR_MEMORY, "there is not enough memory for a batch of %zu tokens.",
                     llama->n_batch);
     }
@@ -249,6 +261,7 @@ void entrol_llama_close(entrol_llama *llama) {
     free(llama->targets);
     free(llama->logprob);
     free(llama->chat_template);
+    free(llama->n_read);
     free(llama);
 }
 

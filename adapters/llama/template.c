@@ -15,10 +15,17 @@
 /* STX, the number, ETX: no template has them, and trimming leaves them alone. */
 #define MARK_SIZE 24
 
-/* The conversation as the template writes it: malloc'd. */
-static entrol_status render(char **text, const char *template_text, const struct llama_chat_message *messages,
-                            size_t n_messages) {
-    const int32_t size = llama_chat_apply_template(template_text, messages, n_messages, false, NULL, 0);
+/* A conversation, and what its template is to make of it. */
+typedef struct conversation {
+    const char *template_text;
+    const entrol_llama_message *messages;
+    size_t n_messages;
+    bool opens_turn; /* the assistant's is begun behind the last message */
+} conversation;
+
+/* The conversation as the template writes it, of other messages in the place of its own: malloc'd. */
+static entrol_status render(char **text, const conversation *c, const struct llama_chat_message *messages) {
+    const int32_t size = llama_chat_apply_template(c->template_text, messages, c->n_messages, c->opens_turn, NULL, 0);
     if (size < 0 || size == INT32_MAX) {
         return ENTROL_ERROR_UNSUPPORTED;
     }
@@ -26,7 +33,8 @@ static entrol_status render(char **text, const char *template_text, const struct
     if (written == NULL) {
         return ENTROL_ERROR_MEMORY;
     }
-    if (llama_chat_apply_template(template_text, messages, n_messages, false, written, size + 1) != size) {
+    if (llama_chat_apply_template(c->template_text, messages, c->n_messages, c->opens_turn, written, size + 1) !=
+        size) {
         free(written);
         return ENTROL_ERROR_UNSUPPORTED;
     }
@@ -118,8 +126,9 @@ static entrol_status find_spans(entrol_llama_span *spans, const char *text, cons
 }
 
 /* The same conversation with marks for contents, written by the same template. */
-static entrol_status locate(entrol_llama_span *spans, const char *text, const char *template_text,
-                            const entrol_llama_message *messages, size_t n_messages) {
+static entrol_status locate(entrol_llama_span *spans, const char *text, const conversation *c) {
+    const entrol_llama_message *messages = c->messages;
+    const size_t n_messages = c->n_messages;
     struct llama_chat_message *twins = calloc(n_messages + 1, sizeof *twins);
     char(*marks)[MARK_SIZE] = calloc(n_messages + 1, sizeof *marks);
     char *marked = NULL;
@@ -129,7 +138,7 @@ static entrol_status locate(entrol_llama_span *spans, const char *text, const ch
         twins[i] = (struct llama_chat_message){messages[i].role, marks[i]};
     }
     if (status == ENTROL_OK) {
-        status = render(&marked, template_text, twins, n_messages);
+        status = render(&marked, c, twins);
     }
     if (status == ENTROL_OK) {
         status = find_spans(spans, text, marked, messages, n_messages);
@@ -140,32 +149,32 @@ static entrol_status locate(entrol_llama_span *spans, const char *text, const ch
     return status;
 }
 
-entrol_status entrol_llama_apply_template(entrol_llama *llama, char **text, entrol_llama_span *spans,
-                                          const entrol_llama_message *messages, size_t n_messages) {
-    if (llama == NULL || text == NULL || (messages == NULL && n_messages > 0)) {
+/* Fills in the template. */
+static entrol_status apply(entrol_llama *llama, char **text, entrol_llama_span *spans, conversation *c) {
+    if (llama == NULL || text == NULL || (c->messages == NULL && c->n_messages > 0)) {
         return ENTROL_ERROR_ARGUMENT;
     }
-    const char *template_text =
+    c->template_text =
         llama->chat_template != NULL ? llama->chat_template : llama_model_chat_template(llama->model, NULL);
-    if (template_text == NULL) {
+    if (c->template_text == NULL) {
         return ENTROL_ERROR_UNSUPPORTED;
     }
-    struct llama_chat_message *chat = calloc(n_messages + 1, sizeof *chat);
+    struct llama_chat_message *chat = calloc(c->n_messages + 1, sizeof *chat);
     if (chat == NULL) {
         return ENTROL_ERROR_MEMORY;
     }
     entrol_status status = ENTROL_OK;
-    for (size_t i = 0; i < n_messages; i++) {
-        chat[i] = (struct llama_chat_message){messages[i].role, messages[i].content};
-        status = messages[i].role == NULL || messages[i].content == NULL ? ENTROL_ERROR_ARGUMENT : status;
+    for (size_t i = 0; i < c->n_messages; i++) {
+        chat[i] = (struct llama_chat_message){c->messages[i].role, c->messages[i].content};
+        status = c->messages[i].role == NULL || c->messages[i].content == NULL ? ENTROL_ERROR_ARGUMENT : status;
     }
     ent_log *before = ent_log_use(&llama->log);
     char *written = NULL;
     if (status == ENTROL_OK) {
-        status = render(&written, template_text, chat, n_messages);
+        status = render(&written, c, chat);
     }
     if (status == ENTROL_OK && spans != NULL) {
-        status = locate(spans, written, template_text, messages, n_messages);
+        status = locate(spans, written, c);
     }
     ent_log_use(before);
     free(chat);
@@ -175,4 +184,15 @@ entrol_status entrol_llama_apply_template(entrol_llama *llama, char **text, entr
     }
     *text = written;
     return ENTROL_OK;
+}
+
+entrol_status entrol_llama_apply_template(entrol_llama *llama, char **text, entrol_llama_span *spans,
+                                          const entrol_llama_message *messages, size_t n_messages) {
+    return apply(llama, text, spans, &(conversation){.messages = messages, .n_messages = n_messages});
+}
+
+entrol_status entrol_llama_open_turn(entrol_llama *llama, char **text, entrol_llama_span *spans,
+                                     const entrol_llama_message *messages, size_t n_messages) {
+    return apply(llama, text, spans,
+                 &(conversation){.messages = messages, .n_messages = n_messages, .opens_turn = true});
 }

@@ -3,6 +3,7 @@
 #include "control.h"
 
 #include "../message.h"
+#include "../parameter_text.h"
 #include "../suggest.h"
 
 #include <ctype.h>
@@ -20,23 +21,12 @@ static const entrol_parameter *find_parameter(const entrol_controller_kind *kind
 
 /* --- Help --- */
 
-static void append_default(buffer *out, const entrol_parameter *parameter) {
-    if (parameter->type == ENTROL_PARAMETER_TEXT)
-        buffer_append_string(out, parameter->text);
-    else if (parameter->type == ENTROL_PARAMETER_CHOICE)
-        buffer_append_string(out, parameter->choices[(size_t)parameter->initial]);
-    else if (isinf(parameter->initial))
-        buffer_append_string(out, "none");
-    else
-        buffer_append_format(out, "%g", parameter->initial);
-}
-
 /* The default of a controller's parameter; 0 where it has none of the name. */
 static bool default_of(char text[64], size_t index, const char *name) {
     const entrol_parameter *parameter = find_parameter(entrol_controller_kind_at(index), name);
     buffer own = {0};
     if (parameter != NULL)
-        append_default(&own, parameter);
+        parameter_append_default(&own, parameter);
     snprintf(text, 64, "%s", own.data != NULL ? own.data : "");
     buffer_free(&own);
     return parameter != NULL;
@@ -101,7 +91,7 @@ static char *describe_flag(const entrol_parameter *parameter, const entrol_contr
         text.data[start] = (char)toupper((unsigned char)text.data[start]);
     if (only != NULL) {
         buffer_append_string(&text, " Default: ");
-        append_default(&text, parameter);
+        parameter_append_default(&text, parameter);
         buffer_append_string(&text, ".");
     } else {
         append_defaults(&text, parameter->name);
@@ -121,8 +111,7 @@ static void append_metavar(buffer *out, const entrol_parameter *parameter) {
     else if (parameter->type != ENTROL_PARAMETER_CHOICE)
         buffer_append_string(out, words[parameter->type]);
     else
-        for (size_t i = 0; parameter->choices[i] != NULL; i++)
-            buffer_append_format(out, "%s%s", i > 0 ? "|" : "", parameter->choices[i]);
+        parameter_append_choices(out, parameter);
 }
 
 static void append_kind(buffer *out, const entrol_controller_kind *kind) {
@@ -157,7 +146,7 @@ void control_list(void) {
         for (size_t p = 0; p < kind->n_parameters; p++) {
             const entrol_parameter *parameter = &kind->parameters[p];
             buffer initial = {0};
-            append_default(&initial, parameter);
+            parameter_append_default(&initial, parameter);
             printf("  %s = %s: %s%s%s\n", parameter->name, initial.data != NULL ? initial.data : "", parameter->says,
                    parameter->source != NULL ? "; " : "", parameter->source != NULL ? parameter->source : "");
             buffer_free(&initial);
@@ -245,13 +234,8 @@ static void append_expected(buffer *out, const entrol_parameter *parameter) {
     if (strcmp(parameter->name, "points") == 0)
         buffer_append_string(out, "step:coefficient, joined by commas, at most 64, steps ascending from 0 on, "
                                   "coefficients from -1e6 to 1e6");
-    else if (parameter->type == ENTROL_PARAMETER_CHOICE) {
-        buffer_append_string(out, "one of ");
-        append_metavar(out, parameter);
-    } else
-        buffer_append_format(out, "%s from %g to %g",
-                             parameter->type == ENTROL_PARAMETER_WHOLE ? "a whole number" : "a number", parameter->low,
-                             parameter->high);
+    else
+        parameter_append_expected(out, parameter);
 }
 
 double control_number(const control_settings *settings, const entrol_controller_kind *kind, const char *parameter) {
@@ -273,7 +257,7 @@ static void append_what_holds(buffer *out, const control_settings *settings, con
         buffer_append_string(out, flag->text);
         return;
     }
-    append_default(out, find_parameter(kind, name));
+    parameter_append_default(out, find_parameter(kind, name));
     buffer_append_string(out, " by default");
 }
 
@@ -312,7 +296,7 @@ static void report_flag(const control_settings *settings, const entrol_controlle
     if (flag->text != NULL)
         buffer_append_format(&found, "\"%s\"", flag->text);
     else {
-        append_default(&found, parameter);
+        parameter_append_default(&found, parameter);
         buffer_append_string(&found, ", its default");
     }
     message_error("--%s: expected %s, found %s", flag->name, expected.data != NULL ? expected.data : "",

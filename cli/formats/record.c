@@ -37,6 +37,10 @@ const column_info record_columns[COLUMN_COUNT] = {
     [COLUMN_AGREE] = {"agree", COLUMN_FLAG, false, false, "whether both have the same most probable token"},
     [COLUMN_MEAN_ENTROPY] = {"mean_entropy", COLUMN_REAL, false, false, "the entropy of the mean of all models"},
     [COLUMN_BALD] = {"bald", COLUMN_REAL, false, false, "mean_entropy less the mean of their entropies"},
+    [COLUMN_TEMPERATURE] = {"temperature", COLUMN_REAL, false, false, "the temperature that its rules came to"},
+    [COLUMN_SAMPLED_ENTROPY] = {"sampled_entropy", COLUMN_REAL, false, false, "the entropy of what it was drawn from"},
+    [COLUMN_SAMPLED_LOGPROB] = {"sampled_logprob", COLUMN_REAL, false, false, "ln of its probability there"},
+    [COLUMN_CANDIDATES] = {"candidates", COLUMN_INTEGER, false, false, "how many tokens the rules left"},
     [COLUMN_KEEP] = {"keep", COLUMN_FLAG, false, false, "whether a rule kept the token"},
     [COLUMN_WEIGHT] = {"weight", COLUMN_REAL, false, false, "the token's weight in a loss"},
 };
@@ -282,6 +286,11 @@ static const char *maker_of(column_id id) {
     case COLUMN_MEAN_ENTROPY:
     case COLUMN_BALD:
         return "; entrol compare writes it";
+    case COLUMN_TEMPERATURE:
+    case COLUMN_SAMPLED_ENTROPY:
+    case COLUMN_SAMPLED_LOGPROB:
+    case COLUMN_CANDIDATES:
+        return "; entrol generate --trace writes it";
     case COLUMN_ENTROPY_LOWER:
     case COLUMN_ENTROPY_UPPER:
         return "; entrol score writes it of recorded log-probabilities";

@@ -273,7 +273,7 @@ static bool take_messages(const line *line, text_document *document, const char 
     return true;
 }
 
-static bool report_no_text(const line *line, const json_t *fields) {
+static bool report_no_text(const line *line, const json_t *fields, const char *expected) {
     buffer found = {0};
     const char *key;
     json_t *value;
@@ -282,20 +282,30 @@ static bool report_no_text(const line *line, const json_t *fields) {
         if (n++ < 8)
             buffer_append_format(&found, "%s\"%.40s\"", found.size ? ", " : "", key);
     }
-    trouble_set(line->trouble,
-                "%s:%llu: expected a field \"text\", or \"prompt\" and \"completion\", or \"instruction\" and "
-                "\"output\", or \"messages\" (--field names another), found %s%s",
-                line->name, line->number, found.data ? found.data : "none", n > 8 ? ", ..." : "");
+    trouble_set(line->trouble, "%s:%llu: expected a field %s (--field names another), found %s%s", line->name,
+                line->number, expected, found.data ? found.data : "none", n > 8 ? ", ..." : "");
     buffer_free(&found);
     return false;
 }
 
+/* The first of these that the line has; NULL: none. */
+static const char *prompt_field(const json_t *fields) {
+    static const char *const names[] = {"prompt", "messages", "text"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (json_object_get(fields, names[i]))
+            return names[i];
+    return NULL;
+}
+
 /* What of the line's object is text. */
-static bool take_text(const line *line, text_document *document, const char *named, trouble *trouble) {
+static bool take_text(const line *line, text_document *document, const text_options *options, trouble *trouble) {
+    const char *named = options->field;
     const json_t *fields = document->fields;
     buffer text = {0};
     bool ok = true;
     const char *scored = NULL;
+    if (!named && options->of_prompts && !(named = prompt_field(fields)))
+        return report_no_text(line, fields, "\"prompt\", \"messages\" or \"text\"");
     if (named || json_object_get(fields, "text")) {
         scored = named ? named : "text";
         if (json_is_array(json_object_get(fields, scored)))
@@ -309,7 +319,9 @@ static bool take_text(const line *line, text_document *document, const char *nam
     } else if (json_object_get(fields, "messages")) {
         return take_messages(line, document, "messages", trouble);
     } else {
-        return report_no_text(line, fields);
+        return report_no_text(line, fields,
+                              "\"text\", or \"prompt\" and \"completion\", or \"instruction\" and \"output\", or "
+                              "\"messages\"");
     }
     document->context_size = text.size;
     ok = ok && append_field(line, &text, fields, scored);
@@ -341,7 +353,7 @@ static bool parse_line(const texts *texts, const char *bytes, size_t n, text_doc
         document->recorded = logprobs_recognise(document->fields);
     if (document->fields && (document->recorded || texts->options.of_records))
         return true;
-    return document->fields && take_text(&line, document, texts->options.field, trouble);
+    return document->fields && take_text(&line, document, &texts->options, trouble);
 }
 
 /* The next of the responses of one JSON document. */

@@ -16,6 +16,7 @@ typedef struct text_options {
     const char *field; /* NULL: as above */
     bool plain;        /* --plain: never JSON Lines */
     bool skip_bad;     /* go on after a bad line and count it */
+    bool of_prompts;   /* what texts begin with: where no field is named, "prompt", "messages" or "text" */
     bool recorded;     /* take recorded log-probabilities as such, where no field is named */
     /* What is no recorded response is a record and no text: any object is fine, and so is another JSON document, which
      * ends at once. The input stays the caller's. */

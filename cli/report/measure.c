@@ -11,6 +11,8 @@ static const measure known[] = {
     {"entropy", 1, 0, 10, 7, true, false, false, false},
     {"entropy_lower", 1, 0, 10, 7, true, false, false, false},
     {"entropy_upper", 1, 0, 10, 7, true, false, false, false},
+    {"sampled_entropy", 1, 0, 10, 7, true, false, false, false},
+    {"sampled_logprob", 1, -15, 0, 0, true, false, false, true},
     {"renyi", 1, 0, 10, 7, true, false, false, false},
     {"surprisal", 1, 0, 15, 10, true, false, false, false},
     {"logprob", 1, -15, 0, 0, true, false, false, true},

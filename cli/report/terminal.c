@@ -248,6 +248,28 @@ void terminal_paint(buffer *out, const painter *painter, const painted *items, s
     free(line.cells);
 }
 
+void terminal_stream(buffer *out, const painter *painter, const painted *item) {
+    const bool is_coloured = painter->style != PAINT_MARKS && item->level != LEVEL_MISSING;
+    if (is_coloured)
+        append_level(out, painter, item->level);
+    for (size_t at = 0, size; at < item->size; at += size) {
+        uint32_t character;
+        char escaped[16];
+        size = utf8_next(item->text + at, item->size - at, &character);
+        if (character == '\n' && is_coloured) /* a colour would fill the rest of the line */
+            buffer_append_string(out, "\033[0m");
+        if (character == UTF8_BROKEN)
+            buffer_append_string(out, "\xef\xbf\xbd");
+        else if (character_is_hidden(character) && character != '\n' && character != '\t')
+            buffer_append(out, escaped, escape(escaped, character));
+        else
+            buffer_append(out, item->text + at, size);
+        if (character == '\n' && is_coloured)
+            append_level(out, painter, item->level);
+    }
+    buffer_append_string(out, is_coloured ? "\033[0m" : "");
+}
+
 void terminal_ramp(buffer *out, const painter *painter) {
     for (int level = 0; level < TERMINAL_LEVELS; level += painter->style == PAINT_MARKS ? 2 : 1) {
         if (painter->style == PAINT_MARKS) {

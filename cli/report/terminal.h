@@ -38,6 +38,9 @@ typedef struct painted {
 /* Appends the lines of a document, wrapped at the terminal's width; characters that must not reach a terminal are
  * escaped as <U+XXXX>, a newline shows as U+21B5 before it takes effect. */
 void terminal_paint(buffer *out, const painter *painter, const painted *items, size_t n_items);
+/* Appends one piece of a text that is still growing, in its colours (none where it is LEVEL_MISSING), escaped in the
+ * same way; the terminal wraps it. */
+void terminal_stream(buffer *out, const painter *painter, const painted *item);
 /* "entropy 0 [ramp] 8 bits": the ramp of all levels, in the same colours or marks. */
 void terminal_ramp(buffer *out, const painter *painter);
 /* Text on one line, escaped, cut to so many columns with an ellipsis; returns the columns it took. */

@@ -18,6 +18,12 @@ struct scorer {
     double seconds_in_model;
 };
 
+/* What the flags say of the model and how it runs. */
+entrol_llama_options score_llama_options(const score_settings *settings, const entrol_context *context,
+                                         bool vocabulary_only);
+/* NULL for trouble. */
+entrol_llama *score_llama_open(const entrol_llama_options *options, trouble *trouble);
+
 /* A document as the model gets it. */
 typedef struct scored_text {
     const char *text; /* the document's own, or templated */

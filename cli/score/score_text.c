@@ -35,8 +35,8 @@ static void compat_options(entrol_llama_options *options, const score_settings *
 }
 
 /* The model gets as many threads as the context: what -t says, else ENTROL_THREADS, else the processors. */
-static entrol_llama_options llama_options(const score_settings *settings, const entrol_context *context,
-                                          bool vocabulary_only) {
+entrol_llama_options score_llama_options(const score_settings *settings, const entrol_context *context,
+                                         bool vocabulary_only) {
     entrol_llama_options options = ENTROL_LLAMA_OPTIONS_INIT;
     options.model_path = settings->model;
     options.n_ctx = (uint32_t)settings->n_ctx;
@@ -56,6 +56,19 @@ static entrol_llama_options llama_options(const score_settings *settings, const 
     return options;
 }
 
+entrol_llama *score_llama_open(const entrol_llama_options *options, trouble *trouble) {
+    entrol_llama *llama = NULL;
+    char error[768] = "";
+    abort_message_begin(options->model_path,
+                        "llama.cpp gave up while it loaded the model: not enough memory, or the file is damaged");
+    entrol_status status = entrol_llama_open(&llama, error, sizeof(error), options);
+    abort_message_end();
+    if (status == ENTROL_OK)
+        return llama;
+    trouble_set(trouble, "%s", error[0] != '\0' ? error : entrol_status_string(status));
+    return NULL;
+}
+
 scorer *scorer_open(const score_settings *settings, entrol_context *context, bool vocabulary_only, trouble *trouble) {
     scorer *scorer = calloc(1, sizeof(*scorer));
     if (scorer == NULL) {
@@ -64,14 +77,9 @@ scorer *scorer_open(const score_settings *settings, entrol_context *context, boo
     }
     scorer->settings = settings;
     scorer->context = context;
-    entrol_llama_options options = llama_options(settings, context, vocabulary_only);
-    char error[768] = "";
-    abort_message_begin(options.model_path,
-                        "llama.cpp gave up while it loaded the model: not enough memory, or the file is damaged");
-    entrol_status status = entrol_llama_open(&scorer->llama, error, sizeof(error), &options);
-    abort_message_end();
-    if (status != ENTROL_OK) {
-        trouble_set(trouble, "%s", error[0] != '\0' ? error : entrol_status_string(status));
+    entrol_llama_options options = score_llama_options(settings, context, vocabulary_only);
+    scorer->llama = score_llama_open(&options, trouble);
+    if (scorer->llama == NULL) {
         free(scorer);
         return NULL;
     }

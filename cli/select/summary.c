@@ -31,6 +31,8 @@ static bool is_in_nats(const char *by) {
                                         "jsd",
                                         "bald",
                                         "mean_entropy",
+                                        "sampled_entropy",
+                                        "sampled_logprob",
                                         "semantic_entropy"};
     const char *of = sample_statistic_of(by), *name = of != NULL ? of : by;
     if (of != NULL && (strstr(by, "_above:") != NULL || strcmp(by, "perplexity") == 0))

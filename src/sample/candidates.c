@@ -89,7 +89,7 @@ static void add_chunk(piece_sums *sums, const pass *pass, size_t first, size_t n
     double *chunk_sum = candidates->chunk_sums ? candidates->chunk_sums + first / ENT_CHUNK : NULL;
     if (chunk_sum)
         *chunk_sum = 0;
-    if (ent_chunk_is_below(candidates, first / ENT_CHUNK, (float)((double)candidates->m + low)))
+    if (ent_chunk_is_below(candidates, first / ENT_CHUNK, ent_float_below((double)candidates->m + low)))
         return; /* every mass is 0 */
     const int has_top = !candidates->chunk_greatest || candidates->chunk_greatest[first / ENT_CHUNK] == candidates->m;
     const ent_moments_task task = {candidates->z + first, n, candidates->m, pass->scale, has_top};
@@ -270,6 +270,14 @@ size_t ent_copy_above(float *copy, const ent_candidates *candidates, float bound
             copy[n_copied++] = candidates->z[first + found[i]];
     }
     return n_copied;
+}
+
+void ent_candidates_find_greatest(ent_candidates *candidates) {
+    candidates->m = -INFINITY;
+    for (size_t first = 0; first < candidates->n; first += ENT_CHUNK) {
+        const size_t n_left = candidates->n - first, n = n_left < ENT_CHUNK ? n_left : ENT_CHUNK;
+        candidates->m = fmaxf(candidates->m, candidates->kernels->max(candidates->z + first, n));
+    }
 }
 
 void ent_keep_from(ent_candidates *candidates, double threshold) {

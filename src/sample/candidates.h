@@ -112,6 +112,9 @@ size_t ent_copy_above(float *copy, const ent_candidates *candidates, float bound
 typedef int (*ent_keeps)(const ent_candidates *candidates, size_t index, const void *user);
 void ent_candidates_compact(ent_candidates *candidates, float bound, ent_keeps keeps, const void *user);
 
+/* Takes the greatest logit of those that are left for m. */
+void ent_candidates_find_greatest(ent_candidates *candidates);
+
 /* 1 if no candidate of a chunk is above the bound. */
 static inline int ent_chunk_is_below(const ent_candidates *candidates, size_t chunk, float bound) {
     return candidates->chunk_greatest && !(candidates->chunk_greatest[chunk] > bound);

@@ -162,5 +162,6 @@ void ent_keep_nearest(ent_candidates *candidates, double logit, int without, ent
     /* Lower than the farthest one's logit, however the differences are rounded. */
     const double rounding = 0x1p-50 * (fabs(logit) + limit.item.distance);
     ent_candidates_compact(candidates, ent_float_below(logit - limit.item.distance - rounding), is_within, &limit);
-    candidates->m = candidates->kernels->max(candidates->z, candidates->n); /* the greatest may not be near */
+    if (logit < (double)candidates->m)
+        ent_candidates_find_greatest(candidates); /* which may not be near */
 }

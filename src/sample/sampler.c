@@ -48,8 +48,8 @@ static entrol_status take_external(ent_step *step, entrol_diagnosis *diagnosis, 
     const entrol_status status = options->source ? options->source(options->source_user, &step->external, &is_known,
                                                                    &bad, text->name, text->settings, text->n_settings)
                                                  : ENTROL_OK;
-    if (status == ENTROL_ERROR_ARGUMENT && is_known && bad < text->n_settings)
-        return bad_rule(diagnosis, "rules", index, text->offsets[bad]);
+    if (status == ENTROL_ERROR_ARGUMENT) /* of no setting: one is missing */
+        return bad_rule(diagnosis, "rules", index, bad < text->n_settings ? text->offsets[bad] : 0);
     if (status != ENTROL_OK)
         return status;
     return is_known && step->external.apply ? ENTROL_OK : bad_rule(diagnosis, "rules", index, 0);

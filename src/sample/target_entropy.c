@@ -138,12 +138,20 @@ static void solve_long(solution *best, ent_candidates *candidates, bracket *brac
     }
 }
 
+/* Where to begin: within the bounds; at the end where there are too few candidates for the target. */
+static double begin_at(const ent_candidates *candidates, const bracket *bracket, double target) {
+    if (target >= ent_portable_log((double)candidates->n_possible))
+        return bracket->high;
+    return fmin(fmax(ent_portable_log(candidates->temperature), bracket->low), bracket->high);
+}
+
 static void apply_target_entropy(ent_candidates *candidates, const double *values) {
     const double least = ent_portable_log(values[TARGET_MIN]);
     bracket bracket = {least, ent_portable_log(fmax(values[TARGET_MIN], values[TARGET_MAX])), 0, 0};
     solution best = {ent_portable_log(candidates->temperature), *ent_candidates_spread(candidates)};
-    if (best.log_t < bracket.low || best.log_t > bracket.high) {
-        best.log_t = fmin(fmax(best.log_t, bracket.low), bracket.high);
+    const double begin = begin_at(candidates, &bracket, values[TARGET_ENTROPY]);
+    if (best.log_t != begin) {
+        best.log_t = begin;
         look_at_row(&best.spread, candidates, ent_portable_exp(best.log_t));
     }
     if (candidates->n > ENT_FEW)

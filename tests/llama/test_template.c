@@ -119,6 +119,20 @@ static void test_known_text(void) {
     entrol_llama_close(llama);
 }
 
+/* What the model goes on from: Gemma's template behind the last message. */
+static void test_open_turn(void) {
+    static const entrol_llama_message messages[] = {{"user", " Hi "}};
+    entrol_llama *llama = open_with("<start_of_turn>");
+    char *text = NULL;
+    entrol_llama_span span = {0, 0};
+    CHECK(entrol_llama_open_turn(llama, &text, &span, messages, 1) == ENTROL_OK);
+    CHECK_STRING(text, "<start_of_turn>user\nHi<end_of_turn>\n<start_of_turn>model\n");
+    CHECK_INT(span.byte_start, 20);
+    CHECK_INT(span.byte_end, 22);
+    free(text);
+    entrol_llama_close(llama);
+}
+
 /* A template named by the caller goes before the model's own. The text is ChatML, from its published description. */
 static void test_named_template(void) {
     static const entrol_llama_message messages[] = {{"user", "Hi"}};
@@ -274,6 +288,7 @@ int main(int argc, char **argv) {
     test_begin(argc, argv);
     TEST(test_every_template);
     TEST(test_known_text);
+    TEST(test_open_turn);
     TEST(test_named_template);
     TEST(test_empty_content_and_no_spans);
     TEST(test_no_template);

@@ -49,6 +49,7 @@ from ._objective import (
 from ._output import OutputGradient, gradient_output, measure_output
 from ._policy import Policy, PolicyRecord, PolicySample, policy_gradient, policy_measure, policy_sample
 from ._registry import Parameter
+from ._sample import Drawn, Sampler, SamplingRule, sampling_rules
 from ._selection import (
     Bounds,
     Recipe,
@@ -75,6 +76,7 @@ __all__ = [
     "ControllerKind",
     "DataError",
     "Diagnosis",
+    "Drawn",
     "EntropyInterval",
     "Error",
     "Objective",
@@ -86,6 +88,8 @@ __all__ = [
     "PolicySample",
     "Recipe",
     "Record",
+    "Sampler",
+    "SamplingRule",
     "Selection",
     "Support",
     "SystemCallError",
@@ -120,6 +124,7 @@ __all__ = [
     "quantile",
     "recipes",
     "rule_parse",
+    "sampling_rules",
     "select",
     "weight",
 ]

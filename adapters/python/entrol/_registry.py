@@ -1,5 +1,5 @@
-"""What can be set of an objective or a controller: the typed tables of the library's registries, as Python sees
-them."""
+"""What can be set of an objective, a controller or a sampling rule: the typed tables of the library's registries, as
+Python sees them."""
 
 from __future__ import annotations
 
@@ -105,9 +105,10 @@ def _shown(parameter: Parameter) -> tuple[str, ...]:
 
 
 def described(row: Any, about: str) -> str:
-    """What an objective or a controller shows of itself: a line about it, what is said, and its parameters."""
+    """What a row of a registry shows of itself: a line about it, what is said, and its parameters."""
     table = aligned([(name, *_shown(parameter)) for name, parameter in row.parameters.items()], "  ", _wrapped)
-    return f"{row.name}: {row.says}\n{about}; {row.source}\nparameters:\n{table}"
+    head = f"{row.name}: {row.says}\n{about}" + (f"; {row.source}" if row.source else "")
+    return head + (f"\nparameters:\n{table}" if table else "")
 
 
 def _parameter(row: c.Parameter) -> Parameter:
@@ -139,13 +140,13 @@ def refuse_unknown(
     all that there are. arrays: keywords beside the parameters."""
     for name in given:
         if name not in known:
-            near = _nearest(name, [*arrays, *known])
+            near = nearest(name, [*arrays, *known])
             meant = f"; did you mean {near}?" if near else ";"
             raise TypeError(f"{name}: {what} has no such {kind}{meant} it has {', '.join([*arrays, *known])}")
 
 
-def _nearest(name: str, known: list[str]) -> str | None:
-    """By its letters, else by a word that it shares with one name alone."""
+def nearest(name: str, known: list[str]) -> str | None:
+    """Which name may be meant: by its letters, else by a word that it shares with one name alone."""
     near = difflib.get_close_matches(name.lower(), known, 1)
     if near:
         return near[0]
@@ -162,7 +163,7 @@ def settings_of(given: Mapping[str, object], known: Mapping[str, Parameter]) -> 
         if isinstance(value, str):
             made[i].text = text(value, name)
         elif not hasattr(value, "__float__"):
-            raise TypeError(f"{name}: expected {_expected(known[name])}, got {type(value).__name__}")
+            raise TypeError(f"{name}: expected {expected(known[name])}, got {type(value).__name__}")
         elif known[name].type == "text":  # a target of so many nats
             made[i].text = repr(number(value, name)).encode()
         else:
@@ -170,7 +171,8 @@ def settings_of(given: Mapping[str, object], known: Mapping[str, Parameter]) -> 
     return made, len(given)
 
 
-def _expected(parameter: Parameter) -> str:
+def expected(parameter: Parameter) -> str:
+    """What a parameter may be, for a message."""
     if parameter.type == "choice":
         return f"one of {', '.join(parameter.choices)}"
     if parameter.type == "text":
@@ -184,4 +186,4 @@ def explain(error: ArgumentError, given: Mapping[str, object], known: Mapping[st
     if name not in known:
         return error
     value = f"{name} = {given[name]!r}" if name in given else name
-    return ArgumentError(f"{value}: expected {_expected(known[name])}", name)
+    return ArgumentError(f"{value}: expected {expected(known[name])}", name)

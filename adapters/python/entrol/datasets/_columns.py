@@ -33,6 +33,9 @@ OTHER_REALS = (
     "jsd",
     "mean_entropy",
     "bald",
+    "temperature",
+    "sampled_entropy",
+    "sampled_logprob",
     "weight",
 )
 #: What `entrol score` can write of a text's tokens: what a list column holds.
@@ -53,6 +56,7 @@ NEED_TOP = ("top_id", "top_token", "top_logprob", "tail_mass", "mean_topk_logpro
 TOKEN_TYPES: dict[str, pa.DataType] = {
     **SCORED_TYPES,
     **dict.fromkeys(OTHER_REALS, pa.float32()),
+    "candidates": pa.int64(),
     "keep": pa.bool_(),
     "agree": pa.bool_(),
 }

@@ -3,12 +3,14 @@
 from .. import _public
 from .._control import controllers
 from .._objective import objectives
+from .._sample import sampling_rules
 from ._controllers import Controller
 from ._distributed import group_context
 from ._linear import linear_logprob_and_entropy
 from ._logits import entropy_from_logits, logprob_and_entropy, selective_log_softmax
 from ._masks import high_entropy_mask, quantile
 from ._objectives import ObjectiveResult, gae, group_advantage, leave_one_out, objective, whiten
+from ._processor import LogitsProcessor
 from .distributions import Bernoulli, Beta, Categorical, FullGaussian, Gaussian, MultiDiscrete, SquashedGaussian
 
 __all__ = [
@@ -18,6 +20,7 @@ __all__ = [
     "Controller",
     "FullGaussian",
     "Gaussian",
+    "LogitsProcessor",
     "MultiDiscrete",
     "ObjectiveResult",
     "SquashedGaussian",
@@ -33,6 +36,7 @@ __all__ = [
     "objective",
     "objectives",
     "quantile",
+    "sampling_rules",
     "selective_log_softmax",
     "whiten",
 ]

@@ -1,0 +1,183 @@
+/* The rules of a chain in words: in --help, in --list, and where one is wrong. */
+#include "generate.h"
+
+#include "../parameter_text.h"
+#include "../suggest.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Entrol's rules, and behind them llama.cpp's; NULL beyond the last. */
+static const entrol_sampling_rule *rule_at(size_t index) {
+    const size_t n = entrol_sampling_rule_count();
+#ifdef ENTROL_HAVE_LLAMA
+    if (index >= n)
+        return entrol_llama_rule_at(index - n);
+#endif
+    return index < n ? entrol_sampling_rule_at(index) : NULL;
+}
+
+/* Names as they are written on a command line: top-p. */
+static void append_name(buffer *out, const char *name, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        buffer_append(out, name[i] == '_' ? "-" : &name[i], 1);
+}
+
+/* Whether n bytes are the name, with - for _ or not. */
+static bool is_name(const char *written, size_t n, const char *name) {
+    if (strlen(name) != n)
+        return false;
+    for (size_t i = 0; i < n; i++)
+        if ((written[i] == '-' ? '_' : written[i]) != name[i])
+            return false;
+    return true;
+}
+
+static const entrol_sampling_rule *find_rule(const char *written, size_t n) {
+    const entrol_sampling_rule *rule;
+    for (size_t i = 0; (rule = rule_at(i)) != NULL; i++)
+        if (is_name(written, n, rule->name))
+            break;
+    return rule;
+}
+
+bool generate_is_rule(const char *rule, const char *name) {
+    return is_name(rule, strcspn(rule, "=,"), name);
+}
+
+const char *generate_describe(generate_settings *settings, const char *introduction) {
+    buffer text = {0};
+    buffer_append_format(&text, "%s Rules:", introduction);
+    for (size_t i = 0; rule_at(i) != NULL; i++) {
+        const char *name = rule_at(i)->name;
+        const bool is_foreign = i == entrol_sampling_rule_count();
+        buffer_append_string(&text, is_foreign ? "; llama.cpp's " : i > 0 ? ", " : " ");
+        append_name(&text, name, strlen(name));
+    }
+    buffer_append_string(&text, "; --list says what each does.");
+    settings->description = text.data;
+    return text.failed ? introduction : text.data;
+}
+
+static void list_parameter(buffer *out, const entrol_parameter *parameter, bool is_first) {
+    buffer_append_string(out, "  ");
+    append_name(out, parameter->name, strlen(parameter->name));
+    buffer_append_string(out, " = ");
+    parameter_append_default(out, parameter);
+    buffer_append_format(out, ": %s; ", parameter->says);
+    parameter_append_expected(out, parameter);
+    if (parameter->source != NULL)
+        buffer_append_format(out, "; %s", parameter->source);
+    buffer_append_string(out, is_first ? " (what NAME=VALUE sets)\n" : "\n");
+}
+
+void generate_list(void) {
+    buffer text = {0};
+    const entrol_sampling_rule *rule;
+    for (size_t i = 0; (rule = rule_at(i)) != NULL; i++) {
+        buffer_append_string(&text, i > 0 ? "\n" : "");
+        append_name(&text, rule->name, strlen(rule->name));
+        buffer_append_format(&text, "\n  rule: %s\n", rule->says);
+        if (rule->source != NULL)
+            buffer_append_format(&text, "  source: %s\n", rule->source);
+        for (size_t p = 0; p < rule->n_parameters; p++)
+            list_parameter(&text, &rule->parameters[p], p == 0);
+    }
+    fputs(text.failed ? "" : text.data, stdout);
+    buffer_free(&text);
+}
+
+/* --- What is wrong with a rule --- */
+
+static void suggest(buffer *out, const suggestion *suggestion) {
+    if (suggestion->best == NULL)
+        return;
+    buffer_append_string(out, "; did you mean \"");
+    append_name(out, suggestion->best, strlen(suggestion->best));
+    buffer_append_string(out, "\"?");
+}
+
+/* A word as names of the registry are written, malloc'd. */
+static char *as_name(const char *written, size_t n) {
+    char *name = strndup(written, n);
+    for (char *at = name; at != NULL && *at != '\0'; at++)
+        *at = *at == '-' ? '_' : *at;
+    return name;
+}
+
+static void report_name(buffer *out, const char *rule, size_t n) {
+    char *name = as_name(rule, n);
+    suggestion close = suggestion_for(name != NULL ? name : "");
+    for (size_t i = 0; rule_at(i) != NULL; i++)
+        suggestion_offer(&close, rule_at(i)->name);
+    if (n == 0)
+        buffer_append_string(out, "expected the name of a rule");
+    else
+        buffer_append_format(out, "unknown rule \"%.*s\"", (int)n, rule);
+    suggest(out, &close);
+    if (close.best == NULL)
+        buffer_append_string(out, "; \"entrol generate --list\" lists them");
+    free(name);
+}
+
+/* A value that a parameter cannot have. */
+static void report_value(buffer *out, const entrol_sampling_rule *rule, const entrol_parameter *parameter) {
+    append_name(out, parameter->name, strlen(parameter->name));
+    buffer_append_string(out, " of ");
+    append_name(out, rule->name, strlen(rule->name));
+    buffer_append_string(out, ": expected ");
+    parameter_append_expected(out, parameter);
+}
+
+/* A parameter that the rule does not have. */
+static void report_parameter(buffer *out, const entrol_sampling_rule *rule, const char *written, size_t n) {
+    char *name = as_name(written, n);
+    suggestion close = suggestion_for(name != NULL ? name : "");
+    append_name(out, rule->name, strlen(rule->name));
+    if (rule->n_parameters == 0)
+        buffer_append_string(out, " has no parameters");
+    else if (n == 0)
+        buffer_append_string(out, ": expected PARAMETER=VALUE");
+    else
+        buffer_append_format(out, " has no parameter \"%.*s\"", (int)n, written);
+    for (size_t i = 0; i < rule->n_parameters; i++)
+        suggestion_offer(&close, rule->parameters[i].name);
+    suggest(out, &close);
+    for (size_t i = 0; i < rule->n_parameters && close.best == NULL; i++) {
+        buffer_append_string(out, i > 0 ? ", " : "; it has ");
+        append_name(out, rule->parameters[i].name, strlen(rule->parameters[i].name));
+    }
+    free(name);
+}
+
+/* The parameter of a setting that begins at an offset of the rule's text, or whose value does; NULL: none. */
+static const entrol_parameter *parameter_at(const entrol_sampling_rule *rule, const char *text, size_t at) {
+    size_t start = at > 0 && text[at - 1] == '=' ? at - 1 : at; /* of the name */
+    while (start < at && start > 0 && text[start - 1] != ',')
+        start--;
+    if (start == 0) /* the value behind the rule's own name */
+        return rule->n_parameters > 0 ? &rule->parameters[0] : NULL;
+    for (size_t i = 0; i < rule->n_parameters; i++)
+        if (is_name(text + start, strcspn(text + start, "=,"), rule->parameters[i].name))
+            return &rule->parameters[i];
+    return NULL;
+}
+
+int generate_report_rule(const generate_settings *settings, const entrol_diagnosis *diagnosis) {
+    const char *rule = diagnosis->first_row < settings->n_chain ? settings->chain[diagnosis->first_row] : "";
+    const size_t n = strcspn(rule, "=,"), at = diagnosis->first_column < strlen(rule) ? diagnosis->first_column : 0;
+    const entrol_sampling_rule *known = find_rule(rule, n);
+    const entrol_parameter *parameter = known != NULL ? parameter_at(known, rule, at) : NULL;
+    buffer text = {0};
+    if (known == NULL)
+        report_name(&text, rule, n);
+    else if (parameter != NULL)
+        report_value(&text, known, parameter);
+    else
+        report_parameter(&text, known, rule + at, strcspn(rule + at, "=,"));
+    message_error("--rule: %s", text.failed ? "out of memory" : text.data);
+    message_point(rule, diagnosis->first_column);
+    buffer_free(&text);
+    return EXIT_ERROR;
+}

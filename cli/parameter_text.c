@@ -1,0 +1,30 @@
+#include "parameter_text.h"
+
+#include <math.h>
+
+void parameter_append_default(buffer *out, const entrol_parameter *parameter) {
+    if (parameter->type == ENTROL_PARAMETER_TEXT)
+        buffer_append_string(out, parameter->text);
+    else if (parameter->type == ENTROL_PARAMETER_CHOICE)
+        buffer_append_string(out, parameter->choices[(size_t)parameter->initial]);
+    else if (!isfinite(parameter->initial))
+        buffer_append_string(out, "none");
+    else
+        buffer_append_format(out, "%g", parameter->initial);
+}
+
+void parameter_append_choices(buffer *out, const entrol_parameter *parameter) {
+    for (size_t i = 0; parameter->choices[i] != NULL; i++)
+        buffer_append_format(out, "%s%s", i > 0 ? "|" : "", parameter->choices[i]);
+}
+
+void parameter_append_expected(buffer *out, const entrol_parameter *parameter) {
+    if (parameter->type == ENTROL_PARAMETER_CHOICE) {
+        buffer_append_string(out, "one of ");
+        parameter_append_choices(out, parameter);
+        return;
+    }
+    buffer_append_format(out, "%s from %g to %g",
+                         parameter->type == ENTROL_PARAMETER_WHOLE ? "a whole number" : "a number", parameter->low,
+                         parameter->high);
+}

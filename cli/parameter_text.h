@@ -1,0 +1,16 @@
+/* What a parameter of a registry is, in words: for --help, --list and messages. */
+#ifndef CLI_PARAMETER_TEXT_H
+#define CLI_PARAMETER_TEXT_H
+
+#include "buffer.h"
+
+#include <entrol/base.h>
+
+/* What holds where nothing is set: "0.05", "none", the name of a choice. */
+void parameter_append_default(buffer *out, const entrol_parameter *parameter);
+/* "a|b|c" */
+void parameter_append_choices(buffer *out, const entrol_parameter *parameter);
+/* "a number from 0 to 1", "one of a|b|c". */
+void parameter_append_expected(buffer *out, const entrol_parameter *parameter);
+
+#endif

@@ -16,7 +16,7 @@ from ._arguments import text as encoded
 from ._arrays import Matrix, address, matrix, vector
 from ._context import Context, context_of
 from ._library import ArgumentError, Diagnosis, library
-from ._registry import Parameter, Table, described, expected, nearest, parameters
+from ._registry import Parameters, Table, described, expected, nearest, parameters
 
 DRAWN_DTYPE = np.dtype(c.Drawn)
 OF_A_TOKEN = ("token", "logprob", "sampled_logprob")
@@ -29,7 +29,7 @@ class SamplingRule:
     does, and where it was published, None where that is everybody's."""
 
     name: str
-    parameters: dict[str, Parameter]
+    parameters: Parameters
     says: str
     source: str | None
 

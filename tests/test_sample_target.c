@@ -116,7 +116,7 @@ static void test_rows_that_do_not_move(void) {
 static void test_in_a_chain(void) {
     double *logits = logits_of_kind(NORMAL, N);
     const entrol_matrix row = row_of(logits, N);
-    const char *const rules[] = {"temperature=0.25", "top-k=10", "target-entropy=2"};
+    const char *const rules[] = {"temperature=0.25", "top-k=10", "target-entropy=2,max=50"};
     entrol_sampler *sampler = sampler_with(context, rules, 3, NULL);
     const entrol_drawn drawn = draw_one(context, sampler, NULL, &row);
     CHECK_NEAR(drawn.sampled_entropy, 2, 1e-3);

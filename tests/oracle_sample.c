@@ -326,6 +326,12 @@ static void top_h(oracle_step *step, const view *view) {
 
 /* --- Entropix --- */
 
+/* 1 if the thinking token is a candidate. */
+static int can_think(const view *view) {
+    const long double thinking = value(view, "thinking");
+    return thinking >= 0 && thinking < (long double)view->before->n && view->before->is_left[(size_t)thinking];
+}
+
 /* What it does at an H and a V: the temperature (0: greedy; -1: the thinking token comes). */
 static long double quadrant(const view *view, long double entropy, long double varentropy) {
     const long double unit = value(view, "unit") == 0 ? logl(2) : 1;
@@ -336,17 +342,15 @@ static long double quadrant(const view *view, long double entropy, long double v
     if (h < value(view, "low_entropy") && v < low_v)
         return 0;
     if (h > high_h && v < low_v)
-        return value(view, "thinking") < 0 ? 1.3L * t : -1;
+        return can_think(view) ? -1 : 1.3L * t;
     if (h < high_h && is_varied)
         return 1.2L * t;
     return h > high_h && is_varied ? fmaxl(2, 2 * t) : t;
 }
 
-/* The thinking token alone, if it is a candidate. */
+/* The thinking token alone. */
 static void think(oracle_step *step, const view *view) {
     const long double thinking = value(view, "thinking");
-    if (thinking >= (long double)view->before->n || !view->before->is_left[(size_t)thinking])
-        return;
     for (size_t i = 0; i < view->n; i++)
         step->verdicts[view->order[i].column] = view->order[i].column == (size_t)thinking ? ORACLE_KEPT : ORACLE_OUT;
 }

@@ -222,6 +222,11 @@ static void test_thinking(void) {
             entrol_sampler_accept(sampler, 41);
     }
     entrol_sampler_destroy(context, sampler);
+    const char *const without[] = {"top-k=10", "entropix,thinking=42,high-entropy=1"}; /* tokens 0 to 9 are left */
+    sampler = sampler_with(context, without, 2, NULL);
+    const entrol_drawn drawn = draw_one(context, sampler, NULL, &row);
+    CHECK(drawn.n_candidates == 10 && drawn.temperature == 1.3);
+    entrol_sampler_destroy(context, sampler);
 }
 
 int main(int argc, char **argv) {

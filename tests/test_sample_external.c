@@ -20,7 +20,7 @@ typedef struct state {
 } state;
 
 static int n_live;
-static bool refuses_clone;
+static bool refuses_clone, has_no_clone;
 
 /* What the last call of `see` was given, and the state of the last rule that was applied. */
 static struct {
@@ -152,7 +152,7 @@ static entrol_status make(void *user, entrol_external_rule *rule, int *is_known,
         return ENTROL_ERROR_ARGUMENT;
     if (refuses_clone)
         return ENTROL_ERROR_MEMORY;
-    *rule = (entrol_external_rule){known[i].apply, accept, reset, copy, release, copy(&state)};
+    *rule = (entrol_external_rule){known[i].apply, accept, reset, has_no_clone ? NULL : copy, release, copy(&state)};
     return ENTROL_OK;
 }
 
@@ -324,6 +324,12 @@ static void test_state(void) {
     CHECK(n_live == 1 && state_of(clone).setting == 2.5);
     entrol_sampler_destroy(context, clone);
     CHECK_INT(n_live, 0);
+    has_no_clone = true; /* what is released cannot be shared */
+    sampler = sampler_after("top-k=3", "see=2.5", NULL);
+    CHECK_INT(entrol_sampler_clone(context, &clone, sampler), ENTROL_ERROR_UNSUPPORTED);
+    entrol_sampler_destroy(context, sampler);
+    has_no_clone = false;
+    CHECK(n_live == 0);
 }
 
 /* Only `apply`: nothing to tell, to copy or to release. */

@@ -20,7 +20,7 @@ typedef struct entrol_sampling_rule {
     const entrol_parameter *parameters; /* the first is what "name=VALUE" sets; NULL where there is none */
     size_t n_parameters;
     const char *says;   /* one sentence: what it keeps or does, with its formula */
-    const char *source; /* where it was published, or whose definition it has */
+    const char *source; /* where it was published, or whose definition it has; NULL: nowhere */
 } entrol_sampling_rule;
 
 ENTROL_API size_t entrol_sampling_rule_count(void);
@@ -78,7 +78,8 @@ ENTROL_API entrol_status entrol_sampler_create(entrol_context *context, entrol_s
                                                const entrol_sampler_options *options);
 /* NULL is allowed. */
 ENTROL_API void entrol_sampler_destroy(entrol_context *context, entrol_sampler *sampler);
-/* The same rules and state, to go on with another text. Error: MEMORY. */
+/* The same rules and state, to go on with another text. Errors: MEMORY; UNSUPPORTED where an external rule has a
+ * `release` and no `clone`. */
 ENTROL_API entrol_status entrol_sampler_clone(entrol_context *context, entrol_sampler **clone,
                                               const entrol_sampler *sampler);
 /* Begins a new text with the same seed and stream. */
@@ -120,8 +121,10 @@ typedef struct entrol_drawn {
  * A column at -inf is no candidate. A row with a NaN or +inf, or without a candidate, is in trouble: NaN, +inf or
  * EMPTY_SUPPORT in the diagnosis, whose first_row is 0; so is one of which an external rule leaves nothing, or a
  * logit that is none (first_row is then 1 + the rule's index). Columns more than 87 T below the greatest are never
- * drawn. Ties are broken by the lower column. Allocates only for a row longer than those before. Errors: ARGUMENT,
- * MEMORY; what an external rule returns. */
+ * drawn. T stays between 1e-6 and 1e6. Of ties top_k, top_p, typical and top_h keep the lower columns first, greedy the
+ * lowest, others all. Entropies and log-probabilities are within 1e-5 (1 + their size) of exact arithmetic,
+ * varentropies within 1e-4 of that; an entropy that a rule aims at is met within 1e-3 nats. Allocates only for a row
+ * longer than those before. Errors: ARGUMENT, MEMORY; what an external rule returns. */
 ENTROL_API entrol_status entrol_sampler_draw(entrol_context *context, entrol_sampler *sampler, entrol_drawn *drawn,
                                              size_t n_drawn, const entrol_destination *logprobs,
                                              entrol_diagnosis *diagnosis, const entrol_matrix *logits,

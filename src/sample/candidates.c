@@ -311,11 +311,12 @@ void ent_keep_first(ent_candidates *candidates) {
     keep_index(candidates, index);
 }
 
-void ent_keep_token(ent_candidates *candidates, int32_t token) {
-    for (size_t i = 0; i < candidates->n; i++)
-        if ((candidates->tokens ? candidates->tokens[i] : (int32_t)i) == token) {
-            if (candidates->z[i] > -INFINITY)
-                keep_index(candidates, i);
-            return;
-        }
+int ent_keep_token(ent_candidates *candidates, int32_t token) {
+    size_t i = 0;
+    while (i < candidates->n && (candidates->tokens ? candidates->tokens[i] : (int32_t)i) != token)
+        i++;
+    if (i == candidates->n || candidates->z[i] == -INFINITY)
+        return 0;
+    keep_index(candidates, i);
+    return 1;
 }

@@ -90,8 +90,8 @@ void ent_keep_from(ent_candidates *candidates, double threshold);
 void ent_keep_probable(ent_candidates *candidates, double probability);
 /* Leaves the most probable one, of a tie the first. */
 void ent_keep_first(ent_candidates *candidates);
-/* Leaves one token, if it is a candidate. */
-void ent_keep_token(ent_candidates *candidates, int32_t token);
+/* Leaves one token; 0, and nothing changes, if it is no candidate. */
+int ent_keep_token(ent_candidates *candidates, int32_t token);
 
 /* Some candidates: their number, sum of e and sum of e x. */
 typedef struct ent_share {

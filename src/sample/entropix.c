@@ -3,8 +3,8 @@
  * out.
  *
  *   H < low_entropy  and V < low_varentropy:   sure: greedy
- *   H > high_entropy and V < low_varentropy:   evenly unsure: the token `thinking`, unless it has just come; without
- *                                              one, T *= 1.3
+ *   H > high_entropy and V < low_varentropy:   evenly unsure: the token `thinking`; where there is none among the
+ *                                              candidates, or it has just come, T *= 1.3
  *   H < high_entropy and V > high_varentropy:  several paths: T *= 1.2
  *   H > high_entropy and V > high_varentropy:  lost: T = max(2, 2 T)
  *   else:                                      as it is
@@ -45,10 +45,8 @@ static const entrol_parameter parameters[] = {
 
 static void pause_to_think(ent_candidates *candidates, const double *values) {
     const int32_t thinking = (int32_t)values[THINKING];
-    if (thinking < 0 || thinking == candidates->last_token)
+    if (thinking == candidates->last_token || !ent_keep_token(candidates, thinking))
         ent_candidates_set_temperature(candidates, 1.3 * candidates->temperature);
-    else
-        ent_keep_token(candidates, thinking);
 }
 
 static void apply_entropix(ent_candidates *candidates, const double *values) {

@@ -147,15 +147,13 @@ entrol_status entrol_sampler_create(entrol_context *context, entrol_sampler **sa
     return ENTROL_OK;
 }
 
-/* One without a way to be cloned is shared, and released by the first sampler alone. */
+/* One without a way to be cloned is shared, if nobody releases it. */
 static entrol_status clone_step(ent_step *clone, const ent_step *step) {
     *clone = *step;
     if (step->rule)
         return ENTROL_OK;
-    if (!step->external.clone) {
-        clone->external.release = NULL;
-        return ENTROL_OK;
-    }
+    if (!step->external.clone)
+        return step->external.release ? ENTROL_ERROR_UNSUPPORTED : ENTROL_OK;
     clone->external.user = step->external.clone(step->external.user);
     return clone->external.user ? ENTROL_OK : ENTROL_ERROR_MEMORY;
 }
@@ -170,11 +168,13 @@ entrol_status entrol_sampler_clone(entrol_context *context, entrol_sampler **clo
     made->stream = sampler->stream;
     made->place = sampler->place;
     made->last_token = sampler->last_token;
-    for (; made->n_steps < sampler->n_steps; made->n_steps++)
-        if (clone_step(&made->steps[made->n_steps], &sampler->steps[made->n_steps]) != ENTROL_OK) {
+    for (; made->n_steps < sampler->n_steps; made->n_steps++) {
+        const entrol_status status = clone_step(&made->steps[made->n_steps], &sampler->steps[made->n_steps]);
+        if (status != ENTROL_OK) {
             entrol_sampler_destroy(context, made);
-            return ENTROL_ERROR_MEMORY;
+            return status;
         }
+    }
     *clone = made;
     return ENTROL_OK;
 }

@@ -10,8 +10,9 @@ sampling_formulas.py. `rows` are compared; in `same` the same columns are kept; 
 (transformers keeps all, and Entrol as many as it says, the lower columns first), in `border` a column more or less
 that is within 1e-6 of the border (by its logit or log-probability, a mass, an entropy in nats, or a share of the least
 probability); `unexplained` is every other, and makes the exit status 1. float32_*: the same of transformers in float32
-beside itself in float64, where the border is as wide as the error of that row's entropy and log-probabilities in
-float32, at most float32_rounding. max_dp and max_dlogq: how far probabilities and their logarithms are from those in
+beside itself in float64, where the border is that of the formulas with the entropy that it takes in float32, and as
+wide as the error of that row's log-probabilities; float32_entropy_error: by how much that entropy was off at most, in
+nats, in these rows. max_dp and max_dlogq: how far probabilities and their logarithms are from those in
 float64, where both kept the same (of what is drawn at all: ln q from -86 on).
 "target entropy": how far the entropy that was reached is from the target, in nats, in the rows where any temperature
 within the bounds reaches it, and how many passes that took.
@@ -115,11 +116,12 @@ def differs(differing, state, near=NEAR):
 
 
 def rounding(row):
-    """How far log-probabilities and entropies in float32, as transformers takes them, are from those in float64."""
+    """By how much the entropies of float32 miss H, as transformers takes them in typical and in eta, and how far its
+    log-probabilities are at most from those in float64."""
     exact, logs = (torch.from_numpy(row).to(dtype).log_softmax(-1) for dtype in (torch.float64, torch.float32))
     h = -(exact.exp() * exact).nansum()
     theirs = -(logs.exp() * logs).nansum(), torch.distributions.Categorical(logits=torch.from_numpy(row)).entropy()
-    return float((logs - exact).abs().max() + max(abs(one - h) for one in theirs))
+    return [float(one - h) for one in theirs], float((logs - exact).abs().max())
 
 
 class Case:
@@ -155,8 +157,8 @@ class BesideTransformers(Case):
 
     def __init__(self, rules, warpers):
         super().__init__(rules)
-        self.warpers, self.rounding = warpers, 0.0
-        self.counts |= dict.fromkeys(("float32_same", "float32_ties", "float32_border", "float32_unexplained"), 0)
+        self.warpers, self.error = warpers, 0.0
+        self.counts |= dict.fromkeys(("float32_same", "float32_border", "float32_unexplained"), 0)
 
     def warped(self, row, dtype):
         scores = torch.from_numpy(row).to(dtype)[None]
@@ -165,19 +167,22 @@ class BesideTransformers(Case):
         return scores.double().log_softmax(-1)[0].numpy()
 
     def compare(self, row):
-        exact, single = self.warped(row, torch.float64), self.warped(row, torch.float32)
-        differing = (exact > -np.inf) != (single > -np.inf)
-        state, why = None, "same"
-        if differing.any():
-            state, near = formulas.chain(row, self.rules), rounding(row)
-            why = differs(differing, state, near)
-            self.rounding = max(self.rounding, near)
-        self.counts[f"float32_{why}"] += 1
-        self.add(row, exact, state)
+        exact, single = self.warped(row, torch.float64), self.warped(row, torch.float32) > -np.inf
+        is_same = np.array_equal(exact > -np.inf, single)
+        self.counts["float32_same" if is_same else f"float32_{self.explained(row, single)}"] += 1
+        self.add(row, exact)
+
+    def explained(self, row, single):
+        """Whether the formulas keep the same with the entropy that was taken in float32."""
+        errors, near = rounding(row)
+        self.error = max(self.error, *map(abs, errors))
+        states = (formulas.chain(row, self.rules, error=error) for error in (0.0, *errors))
+        is_so = any(differs(single != state.keep, state, near) != "unexplained" for state in states)
+        return "border" if is_so else "unexplained"
 
     def line(self):
         peer = [type(warper).__name__ for warper in self.warpers]
-        return {"case": "transformers", "peer": peer, **super().line(), "float32_rounding": self.rounding}
+        return {"case": "transformers", "peer": peer, **super().line(), "float32_entropy_error": self.error}
 
 
 class BesideFormulas(Case):

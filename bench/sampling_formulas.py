@@ -16,18 +16,19 @@ CLOSE = 1e-3  # nats by which a temperature may miss the entropy that is its tar
 class State:
     """A row of logits z (float64), the temperature and the columns that are left. key: what the last rule sorts by,
     less is kept first; margin: how far inside a column is, in the unit of the last rule; None for one that keeps
-    all."""
+    all. error: by how much another computation misses H, where it is to be followed."""
 
     z: np.ndarray
     keep: np.ndarray
     temperature: float = 1.0
     key: np.ndarray | None = None
     margin: np.ndarray | None = None
+    error: float = 0.0
 
 
-def start(row):
+def start(row, error=0.0):
     z = np.asarray(row, np.float64)
-    return State(z, z > -np.inf)
+    return State(z, z > -np.inf, error=error)
 
 
 def log_softmax(state, temperature=None):
@@ -152,7 +153,7 @@ def top_n_sigma(state, n=1.0):
 def typical(state, p=0.95):
     """arXiv 2202.00666."""
     logs = log_softmax(state)
-    return by_mass(state, np.abs(-np.where(state.keep, logs, 0) - entropy(logs)), p)
+    return by_mass(state, np.abs(-np.where(state.keep, logs, 0) - entropy(logs) - state.error), p)
 
 
 def epsilon(state, epsilon=3e-4):
@@ -161,7 +162,7 @@ def epsilon(state, epsilon=3e-4):
 
 def eta(state, epsilon=3e-4):
     """arXiv 2210.15191, as its code has it."""
-    return by_probability(state, min(epsilon, np.sqrt(epsilon) * np.exp(-entropy(log_softmax(state)))))
+    return by_probability(state, min(epsilon, np.sqrt(epsilon) * np.exp(-entropy(log_softmax(state)) - state.error)))
 
 
 def p_less(state):
@@ -244,9 +245,9 @@ def parsed(rule):
     return function, {key: value if key in ("reading", "unit") else float(value) for key, value in settings.items()}
 
 
-def chain(row, rules, found=None):
+def chain(row, rules, found=None, error=0.0):
     """The state that rules, as texts, leave of a row. found: the temperature at which another met a target."""
-    state = start(row)
+    state = start(row, error)
     for rule in rules:
         function, settings = parsed(rule)
         state = function(state, **settings, **({"found": found} if function is target_entropy else {}))

@@ -11,9 +11,9 @@ sampling_formulas.py. `rows` are compared; in `same` the same columns are kept; 
 that is within 1e-6 of the border (by its logit or log-probability, a mass, an entropy in nats, or a share of the least
 probability); `unexplained` is every other, and makes the exit status 1. float32_*: the same of transformers in float32
 beside itself in float64, where the border is that of the formulas with the entropy that it takes in float32, and as
-wide as the error of that row's log-probabilities; float32_entropy_error: by how much that entropy was off at most, in
-nats, in these rows. max_dp and max_dlogq: how far probabilities and their logarithms are from those in
-float64, where both kept the same (of what is drawn at all: ln q from -86 on).
+wide as a log-probability may be off beside; float32_entropy_error: by how much that entropy was off at most, in nats,
+in these rows. max_dp and max_dlogq: how far probabilities and their logarithms are from those in float64, where both
+kept the same (of what is drawn at all: ln q from -86 on).
 "target entropy": how far the entropy that was reached is from the target, in nats, in the rows where any temperature
 within the bounds reaches it, and how many passes that took.
 """
@@ -116,12 +116,13 @@ def differs(differing, state, near=NEAR):
 
 
 def rounding(row):
-    """By how much the entropies of float32 miss H, as transformers takes them in typical and in eta, and how far its
-    log-probabilities are at most from those in float64."""
+    """By how much transformers misses H in float32, in eta and, less what all its log-probabilities are off by, in
+    typical; and how far a log-probability is off beside."""
     exact, logs = (torch.from_numpy(row).to(dtype).log_softmax(-1) for dtype in (torch.float64, torch.float32))
-    h = -(exact.exp() * exact).nansum()
-    theirs = -(logs.exp() * logs).nansum(), torch.distributions.Categorical(logits=torch.from_numpy(row)).entropy()
-    return [float(one - h) for one in theirs], float((logs - exact).abs().max())
+    h, all_off = -(exact.exp() * exact).nansum(), (logs - exact).mean()
+    in_eta = torch.distributions.Categorical(logits=torch.from_numpy(row)).entropy() - h
+    in_typical = -(logs.exp() * logs).nansum() - h + all_off
+    return [float(in_eta), float(in_typical)], NEAR + float((logs - exact - all_off).abs().max())
 
 
 class Case:

@@ -16,7 +16,7 @@ sys.path.append(os.path.join(os.path.dirname(HERE), "purposes"))
 from texts import stories  # noqa: E402
 from tool import Records, run, write_result  # noqa: E402
 
-PROMPTS, SAMPLES, TOKENS, WORDS, OWN_WORDS = 50, 6, 40, 12, 30
+PROMPTS, SAMPLES, TOKENS, WORDS, OWN_WORDS = 50, 4, 40, 12, 30
 # By chain: what its settings are called, and the rules. "--hold" is generate's option, not a rule.
 CHAINS = {
     "greedy": {"": ["greedy"]},

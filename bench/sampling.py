@@ -12,8 +12,9 @@ that is within 1e-6 of the border (by its logit or log-probability, a mass, an e
 probability); `unexplained` is every other, and makes the exit status 1. float32_*: transformers in float32 beside
 itself in float64 (none of Entrol's: it changes no exit status), where the border is that of the formulas with the
 entropy that it takes in float32, and as wide as its log-probabilities and probabilities are off;
-float32_entropy_error: by how much that entropy was off at most, in nats, in these rows. max_dp and max_dlogq: how far probabilities and their logarithms are from those in float64, where both
-kept the same (of what is drawn at all: ln q from -86 on).
+float32_entropy_error: by how much that entropy was off at most, in nats, in these rows. max_dp and
+max_dlogq: how far probabilities and their logarithms are from those in float64, where both kept the same (of what is
+drawn at all: ln q from -86 on).
 "target entropy": how far the entropy that was reached is from the target, in nats, in the rows where any temperature
 within the bounds reaches it, and how many passes that took.
 """

@@ -168,7 +168,7 @@ static void test_rows(void) {
     check_chains(is_quick() ? 60 : 600, 4000, 0.05, 0.02);
 }
 
-/* Beyond where rows are one piece of work; the mass of a column is near the border's error, so all may be doubtful. */
+/* Beyond where rows are one piece of work; the mass of a column is near the border's error, so more are doubtful. */
 static void test_long_rows(void) {
     check_chains(is_quick() ? 4 : 30, 70000, 0.15, 0.05);
 }

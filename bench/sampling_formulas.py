@@ -16,19 +16,18 @@ CLOSE = 1e-3  # nats by which a temperature may miss the entropy that is its tar
 class State:
     """A row of logits z (float64), the temperature and the columns that are left. key: what the last rule sorts by,
     less is kept first; margin: how far inside a column is, in the unit of the last rule; None for one that keeps
-    all. error: by how much another computation misses H, where it is to be followed."""
+    all."""
 
     z: np.ndarray
     keep: np.ndarray
     temperature: float = 1.0
     key: np.ndarray | None = None
     margin: np.ndarray | None = None
-    error: float = 0.0
 
 
-def start(row, error=0.0):
+def start(row):
     z = np.asarray(row, np.float64)
-    return State(z, z > -np.inf, error=error)
+    return State(z, z > -np.inf)
 
 
 def log_softmax(state, temperature=None):
@@ -153,7 +152,7 @@ def top_n_sigma(state, n=1.0):
 def typical(state, p=0.95):
     """arXiv 2202.00666."""
     logs = log_softmax(state)
-    return by_mass(state, np.abs(-np.where(state.keep, logs, 0) - entropy(logs) - state.error), p)
+    return by_mass(state, np.abs(-np.where(state.keep, logs, 0) - entropy(logs)), p)
 
 
 def epsilon(state, epsilon=3e-4):
@@ -162,7 +161,7 @@ def epsilon(state, epsilon=3e-4):
 
 def eta(state, epsilon=3e-4):
     """arXiv 2210.15191, as its code has it."""
-    return by_probability(state, min(epsilon, np.sqrt(epsilon) * np.exp(-entropy(log_softmax(state)) - state.error)))
+    return by_probability(state, min(epsilon, np.sqrt(epsilon) * np.exp(-entropy(log_softmax(state)))))
 
 
 def p_less(state):
@@ -245,9 +244,9 @@ def parsed(rule):
     return function, {key: value if key in ("reading", "unit") else float(value) for key, value in settings.items()}
 
 
-def chain(row, rules, found=None, error=0.0):
+def chain(row, rules, found=None):
     """The state that rules, as texts, leave of a row. found: the temperature at which another met a target."""
-    state = start(row, error)
+    state = start(row)
     for rule in rules:
         function, settings = parsed(rule)
         state = function(state, **settings, **({"found": found} if function is target_entropy else {}))

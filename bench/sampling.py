@@ -14,8 +14,7 @@ the border (by its logit or log-probability, a mass, an entropy in nats, or a sh
 last digit: `float32_other` are the rows in which transformers in float32 keeps other columns than in float64, `other`
 those in which llama.cpp keeps other ones than Entrol; of these Entrol keeps what the formulas keep in `as_formulas`,
 and `other_mass` is the most that one alone keeps. max_dp and max_dlogq: how far probabilities and their logarithms are
-from
-the peer's where both kept the same (of what is drawn at all: ln q from -86 on).
+from the peer's where both kept the same (of what is drawn at all: ln q from -86 on).
 "target entropy": how far the entropy that was reached is from the target, in nats, in the rows where any temperature
 within the bounds reaches it, and how many passes that took.
 """

@@ -391,6 +391,8 @@ class Terminal(GenerateCase):
 @unittest.skipUnless(have_llama() and os.path.exists(f"{BUILD}/llama_write_tiny_model"), "this build has no llama.cpp")
 class Trouble(GenerateCase):
     def test_bad_rules(self):
+        [record] = self.trace("-p", "a", "-n", 1, "--rule", "temperature=1")
+        n_vocabulary = record["candidates"][0]
         for rule, words, at in (
                 ("min-q=0.1", 'unknown rule "min-q"; did you mean "min-p"?', 0),
                 ("min_p=2", "p of min-p: expected a number from 0 to 1", 6),
@@ -399,6 +401,9 @@ class Trouble(GenerateCase):
                 ("top-h,reading=article", "reading of top-h: expected one of paper|transformers", 14),
                 ("greedy=1", "greedy has no parameters", 7),
                 ("xtc=7", "probability of xtc: expected a number from 0 to 1", 4),
+                ("xtc=.5", "probability of xtc: expected a number from 0 to 1", 4),
+                ("xtc=0.5,seed=-2", "seed of xtc: expected a whole number from -1 to 4294967294", 13),
+                ("logit-bias=1000000", f"token of logit-bias: expected a whole number from 0 to {n_vocabulary - 1}", 11),
                 ("mirostat=5,ta=7", 'mirostat has no parameter "ta"; did you mean "tau"?', 11),
                 ("", "expected the name of a rule", 0)):
             with self.subTest(rule=rule):
@@ -463,11 +468,11 @@ class Trouble(GenerateCase):
 
     def test_lines_come_as_they_are_done(self):
         """A reader has the first samples long before the last one, in their order; a stop ends the last line."""
-        process = subprocess.Popen([ENTROL, "generate", "-m", self.model, "-t", "1", "-p", "the", "--samples", "1000000", "-n", "40"],
-                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        lines = [process.stdout.readline() for _ in range(20)]
-        process.send_signal(signal.SIGINT)
-        more, message = process.communicate()
+        with subprocess.Popen([ENTROL, "generate", "-m", self.model, "-t", "1", "-p", "the", "--samples", "1000000", "-n", "40"],
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            lines = [process.stdout.readline() for _ in range(20)]
+            process.send_signal(signal.SIGINT)
+            more, message = process.stdout.read(), process.stderr.read()
         self.assertEqual(process.returncode, 130, message)
         made = records(b"".join(lines) + more)
         self.assertEqual([line["sample"] for line in made], list(range(len(made))))

@@ -334,6 +334,8 @@ class Refused(unittest.TestCase):
             ("top-h=0.4,reading=no",): r"at character 19: reading = 'no': expected one of paper, transformers",
             ("top-k=x",): r"at character 7: k = 'x': expected a whole number from 1",
             ("p-less=3",): r"p_less has no parameters",
+            ("top-h=0.4,reading=",): r"at character 19: reading = '': expected one of paper, transformers",
+            ("top-h,alpha",): r"at character 12: expected PARAMETER=VALUE",
             ("",): r"^rules\[0\] = '': at character 1: no rule ''; there are greedy, ",
         }
         for rules, words in cases.items():

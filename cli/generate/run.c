@@ -348,9 +348,9 @@ static bool make_texts(generator *generator, const generate_prompt *prompt, trou
     uint64_t n_started = 0, n_given = 0;
     bool is_interrupted = false;
     while (!is_interrupted && n_given < (uint64_t)generator->settings->n_samples) {
-        if (!start_samples(generator, prompt, &n_started, trouble))
+        is_interrupted = score_stop_signal() != 0; /* before samples begin that would have no token */
+        if (!is_interrupted && !start_samples(generator, prompt, &n_started, trouble))
             return false;
-        is_interrupted = score_stop_signal() != 0;
         const size_t n_now = is_interrupted ? 0 : generator->n_texts; /* branches made now have their token */
         for (size_t i = 0; i < n_now; i++)
             if (goes_on(generator->texts[i]) && !grow(generator, prompt, generator->texts[i], trouble))

@@ -464,6 +464,7 @@ class Trouble(GenerateCase):
         self.assertGreater(len(made), 0)
         self.assertLessEqual({record["stop"] for record in made[:-4]}, {"end", "length"})
         self.assertLessEqual({record["stop"] for record in made[-4:]}, {"end", "length", "interrupted"})
+        self.assertNotIn(0, [len(record["token_id"]) for record in made])
         self.assertEqual(sorted(name for name in os.listdir(self.folder) if ".part" in name), [])
 
     def test_lines_come_as_they_are_done(self):
@@ -478,6 +479,18 @@ class Trouble(GenerateCase):
         self.assertEqual([line["sample"] for line in made], list(range(len(made))))
         self.assertTrue(more.endswith(b"\n"))
         self.assertLessEqual({line["stop"] for line in made[:-8]}, {"end", "length"})
+
+    def test_a_stop_starts_no_texts(self):
+        """What is interrupted had begun, however many texts begin at once."""
+        for seconds in 0.03, 0.1, 0.2:
+            with subprocess.Popen([ENTROL, "generate", "-m", self.model, "-t", "1", "-p", "the", "--samples", "1000000", "-n", "1",
+                                   "-np", "100"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+                first = process.stdout.readline()
+                time.sleep(seconds)
+                process.send_signal(signal.SIGINT)
+                more, message = process.stdout.read(), process.stderr.read()
+            self.assertEqual(process.returncode, 130, message)
+            self.assertNotIn(0, [line["n_tokens"] for line in records(first + more)])
 
     def test_list(self):
         done = run("generate", "--list")

@@ -431,6 +431,29 @@ static void test_state(void) {
     CHECK(n_live == 0);
 }
 
+/* Tokens of a prompt are told, and move nothing: the text is the same one. */
+static void test_prompts(void) {
+    const entrol_matrix matrix = row();
+    entrol_sampler *sampler = sampler_after("temperature=2", "see", NULL),
+                   *other = sampler_after("temperature=2", "see", NULL);
+    entrol_sampler_read(sampler, 900);
+    entrol_sampler_read(sampler, 4);
+    CHECK(state_of(sampler).n_accepted == 2 && state_of(sampler).accepted == 4);
+    CHECK(state_of(other).n_accepted == 0);
+    for (size_t i = 0; i < 50; i++) {
+        const int32_t token = draw_one(context, other, NULL, &matrix).token;
+        CHECK_INT(draw_one(context, sampler, NULL, &matrix).token, token);
+        entrol_sampler_accept(sampler, token);
+        entrol_sampler_accept(other, token);
+    }
+    entrol_sampler_destroy(context, sampler);
+    entrol_sampler_destroy(context, other);
+    sampler = sampler_after("temperature=2", "top-k=3", NULL);
+    entrol_sampler_read(sampler, 4); /* nobody to tell */
+    entrol_sampler_destroy(context, sampler);
+    CHECK_INT(n_live, 0);
+}
+
 /* Only `apply`: nothing to tell, to copy or to release. */
 static entrol_status make_plain(void *user, entrol_external_rule *rule, const entrol_sampling_rule *kind,
                                 const double *values, uint64_t seed) {
@@ -581,6 +604,7 @@ int main(int argc, char **argv) {
     TEST(test_seeds_of_rules);
     TEST(test_rules_of_texts);
     TEST(test_state);
+    TEST(test_prompts);
     TEST(test_a_rule_without_state);
     TEST(test_no_memory);
     TEST(test_a_rule_without_memory);

@@ -225,7 +225,9 @@ typedef struct entrol_llama_sampler_options {
  * in a llama_sampler_chain, which then owns it; else llama_sampler_free() it. It sees the candidates that the samplers
  * before it left, in any order, and leaves those that its rules keep, by rising id: `logit` is then z / T, `p` the
  * probability that the rules gave them, and `selected` the token that was drawn. Its draws are those of
- * entrol_sampler_draw: a place drawn again gives the same token, until llama_sampler_accept moves it on.
+ * entrol_sampler_draw: a place drawn again gives the same token, until llama_sampler_accept moves it on. So do the
+ * prompt's tokens, where a program accepts them: to begin at the first place, hand them to entrol_sampler_read of the
+ * sampler inside.
  *
  * A sampler cannot return an error. Where the candidates are in trouble (a NaN or +inf among the logits, a token twice)
  * or the rules leave none, the most probable of the finite ones is taken and is the only one left, and
@@ -241,7 +243,8 @@ struct llama_sampler *entrol_llama_sampler(char *error, size_t error_size, const
 const entrol_drawn *entrol_llama_sampler_drawn(const struct llama_sampler *sampler);
 /* The first trouble since it was made or reset, in a sentence; "" if there was none, or it is of another kind. */
 const char *entrol_llama_sampler_error(const struct llama_sampler *sampler);
-/* The sampler inside, for entrol_sampler_set and entrol_sampler_set_stream; NULL for a sampler of another kind. */
+/* The sampler inside, for entrol_sampler_read, entrol_sampler_set and entrol_sampler_set_stream; NULL for a sampler of
+ * another kind. */
 entrol_sampler *entrol_llama_sampler_inside(struct llama_sampler *sampler);
 
 /* Samplers of llama.cpp as rules in a chain of Entrol's: mirostat, xtc, dry and others, with llama.cpp's defaults. */

@@ -99,6 +99,8 @@ static bool start_sample(generator *generator, const generate_prompt *prompt, ui
     take_sequence(generator, text);
     text->row = generator->first;
     text->sampler = generate_make_sampler(generator, text->stream, trouble);
+    for (size_t i = 0; i < prompt->n_tokens && text->sampler != NULL; i++)
+        entrol_sampler_read(text->sampler, prompt->tokens[i]);
     if (!isnan(generator->settings->hold))
         text->controller = generate_make_controller(generator, trouble);
     if (text->sampler == NULL || (text->controller == NULL && !isnan(generator->settings->hold)))

@@ -41,7 +41,7 @@ typedef struct entrol_candidates {
 typedef struct entrol_external_rule {
     /* Changes logits, and n with what is in front of it (in any order). Anything but OK ends the draw. */
     entrol_status (*apply)(void *user, entrol_candidates *candidates);
-    void (*accept)(void *user, int32_t token); /* the token that came */
+    void (*accept)(void *user, int32_t token); /* the token that came, or one of the prompt */
     void (*reset)(void *user);                 /* a new text begins */
     void *(*clone)(const void *user);          /* with the same state; NULL for lack of memory */
     void (*release)(void *user);
@@ -106,6 +106,9 @@ ENTROL_API void entrol_sampler_reset(entrol_sampler *sampler);
 ENTROL_API void entrol_sampler_set_stream(entrol_sampler *sampler, uint64_t stream);
 /* Tells the token that came, drawn or not: the next draw is that of the next place. */
 ENTROL_API void entrol_sampler_accept(entrol_sampler *sampler, int32_t token);
+/* Tells a token of what the text goes on from, before it begins: external rules accept it, as those that look at
+ * repetitions want to, and the place stays. entrol_sampler_reset forgets it. */
+ENTROL_API void entrol_sampler_read(entrol_sampler *sampler, int32_t token);
 /* Another value for a parameter of a rule of the registry (the index is that in the chain), as from a controller that
  * moves the target. Error: ARGUMENT, also for a value out of its bounds. */
 ENTROL_API entrol_status entrol_sampler_set(entrol_sampler *sampler, size_t rule, const char *parameter, double value);

@@ -222,14 +222,18 @@ void entrol_sampler_set_stream(entrol_sampler *sampler, uint64_t stream) {
     sampler->stream = stream;
 }
 
-void entrol_sampler_accept(entrol_sampler *sampler, int32_t token) {
-    sampler->place++;
-    sampler->last_token = token;
+void entrol_sampler_read(entrol_sampler *sampler, int32_t token) {
     for (size_t i = 0; i < sampler->n_steps; i++) {
         const ent_step *step = &sampler->steps[i];
         if (!step->rule && step->external.accept)
             step->external.accept(step->external.user, token);
     }
+}
+
+void entrol_sampler_accept(entrol_sampler *sampler, int32_t token) {
+    sampler->place++;
+    sampler->last_token = token;
+    entrol_sampler_read(sampler, token);
 }
 
 entrol_status entrol_sampler_set(entrol_sampler *sampler, size_t rule, const char *parameter, double value) {

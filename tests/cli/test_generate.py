@@ -134,6 +134,16 @@ class Draws(GenerateCase):
         same = self.trace("-p", "the cat", "-n", 20, "--samples", 2, "--rule", "mirostat-v2=5,seed=3", "-np", 1)
         self.assertEqual(same[0]["token_id"], same[1]["token_id"])
 
+    def test_rules_of_llama_cpp_see_the_prompt(self):
+        """penalties takes its presence off the logit of what stands in the prompt, the start token too."""
+        [plain] = self.trace("-p", "the cat", "-n", 1, "--rule", "temperature=1")
+        z = self.logits_behind("the cat")
+        z[sorted(set(plain["context_ids"][0][1]))] -= 5
+        q = np.exp(z - z.max()) / np.exp(z - z.max()).sum()
+        [record] = self.trace("-p", "the cat", "-n", 1, "--rule", "penalties=1,presence=5")
+        self.near(reals(record["sampled_entropy"]), [entropy_of(q)], 1e-4)
+        self.near(reals(record["sampled_logprob"]), np.log(q[record["token_id"]]), 1e-4)
+
     def test_hold(self):
         """The mean is held where the rules would give another: over n tokens to what the target moves by, over 0.2 n."""
         for nats in 1.0, 2.5:

@@ -319,6 +319,26 @@ class Texts(GenerateCase):
         self.assertEqual(again[8]["id"], "prompt 1:1")
         self.assertEqual(again[9]["parent"], "prompt 1:1")
 
+    def test_a_stop_string_over_a_fork(self):
+        """A branch whose first own token ends a stop string has nothing of its own, and says so."""
+        flags, n_cut = ["-p", "the cat", "-n", 30, "--branch", 0.5, "--max-branches", 30], 0
+        made = self.trace(*flags)
+        for record in made[1:]:
+            at, text = record["fork_at"], record["text"]
+            start = len(record["text"].encode()[:record["byte_start"][at]].decode(errors="ignore"))
+            stop = text[start - 1:start + 1]
+            others = [other["text"] for other in made if other is not record]
+            if start == 0 or len(stop) < 2 or "\ufffd" in stop or text.index(stop) < start - 1 or any(stop in other for other in others):
+                continue
+            cut = self.trace(*flags, "--stop", stop)
+            [found] = [one for one in cut if one["id"] == record["id"]]
+            self.assertEqual((found["text"], found["stop"]), (text[:start - 1], "string"))
+            self.assertEqual((found["fork_at"], found["parent"]), (len(found["token_id"]), record["parent"]))
+            self.assertEqual(found["token_id"], record["token_id"][:found["fork_at"]])
+            self.assertTrue(all(one["fork_at"] < len(one["token_id"]) for one in cut[1:] if one is not found))
+            n_cut += 1
+        self.assertGreater(n_cut, 2)
+
     def test_what_reads_the_trace(self):
         for name in "t.jsonl", "t.safetensors":
             path = self.path(name)

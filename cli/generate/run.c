@@ -90,6 +90,21 @@ static bool failed(const generator *generator, entrol_status status, const gener
                        why[0] != '\0' ? why : entrol_status_string(status));
 }
 
+static bool set_target(generator *generator, made_text *text, double target, trouble *trouble) {
+    entrol_status status = entrol_sampler_set(text->sampler, generator->settings->held_rule, "target", target);
+    return status == ENTROL_OK ||
+           trouble_set(trouble, "--hold %g: %s", generator->settings->hold, entrol_status_string(status));
+}
+
+/* What is held is the target from the first token on, whatever the chain says of it. */
+static bool begin_hold(generator *generator, made_text *text, trouble *trouble) {
+    const double target = generator->settings->hold;
+    if (isnan(target))
+        return true;
+    text->controller = generate_make_controller(generator, trouble);
+    return text->controller != NULL && set_target(generator, text, target, trouble);
+}
+
 static bool start_sample(generator *generator, const generate_prompt *prompt, uint64_t sample, trouble *trouble) {
     made_text *text = add_text(generator, trouble);
     if (text == NULL)
@@ -101,9 +116,7 @@ static bool start_sample(generator *generator, const generate_prompt *prompt, ui
     text->sampler = generate_make_sampler(generator, text->stream, trouble);
     for (size_t i = 0; i < prompt->n_tokens && text->sampler != NULL; i++)
         entrol_sampler_read(text->sampler, prompt->tokens[i]);
-    if (!isnan(generator->settings->hold))
-        text->controller = generate_make_controller(generator, trouble);
-    if (text->sampler == NULL || (text->controller == NULL && !isnan(generator->settings->hold)))
+    if (text->sampler == NULL || !begin_hold(generator, text, trouble))
         return false;
     entrol_status status = entrol_llama_fork(generator->llama, text->sequence, prompt_sequence(generator));
     if (generator->settings->n_tokens == 0)
@@ -134,10 +147,9 @@ static bool hold(generator *generator, made_text *text, const entrol_drawn *draw
     entrol_command command = ENTROL_COMMAND_INIT;
     entrol_status status =
         entrol_controller_observe(generator->context, &command, NULL, text->controller, drawn->sampled_entropy, 1);
-    if (status == ENTROL_OK)
-        status = entrol_sampler_set(text->sampler, generator->settings->held_rule, "target", command.coefficient);
-    return status == ENTROL_OK ||
-           trouble_set(trouble, "--hold %g: %s", generator->settings->hold, entrol_status_string(status));
+    if (status != ENTROL_OK)
+        return trouble_set(trouble, "--hold %g: %s", generator->settings->hold, entrol_status_string(status));
+    return set_target(generator, text, command.coefficient, trouble);
 }
 
 /* The text goes on with a token. Control tokens are no part of it, but stand in the record. */

@@ -151,6 +151,9 @@ class Draws(GenerateCase):
             entropies = reals(record["sampled_entropy"])
             self.assertEqual(record["rules"], [f"target-entropy={nats:g}", "temperature=1"])
             self.assertLess(abs(entropies.mean() - nats), 0.2)
+        chain = ["--rule", "target-entropy=1,max=50"]  # the first token, too, has the target that is held
+        [record] = self.trace("-p", "the", "-n", 1, "--hold", 2, *chain)
+        self.near(reals(record["sampled_entropy"]), [2], 1e-3)
         chain = ["--rule", "top-p=0.9", "--rule", "target-entropy=1,max=3"]
         [record] = self.trace("-p", "the", "-n", 20, "--hold", 2, *chain)
         self.assertEqual(record["rules"], ["top-p=0.9", "target-entropy=1,max=3"])

@@ -1,7 +1,9 @@
 /* What a text is drawn by: a chain of its own, its stream of random numbers, and what holds its mean entropy.
  *
  * Sample s of prompt i draws from the stream i 2^32 + s of the seed, a branch from one that follows from its parent's
- * and the place: so more samples, or another prompt behind, change nothing of the random numbers. */
+ * and the place: so more samples, or another prompt behind, change nothing of the random numbers. llama.cpp's rules
+ * that draw by themselves have numbers of a sample's stream, and are copied for a branch as they were before its first
+ * token: it goes on with numbers that its parent had, and mirostat's threshold has not been moved by that token. */
 #include "generate.h"
 
 #ifdef ENTROL_HAVE_LLAMA

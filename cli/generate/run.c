@@ -208,9 +208,9 @@ static bool draw(generator *generator, const generate_prompt *prompt, made_text 
 
 /* --- Branches --- */
 
-/* The same text, to go on with another token than it does. */
+/* The same text, to go on with another token than it does; `sampler` is its own as it was before that was drawn. */
 static made_text *branch_off(generator *generator, const generate_prompt *prompt, const made_text *text, size_t rank,
-                             trouble *trouble) {
+                             const entrol_sampler *sampler, trouble *trouble) {
     made_text *branch = add_text(generator, trouble);
     if (branch == NULL)
         return NULL;
@@ -221,7 +221,7 @@ static made_text *branch_off(generator *generator, const generate_prompt *prompt
     branch->fork_at = text->n_tokens;
     branch->stream = generate_stream_of_branch(text, text->n_tokens, rank);
     take_sequence(generator, branch);
-    entrol_status status = entrol_sampler_clone(generator->context, &branch->sampler, text->sampler);
+    entrol_status status = entrol_sampler_clone(generator->context, &branch->sampler, sampler);
     if (status != ENTROL_OK || !made_text_copy(branch, text)) {
         trouble_set(trouble, "out of memory");
         return NULL;
@@ -248,19 +248,30 @@ static size_t most_continuations(const generator *generator, const made_text *te
 }
 
 /* Draws the text's next token; where the entropy is high, others for its branches. */
-static bool grow(generator *generator, const generate_prompt *prompt, made_text *text, trouble *trouble) {
+static bool grow_with(generator *generator, const generate_prompt *prompt, made_text *text, size_t n,
+                      const entrol_sampler *before, trouble *trouble) {
     entrol_drawn drawn[64];
-    const size_t n = most_continuations(generator, text);
     if (!draw(generator, prompt, text, drawn, n, trouble))
         return false;
     for (size_t i = 1; i < n && drawn[0].entropy > generator->settings->branch_above; i++) {
         if (drawn[i].token < 0)
             continue;
-        made_text *branch = branch_off(generator, prompt, text, i, trouble);
+        made_text *branch = branch_off(generator, prompt, text, i, before, trouble);
         if (branch == NULL || !take_token(generator, prompt, branch, &drawn[i], trouble))
             return false;
     }
     return take_token(generator, prompt, text, &drawn[0], trouble);
+}
+
+/* What llama.cpp's rules make of the text's own token is not its branches': these go on from a copy without it. */
+static bool grow(generator *generator, const generate_prompt *prompt, made_text *text, trouble *trouble) {
+    const size_t n = most_continuations(generator, text);
+    entrol_sampler *before = NULL;
+    if (n > 1 && entrol_sampler_clone(generator->context, &before, text->sampler) != ENTROL_OK)
+        return trouble_set(trouble, "out of memory");
+    const bool ok = grow_with(generator, prompt, text, n, before, trouble);
+    entrol_sampler_destroy(generator->context, before);
+    return ok;
 }
 
 /* --- The steps --- */

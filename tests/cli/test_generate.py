@@ -342,6 +342,18 @@ class Texts(GenerateCase):
             n_cut += 1
         self.assertGreater(n_cut, 2)
 
+    def test_mirostat_in_a_branch(self):
+        """Its threshold, which says how many tokens are left, is not moved by the token of the text that it went off from."""
+        found = {(is_branch, eta): [] for is_branch in (False, True) for eta in (0, 1)}
+        for eta in 0, 1:
+            for record in self.trace("-p", "the cat", "-n", 2, "--samples", 20, "--branch", 0.1, "--max-branches", 4, "-np", 1,
+                                     "--rule", f"mirostat-v2=4,eta={eta}"):
+                if record.get("fork_at", 0) == 0:
+                    found["parent" in record, eta].append((record["id"], record["token_id"][0], record["candidates"][1:]))
+        self.assertGreater(len(found[True, 0]), 5)
+        self.assertEqual(found[True, 0], found[True, 1])
+        self.assertNotEqual(found[False, 0], found[False, 1])
+
     def test_what_reads_the_trace(self):
         for name in "t.jsonl", "t.safetensors":
             path = self.path(name)

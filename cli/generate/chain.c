@@ -8,24 +8,18 @@
 
 #ifdef ENTROL_HAVE_LLAMA
 
+#include "../mix.h"
+
 #include <stdio.h>
 
 /* --- Random streams --- */
-
-/* splitmix64's finaliser (Steele, Lea and Flood, 2014). */
-static uint64_t mixed(uint64_t x) {
-    x += UINT64_C(0x9e3779b97f4a7c15);
-    x = (x ^ (x >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    x = (x ^ (x >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return x ^ (x >> 31);
-}
 
 uint64_t generate_stream_of_sample(const generate_prompt *prompt, uint64_t sample) {
     return prompt->number << 32 | sample;
 }
 
 uint64_t generate_stream_of_branch(const made_text *parent, size_t fork_at, size_t rank) {
-    return mixed(mixed(parent->stream ^ mixed(fork_at)) + rank);
+    return mix(mix(parent->stream ^ mix(fork_at)) + rank);
 }
 
 /* --- The chain --- */

@@ -93,19 +93,13 @@ static void add_total(diversity_samples *samples, diversity_total *total, const 
         }
 }
 
-static column_id sampled_entropy(void) {
-    static const char name[] = "sampled_entropy";
-    return record_find_column(name, sizeof name - 1);
-}
-
 static void add_totals(diversity_samples *samples, diversity_sample *sample, const document *document) {
-    const column_id ids[] = {[TOTAL_LOGPROB] = COLUMN_LOGPROB,
-                             [TOTAL_ENTROPY] = COLUMN_ENTROPY,
-                             [TOTAL_SAMPLED_ENTROPY] = sampled_entropy(),
-                             [TOTAL_REFERENCE] = COLUMN_REFERENCE_LOGPROB};
+    static const column_id ids[] = {[TOTAL_LOGPROB] = COLUMN_LOGPROB,
+                                    [TOTAL_ENTROPY] = COLUMN_ENTROPY,
+                                    [TOTAL_SAMPLED_ENTROPY] = COLUMN_SAMPLED_ENTROPY,
+                                    [TOTAL_REFERENCE] = COLUMN_REFERENCE_LOGPROB};
     for (size_t i = 0; i < DIVERSITY_TOTALS; i++)
-        if (ids[i] != COLUMN_COUNT)
-            add_total(samples, &sample->totals[i], &document->columns[ids[i]], document->n_tokens);
+        add_total(samples, &sample->totals[i], &document->columns[ids[i]], document->n_tokens);
 }
 
 /* --- Samples --- */
@@ -209,18 +203,13 @@ static bool take_reference(diversity_samples *samples, select_reference *referen
 
 /* --- A file --- */
 
-static record_wanted wanted_columns(void) {
-    record_wanted wanted = {.fields = true};
-    wanted.columns = COLUMN_BIT(COLUMN_TOKEN_ID) | COLUMN_BIT(COLUMN_LOGPROB) | COLUMN_BIT(COLUMN_ENTROPY) |
-                     COLUMN_BIT(COLUMN_REFERENCE_LOGPROB);
-    if (sampled_entropy() != COLUMN_COUNT)
-        wanted.columns |= COLUMN_BIT(sampled_entropy());
-    return wanted;
-}
+static const record_wanted wanted = {.fields = true,
+                                     .columns = COLUMN_BIT(COLUMN_TOKEN_ID) | COLUMN_BIT(COLUMN_LOGPROB) |
+                                                COLUMN_BIT(COLUMN_ENTROPY) | COLUMN_BIT(COLUMN_SAMPLED_ENTROPY) |
+                                                COLUMN_BIT(COLUMN_REFERENCE_LOGPROB)};
 
 static bool read_documents(diversity_samples *samples, diversity_units *units, select_reference *reference,
                            const diversity_settings *settings, records *records, const char *name, trouble *trouble) {
-    const record_wanted wanted = wanted_columns();
     document document = {0};
     progress progress;
     int more = 0;

@@ -17,6 +17,15 @@ static bool out_of_memory(trouble *trouble, const document *document) {
 
 /* --- Units --- */
 
+/* Why a unit could not be added. */
+static bool no_room(const diversity_samples *samples, const document *document, trouble *trouble) {
+    return samples->n_units < UINT32_MAX ? out_of_memory(trouble, document)
+                                         : trouble_set(trouble,
+                                                       "%s:%" PRIu64 ": expected fewer than 4294967295 tokens or words "
+                                                       "in a file, found more",
+                                                       document->name, document->line_number);
+}
+
 static bool add_unit(diversity_samples *samples, uint32_t unit) {
     if (samples->n_units == samples->unit_capacity) {
         const size_t capacity = samples->unit_capacity > 0 ? 2 * samples->unit_capacity : 4096;
@@ -62,7 +71,7 @@ static bool add_tokens(diversity_samples *samples, const document *document, tro
                                "(--of words takes the words of the text)",
                                document->name, document->line_number, i, ids->valid[i] ? "another number" : "null");
         if (!add_unit(samples, (uint32_t)ids->integers[i]))
-            return out_of_memory(trouble, document);
+            return no_room(samples, document, trouble);
     }
     return true;
 }
@@ -129,8 +138,10 @@ static bool take_sample(diversity_samples *samples, const diversity_units *units
     if (!sample)
         return out_of_memory(trouble, document);
     buffer_append(&samples->text, text, n_bytes);
-    if (samples->text.failed || (units->are_words && !add_words(samples, text, n_bytes)))
+    if (samples->text.failed)
         return out_of_memory(trouble, document);
+    if (units->are_words && !add_words(samples, text, n_bytes))
+        return no_room(samples, document, trouble);
     if (!units->are_words && !add_tokens(samples, document, trouble))
         return false;
     sample->n_bytes = n_bytes;

@@ -19,6 +19,7 @@ from ._library import ArgumentError, Diagnosis, library
 from ._registry import Parameters, Table, described, expected, nearest, parameters
 
 DRAWN_DTYPE = np.dtype(c.Drawn)
+MOST_DRAWN = 256  # at once, of a row
 OF_A_TOKEN = ("token", "logprob", "sampled_logprob")
 OF_A_ROW = ("entropy", "varentropy", "sampled_entropy", "temperature", "n_candidates", "n_passes")
 
@@ -154,7 +155,7 @@ class Sampler:
         one that is drawn alone. tokens: (V,), what the columns stand for, rising; by default their numbers. Errors:
         ArgumentError, ValueError and TypeError, which name the argument."""
         rows = matrix(logits, "logits")
-        n_drawn = 1 if n is None else whole(n, "n", 1)
+        n_drawn = 1 if n is None else whole(n, "n", 1, MOST_DRAWN)
         names = None if tokens is None else vector(tokens, "tokens", np.int32, (rows.n_columns,))
         raw = np.zeros((rows.n_rows, n_drawn), DRAWN_DTYPE)
         raw["size"] = DRAWN_DTYPE.itemsize
@@ -200,7 +201,6 @@ class Sampler:
             ctypes.byref(row),
             address(tokens),
             diagnosis=told,
-            n=drawn.size,
         )
         return told
 

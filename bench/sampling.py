@@ -5,21 +5,26 @@ object a line on standard output.
 
 N rows (1,000) of logits are what the model says about the texts (examples/alice.txt, examples/guxiang.txt and
 README.md), from FOLDER/llama_dump_logits, a hundred at a time. Per chain of rules:
-"transformers": its own warper in float64 and in float32, as generate runs it. "formulas": those of
-sampling_formulas.py. `rows` are compared; in `same` the same columns are kept; in `ties` other ones of an equal logit
-(transformers keeps all, and Entrol as many as it says, the lower columns first), in `border` a column more or less
-that is within 1e-6 of the border (by its logit or log-probability, a mass, an entropy in nats, or a share of the least
-probability); `unexplained` is every other, and makes the exit status 1. float32_*: the same of transformers in float32
-beside itself in float64, where the border is as wide as the error of that row's entropy and log-probabilities in
-float32, at most float32_rounding. max_dp and max_dlogq: how far probabilities and their logarithms are from those in
-float64, where both kept the same (of what is drawn at all: ln q from -86 on).
+"transformers": its own warper in float64, and in float32, as generate runs it. "llama.cpp": its own sampler, which
+computes in float32. "formulas": those of sampling_formulas.py in float64.
+`rows` are compared; in `same` the same columns are kept; in `ties` other ones of an equal logit (transformers keeps
+all, and Entrol as many as it says, the lower columns first), in `border` a column more or less that is within 1e-6 of
+the border (by its logit or log-probability, a mass, an entropy in nats, or a share of the least probability);
+`unexplained` is every other, and makes the exit status 1. Where a peer computes in float32, what it keeps may hang on a
+last digit: `float32_other` are the rows in which transformers in float32 keeps other columns than in float64, `other`
+those in which llama.cpp keeps other ones than Entrol; of these Entrol keeps what the formulas keep in `as_formulas`,
+and `other_mass` is the most that one alone keeps. max_dp and max_dlogq: how far probabilities and their logarithms are
+from
+the peer's where both kept the same (of what is drawn at all: ln q from -86 on).
 "target entropy": how far the entropy that was reached is from the target, in nats, in the rows where any temperature
 within the bounds reaches it, and how many passes that took.
 """
 
 import argparse
+import ctypes
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -114,14 +119,6 @@ def differs(differing, state, near=NEAR):
     return "ties" if (apart == 0).all() else "border" if is_near.all() else "unexplained"
 
 
-def rounding(row):
-    """How far log-probabilities and entropies in float32, as transformers takes them, are from those in float64."""
-    exact, logs = (torch.from_numpy(row).to(dtype).log_softmax(-1) for dtype in (torch.float64, torch.float32))
-    h = -(exact.exp() * exact).nansum()
-    theirs = -(logs.exp() * logs).nansum(), torch.distributions.Categorical(logits=torch.from_numpy(row)).entropy()
-    return float((logs - exact).abs().max() + max(abs(one - h) for one in theirs))
-
-
 class Case:
     """What is counted of a chain of rules."""
 
@@ -155,8 +152,8 @@ class BesideTransformers(Case):
 
     def __init__(self, rules, warpers):
         super().__init__(rules)
-        self.warpers, self.rounding = warpers, 0.0
-        self.counts |= dict.fromkeys(("float32_same", "float32_ties", "float32_border", "float32_unexplained"), 0)
+        self.warpers = warpers
+        self.counts |= {"float32_same": 0, "float32_other": 0}
 
     def warped(self, row, dtype):
         scores = torch.from_numpy(row).to(dtype)[None]
@@ -166,18 +163,98 @@ class BesideTransformers(Case):
 
     def compare(self, row):
         exact, single = self.warped(row, torch.float64), self.warped(row, torch.float32)
-        differing = (exact > -np.inf) != (single > -np.inf)
-        state, why = None, "same"
-        if differing.any():
-            state, near = formulas.chain(row, self.rules), rounding(row)
-            why = differs(differing, state, near)
-            self.rounding = max(self.rounding, near)
-        self.counts[f"float32_{why}"] += 1
-        self.add(row, exact, state)
+        is_same = np.array_equal(exact > -np.inf, single > -np.inf)
+        self.counts["float32_same" if is_same else "float32_other"] += 1
+        self.add(row, exact)
 
     def line(self):
-        peer = [type(warper).__name__ for warper in self.warpers]
-        return {"case": "transformers", "peer": peer, **super().line(), "float32_rounding": self.rounding}
+        return {"case": "transformers", "peer": [type(warper).__name__ for warper in self.warpers], **super().line()}
+
+
+class TokenData(ctypes.Structure):
+    """llama_token_data."""
+
+    _fields_ = [("id", ctypes.c_int32), ("logit", ctypes.c_float), ("p", ctypes.c_float)]
+
+
+class TokenDataArray(ctypes.Structure):
+    """llama_token_data_array."""
+
+    _fields_ = [
+        ("data", ctypes.c_void_p),
+        ("size", ctypes.c_size_t),
+        ("selected", ctypes.c_int64),
+        ("sorted", ctypes.c_bool),
+    ]
+
+
+class BesideLlama(Case):
+    """llama.cpp's own sampler, through libllama."""
+
+    def __init__(self, library, rules, peer, *values):
+        super().__init__(rules)
+        self.library, self.peer = library, peer
+        make = getattr(library, f"llama_sampler_init_{peer}")
+        make.restype = ctypes.c_void_p
+        self.theirs = ctypes.c_void_p(make(*values))
+        self.counts = {"rows": 0, "same": 0, "other": 0, "as_formulas": 0}
+        self.mass = 0.0
+
+    def sampled(self, row):
+        """ln q of every column."""
+        data = np.zeros(row.size, np.dtype(TokenData))
+        data["id"], data["logit"] = np.arange(row.size), row
+        array = TokenDataArray(data.ctypes.data, row.size, -1, False)
+        self.library.llama_sampler_apply(self.theirs, ctypes.byref(array))
+        left = data[: array.size] if array.selected < 0 else data[array.selected : array.selected + 1]
+        logs = np.full(row.size, -np.inf)
+        logs[left["id"]] = left["logit"]
+        return logs - np.logaddexp.reduce(logs)
+
+    def compare(self, row):
+        ours, logs = self.sampler.logprobs(row).astype(np.float64), self.sampled(row)
+        here, there = ours > -np.inf, logs > -np.inf
+        is_same = np.array_equal(here, there)
+        self.counts["rows"] += 1
+        self.counts["same" if is_same else "other"] += 1
+        if is_same:
+            self.apart["max_dp"] = max(self.apart["max_dp"], np.abs(np.exp(ours) - np.exp(logs)).max())
+            return
+        state = formulas.chain(row, self.rules)
+        self.counts["as_formulas"] += differs(here != state.keep, state) != "unexplained"
+        only = np.exp(ours[here & ~there]).sum(), np.exp(logs[there & ~here]).sum()
+        self.mass = max(self.mass, *map(float, only))
+
+    def line(self):
+        return {
+            "case": "llama.cpp",
+            "peer": self.peer,
+            "rules": self.rules,
+            **self.counts,
+            "max_dp": self.apart["max_dp"],
+            "other_mass": self.mass,
+            "unexplained": self.counts["other"] - self.counts["as_formulas"],
+        }
+
+
+def llama_peers(build):
+    """Of the libllama that the dump program uses."""
+    linked = subprocess.run(["ldd", f"{build}/llama_dump_logits"], check=True, capture_output=True, text=True).stdout
+    library = ctypes.CDLL(re.search(r"libllama\.so\S* => (\S+)", linked)[1])
+    real, none = ctypes.c_float, ctypes.c_size_t(0)
+    return [
+        BesideLlama(library, *case)
+        for case in (
+            (("greedy",), "greedy"),
+            (("temperature=0.7",), "temp", real(0.7)),
+            (("dynamic-temperature=0.9,range=0.5",), "temp_ext", real(0.9), real(0.5), real(1)),
+            (("top-k=40",), "top_k", 40),
+            (("top-p=0.95",), "top_p", real(0.95), none),
+            (("min-p=0.05",), "min_p", real(0.05), none),
+            (("typical=0.95",), "typical", real(0.95), none),
+            (("top-n-sigma=1",), "top_n_sigma", real(1)),
+        )
+    ]
 
 
 class BesideFormulas(Case):
@@ -228,9 +305,9 @@ class Target:
         }
 
 
-def cases(word):
+def cases(word, build):
     """Those in whose line a word is."""
-    made = [BesideTransformers(rules, warpers) for rules, warpers in PEERS.items()]
+    made = [BesideTransformers(rules, warpers) for rules, warpers in PEERS.items()] + llama_peers(build)
     made += [BesideFormulas(rules) for rules in FORMULAS]
     made += [Target(target, *bounds) for bounds in BOUNDS for target in TARGETS]
     return made if word is None else [case for case in made if word in type(case).__name__ + str(vars(case))]
@@ -245,7 +322,7 @@ def main():
     parser.add_argument("--only", metavar="WORD", help="only the cases with it in their rules or their peer's name")
     arguments = parser.parse_intermixed_args()
     torch.set_num_threads(1)
-    made = cases(arguments.only)
+    made = cases(arguments.only, arguments.build)
     try:
         text = text_of(arguments)
     except ValueError as error:
@@ -257,7 +334,7 @@ def main():
     lines = [case.line() for case in made]
     for line in lines:
         print(json.dumps(line))
-    return 1 if any(line["unexplained"] + line.get("float32_unexplained", 0) for line in lines) else 0
+    return 1 if any(line["unexplained"] for line in lines) else 0
 
 
 if __name__ == "__main__":

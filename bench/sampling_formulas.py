@@ -189,6 +189,7 @@ def entropix(
     state,
     low_entropy=0.1,
     high_entropy=3.0,
+    lost_entropy=5.0,
     low_varentropy=0.1,
     high_varentropy=5.0,
     unit="bits",
@@ -200,13 +201,12 @@ def entropix(
     if h < low_entropy and v < low_varentropy:
         return greedy(state)
     if h > high_entropy and v < low_varentropy:
-        if thinking < 0:
-            return temperature_by(state, 1.3)
-        is_it = np.arange(state.z.size) == thinking
-        return kept(state, -state.z, np.where(is_it, 1, -1)) if state.keep[int(thinking)] else state
-    if h < high_entropy and v > high_varentropy:
-        return temperature_by(state, 1.2)
-    if h > high_entropy and v > high_varentropy:
+        if thinking < 0 or not state.keep[int(thinking)]:
+            return replace(state, temperature=min(1.5, 1.3 * state.temperature))
+        return kept(state, -state.z, np.where(np.arange(state.z.size) == thinking, 1, -1))
+    if h < lost_entropy and v > high_varentropy:
+        return replace(state, temperature=min(1.5, 1.2 * state.temperature))
+    if h > lost_entropy and v > high_varentropy:
         return replace(state, temperature=max(2.0, 2 * state.temperature))
     return state
 

@@ -336,16 +336,16 @@ static int can_think(const view *view) {
 static long double quadrant(const view *view, long double entropy, long double varentropy) {
     const long double unit = value(view, "unit") == 0 ? logl(2) : 1;
     const long double h = entropy / unit, v = varentropy / (unit * unit);
-    const long double low_v = value(view, "low_varentropy"), high_h = value(view, "high_entropy"),
+    const long double low_v = value(view, "low_varentropy"), lost_h = value(view, "lost_entropy"),
                       t = view->temperature;
     const int is_varied = v > value(view, "high_varentropy");
     if (h < value(view, "low_entropy") && v < low_v)
         return 0;
-    if (h > high_h && v < low_v)
-        return can_think(view) ? -1 : 1.3L * t;
-    if (h < high_h && is_varied)
-        return 1.2L * t;
-    return h > high_h && is_varied ? fmaxl(2, 2 * t) : t;
+    if (h > value(view, "high_entropy") && v < low_v)
+        return can_think(view) ? -1 : fminl(1.5L, 1.3L * t);
+    if (h < lost_h && is_varied)
+        return fminl(1.5L, 1.2L * t);
+    return h > lost_h && is_varied ? fmaxl(2, 2 * t) : t;
 }
 
 /* The thinking token alone. */

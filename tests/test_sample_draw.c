@@ -214,6 +214,31 @@ static void check_same_everywhere(const sheet *row) {
         check_same(expected, others[i], rules, n_rules, &options, &row->matrix);
 }
 
+/* What is left when nearly all mass is taken is drawn by its own masses, in whichever 2,048 columns it is. */
+static void test_little_is_left(void) {
+    enum { N_COLUMNS = 4096, N_GREAT = 17, N_WANTED = 40, N_STREAMS = 60 };
+    float *logits = malloc(N_COLUMNS * sizeof *logits);
+    for (size_t i = 0; i < N_COLUMNS; i++)
+        logits[i] = i % 120 == 0 && i < 120 * N_GREAT ? 1 + (float)i / 1000 : -60; /* e^-62 of the greatest */
+    const entrol_matrix row = row_of(logits, N_COLUMNS);
+    entrol_sampler *sampler = sampler_of(context, "temperature=1");
+    size_t counts[2] = {0};
+    const double p[2] = {(2048.0 - N_GREAT) / (N_COLUMNS - N_GREAT), 2048.0 / (N_COLUMNS - N_GREAT)};
+    for (uint64_t k = 0; k < N_STREAMS; k++) {
+        entrol_drawn drawn[N_WANTED];
+        entrol_sampler_set_stream(sampler, k);
+        draw_some(context, sampler, drawn, N_WANTED, &row);
+        for (size_t i = 0; i < N_WANTED; i++) {
+            CHECK(drawn[i].token >= 0 && (logits[drawn[i].token] > 0) == (i < N_GREAT));
+            if (i >= N_GREAT && drawn[i].token >= 0)
+                counts[drawn[i].token / 2048]++;
+        }
+    }
+    test_check_chi_square(counts, p, 2, "what is left");
+    entrol_sampler_destroy(context, sampler);
+    free(logits);
+}
+
 static void test_same_at_every_level(void) {
     static const entrol_dtype dtypes[] = {ENTROL_F32, ENTROL_F16, ENTROL_BF16, ENTROL_F64};
     contexts_open(NULL);
@@ -365,6 +390,7 @@ int main(int argc, char **argv) {
     TEST(test_flat_frequencies);
     TEST(test_pairs_follow_what_is_left);
     TEST(test_all_that_there_are);
+    TEST(test_little_is_left);
     TEST(test_same_at_every_level);
     TEST(test_places);
     TEST(test_streams_do_not_overlap);

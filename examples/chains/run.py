@@ -4,6 +4,7 @@ scripts/chains calls this. TEXTS is the folder of unpacked packages, WORK keeps 
 chains.json. Prompts are the first words of news stories, and the stories' own next words stand beside what the chains make of them.
 --quick takes 4 prompts, 2 samples, 16 tokens and two settings of a chain.
 """
+import concurrent.futures
 import hashlib
 import json
 import os
@@ -16,7 +17,7 @@ sys.path.append(os.path.join(os.path.dirname(HERE), "purposes"))
 from texts import stories  # noqa: E402
 from tool import Records, run, write_result  # noqa: E402
 
-PROMPTS, SAMPLES, TOKENS, WORDS, OWN_WORDS = 50, 4, 40, 12, 30
+PROMPTS, SAMPLES, TOKENS, WORDS, OWN_WORDS = 50, 4, 32, 12, 24
 # By chain: what its settings are called, and the rules. "--hold" is generate's option, not a rule.
 CHAINS = {
     "greedy": {"": ["greedy"]},
@@ -63,7 +64,7 @@ def generated(work, path, rules, samples, tokens):
     trace = os.path.join(work, key + ".jsonl")
     if not os.path.exists(trace):
         model = ["-m", os.environ["ENTROL_MODEL"]] if os.environ.get("ENTROL_MODEL") else []
-        run(*command, *model, "-f", path, "--trace", trace, "-o", os.path.join(work, key + ".texts"))
+        run(*command, *model, "-t", 1, "-f", path, "--trace", trace, "-o", os.path.join(work, key + ".texts"))
     return trace
 
 
@@ -99,12 +100,16 @@ def main(texts, work, results, quick=False):
     lines = prompts(texts, n)
     path = os.path.join(work, "prompts.jsonl")
     write_lines(path, [{"id": line["id"], "prompt": line["prompt"]} for line in lines])
-    found = []
-    for chain, settings in CHAINS.items():
-        for setting, rules in list(settings.items())[:2 if quick else None]:
-            print(f"entrol: {chain} {setting}", file=sys.stderr)
-            found.append({"chain": chain, "setting": setting, "rules": rules,
-                          **measured(generated(work, path, rules, samples, tokens))})
+    points = [(chain, *point) for chain, settings in CHAINS.items() for point in list(settings.items())[:2 if quick else None]]
+
+    def found(point):
+        chain, setting, rules = point
+        result = {"chain": chain, "setting": setting, "rules": rules, **measured(generated(work, path, rules, samples, tokens))}
+        print(f"entrol: {chain} {setting}", file=sys.stderr)
+        return result
+
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:  # of processes of one thread each
+        found = list(pool.map(found, points))
     write_result(results, "chains", {"prompts": n, "samples": samples, "tokens": tokens, "own": own(work, lines), "chains": found})
 
 

@@ -125,8 +125,8 @@ typedef struct entrol_drawn {
     double sampled_entropy; /* H of q */
     double temperature;     /* q = softmax(z / T) over the candidates, unless an external rule moved logits */
     uint64_t n_candidates;  /* of q, above -inf */
-    uint64_t n_passes; /* over the candidates that rules took, where these were more than 16,384; without the first,
-                          which every draw takes */
+    uint64_t n_passes; /* by which rules took sums at a temperature, over more than 16,384 candidates; without the first
+                          one, of the row as it came, and the last, of what is drawn from */
 } entrol_drawn;
 
 #define ENTROL_DRAWN_INIT                                                                                              \
@@ -134,18 +134,20 @@ typedef struct entrol_drawn {
 
 /* Draws from the row of `logits` (a matrix of one row, of any dtype; f64 counts as the nearest f32) the token of the
  * place where the text is, and moves nothing: entrol_sampler_accept does. n_drawn tokens are drawn without putting any
- * back: the first is the one that is drawn alone, and all have the same statistics but for their logprobs. `tokens`
- * (NULL: the columns' numbers) are what the columns stand for, from 0 on, rising.
+ * back, at most 256: the first is the one that is drawn alone, and all have the same statistics but for their logprobs.
+ * `tokens` (NULL: the columns' numbers) are what the columns stand for, from 0 on, rising.
  *
- * `logprobs` (NULL: not wanted) is where ln q goes, one row, by column: -inf where the rules left a column out.
+ * `logprobs` (NULL: not wanted) is where ln q goes, one row, by column: -inf where the rules left a column out. It does
+ * not overlap the logits.
  *
  * A column at -inf is no candidate. A row with a NaN or +inf, or without a candidate, is in trouble: NaN, +inf or
  * EMPTY_SUPPORT in the diagnosis, whose first_row is 0; so is one of which an external rule leaves nothing, or a
- * logit that is none (first_row is then 1 + the rule's index). Columns more than 87 T below the greatest are never
- * drawn. T stays between 1e-6 and 1e6. Of ties top_k, top_p, typical and top_h keep the lower columns first, greedy the
- * lowest, others all. Entropies and log-probabilities are within 1e-5 (1 + their size) of exact arithmetic,
- * varentropies within 1e-4 of that; an entropy that a rule aims at is met within 1e-3 nats. Allocates only for a row
- * longer than those before. Errors: ARGUMENT, MEMORY; what an external rule returns. */
+ * logit that is none (first_row is then 1 + the rule's index, and first_column the token). Columns more than 87 T below
+ * the greatest are never drawn, unless what is above them has been. T stays between 1e-6 and 1e6. Of ties top_k, top_p,
+ * typical and top_h keep the lower columns first, greedy the lowest, others all. Entropies and log-probabilities are
+ * within 1e-5 (1 + their size) of exact arithmetic, varentropies within 1e-4 of that; target_entropy is met within 1e-3
+ * nats where its bounds reach it. Allocates only for a row longer than those before. Errors: ARGUMENT, MEMORY; what an
+ * external rule returns. */
 ENTROL_API entrol_status entrol_sampler_draw(entrol_context *context, entrol_sampler *sampler, entrol_drawn *drawn,
                                              size_t n_drawn, const entrol_destination *logprobs,
                                              entrol_diagnosis *diagnosis, const entrol_matrix *logits,

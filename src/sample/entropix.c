@@ -4,9 +4,9 @@
  *
  *   H < low_entropy  and V < low_varentropy:   sure: greedy
  *   H > high_entropy and V < low_varentropy:   evenly unsure: the token `thinking`; where there is none among the
- *                                              candidates, or it has just come, T *= 1.3
- *   H < high_entropy and V > high_varentropy:  several paths: T *= 1.2
- *   H > high_entropy and V > high_varentropy:  lost: T = max(2, 2 T)
+ *                                              candidates, or it has just come, T = min(1.5, 1.3 T)
+ *   H < lost_entropy and V > high_varentropy:  several paths: T = min(1.5, 1.2 T)
+ *   H > lost_entropy and V > high_varentropy:  lost: T = max(2, 2 T)
  *   else:                                      as it is
  *
  * The first that holds. 1.3, 1.2 and 2 are its offsets at no attention entropy. */
@@ -15,13 +15,14 @@
 #include <math.h>
 #include <stddef.h>
 
-enum { LOW_ENTROPY, HIGH_ENTROPY, LOW_VARENTROPY, HIGH_VARENTROPY, UNIT, THINKING };
+enum { LOW_ENTROPY, HIGH_ENTROPY, LOST_ENTROPY, LOW_VARENTROPY, HIGH_VARENTROPY, UNIT, THINKING };
 
 static const char *const units[] = {"bits", "nats", NULL};
 
 static const entrol_parameter parameters[] = {
     {.name = "low_entropy", .initial = 0.1, .low = 0, .high = 1e3, .says = "in the unit", .source = "entropix"},
     {.name = "high_entropy", .initial = 3, .low = 0, .high = 1e3, .says = "in the unit", .source = "entropix"},
+    {.name = "lost_entropy", .initial = 5, .low = 0, .high = 1e3, .says = "in the unit", .source = "entropix"},
     {.name = "low_varentropy",
      .initial = 0.1,
      .low = 0,
@@ -34,7 +35,7 @@ static const entrol_parameter parameters[] = {
      .high = 1e3,
      .says = "in the unit's square",
      .source = "entropix"},
-    {.name = "unit", .type = ENTROL_PARAMETER_CHOICE, .choices = units, .says = "of the four"},
+    {.name = "unit", .type = ENTROL_PARAMETER_CHOICE, .choices = units, .says = "of the five"},
     {.name = "thinking",
      .type = ENTROL_PARAMETER_WHOLE,
      .initial = -1,
@@ -46,7 +47,7 @@ static const entrol_parameter parameters[] = {
 static void pause_to_think(ent_candidates *candidates, const double *values) {
     const int32_t thinking = (int32_t)values[THINKING];
     if (thinking == candidates->last_token || !ent_keep_token(candidates, thinking))
-        ent_candidates_set_temperature(candidates, 1.3 * candidates->temperature);
+        ent_candidates_set_temperature(candidates, fmin(1.5, 1.3 * candidates->temperature));
 }
 
 static void apply_entropix(ent_candidates *candidates, const double *values) {
@@ -57,9 +58,9 @@ static void apply_entropix(ent_candidates *candidates, const double *values) {
         ent_keep_first(candidates);
     else if (entropy > values[HIGH_ENTROPY] && varentropy < values[LOW_VARENTROPY])
         pause_to_think(candidates, values);
-    else if (entropy < values[HIGH_ENTROPY] && varentropy > values[HIGH_VARENTROPY])
-        ent_candidates_set_temperature(candidates, 1.2 * candidates->temperature);
-    else if (entropy > values[HIGH_ENTROPY] && varentropy > values[HIGH_VARENTROPY])
+    else if (entropy < values[LOST_ENTROPY] && varentropy > values[HIGH_VARENTROPY])
+        ent_candidates_set_temperature(candidates, fmin(1.5, 1.2 * candidates->temperature));
+    else if (entropy > values[LOST_ENTROPY] && varentropy > values[HIGH_VARENTROPY])
         ent_candidates_set_temperature(candidates, fmax(2, 2 * candidates->temperature));
 }
 

@@ -55,19 +55,21 @@ static double step_to(const solution *at, double target) {
     return at->log_t + (target - entropy) / slope;
 }
 
-/* The next ln T to look at: no farther than FAR, as a row may go from a few tokens to thousands within a short way; and
- * where a step leaves the bracket, at an end that has not been looked at, or in its middle. */
+/* The next ln T to look at: no farther than FAR, as a row may go from a few tokens to thousands within a short way.
+ * Where a step leaves the bracket it is an end that has not been looked at, or the middle; and the middle, too, where a
+ * step is longer than half a bracket whose ends are known, or steps could go to and fro between them. */
 static double next_of(const solution *at, const bracket *bracket, double target) {
-    const int is_below = at->spread.entropy < target;
-    const double step = step_to(at, target), most = is_below ? at->log_t + FAR : at->log_t - FAR;
+    const int is_below = at->spread.entropy < target, is_closed = bracket->has_low && bracket->has_high;
+    const double half = (bracket->high - bracket->low) / 2, step = step_to(at, target);
+    const double most = is_below ? at->log_t + FAR : at->log_t - FAR;
     const double next = isnan(step) || fabs(step - at->log_t) > FAR ? most : step;
-    if (next > bracket->low && next < bracket->high)
+    if (next > bracket->low && next < bracket->high && !(is_closed && fabs(next - at->log_t) > half))
         return next;
     if (is_below && !bracket->has_high)
         return bracket->high;
     if (!is_below && !bracket->has_low)
         return bracket->low;
-    return (bracket->low + bracket->high) / 2;
+    return bracket->low + half;
 }
 
 /* 1 if what is looked at is an end beyond which the target lies. */

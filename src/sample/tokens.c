@@ -6,35 +6,49 @@
 
 #include "base/context.h"
 #include "base/dtype.h"
+#include "base/portable.h"
 #include "base/random.h"
 
 #include <math.h>
 #include <string.h>
 
-/* Which candidates have been taken, and what is left of the chunks' sums. */
+/* Which candidates have been taken, and what is left of the chunks' sums, as shares of the greatest candidate's mass.
+ */
 typedef struct left {
     const ent_candidates *candidates;
     double *chunk_sums;
     size_t taken[ENT_MOST_DRAWN], n_taken;
 } left;
 
-/* The masses of a chunk in units, 0 for those that are taken, and their sum. */
-static uint64_t take_masses(uint64_t units[ENT_CHUNK], const left *left, size_t chunk) {
+/* A chunk without what is taken. */
+typedef struct chunk_left {
+    uint64_t units[ENT_CHUNK], sum; /* masses as shares of the chunk's greatest, in units */
+    size_t n;
+    double share; /* of the sum, as in chunk_sums */
+} chunk_left;
+
+static void look_at_chunk_left(chunk_left *chunk, const left *left, size_t index) {
     const ent_candidates *candidates = left->candidates;
-    const size_t first = chunk * ENT_CHUNK, n_left = candidates->n - first, n = n_left < ENT_CHUNK ? n_left : ENT_CHUNK;
-    const double magic = ldexp(1, 52 - ent_unit_bits(ENT_CHUNK));
-    float masses[ENT_CHUNK];
-    const ent_masses_task task = {candidates->z + first, n,    candidates->m, (float)candidates->spread.scale,
-                                  candidates->m,         magic};
-    uint64_t sum = candidates->kernels->masses(masses, &task).all;
-    for (size_t i = 0; i < n; i++)
-        units[i] = ent_mass_units(masses[i], magic);
+    const size_t first = index * ENT_CHUNK, n_left = candidates->n - first;
+    const int bits = ent_unit_bits(ENT_CHUNK);
+    const double magic = ldexp(1, 52 - bits);
+    float z[ENT_CHUNK], masses[ENT_CHUNK];
+    chunk->n = n_left < ENT_CHUNK ? n_left : ENT_CHUNK;
+    memcpy(z, candidates->z + first, chunk->n * sizeof *z);
     for (size_t i = 0; i < left->n_taken; i++)
-        if (left->taken[i] / ENT_CHUNK == chunk) {
-            sum -= units[left->taken[i] - first];
-            units[left->taken[i] - first] = 0;
-        }
-    return sum;
+        if (left->taken[i] / ENT_CHUNK == index)
+            z[left->taken[i] - first] = -INFINITY;
+    const float greatest = candidates->kernels->max(z, chunk->n), scale = (float)candidates->spread.scale;
+    chunk->sum = 0;
+    chunk->share = 0;
+    if (greatest == -INFINITY)
+        return;
+    const ent_masses_task task = {z, chunk->n, greatest, scale, greatest, magic};
+    chunk->sum = candidates->kernels->masses(masses, &task).all;
+    for (size_t i = 0; i < chunk->n; i++)
+        chunk->units[i] = ent_mass_units(masses[i], magic);
+    chunk->share = ldexp((double)chunk->sum, -bits) *
+                   ent_portable_exp(candidates->spread.scale * ((double)greatest - (double)candidates->m));
 }
 
 /* The chunk in whose part of the sum a share of it falls; their number if nothing is left. */
@@ -55,31 +69,25 @@ static size_t find_chunk(const left *left, double share) {
     return last;
 }
 
-/* The number of candidates if nothing is left. What rounding leaves of a chunk all of whose masses are taken is
- * nothing.
- */
+/* The number of candidates if nothing is left. */
 static size_t find_candidate(const left *left, uint64_t key) {
-    const double share = (double)(ent_random(key, 2 * left->n_taken) >> 11) * 0x1p-53;
-    uint64_t units[ENT_CHUNK], sum = 0;
-    size_t chunk = find_chunk(left, share);
-    while (chunk < ent_n_chunks(left->candidates->n) && !(sum = take_masses(units, left, chunk))) {
-        left->chunk_sums[chunk] = 0;
-        chunk = find_chunk(left, share);
-    }
-    if (!sum)
+    const size_t index = find_chunk(left, (double)(ent_random(key, 2 * left->n_taken) >> 11) * 0x1p-53);
+    chunk_left chunk;
+    if (index == ent_n_chunks(left->candidates->n))
         return left->candidates->n;
-    uint64_t at = ent_random_below(key, 2 * left->n_taken + 1, sum);
+    look_at_chunk_left(&chunk, left, index);
+    uint64_t at = ent_random_below(key, 2 * left->n_taken + 1, chunk.sum);
     size_t i = 0;
-    for (; at >= units[i]; i++)
-        at -= units[i];
-    return chunk * ENT_CHUNK + i;
+    for (; at >= chunk.units[i]; i++)
+        at -= chunk.units[i];
+    return index * ENT_CHUNK + i;
 }
 
 static void take(left *left, size_t index) {
-    const ent_candidates *candidates = left->candidates;
-    left->chunk_sums[index / ENT_CHUNK] -=
-        (double)ent_mass(candidates->z[index] - candidates->m, (float)candidates->spread.scale);
+    chunk_left chunk;
     left->taken[left->n_taken++] = index;
+    look_at_chunk_left(&chunk, left, index / ENT_CHUNK);
+    left->chunk_sums[index / ENT_CHUNK] = chunk.share;
 }
 
 static void take_token(entrol_drawn *drawn, const ent_drawing *drawing, size_t index) {
@@ -99,10 +107,13 @@ void ent_give_drawn(entrol_drawn *to, size_t index, const entrol_drawn *drawn) {
     memcpy((char *)to + index * to->size, &given, to->size < sizeof given ? to->size : sizeof given);
 }
 
-/* Where the token is that an external rule has chosen, if it is still there; else their number. */
+/* Where the token is that an external rule has chosen, if it is a candidate still; else their number. */
 static size_t find_chosen(const ent_drawing *drawing) {
     const ent_candidates *candidates = &drawing->candidates;
-    return drawing->chosen < 0 ? candidates->n : ent_index_of(candidates->tokens, candidates->n, drawing->chosen);
+    if (drawing->chosen < 0)
+        return candidates->n;
+    const size_t index = ent_index_of(candidates->tokens, candidates->n, drawing->chosen);
+    return index < candidates->n && candidates->z[index] > -INFINITY ? index : candidates->n;
 }
 
 void ent_draw_tokens(entrol_drawn *drawn, size_t n_drawn, ent_drawing *drawing) {
@@ -118,7 +129,8 @@ void ent_draw_tokens(entrol_drawn *drawn, size_t n_drawn, ent_drawing *drawing) 
         entrol_drawn token = drawing->drawn;
         index = i == 0 && is_chosen ? index : find_candidate(&left, key);
         if (index < candidates->n) {
-            take(&left, index);
+            if (i + 1 < n_drawn)
+                take(&left, index);
             take_token(&token, drawing, index);
             token.is_chosen = i == 0 && is_chosen;
         }

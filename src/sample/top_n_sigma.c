@@ -19,7 +19,7 @@ enum { LANES = 8 };
 static double sum_of(const ent_candidates *candidates, double mean, int is_squared) {
     double lanes[LANES] = {0}, sum = 0;
     for (size_t i = 0; i < candidates->n; i++) {
-        const double x = (double)(candidates->z[i] - candidates->m) - mean;
+        const double x = (double)candidates->z[i] - (double)candidates->m - mean;
         if (candidates->z[i] > -INFINITY)
             lanes[i % LANES] += is_squared ? x * x : x;
     }

@@ -16,7 +16,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 BUILD = os.environ.get("BUILD", os.path.join(ROOT, "build"))
 MODEL = os.environ.get("ENTROL_MODEL")
 N_ROWS = 40
-COUNTS = {"transformers": 18, "formulas": 13, "target entropy": 10}
+COUNTS = {"transformers": 18, "llama.cpp": 8, "formulas": 13, "target entropy": 10}
 
 
 @unittest.skipUnless(MODEL, "ENTROL_MODEL names no model")
@@ -39,6 +39,10 @@ class Rows(unittest.TestCase):
             self.assertEqual(result["same"] + result["ties"] + result["border"], N_ROWS)
             self.assertGreaterEqual(result["same"], 0.9 * N_ROWS, result)
             self.assertLess(result["max_dp"], 1e-6, result)
+        for result in by_case["llama.cpp"]:
+            self.assertEqual(result["same"] + result["as_formulas"], N_ROWS)
+            self.assertLess(result["other_mass"], 0.01, result)
+            self.assertLess(result["max_dp"], 1e-3 if result["peer"] == "temp_ext" else 1e-4, result)
         for result in by_case["target entropy"]:
             self.assertLess(result["max_error_nats"], 1e-3)
             self.assertLessEqual(result["max_passes"], 8)

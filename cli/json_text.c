@@ -129,6 +129,10 @@ json_t *json_of_real_or_null(double value) {
     return isnan(value) ? json_null() : json_of_real(value);
 }
 
+bool json_set(json_t *object, const char *name, json_t *value) {
+    return json_object_set_new(object, name, value) == 0;
+}
+
 /* Recursion is as deep as jansson let the text be. */
 void json_append(buffer *buffer, const json_t *value) {
     switch (json_typeof(value)) {

@@ -17,6 +17,10 @@ json_t *json_read_object(const char *name, uint64_t line_number, const char *tex
 /* A string of what may hold any bytes, such as a file's name: what is not UTF-8 becomes U+FFFD. NULL: out of memory. */
 json_t *json_string_of(const char *bytes);
 
+/* Sets a member to a value, which is the object's from now on. False where memory is out, as it may have been for the
+ * object or the value: NULL. */
+bool json_set(json_t *object, const char *name, json_t *value);
+
 /* Appends a value without white space. A real is the shortest decimal that reads back as the same double. */
 void json_append(buffer *buffer, const json_t *value);
 

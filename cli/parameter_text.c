@@ -18,13 +18,9 @@ void parameter_append_choices(buffer *out, const entrol_parameter *parameter) {
         buffer_append_format(out, "%s%s", i > 0 ? "|" : "", parameter->choices[i]);
 }
 
-void parameter_append_expected(buffer *out, const entrol_parameter *parameter) {
-    if (parameter->type == ENTROL_PARAMETER_CHOICE) {
-        buffer_append_string(out, "one of ");
-        parameter_append_choices(out, parameter);
-        return;
-    }
-    buffer_append_format(out, "%s from %g to %g",
-                         parameter->type == ENTROL_PARAMETER_WHOLE ? "a whole number" : "a number", parameter->low,
-                         parameter->high);
+void parameter_append_expected(buffer *out, const entrol_parameter *parameters, size_t n, const char *name) {
+    const size_t n_bytes = entrol_parameter_expected(NULL, 0, parameters, n, name);
+    char *text = n_bytes > 0 ? buffer_reserve(out, n_bytes) : NULL;
+    if (text != NULL)
+        out->size += entrol_parameter_expected(text, n_bytes + 1, parameters, n, name);
 }

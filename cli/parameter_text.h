@@ -10,7 +10,7 @@
 void parameter_append_default(buffer *out, const entrol_parameter *parameter);
 /* "a|b|c" */
 void parameter_append_choices(buffer *out, const entrol_parameter *parameter);
-/* "a number from 0 to 1", "one of a|b|c". */
-void parameter_append_expected(buffer *out, const entrol_parameter *parameter);
+/* What the parameter of a name may be (entrol_parameter_expected). */
+void parameter_append_expected(buffer *out, const entrol_parameter *parameters, size_t n, const char *name);
 
 #endif

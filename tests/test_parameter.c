@@ -70,6 +70,27 @@ static void test_what_is_refused(void) {
     CHECK_INT(ent_take_settings(out.values, out.texts, NULL, table, N, third, 4), ENTROL_ERROR_ARGUMENT);
 }
 
+static void check_words(const char *name, const char *words) {
+    char text[80];
+    CHECK_INT(entrol_parameter_expected(text, sizeof text, table, N, name), strlen(words));
+    CHECK_STRING(text, words);
+    for (size_t size = 0; size <= strlen(words); size++) {
+        char cut[81] = "";
+        memset(cut, '?', 80);
+        CHECK_INT(entrol_parameter_expected(size > 0 ? cut : NULL, size, table, N, name), strlen(words));
+        CHECK(size == 0 || (cut[size - 1] == '\0' && strncmp(cut, words, size - 1) == 0));
+        CHECK_INT(cut[size], '?');
+    }
+}
+
+static void test_what_is_expected(void) {
+    check_words("share", "a number from 0 to 1");
+    check_words("steps", "a whole number from 1 to inf");
+    check_words("colour", "one of red|green");
+    check_words("points", "points");
+    check_words("color", "");
+}
+
 static void test_reals(void) {
     static const struct {
         const char *text;
@@ -137,6 +158,7 @@ int main(int argc, char **argv) {
     TEST(test_defaults);
     TEST(test_what_is_set_holds);
     TEST(test_what_is_refused);
+    TEST(test_what_is_expected);
     TEST(test_reals);
     TEST(test_sums_over_ranks);
     return test_end();

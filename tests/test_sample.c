@@ -105,7 +105,7 @@ static bool check_step(progress *progress, const char *const *rules, size_t n_ru
     const oracle_candidates before = {progress->logits, progress->is_left, progress->n, progress->temperature};
     if (!CHECK_SAY(oracle_sample_step(&step, &before, last->rule, last->values), "no oracle for %s", last->rule->name))
         return false;
-    const entrol_sampler_options options = {sizeof options, test_random(), test_below(100), NULL, NULL};
+    const entrol_sampler_options options = {sizeof options, test_random(), test_below(100), NULL};
     entrol_sampler *sampler = sampler_with(context, rules, n_rules, &options);
     if (!sampler)
         return false;

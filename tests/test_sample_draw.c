@@ -54,7 +54,7 @@ static void check_frequencies(const char *const *rules, size_t n_rules, const en
     }
     entrol_sampler_destroy(context, sampler);
     for (uint64_t i = 0; i < N_DRAWS; i++) {
-        const entrol_sampler_options options = {sizeof options, i, 0, NULL, NULL};
+        const entrol_sampler_options options = {sizeof options, i, 0, NULL};
         sampler = sampler_with(context, rules, n_rules, &options);
         seeds.counts[draw_one(context, sampler, NULL, row).token]++;
         entrol_sampler_destroy(context, sampler);
@@ -203,7 +203,7 @@ static void check_same_everywhere(const sheet *row) {
         make_rule_at_random(&made[i], entrol_sampling_rule_at(test_below(entrol_sampling_rule_count())));
         rules[i] = made[i].text;
     }
-    const entrol_sampler_options options = {sizeof options, test_random(), test_random(), NULL, NULL};
+    const entrol_sampler_options options = {sizeof options, test_random(), test_random(), NULL};
     entrol_sampler *sampler = sampler_with(contexts[ENTROL_CPU_SCALAR], rules, n_rules, &options);
     entrol_drawn expected[3];
     draw_some(contexts[ENTROL_CPU_SCALAR], sampler, expected, 3, &row->matrix);
@@ -280,7 +280,7 @@ static size_t n_equal(const int32_t *a, const int32_t *b) {
 /* A sampler of two rules, of seed 5 and a stream. */
 static entrol_sampler *of_stream(uint64_t stream) {
     static const char *const rules[] = {"temperature=2", "top-p=0.99"};
-    const entrol_sampler_options options = {sizeof options, 5, stream, NULL, NULL};
+    const entrol_sampler_options options = {sizeof options, 5, stream, NULL};
     return sampler_with(context, rules, 2, &options);
 }
 
@@ -325,8 +325,8 @@ static void test_streams_do_not_overlap(void) {
     int32_t first[2 * N_PLACES], other[2 * N_PLACES];
     size_t most = 0;
     for (uint64_t k = 1; k <= 4; k++) {
-        const entrol_sampler_options options[] = {{sizeof *options, 5, 0, NULL, NULL},
-                                                  {sizeof *options, k <= 2 ? 5 : 4 + k - 2, k, NULL, NULL}};
+        const entrol_sampler_options options[] = {{sizeof *options, 5, 0, NULL},
+                                                  {sizeof *options, k <= 2 ? 5 : 4 + k - 2, k, NULL}};
         entrol_sampler *samplers[] = {sampler_with(context, NULL, 0, &options[0]),
                                       sampler_with(context, NULL, 0, &options[1])};
         for (size_t half = 0; half < 2; half++) {

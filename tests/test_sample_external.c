@@ -120,43 +120,69 @@ static void release(void *user) {
     free(user);
 }
 
-static const struct {
-    const char *name;
-    entrol_status (*apply)(void *user, entrol_candidates *candidates);
-} known[] = {{"see", see},
-             {"drop_all", drop_all},
-             {"forbid_all", forbid_all},
-             {"give_nan", give_nan},
-             {"give_infinity", give_infinity},
-             {"fail", fail},
-             {"choose", choose},
-             {"turn", turn}};
+static const char *const colours[] = {"red", "green", NULL};
 
-/* Settings: the one without a name, which `choose` needs; any other one is bad. */
-static entrol_status make(void *user, entrol_external_rule *rule, int *is_known, size_t *bad, const char *name,
-                          const entrol_setting *settings, size_t n_settings) {
+static const entrol_parameter of_all[] = {
+    {.name = "setting", .low = -100, .high = 100, .says = "what it says"},
+    {.name = "n", .type = ENTROL_PARAMETER_WHOLE, .initial = 7, .low = 1, .high = 9, .says = "a number"},
+    {.name = "colour", .type = ENTROL_PARAMETER_CHOICE, .choices = colours, .says = "a colour"},
+};
+static const entrol_parameter nine[9] = {{.name = "a"}, {.name = "b"}, {.name = "c"}, {.name = "d"}, {.name = "e"},
+                                         {.name = "f"}, {.name = "g"}, {.name = "h"}, {.name = "i"}};
+static const entrol_parameter of_text[] = {{.name = "words", .type = ENTROL_PARAMETER_TEXT, .text = ""}};
+
+#define OF_ALL of_all, 3, "", NULL
+static const struct {
+    entrol_sampling_rule kind;
+    entrol_status (*apply)(void *user, entrol_candidates *candidates);
+} known[] = {{{"see", OF_ALL}, see},
+             {{"drop_all", OF_ALL}, drop_all},
+             {{"forbid_all", OF_ALL}, forbid_all},
+             {{"give_nan", OF_ALL}, give_nan},
+             {{"give_infinity", OF_ALL}, give_infinity},
+             {{"fail", OF_ALL}, fail},
+             {{"choose", OF_ALL}, choose},
+             {{"turn", OF_ALL}, turn},
+             {{"lazy", NULL, 0, "", NULL}, NULL},
+             {{"greedy", OF_ALL}, fail}, /* the registry has it */
+             {{"nine", nine, 9, "", NULL}, see},
+             {{"text", of_text, 1, "", NULL}, see}};
+
+static const entrol_sampling_rule *find(void *user, const char *name) {
+    CHECK(user == &n_live);
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (strcmp(known[i].kind.name, name) == 0)
+            return &known[i].kind;
+    return NULL;
+}
+
+/* What the last rule was made with. */
+static struct {
+    double values[3];
+    uint64_t seed;
+} made;
+
+/* `choose` with a setting of 99 in green does not go together. */
+static entrol_status make(void *user, entrol_external_rule *rule, const entrol_sampling_rule *kind,
+                          const double *values, uint64_t seed) {
     CHECK(user == &n_live);
     size_t i = 0;
-    while (i < sizeof known / sizeof *known && strcmp(known[i].name, name) != 0)
+    while (&known[i].kind != kind)
         i++;
-    *is_known = i < sizeof known / sizeof *known;
-    if (!*is_known)
-        return ENTROL_OK;
-    state state = {0};
-    for (*bad = 0; *bad < n_settings; ++*bad) {
-        if (settings[*bad].name[0])
-            return ENTROL_ERROR_ARGUMENT;
-        state.setting = settings[*bad].text ? strtod(settings[*bad].text, NULL) : settings[*bad].value;
-    }
-    if (known[i].apply == choose && !n_settings)
+    memcpy(made.values, values, kind->n_parameters * sizeof *values);
+    made.seed = seed;
+    if (known[i].apply == choose && values[0] == 99 && values[2] == 1)
         return ENTROL_ERROR_ARGUMENT;
     if (refuses_clone)
         return ENTROL_ERROR_MEMORY;
-    *rule = (entrol_external_rule){known[i].apply, accept, reset, has_no_clone ? NULL : copy, release, copy(&state)};
+    if (known[i].apply)
+        *rule = (entrol_external_rule){
+            known[i].apply, accept, reset, has_no_clone ? NULL : copy, release, copy(&(state){.setting = values[0]})};
     return ENTROL_OK;
 }
 
-static const entrol_sampler_options options = {sizeof options, 3, 0, make, &n_live};
+static const entrol_rule_source source = {sizeof source, find, make, &n_live};
+static const entrol_sampler_options options = {sizeof options, 3, 0, &source};
 
 static entrol_sampler *sampler_after(const char *first, const char *external, const char *last) {
     const char *const rules[] = {first, external, last};
@@ -280,23 +306,96 @@ static void test_a_rule_that_fails(void) {
     CHECK_INT(n_live, 0);
 }
 
-static void check_refused(const char *rule, size_t offset) {
+/* --- How they are made --- */
+
+static void check_refused(const char *rule, const char *argument, size_t offset) {
     const char *const rules[] = {"see=1", rule};
     entrol_sampler *sampler = NULL;
     entrol_diagnosis diagnosis = {0};
     CHECK_INT(entrol_sampler_create(context, &sampler, &diagnosis, rules, 2, &options), ENTROL_ERROR_ARGUMENT);
-    CHECK_STRING(diagnosis.argument, "rules");
+    CHECK_STRING(diagnosis.argument, argument);
     CHECK_SAY(diagnosis.first_row == 1 && diagnosis.first_column == offset, "%s: rule %zu, offset %zu", rule,
               diagnosis.first_row, diagnosis.first_column);
     CHECK(!sampler && n_live == 0);
 }
 
+/* Their texts are read as the registry's are. */
 static void test_bad_settings_of_a_rule(void) {
-    check_refused("nobody", 0);
-    check_refused("see,much=1", 4);
-    check_refused("see=1,much=1", 6);
-    check_refused("see=1,", 6);
-    check_refused("choose", 0);
+    check_refused("nobody", "rules", 0);
+    check_refused("see,much=1", "rules", 4);
+    check_refused("see=1,much=1", "rules", 6);
+    check_refused("see=1,", "rules", 6);
+    check_refused("see=101", "setting", 4);
+    check_refused("see=", "setting", 4);
+    check_refused("see,setting", "rules", 11);
+    check_refused("see=.5", "setting", 4); /* as of the registry's rules */
+    check_refused("see=0x1", "setting", 4);
+    check_refused("see=1,n=2.5", "n", 8);
+    check_refused("see=1,n=2,colour=blue", "colour", 17);
+    check_refused("choose=99,colour=green", "rules", 0); /* which only the source knows */
+    check_refused("lazy=1", "rules", 5);
+    check_refused("lazy", "rules", 0); /* one that does nothing is none */
+}
+
+static void test_settings_of_a_rule(void) {
+    entrol_sampler_destroy(context, sampler_after("greedy", "see=2.5,colour=green", NULL));
+    CHECK(made.values[0] == 2.5 && made.values[1] == 7 && made.values[2] == 1);
+    entrol_sampler_destroy(context, sampler_after("top-k=2", "choose,setting=-1e1,n=3,setting=4", NULL));
+    CHECK(made.values[0] == 4 && made.values[1] == 3 && made.values[2] == 0);
+    CHECK_INT(n_live, 0);
+}
+
+static void test_tables_that_cannot_be_read(void) {
+    static const char *const rules[] = {"nine", "text"};
+    entrol_sampler *sampler = NULL;
+    for (size_t i = 0; i < 2; i++)
+        CHECK_INT(entrol_sampler_create(context, &sampler, NULL, &rules[i], 1, &options), ENTROL_ERROR_UNSUPPORTED);
+    const entrol_rule_source bad[] = {
+        {0, find, make, &n_live}, {sizeof source, NULL, make, &n_live}, {sizeof source, find, NULL, &n_live}};
+    for (size_t i = 0; i < 3; i++) {
+        const entrol_sampler_options other = {sizeof other, 3, 0, &bad[i]};
+        entrol_diagnosis diagnosis = {0};
+        CHECK_INT(entrol_sampler_create(context, &sampler, &diagnosis, NULL, 0, &other), ENTROL_ERROR_ARGUMENT);
+        CHECK_STRING(diagnosis.argument, "options");
+    }
+    CHECK(!sampler);
+}
+
+static uint64_t seed_made(uint64_t seed, uint64_t stream, size_t n_before) {
+    const entrol_sampler_options other = {sizeof other, seed, stream, &source};
+    const char *rules[] = {"top-k=2", "top-k=2", "top-k=2"};
+    rules[n_before] = "see";
+    entrol_sampler_destroy(context, sampler_with(context, rules, n_before + 1, &other));
+    return made.seed;
+}
+
+/* Of the sampler's seed, its stream and the rule's place, and of nothing else. */
+static void test_seeds_of_rules(void) {
+    uint64_t seeds[27];
+    size_t n = 0;
+    for (uint64_t seed = 0; seed < 3; seed++)
+        for (uint64_t stream = 0; stream < 3; stream++)
+            for (size_t n_before = 0; n_before < 3; n_before++) {
+                seeds[n] = seed_made(seed, stream, n_before);
+                CHECK(seeds[n++] == seed_made(seed, stream, n_before));
+            }
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j < i; j++)
+            CHECK((uint32_t)seeds[i] != (uint32_t)seeds[j]);
+}
+
+/* A rule by its text. */
+static void test_rules_of_texts(void) {
+    CHECK(entrol_sampling_rule_of("min-p=0.1,x", NULL) == entrol_sampling_rule_find("min_p"));
+    CHECK(entrol_sampling_rule_of("min_p", &source) == entrol_sampling_rule_find("min_p"));
+    CHECK(entrol_sampling_rule_of("greedy,x=1", &source) == entrol_sampling_rule_find("greedy"));
+    CHECK(entrol_sampling_rule_of("drop-all,x=1", &source) == &known[1].kind);
+    static const char *const none[] = {"", "=1", "min-p ", "nobody", "drop-all"};
+    for (size_t i = 0; i < 5; i++)
+        CHECK(entrol_sampling_rule_of(none[i], NULL) == NULL);
+    char name[80] = "";
+    memset(name, 'a', sizeof name - 1);
+    CHECK(entrol_sampling_rule_of(name, &source) == NULL);
 }
 
 /* --- State --- */
@@ -332,17 +431,40 @@ static void test_state(void) {
     CHECK(n_live == 0);
 }
 
+/* Tokens of a prompt are told, and move nothing: the text is the same one. */
+static void test_prompts(void) {
+    const entrol_matrix matrix = row();
+    entrol_sampler *sampler = sampler_after("temperature=2", "see", NULL),
+                   *other = sampler_after("temperature=2", "see", NULL);
+    entrol_sampler_read(sampler, 900);
+    entrol_sampler_read(sampler, 4);
+    CHECK(state_of(sampler).n_accepted == 2 && state_of(sampler).accepted == 4);
+    CHECK(state_of(other).n_accepted == 0);
+    for (size_t i = 0; i < 50; i++) {
+        const int32_t token = draw_one(context, other, NULL, &matrix).token;
+        CHECK_INT(draw_one(context, sampler, NULL, &matrix).token, token);
+        entrol_sampler_accept(sampler, token);
+        entrol_sampler_accept(other, token);
+    }
+    entrol_sampler_destroy(context, sampler);
+    entrol_sampler_destroy(context, other);
+    sampler = sampler_after("temperature=2", "top-k=3", NULL);
+    entrol_sampler_read(sampler, 4); /* nobody to tell */
+    entrol_sampler_destroy(context, sampler);
+    CHECK_INT(n_live, 0);
+}
+
 /* Only `apply`: nothing to tell, to copy or to release. */
-static entrol_status make_plain(void *user, entrol_external_rule *rule, int *is_known, size_t *bad, const char *name,
-                                const entrol_setting *settings, size_t n_settings) {
-    (void)user, (void)bad, (void)name, (void)settings, (void)n_settings;
-    *is_known = 1;
+static entrol_status make_plain(void *user, entrol_external_rule *rule, const entrol_sampling_rule *kind,
+                                const double *values, uint64_t seed) {
+    (void)user, (void)kind, (void)values, (void)seed;
     *rule = (entrol_external_rule){.apply = turn};
     return ENTROL_OK;
 }
 
 static void test_a_rule_without_state(void) {
-    const entrol_sampler_options plain = {sizeof plain, 3, 0, make_plain, NULL};
+    const entrol_rule_source of_plain = {sizeof of_plain, find, make_plain, &n_live};
+    const entrol_sampler_options plain = {sizeof plain, 3, 0, &of_plain};
     const entrol_matrix matrix = row();
     const char *const rules[] = {"turn"};
     entrol_sampler *sampler = sampler_with(context, rules, 1, &plain), *clone = NULL;
@@ -477,7 +599,12 @@ int main(int argc, char **argv) {
     TEST(test_rules_in_trouble);
     TEST(test_a_rule_that_fails);
     TEST(test_bad_settings_of_a_rule);
+    TEST(test_settings_of_a_rule);
+    TEST(test_tables_that_cannot_be_read);
+    TEST(test_seeds_of_rules);
+    TEST(test_rules_of_texts);
     TEST(test_state);
+    TEST(test_prompts);
     TEST(test_a_rule_without_state);
     TEST(test_no_memory);
     TEST(test_a_rule_without_memory);

@@ -210,30 +210,32 @@ entrol_status entrol_llama_score_compat(entrol_llama *llama, entrol_context *con
 struct llama_sampler;
 
 typedef struct entrol_llama_sampler_options {
-    size_t size;               /* sizeof(entrol_llama_sampler_options) */
-    uint64_t seed, stream;     /* as in entrol_sampler_options; 0 by default */
-    size_t n_threads;          /* 0: 1 */
-    int selects;               /* 1, the default: takes a token; 0: a sampler after it does, as llama.cpp's dist */
-    entrol_rule_source source; /* of rules that are not Entrol's; NULL: there are no others */
-    void *source_user;         /* not needed once the sampler is made */
+    size_t size;           /* sizeof(entrol_llama_sampler_options) */
+    uint64_t seed, stream; /* as in entrol_sampler_options; 0 by default */
+    size_t n_threads;      /* 0: 1 */
+    int selects;           /* 1, the default: takes a token; 0: a sampler after it does, as llama.cpp's dist */
+    const entrol_rule_source *source; /* of rules that are not Entrol's; NULL: there are no others. Not needed once the
+                                         sampler is made */
 } entrol_llama_sampler_options;
 
 #define ENTROL_LLAMA_SAMPLER_OPTIONS_INIT                                                                              \
-    { sizeof(entrol_llama_sampler_options), 0, 0, 0, 1, NULL, NULL }
+    { sizeof(entrol_llama_sampler_options), 0, 0, 0, 1, NULL }
 
 /* A chain of Entrol's rules (as texts: see entrol_sampler_create) as a llama.cpp sampler: for llama_sampler_sample, or
  * in a llama_sampler_chain, which then owns it; else llama_sampler_free() it. It sees the candidates that the samplers
  * before it left, in any order, and leaves those that its rules keep, by rising id: `logit` is then z / T, `p` the
  * probability that the rules gave them, and `selected` the token that was drawn. Its draws are those of
- * entrol_sampler_draw: a place drawn again gives the same token, until llama_sampler_accept moves it on.
+ * entrol_sampler_draw: a place drawn again gives the same token, until llama_sampler_accept moves it on. So do the
+ * prompt's tokens, where a program accepts them: to begin at the first place, hand them to entrol_sampler_read of the
+ * sampler inside.
  *
  * A sampler cannot return an error. Where the candidates are in trouble (a NaN or +inf among the logits, a token twice)
  * or the rules leave none, the most probable of the finite ones is taken and is the only one left, and
  * entrol_llama_sampler_error says what was wrong.
  *
- * NULL on failure; then `error` holds a sentence that names the rule and the place in it. For one thread at a time, as
- * all of llama.cpp's; a clone (llama_sampler_clone; NULL for lack of memory) goes on as the original does, on a thread
- * of its own. */
+ * NULL on failure; then `error` holds a sentence that names the rule and what was expected in it. For one thread at a
+ * time, as all of llama.cpp's; a clone (llama_sampler_clone; NULL for lack of memory, or where a rule of the source can
+ * be released and not cloned) goes on as the original does, on a thread of its own. */
 struct llama_sampler *entrol_llama_sampler(char *error, size_t error_size, const char *const *rules, size_t n_rules,
                                            const entrol_llama_sampler_options *options);
 
@@ -241,18 +243,19 @@ struct llama_sampler *entrol_llama_sampler(char *error, size_t error_size, const
 const entrol_drawn *entrol_llama_sampler_drawn(const struct llama_sampler *sampler);
 /* The first trouble since it was made or reset, in a sentence; "" if there was none, or it is of another kind. */
 const char *entrol_llama_sampler_error(const struct llama_sampler *sampler);
-/* The sampler inside, for entrol_sampler_set and entrol_sampler_set_stream; NULL for a sampler of another kind. */
+/* The sampler inside, for entrol_sampler_read, entrol_sampler_set and entrol_sampler_set_stream; NULL for a sampler of
+ * another kind. */
 entrol_sampler *entrol_llama_sampler_inside(struct llama_sampler *sampler);
 
 /* Samplers of llama.cpp as rules in a chain of Entrol's: mirostat, xtc, dry and others, with llama.cpp's defaults. */
 size_t entrol_llama_rule_count(void);
 const entrol_sampling_rule *entrol_llama_rule_at(size_t index); /* NULL beyond the last */
-/* The source of these, for entrol_sampler_options and entrol_llama_sampler_options; `llama` is an entrol_llama, whose
- * vocabulary they are for, and which they do not need once they are made. Logits come to them divided by the
- * temperature so far. A draw leaves their state alone until its token is accepted; but for adaptive_p, whose random
- * numbers go on with every draw, and whose clone between a draw and its token forgets the draw. */
-entrol_status entrol_llama_rule_source(void *llama, entrol_external_rule *rule, int *is_known, size_t *bad,
-                                       const char *name, const entrol_setting *settings, size_t n_settings);
+/* The source of these, for entrol_sampler_options and entrol_llama_sampler_options, over the vocabulary of `llama`,
+ * which they do not need once they are made. Those that draw get a seed of the sampler's, where none is set. Logits
+ * come to them divided by the temperature so far. A draw leaves their state alone until its token is accepted; but for
+ * adaptive_p, whose random numbers go on with every draw, and whose clone between a draw and its token forgets the
+ * draw. */
+entrol_rule_source entrol_llama_rules(entrol_llama *llama);
 
 #ifdef __cplusplus
 }

@@ -18,6 +18,8 @@ typedef struct ent_log {
 /* Directs this thread's messages to `log`, whose error it empties, or (NULL) to nowhere. Returns the one before. */
 ent_log *ent_log_use(ent_log *log);
 
+enum { ENT_LLAMA_BIAS_PARAMETERS = 2 };
+
 struct entrol_llama {
     struct llama_model *model;
     const struct llama_vocab *vocab;
@@ -36,6 +38,8 @@ struct entrol_llama {
     size_t *n_read;                        /* of each sequence its tokens; NULL: opened without n_own */
     ent_log log;
     char description[128];
+    entrol_sampling_rule logit_bias; /* as this vocabulary bounds it */
+    entrol_parameter of_logit_bias[ENT_LLAMA_BIAS_PARAMETERS];
 };
 
 /* A struct that may be shorter or longer than this library's: what is there is taken, the rest keeps its default. False
@@ -78,9 +82,12 @@ entrol_status ent_llama_bad(entrol_diagnosis *diagnosis, const char *argument);
  * which has room for 2 n. */
 const llama_token_data *ent_llama_sort_by_id(llama_token_data *spare, const llama_token_data *data, size_t n);
 
+/* Bounds rules that take a token by the vocabulary. */
+void ent_llama_begin_rules(entrol_llama *llama);
+
 /* A sentence about the rules that entrol_sampler_create refused, or what else became of it. */
 void ent_llama_say_refused(char *error, size_t error_size, entrol_status status, const entrol_diagnosis *diagnosis,
-                           const char *const *rules, size_t n_rules);
+                           const char *const *rules, size_t n_rules, const entrol_rule_source *source);
 
 /* Whether llama.cpp has a template of that name, or knows the one that the text is. */
 bool ent_template_is_known(const char *template_text);

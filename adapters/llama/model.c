@@ -86,6 +86,7 @@ static entrol_status load_model(entrol_llama *llama, const message *error, const
     }
     llama->vocab = llama_model_get_vocab(llama->model);
     llama->n_vocab = (size_t)llama_vocab_n_tokens(llama->vocab);
+    ent_llama_begin_rules(llama);
     if (llama_vocab_type(llama->vocab) == LLAMA_VOCAB_TYPE_NONE || llama->n_vocab == 0) {
         return fail(error, ENTROL_ERROR_UNSUPPORTED, "'%s' has no vocabulary, so it cannot score text.",
                     options->model_path);

@@ -4,22 +4,22 @@
  * the place of the sampler when the token is accepted: the same place drawn twice gives the same token. */
 #include "internal.h"
 
-#include <locale.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_PARAMETERS = 5 };
-
 typedef struct rule_row {
     entrol_sampling_rule rule;
-    struct llama_sampler *(*make)(const entrol_llama *llama, const double *values); /* NULL: values[0] does not fit */
+    struct llama_sampler *(*make)(const entrol_llama *llama, const double *values, uint64_t seed);
     enum { STEADY, DRAWS, DRAWS_WITHOUT_CLONE } kind; /* whether applying it moves its state */
 } rule_row;
 
 /* llama.cpp takes UINT32_MAX for "a random one". */
 #define SEED                                                                                                           \
-    { .name = "seed", .type = ENTROL_PARAMETER_WHOLE, .high = UINT32_MAX - 1.0, .says = "of its random numbers" }
+    {                                                                                                                  \
+        .name = "seed", .type = ENTROL_PARAMETER_WHOLE, .initial = -1, .low = -1, .high = UINT32_MAX - 1.0,            \
+        .says = "of its random numbers; -1: one that follows from the sampler's seed and stream"                       \
+    }
 #define LAST_N                                                                                                         \
     {                                                                                                                  \
         .name = "last_n", .type = ENTROL_PARAMETER_WHOLE, .initial = 64, .high = 1 << 20,                              \
@@ -75,45 +75,53 @@ static const entrol_parameter of_dry[] = {
     LAST_N,
 };
 
-static const entrol_parameter of_logit_bias[] = {
-    {.name = "token", .type = ENTROL_PARAMETER_WHOLE, .high = INT32_MAX, .says = "its id"},
+static const entrol_parameter of_logit_bias[ENT_LLAMA_BIAS_PARAMETERS] = {
+    {.name = "token", .type = ENTROL_PARAMETER_WHOLE, .high = INT32_MAX, .says = "its id, which the model must have"},
     {.name = "bias", .low = -INFINITY, .high = 1e6, .says = "added to its logit; -inf: it never comes"},
 };
 
-static struct llama_sampler *make_mirostat(const entrol_llama *llama, const double *values) {
-    return llama_sampler_init_mirostat((int32_t)llama->n_vocab, (uint32_t)values[2], (float)values[0], (float)values[1],
-                                       (int32_t)values[3]);
+/* The one that was set, or one of the sampler's. */
+static uint32_t seed_of(double set, uint64_t seed) {
+    return set >= 0 ? (uint32_t)set : (uint32_t)(seed % UINT32_MAX);
 }
 
-static struct llama_sampler *make_mirostat_v2(const entrol_llama *llama, const double *values) {
+static struct llama_sampler *make_mirostat(const entrol_llama *llama, const double *values, uint64_t seed) {
+    return llama_sampler_init_mirostat((int32_t)llama->n_vocab, seed_of(values[2], seed), (float)values[0],
+                                       (float)values[1], (int32_t)values[3]);
+}
+
+static struct llama_sampler *make_mirostat_v2(const entrol_llama *llama, const double *values, uint64_t seed) {
     (void)llama;
-    return llama_sampler_init_mirostat_v2((uint32_t)values[2], (float)values[0], (float)values[1]);
+    return llama_sampler_init_mirostat_v2(seed_of(values[2], seed), (float)values[0], (float)values[1]);
 }
 
-static struct llama_sampler *make_xtc(const entrol_llama *llama, const double *values) {
+static struct llama_sampler *make_xtc(const entrol_llama *llama, const double *values, uint64_t seed) {
     (void)llama;
-    return llama_sampler_init_xtc((float)values[0], (float)values[1], (size_t)values[3], (uint32_t)values[2]);
+    return llama_sampler_init_xtc((float)values[0], (float)values[1], (size_t)values[3], seed_of(values[2], seed));
 }
 
-static struct llama_sampler *make_adaptive_p(const entrol_llama *llama, const double *values) {
+static struct llama_sampler *make_adaptive_p(const entrol_llama *llama, const double *values, uint64_t seed) {
     (void)llama;
-    return llama_sampler_init_adaptive_p((float)values[0], (float)values[1], (uint32_t)values[2]);
+    return llama_sampler_init_adaptive_p((float)values[0], (float)values[1], seed_of(values[2], seed));
 }
 
-static struct llama_sampler *make_penalties(const entrol_llama *llama, const double *values) {
+static struct llama_sampler *make_penalties(const entrol_llama *llama, const double *values, uint64_t seed) {
+    (void)seed;
     return llama_sampler_init_penalties((int32_t)llama->n_vocab, (int32_t)values[3], (float)values[0], (float)values[1],
                                         (float)values[2]);
 }
 
-static struct llama_sampler *make_dry(const entrol_llama *llama, const double *values) {
+static struct llama_sampler *make_dry(const entrol_llama *llama, const double *values, uint64_t seed) {
     const char *breakers[] = {"\n", ":", "\"", "*"};
+    (void)seed;
     return llama_sampler_init_dry(llama->vocab, (float)values[0], (float)values[1], (int32_t)values[2],
                                   (int32_t)values[3], breakers, sizeof breakers / sizeof *breakers);
 }
 
-static struct llama_sampler *make_logit_bias(const entrol_llama *llama, const double *values) {
+static struct llama_sampler *make_logit_bias(const entrol_llama *llama, const double *values, uint64_t seed) {
     const llama_logit_bias bias = {(llama_token)values[0], (float)values[1]};
-    return values[0] < (double)llama->n_vocab ? llama_sampler_init_logit_bias((int32_t)llama->n_vocab, 1, &bias) : NULL;
+    (void)seed;
+    return llama_sampler_init_logit_bias((int32_t)llama->n_vocab, 1, &bias);
 }
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
@@ -274,54 +282,7 @@ static void *foreign_clone(const void *user) {
     return clone;
 }
 
-/* A number that fills the text, whatever the program's locale. The library's own reader is hidden from adapters. */
-static bool read_number(double *value, const char *text) {
-    static const char of_numbers[] = "0123456789+-.eEinf";
-    locale_t plain = newlocale(LC_ALL_MASK, "C", (locale_t)0);
-    if (plain == (locale_t)0) {
-        return false;
-    }
-    char *end;
-    *value = strtod_l(text, &end, plain);
-    freelocale(plain);
-    return end != text && *end == '\0' && text[strspn(text, of_numbers)] == '\0';
-}
-
-static bool take_setting(double *value, const entrol_parameter *parameter, const entrol_setting *setting) {
-    *value = setting->value;
-    return (setting->text == NULL || read_number(value, setting->text)) && *value >= parameter->low &&
-           *value <= parameter->high && (parameter->type == ENTROL_PARAMETER_REAL || *value == floor(*value));
-}
-
-/* The parameter of a name, of "" the first; n_parameters where there is none. */
-static size_t find_parameter(const entrol_sampling_rule *rule, const char *name) {
-    size_t i = 0;
-    while (name[0] != '\0' && i < rule->n_parameters && strcmp(rule->parameters[i].name, name) != 0) {
-        i++;
-    }
-    return i;
-}
-
-static entrol_status make_rule(foreign *made, size_t *bad, const entrol_llama *llama, const entrol_setting *settings,
-                               size_t n_settings) {
-    const entrol_sampling_rule *rule = &made->row->rule;
-    double values[MOST_PARAMETERS] = {0};
-    size_t of_first = 0; /* the setting of the first parameter */
-    for (size_t i = 0; i < rule->n_parameters; i++) {
-        values[i] = rule->parameters[i].initial;
-    }
-    for (size_t i = 0; i < n_settings; i++) {
-        const size_t at = find_parameter(rule, settings[i].name);
-        if (at == rule->n_parameters || !take_setting(&values[at], &rule->parameters[at], &settings[i])) {
-            *bad = i;
-            return ENTROL_ERROR_ARGUMENT;
-        }
-        of_first = at == 0 ? i : of_first;
-    }
-    made->sampler = made->row->make(llama, values);
-    *bad = of_first;
-    return made->sampler != NULL ? ENTROL_OK : ENTROL_ERROR_ARGUMENT;
-}
+/* --- The source --- */
 
 static const rule_row *find_row(const char *name) {
     for (size_t i = 0; i < COUNT(rows); i++) {
@@ -332,23 +293,34 @@ static const rule_row *find_row(const char *name) {
     return NULL;
 }
 
-entrol_status entrol_llama_rule_source(void *llama, entrol_external_rule *rule, int *is_known, size_t *bad,
-                                       const char *name, const entrol_setting *settings, size_t n_settings) {
+void ent_llama_begin_rules(entrol_llama *llama) {
+    memcpy(llama->of_logit_bias, of_logit_bias, sizeof of_logit_bias);
+    llama->of_logit_bias[0].high = (double)llama->n_vocab - 1;
+    llama->logit_bias = find_row("logit_bias")->rule;
+    llama->logit_bias.parameters = llama->of_logit_bias;
+}
+
+static const entrol_sampling_rule *find_rule(void *user, const char *name) {
+    const entrol_llama *llama = user;
     const rule_row *row = find_row(name);
-    *is_known = row != NULL;
-    if (row == NULL) {
-        return ENTROL_OK;
+    if (row != NULL && row->rule.parameters == of_logit_bias) {
+        return &llama->logit_bias;
     }
+    return row != NULL ? &row->rule : NULL;
+}
+
+static entrol_status make_rule(void *user, entrol_external_rule *rule, const entrol_sampling_rule *kind,
+                               const double *values, uint64_t seed) {
     foreign *made = calloc(1, sizeof *made);
     if (made == NULL) {
         return ENTROL_ERROR_MEMORY;
     }
-    made->row = row;
-    const entrol_status status = make_rule(made, bad, llama, settings, n_settings);
-    if (status != ENTROL_OK) {
-        free(made);
-        return status;
-    }
+    made->row = find_row(kind->name);
+    made->sampler = made->row->make(user, values, seed);
     *rule = (entrol_external_rule){foreign_apply, foreign_accept, foreign_reset, foreign_clone, foreign_release, made};
     return ENTROL_OK;
+}
+
+entrol_rule_source entrol_llama_rules(entrol_llama *llama) {
+    return (entrol_rule_source){sizeof(entrol_rule_source), find_rule, make_rule, llama};
 }

@@ -308,7 +308,6 @@ struct llama_sampler *entrol_llama_sampler(char *error, size_t error_size, const
     own.seed = taken.seed;
     own.stream = taken.stream;
     own.source = taken.source;
-    own.source_user = taken.source_user;
     chain *c = new_chain(&status, taken.n_threads == 0 ? 1 : taken.n_threads, taken.selects);
     if (c != NULL) {
         status = entrol_sampler_create(c->context, &c->sampler, &diagnosis, rules, n_rules, &own);
@@ -317,7 +316,7 @@ struct llama_sampler *entrol_llama_sampler(char *error, size_t error_size, const
         return llama_sampler_init(&interface, c);
     }
     free_chain(c);
-    ent_llama_say_refused(error, error_size, status, &diagnosis, rules, n_rules);
+    ent_llama_say_refused(error, error_size, status, &diagnosis, rules, n_rules, taken.source);
     return NULL;
 }
 

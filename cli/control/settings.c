@@ -235,7 +235,7 @@ static void append_expected(buffer *out, const entrol_parameter *parameter) {
         buffer_append_string(out, "step:coefficient, joined by commas, at most 64, steps ascending from 0 on, "
                                   "coefficients from -1e6 to 1e6");
     else
-        parameter_append_expected(out, parameter);
+        parameter_append_expected(out, parameter, 1, parameter->name);
 }
 
 double control_number(const control_settings *settings, const entrol_controller_kind *kind, const char *parameter) {

@@ -107,7 +107,7 @@ void diversity_result_free(diversity_result *result);
 
 /* Tables with a row for each file. `unit`: "bits" or "nats". */
 void diversity_print(buffer *out, const diversity_result *results, size_t n, const char *unit);
-/* One line for a file, in nats. */
+/* One line for a file, in nats; `out` has failed where memory is out. */
 void diversity_print_json(buffer *out, const diversity_result *result, const diversity_samples *samples);
 
 #endif

@@ -142,30 +142,33 @@ void diversity_print(buffer *out, const diversity_result *results, size_t n, con
 
 /* --- JSON --- */
 
-static void set_count(json_t *object, const char *name, uint64_t count) {
-    json_object_set_new(object, name, json_integer((json_int_t)count));
+static bool set_count(json_t *object, const char *name, uint64_t count) {
+    return json_set(object, name, json_integer((json_int_t)count));
 }
 
-static void set_values(json_t *object, const double *values) {
+static bool set_values(json_t *object, const double *values) {
+    bool ok = true;
     for (int m = 0; m < DIVERSITY_MEASURES; m++) {
-        json_object_set_new(object, measures[m].name, json_of_real_or_null(values[m]));
+        ok &= json_set(object, measures[m].name, json_of_real_or_null(values[m]));
         if (measures[m].perplexity)
-            json_object_set_new(object, measures[m].perplexity, json_of_real_or_null(exp(-values[m])));
+            ok &= json_set(object, measures[m].perplexity, json_of_real_or_null(exp(-values[m])));
     }
+    return ok;
 }
 
-static json_t *means_of(const diversity_result *result) {
-    json_t *object = json_object();
-    for (int m = 0; m < DIVERSITY_MEASURES; m++) {
-        const diversity_mean *mean = &result->means[m];
-        json_t *one = json_object();
-        json_object_set_new(one, "mean", json_of_real_or_null(mean->mean));
-        json_object_set_new(one, "low", json_of_real_or_null(mean->low));
-        json_object_set_new(one, "high", json_of_real_or_null(mean->high));
-        set_count(one, "n", mean->n);
-        json_object_set_new(object, measures[m].name, one);
-    }
-    return object;
+static bool set_mean(json_t *object, const char *name, const diversity_mean *mean) {
+    json_t *one = json_object();
+    return json_set(object, name, one) && json_set(one, "mean", json_of_real_or_null(mean->mean)) &&
+           json_set(one, "low", json_of_real_or_null(mean->low)) &&
+           json_set(one, "high", json_of_real_or_null(mean->high)) && set_count(one, "n", mean->n);
+}
+
+static bool set_means(json_t *object, const diversity_result *result) {
+    json_t *means = json_object();
+    bool ok = json_set(object, "mean_over_prompts", means);
+    for (int m = 0; m < DIVERSITY_MEASURES; m++)
+        ok = ok && set_mean(means, measures[m].name, &result->means[m]);
+    return ok;
 }
 
 /* What tells the prompt apart: the value of the field that groups, else of the line's own names. */
@@ -179,31 +182,35 @@ static json_t *name_of(const prompt *prompt, const char *group) {
     return json_null();
 }
 
-static json_t *prompts_of(const diversity_result *result, const diversity_samples *samples) {
+static bool set_prompts(json_t *object, const diversity_result *result, const diversity_samples *samples) {
     json_t *all = json_array();
-    for (size_t p = 0; p < result->n_prompts; p++) {
-        json_t *object = json_object();
-        json_object_set_new(object, "prompt", name_of(&samples->prompts.items[p], samples->shape.group));
-        set_count(object, "samples", result->sizes[p]);
-        set_values(object, result->prompts[p]);
-        json_array_append_new(all, object);
+    bool ok = json_set(object, "of_prompts", all);
+    for (size_t p = 0; ok && p < result->n_prompts; p++) {
+        json_t *one = json_object();
+        ok = json_array_append_new(all, one) == 0 &&
+             json_set(one, "prompt", name_of(&samples->prompts.items[p], samples->shape.group)) &&
+             set_count(one, "samples", result->sizes[p]) && set_values(one, result->prompts[p]);
     }
-    return all;
+    return ok;
+}
+
+static bool set_together(json_t *object, const diversity_result *result) {
+    json_t *together = json_object();
+    return json_set(object, "together", together) && set_values(together, result->together);
 }
 
 void diversity_print_json(buffer *out, const diversity_result *result, const diversity_samples *samples) {
-    json_t *object = json_object(), *together = json_object();
-    json_object_set_new(object, "file", json_string_of(result->name));
-    json_object_set_new(object, "of", json_string(result->are_words ? "words" : "tokens"));
-    json_object_set_new(object, "group", samples->shape.group ? json_string_of(samples->shape.group) : json_null());
-    set_count(object, "prompts", result->n_prompts);
-    set_count(object, "samples", result->n_samples);
-    set_count(object, "units", result->n_units);
-    json_object_set_new(object, "mean_over_prompts", means_of(result));
-    set_values(together, result->together);
-    json_object_set_new(object, "together", together);
-    json_object_set_new(object, "of_prompts", prompts_of(result, samples));
-    json_append(out, object);
+    const char *group = samples->shape.group;
+    json_t *object = json_object();
+    const bool ok = json_set(object, "file", json_string_of(result->name)) &&
+                    json_set(object, "of", json_string(result->are_words ? "words" : "tokens")) &&
+                    json_set(object, "group", group ? json_string_of(group) : json_null()) &&
+                    set_count(object, "prompts", result->n_prompts) &&
+                    set_count(object, "samples", result->n_samples) && set_count(object, "units", result->n_units) &&
+                    set_means(object, result) && set_together(object, result) && set_prompts(object, result, samples);
+    if (ok)
+        json_append(out, object);
     buffer_append_string(out, "\n");
+    out->failed |= !ok;
     json_decref(object);
 }

@@ -17,6 +17,15 @@ static bool out_of_memory(trouble *trouble, const document *document) {
 
 /* --- Units --- */
 
+/* Why a unit could not be added. */
+static bool no_room(const diversity_samples *samples, const document *document, trouble *trouble) {
+    return samples->n_units < UINT32_MAX ? out_of_memory(trouble, document)
+                                         : trouble_set(trouble,
+                                                       "%s:%" PRIu64 ": expected fewer than 4294967295 tokens or words "
+                                                       "in a file, found more",
+                                                       document->name, document->line_number);
+}
+
 static bool add_unit(diversity_samples *samples, uint32_t unit) {
     if (samples->n_units == samples->unit_capacity) {
         const size_t capacity = samples->unit_capacity > 0 ? 2 * samples->unit_capacity : 4096;
@@ -62,7 +71,7 @@ static bool add_tokens(diversity_samples *samples, const document *document, tro
                                "(--of words takes the words of the text)",
                                document->name, document->line_number, i, ids->valid[i] ? "another number" : "null");
         if (!add_unit(samples, (uint32_t)ids->integers[i]))
-            return out_of_memory(trouble, document);
+            return no_room(samples, document, trouble);
     }
     return true;
 }
@@ -93,19 +102,13 @@ static void add_total(diversity_samples *samples, diversity_total *total, const 
         }
 }
 
-static column_id sampled_entropy(void) {
-    static const char name[] = "sampled_entropy";
-    return record_find_column(name, sizeof name - 1);
-}
-
 static void add_totals(diversity_samples *samples, diversity_sample *sample, const document *document) {
-    const column_id ids[] = {[TOTAL_LOGPROB] = COLUMN_LOGPROB,
-                             [TOTAL_ENTROPY] = COLUMN_ENTROPY,
-                             [TOTAL_SAMPLED_ENTROPY] = sampled_entropy(),
-                             [TOTAL_REFERENCE] = COLUMN_REFERENCE_LOGPROB};
+    static const column_id ids[] = {[TOTAL_LOGPROB] = COLUMN_LOGPROB,
+                                    [TOTAL_ENTROPY] = COLUMN_ENTROPY,
+                                    [TOTAL_SAMPLED_ENTROPY] = COLUMN_SAMPLED_ENTROPY,
+                                    [TOTAL_REFERENCE] = COLUMN_REFERENCE_LOGPROB};
     for (size_t i = 0; i < DIVERSITY_TOTALS; i++)
-        if (ids[i] != COLUMN_COUNT)
-            add_total(samples, &sample->totals[i], &document->columns[ids[i]], document->n_tokens);
+        add_total(samples, &sample->totals[i], &document->columns[ids[i]], document->n_tokens);
 }
 
 /* --- Samples --- */
@@ -135,8 +138,10 @@ static bool take_sample(diversity_samples *samples, const diversity_units *units
     if (!sample)
         return out_of_memory(trouble, document);
     buffer_append(&samples->text, text, n_bytes);
-    if (samples->text.failed || (units->are_words && !add_words(samples, text, n_bytes)))
+    if (samples->text.failed)
         return out_of_memory(trouble, document);
+    if (units->are_words && !add_words(samples, text, n_bytes))
+        return no_room(samples, document, trouble);
     if (!units->are_words && !add_tokens(samples, document, trouble))
         return false;
     sample->n_bytes = n_bytes;
@@ -209,18 +214,13 @@ static bool take_reference(diversity_samples *samples, select_reference *referen
 
 /* --- A file --- */
 
-static record_wanted wanted_columns(void) {
-    record_wanted wanted = {.fields = true};
-    wanted.columns = COLUMN_BIT(COLUMN_TOKEN_ID) | COLUMN_BIT(COLUMN_LOGPROB) | COLUMN_BIT(COLUMN_ENTROPY) |
-                     COLUMN_BIT(COLUMN_REFERENCE_LOGPROB);
-    if (sampled_entropy() != COLUMN_COUNT)
-        wanted.columns |= COLUMN_BIT(sampled_entropy());
-    return wanted;
-}
+static const record_wanted wanted = {.fields = true,
+                                     .columns = COLUMN_BIT(COLUMN_TOKEN_ID) | COLUMN_BIT(COLUMN_LOGPROB) |
+                                                COLUMN_BIT(COLUMN_ENTROPY) | COLUMN_BIT(COLUMN_SAMPLED_ENTROPY) |
+                                                COLUMN_BIT(COLUMN_REFERENCE_LOGPROB)};
 
 static bool read_documents(diversity_samples *samples, diversity_units *units, select_reference *reference,
                            const diversity_settings *settings, records *records, const char *name, trouble *trouble) {
-    const record_wanted wanted = wanted_columns();
     document document = {0};
     progress progress;
     int more = 0;

@@ -1,80 +1,44 @@
 /* What a text is drawn by: a chain of its own, its stream of random numbers, and what holds its mean entropy.
  *
  * Sample s of prompt i draws from the stream i 2^32 + s of the seed, a branch from one that follows from its parent's
- * and the place: so more samples, or another prompt behind, change nothing of the random numbers. */
+ * and the place: so more samples, or another prompt behind, change nothing of the random numbers. llama.cpp's rules
+ * that draw by themselves have numbers of a sample's stream, and are copied for a branch as they were before its first
+ * token: it goes on with numbers that its parent had, and mirostat's threshold has not been moved by that token. */
 #include "generate.h"
 
 #ifdef ENTROL_HAVE_LLAMA
 
+#include "../mix.h"
+
 #include <stdio.h>
-#include <string.h>
 
 /* --- Random streams --- */
-
-/* splitmix64's finaliser (Steele, Lea and Flood, 2014). */
-static uint64_t mixed(uint64_t x) {
-    x += UINT64_C(0x9e3779b97f4a7c15);
-    x = (x ^ (x >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    x = (x ^ (x >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return x ^ (x >> 31);
-}
 
 uint64_t generate_stream_of_sample(const generate_prompt *prompt, uint64_t sample) {
     return prompt->number << 32 | sample;
 }
 
 uint64_t generate_stream_of_branch(const made_text *parent, size_t fork_at, size_t rank) {
-    return mixed(mixed(parent->stream ^ mixed(fork_at)) + rank);
+    return mix(mix(parent->stream ^ mix(fork_at)) + rank);
 }
 
 /* --- The chain --- */
-
-/* llama.cpp's rules draw by themselves: each text gets numbers of its own, where the chain names no seed. */
-typedef struct seeded {
-    entrol_llama *llama;
-    uint64_t seed;
-} seeded;
-
-static bool has_seed(const char *rule) {
-    for (size_t i = 0; i < entrol_llama_rule_count(); i++) {
-        const entrol_sampling_rule *row = entrol_llama_rule_at(i);
-        for (size_t p = 0; p < row->n_parameters && strcmp(row->name, rule) == 0; p++)
-            if (strcmp(row->parameters[p].name, "seed") == 0)
-                return true;
-    }
-    return false;
-}
-
-static entrol_status seeded_rule(void *user, entrol_external_rule *rule, int *is_known, size_t *bad, const char *name,
-                                 const entrol_setting *settings, size_t n_settings) {
-    const seeded *seeded = user;
-    entrol_setting more[17]; /* one beside the most that a rule may have */
-    bool is_set = !has_seed(name) || n_settings + 1 > sizeof more / sizeof *more;
-    for (size_t i = 0; i < n_settings; i++)
-        is_set |= strcmp(settings[i].name, "seed") == 0;
-    if (is_set)
-        return entrol_llama_rule_source(seeded->llama, rule, is_known, bad, name, settings, n_settings);
-    memcpy(more, settings, n_settings * sizeof *more);
-    more[n_settings] = (entrol_setting){"seed", (double)(seeded->seed % UINT32_MAX), NULL};
-    return entrol_llama_rule_source(seeded->llama, rule, is_known, bad, name, more, n_settings + 1);
-}
 
 entrol_sampler *generate_make_sampler(generator *generator, uint64_t stream, trouble *trouble) {
     const generate_settings *settings = generator->settings;
     entrol_sampler *sampler = NULL;
     entrol_diagnosis diagnosis = {0};
     entrol_sampler_options options = ENTROL_SAMPLER_OPTIONS_INIT;
-    seeded seeded = {generator->llama, mixed((uint64_t)settings->seed ^ mixed(stream))};
+    const entrol_rule_source source = entrol_llama_rules(generator->llama);
     options.seed = (uint64_t)settings->seed;
     options.stream = stream;
-    options.source = seeded_rule;
-    options.source_user = &seeded;
+    options.source = &source;
     entrol_status status =
         entrol_sampler_create(generator->context, &sampler, &diagnosis, settings->chain, settings->n_chain, &options);
     if (status == ENTROL_OK)
         return sampler;
     if (status == ENTROL_ERROR_ARGUMENT)
-        generate_report_rule(settings, &diagnosis);
+        generate_report_rule(settings, &diagnosis, &source);
     else
         trouble_set(trouble, "--rule: %s", entrol_status_string(status));
     return NULL;

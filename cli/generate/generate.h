@@ -58,7 +58,8 @@ void generate_list(void);
 /* Whether a rule, as it is written, is that of a name of the registry. */
 bool generate_is_rule(const char *rule, const char *name);
 /* Says what is wrong with a chain, and points at it; EXIT_ERROR. */
-int generate_report_rule(const generate_settings *settings, const entrol_diagnosis *diagnosis);
+int generate_report_rule(const generate_settings *settings, const entrol_diagnosis *diagnosis,
+                         const entrol_rule_source *source);
 
 #ifdef ENTROL_HAVE_LLAMA
 

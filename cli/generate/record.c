@@ -9,10 +9,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-static bool set(json_t *fields, const char *name, json_t *value) {
-    return json_object_set_new(fields, name, value) == 0;
-}
-
 /* The prompt's id; of later samples with ":" and the number, of branches with "." and the number. */
 static json_t *id_of(const generate_prompt *prompt, uint64_t sample, uint64_t branch) {
     buffer id = {0};
@@ -42,7 +38,7 @@ static bool set_prompt(json_t *fields, const generate_prompt *prompt) {
     const char *key;
     json_t *value;
     if (source->messages == NULL)
-        return set(fields, "prompt", json_stringn(source->text, source->text_size));
+        return json_set(fields, "prompt", json_stringn(source->text, source->text_size));
     json_object_foreach(source->fields, key, value) {
         if (value == source->messages)
             return json_object_set(fields, key, value) == 0;
@@ -78,17 +74,18 @@ static bool set_fields(json_t *fields, const generate_settings *settings, const 
                        const made_text *text, bool is_trace) {
     buffer clean = {0};
     generate_append_clean(&clean, text->bytes.data, text->bytes.size);
-    bool ok = !clean.failed && set(fields, "id", id_of(prompt, text->sample, text->branch)) &&
+    bool ok = !clean.failed && json_set(fields, "id", id_of(prompt, text->sample, text->branch)) &&
               set_prompt(fields, prompt) && set_others(fields, prompt, settings) &&
-              set(fields, "sample", json_integer((json_int_t)text->sample)) &&
-              set(fields, "text", json_stringn(clean.size > 0 ? clean.data : "", clean.size)) &&
-              set(fields, "stop", json_string(text->stop)) && set(fields, "rules", generate_chain_json(settings)) &&
-              set(fields, "seed", json_integer(settings->seed));
+              json_set(fields, "sample", json_integer((json_int_t)text->sample)) &&
+              json_set(fields, "text", json_stringn(clean.size > 0 ? clean.data : "", clean.size)) &&
+              json_set(fields, "stop", json_string(text->stop)) &&
+              json_set(fields, "rules", generate_chain_json(settings)) &&
+              json_set(fields, "seed", json_integer(settings->seed));
     if (ok && text->branch > 0)
-        ok = set(fields, "parent", id_of(prompt, text->sample, text->parent)) &&
-             set(fields, "fork_at", json_integer((json_int_t)text->fork_at));
+        ok = json_set(fields, "parent", id_of(prompt, text->sample, text->parent)) &&
+             json_set(fields, "fork_at", json_integer((json_int_t)text->fork_at));
     if (ok && is_trace)
-        ok = set(fields, "context_ids", context_ids(prompt));
+        ok = json_set(fields, "context_ids", context_ids(prompt));
     buffer_free(&clean);
     return ok;
 }

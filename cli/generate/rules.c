@@ -24,26 +24,8 @@ static void append_name(buffer *out, const char *name, size_t n) {
         buffer_append(out, name[i] == '_' ? "-" : &name[i], 1);
 }
 
-/* Whether n bytes are the name, with - for _ or not. */
-static bool is_name(const char *written, size_t n, const char *name) {
-    if (strlen(name) != n)
-        return false;
-    for (size_t i = 0; i < n; i++)
-        if ((written[i] == '-' ? '_' : written[i]) != name[i])
-            return false;
-    return true;
-}
-
-static const entrol_sampling_rule *find_rule(const char *written, size_t n) {
-    const entrol_sampling_rule *rule;
-    for (size_t i = 0; (rule = rule_at(i)) != NULL; i++)
-        if (is_name(written, n, rule->name))
-            break;
-    return rule;
-}
-
 bool generate_is_rule(const char *rule, const char *name) {
-    return is_name(rule, strcspn(rule, "=,"), name);
+    return entrol_sampling_rule_of(rule, NULL) == entrol_sampling_rule_find(name);
 }
 
 const char *generate_describe(generate_settings *settings, const char *introduction) {
@@ -66,7 +48,7 @@ static void list_parameter(buffer *out, const entrol_parameter *parameter, bool 
     buffer_append_string(out, " = ");
     parameter_append_default(out, parameter);
     buffer_append_format(out, ": %s; ", parameter->says);
-    parameter_append_expected(out, parameter);
+    parameter_append_expected(out, parameter, 1, parameter->name);
     if (parameter->source != NULL)
         buffer_append_format(out, "; %s", parameter->source);
     buffer_append_string(out, is_first ? " (what NAME=VALUE sets)\n" : "\n");
@@ -122,12 +104,12 @@ static void report_name(buffer *out, const char *rule, size_t n) {
 }
 
 /* A value that a parameter cannot have. */
-static void report_value(buffer *out, const entrol_sampling_rule *rule, const entrol_parameter *parameter) {
-    append_name(out, parameter->name, strlen(parameter->name));
+static void report_value(buffer *out, const entrol_sampling_rule *rule, const char *parameter) {
+    append_name(out, parameter, strlen(parameter));
     buffer_append_string(out, " of ");
     append_name(out, rule->name, strlen(rule->name));
     buffer_append_string(out, ": expected ");
-    parameter_append_expected(out, parameter);
+    parameter_append_expected(out, rule->parameters, rule->n_parameters, parameter);
 }
 
 /* A parameter that the rule does not have. */
@@ -151,31 +133,18 @@ static void report_parameter(buffer *out, const entrol_sampling_rule *rule, cons
     free(name);
 }
 
-/* The parameter of a setting that begins at an offset of the rule's text, or whose value does; NULL: none. */
-static const entrol_parameter *parameter_at(const entrol_sampling_rule *rule, const char *text, size_t at) {
-    size_t start = at > 0 && text[at - 1] == '=' ? at - 1 : at; /* of the name */
-    while (start < at && start > 0 && text[start - 1] != ',')
-        start--;
-    if (start == 0) /* the value behind the rule's own name */
-        return rule->n_parameters > 0 ? &rule->parameters[0] : NULL;
-    for (size_t i = 0; i < rule->n_parameters; i++)
-        if (is_name(text + start, strcspn(text + start, "=,"), rule->parameters[i].name))
-            return &rule->parameters[i];
-    return NULL;
-}
-
-int generate_report_rule(const generate_settings *settings, const entrol_diagnosis *diagnosis) {
+int generate_report_rule(const generate_settings *settings, const entrol_diagnosis *diagnosis,
+                         const entrol_rule_source *source) {
     const char *rule = diagnosis->first_row < settings->n_chain ? settings->chain[diagnosis->first_row] : "";
-    const size_t n = strcspn(rule, "=,"), at = diagnosis->first_column < strlen(rule) ? diagnosis->first_column : 0;
-    const entrol_sampling_rule *known = find_rule(rule, n);
-    const entrol_parameter *parameter = known != NULL ? parameter_at(known, rule, at) : NULL;
+    const size_t at = diagnosis->first_column < strlen(rule) ? diagnosis->first_column : 0;
+    const entrol_sampling_rule *known = entrol_sampling_rule_of(rule, source);
     buffer text = {0};
     if (known == NULL)
-        report_name(&text, rule, n);
-    else if (parameter != NULL)
-        report_value(&text, known, parameter);
-    else
+        report_name(&text, rule, strcspn(rule, "=,"));
+    else if (strcmp(diagnosis->argument, "rules") == 0)
         report_parameter(&text, known, rule + at, strcspn(rule + at, "=,"));
+    else
+        report_value(&text, known, diagnosis->argument);
     message_error("--rule: %s", text.failed ? "out of memory" : text.data);
     message_point(rule, diagnosis->first_column);
     buffer_free(&text);

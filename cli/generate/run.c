@@ -90,6 +90,21 @@ static bool failed(const generator *generator, entrol_status status, const gener
                        why[0] != '\0' ? why : entrol_status_string(status));
 }
 
+static bool set_target(generator *generator, made_text *text, double target, trouble *trouble) {
+    entrol_status status = entrol_sampler_set(text->sampler, generator->settings->held_rule, "target", target);
+    return status == ENTROL_OK ||
+           trouble_set(trouble, "--hold %g: %s", generator->settings->hold, entrol_status_string(status));
+}
+
+/* What is held is the target from the first token on, whatever the chain says of it. */
+static bool begin_hold(generator *generator, made_text *text, trouble *trouble) {
+    const double target = generator->settings->hold;
+    if (isnan(target))
+        return true;
+    text->controller = generate_make_controller(generator, trouble);
+    return text->controller != NULL && set_target(generator, text, target, trouble);
+}
+
 static bool start_sample(generator *generator, const generate_prompt *prompt, uint64_t sample, trouble *trouble) {
     made_text *text = add_text(generator, trouble);
     if (text == NULL)
@@ -99,9 +114,9 @@ static bool start_sample(generator *generator, const generate_prompt *prompt, ui
     take_sequence(generator, text);
     text->row = generator->first;
     text->sampler = generate_make_sampler(generator, text->stream, trouble);
-    if (!isnan(generator->settings->hold))
-        text->controller = generate_make_controller(generator, trouble);
-    if (text->sampler == NULL || (text->controller == NULL && !isnan(generator->settings->hold)))
+    for (size_t i = 0; i < prompt->n_tokens && text->sampler != NULL; i++)
+        entrol_sampler_read(text->sampler, prompt->tokens[i]);
+    if (text->sampler == NULL || !begin_hold(generator, text, trouble))
         return false;
     entrol_status status = entrol_llama_fork(generator->llama, text->sequence, prompt_sequence(generator));
     if (generator->settings->n_tokens == 0)
@@ -132,10 +147,9 @@ static bool hold(generator *generator, made_text *text, const entrol_drawn *draw
     entrol_command command = ENTROL_COMMAND_INIT;
     entrol_status status =
         entrol_controller_observe(generator->context, &command, NULL, text->controller, drawn->sampled_entropy, 1);
-    if (status == ENTROL_OK)
-        status = entrol_sampler_set(text->sampler, generator->settings->held_rule, "target", command.coefficient);
-    return status == ENTROL_OK ||
-           trouble_set(trouble, "--hold %g: %s", generator->settings->hold, entrol_status_string(status));
+    if (status != ENTROL_OK)
+        return trouble_set(trouble, "--hold %g: %s", generator->settings->hold, entrol_status_string(status));
+    return set_target(generator, text, command.coefficient, trouble);
 }
 
 /* The text goes on with a token. Control tokens are no part of it, but stand in the record. */
@@ -194,9 +208,9 @@ static bool draw(generator *generator, const generate_prompt *prompt, made_text 
 
 /* --- Branches --- */
 
-/* The same text, to go on with another token than it does. */
+/* The same text, to go on with another token than it does; `sampler` is its own as it was before that was drawn. */
 static made_text *branch_off(generator *generator, const generate_prompt *prompt, const made_text *text, size_t rank,
-                             trouble *trouble) {
+                             const entrol_sampler *sampler, trouble *trouble) {
     made_text *branch = add_text(generator, trouble);
     if (branch == NULL)
         return NULL;
@@ -207,7 +221,7 @@ static made_text *branch_off(generator *generator, const generate_prompt *prompt
     branch->fork_at = text->n_tokens;
     branch->stream = generate_stream_of_branch(text, text->n_tokens, rank);
     take_sequence(generator, branch);
-    entrol_status status = entrol_sampler_clone(generator->context, &branch->sampler, text->sampler);
+    entrol_status status = entrol_sampler_clone(generator->context, &branch->sampler, sampler);
     if (status != ENTROL_OK || !made_text_copy(branch, text)) {
         trouble_set(trouble, "out of memory");
         return NULL;
@@ -234,19 +248,30 @@ static size_t most_continuations(const generator *generator, const made_text *te
 }
 
 /* Draws the text's next token; where the entropy is high, others for its branches. */
-static bool grow(generator *generator, const generate_prompt *prompt, made_text *text, trouble *trouble) {
+static bool grow_with(generator *generator, const generate_prompt *prompt, made_text *text, size_t n,
+                      const entrol_sampler *before, trouble *trouble) {
     entrol_drawn drawn[64];
-    const size_t n = most_continuations(generator, text);
     if (!draw(generator, prompt, text, drawn, n, trouble))
         return false;
     for (size_t i = 1; i < n && drawn[0].entropy > generator->settings->branch_above; i++) {
         if (drawn[i].token < 0)
             continue;
-        made_text *branch = branch_off(generator, prompt, text, i, trouble);
+        made_text *branch = branch_off(generator, prompt, text, i, before, trouble);
         if (branch == NULL || !take_token(generator, prompt, branch, &drawn[i], trouble))
             return false;
     }
     return take_token(generator, prompt, text, &drawn[0], trouble);
+}
+
+/* What llama.cpp's rules make of the text's own token is not its branches': these go on from a copy without it. */
+static bool grow(generator *generator, const generate_prompt *prompt, made_text *text, trouble *trouble) {
+    const size_t n = most_continuations(generator, text);
+    entrol_sampler *before = NULL;
+    if (n > 1 && entrol_sampler_clone(generator->context, &before, text->sampler) != ENTROL_OK)
+        return trouble_set(trouble, "out of memory");
+    const bool ok = grow_with(generator, prompt, text, n, before, trouble);
+    entrol_sampler_destroy(generator->context, before);
+    return ok;
 }
 
 /* --- The steps --- */
@@ -348,9 +373,9 @@ static bool make_texts(generator *generator, const generate_prompt *prompt, trou
     uint64_t n_started = 0, n_given = 0;
     bool is_interrupted = false;
     while (!is_interrupted && n_given < (uint64_t)generator->settings->n_samples) {
-        if (!start_samples(generator, prompt, &n_started, trouble))
+        is_interrupted = score_stop_signal() != 0; /* before samples begin that would have no token */
+        if (!is_interrupted && !start_samples(generator, prompt, &n_started, trouble))
             return false;
-        is_interrupted = score_stop_signal() != 0;
         const size_t n_now = is_interrupted ? 0 : generator->n_texts; /* branches made now have their token */
         for (size_t i = 0; i < n_now; i++)
             if (goes_on(generator->texts[i]) && !grow(generator, prompt, generator->texts[i], trouble))

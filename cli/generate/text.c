@@ -44,6 +44,7 @@ static void cut(made_text *text, size_t size) {
         free(text->tokens[--text->n_tokens].piece);
     if (text->n_tokens > 0)
         text->tokens[text->n_tokens - 1].byte_end = size;
+    text->fork_at = least(text->fork_at, text->n_tokens); /* of a branch that is cut before it has gone off */
 }
 
 bool made_text_append(made_text *text, const entrol_drawn *drawn, const char *piece, const char *bytes, size_t n_bytes,

@@ -1,18 +1,12 @@
 /* What happens to every document: chosen or not, had already or not, counted, written. */
 #include "score_run.h"
 
+#include "../mix.h"
+
 #include <stdlib.h>
 
 /* Output of cheap documents is flushed once this much has gathered. */
 #define FLUSH_BYTES ((uint64_t)1 << 20)
-
-/* SplitMix64's output function (Steele, Lea and Flood 2014): every bit of the result depends on every bit of x. */
-static uint64_t mix(uint64_t x) {
-    x += UINT64_C(0x9e3779b97f4a7c15);
-    x = (x ^ (x >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    x = (x ^ (x >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return x ^ (x >> 31);
-}
 
 bool score_run_chooses(score_run *run) {
     uint64_t number = run->n_seen++;

@@ -232,6 +232,12 @@ typedef struct entrol_setting {
     const char *text; /* of any type: "0.2", "1000", the name of a choice; NULL: value */
 } entrol_setting;
 
+/* What the parameter of a name may be, in words, for messages: "a number from 0 to 1", "a whole number from 1 to 40",
+ * "one of paper|transformers"; "" where the table has none of it. As snprintf: at most `size` bytes are written, the
+ * last of them 0, and what is returned is how many it takes without that. */
+ENTROL_API size_t entrol_parameter_expected(char *text, size_t size, const entrol_parameter *parameters,
+                                            size_t n_parameters, const char *name);
+
 /* How a quantile q of n sorted values is placed among them. All but torch's are NumPy's, by the same names. */
 typedef enum entrol_quantile_method {
     ENTROL_QUANTILE_LINEAR = 0, /* rank q (n - 1) in f64, a + w (b - a) for w < 0.5, else b - (b - a)(1 - w) */

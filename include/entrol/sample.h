@@ -36,33 +36,49 @@ typedef struct entrol_candidates {
     int32_t chosen; /* -1; or the token that the rule takes, which must be one of the candidates */
 } entrol_candidates;
 
-/* A rule that is not in the registry. All functions but `apply` may be NULL: there is nothing to do. */
+/* A rule that is not in the registry. All functions but `apply` may be NULL: there is nothing to do. But a rule that
+ * has `release` and no `clone` cannot be cloned: entrol_sampler_clone then is UNSUPPORTED. */
 typedef struct entrol_external_rule {
     /* Changes logits, and n with what is in front of it (in any order). Anything but OK ends the draw. */
     entrol_status (*apply)(void *user, entrol_candidates *candidates);
-    void (*accept)(void *user, int32_t token); /* the token that came */
+    void (*accept)(void *user, int32_t token); /* the token that came, or one of the prompt */
     void (*reset)(void *user);                 /* a new text begins */
     void *(*clone)(const void *user);          /* with the same state; NULL for lack of memory */
     void (*release)(void *user);
     void *user;
 } entrol_external_rule;
 
-/* Makes the rule of a name that the registry does not have, of the settings behind it (the one without a name has the
- * name ""). *is_known is 0 where there is none of that name; of a bad setting it returns ARGUMENT, and *bad is its
- * index. */
-typedef entrol_status (*entrol_rule_source)(void *user, entrol_external_rule *rule, int *is_known, size_t *bad,
-                                            const char *name, const entrol_setting *settings, size_t n_settings);
+/* Rules that are not in the registry: a table of what can be set of them, by which their texts are read as the
+ * registry's are, and what makes them. Asked while a sampler is made, and not afterwards. */
+typedef struct entrol_rule_source {
+    size_t size; /* sizeof(entrol_rule_source) */
+    /* The rule of a name (lower case, words joined by _), with at most 8 parameters and none of them a TEXT; NULL:
+     * there is none. What it gives stays until the sampler is made. */
+    const entrol_sampling_rule *(*find)(void *user, const char *name);
+    /* Makes one with a value for each parameter of `kind`, within its bounds. The seed of its random numbers, if it has
+     * any, follows from the sampler's seed and stream and the rule's place in the chain. ARGUMENT: these values do not
+     * go together. */
+    entrol_status (*make)(void *user, entrol_external_rule *rule, const entrol_sampling_rule *kind,
+                          const double *values, uint64_t seed);
+    void *user;
+} entrol_rule_source;
+
+#define ENTROL_RULE_SOURCE_INIT                                                                                        \
+    { sizeof(entrol_rule_source), NULL, NULL, NULL }
+
+/* The rule that a text begins with the name of ("min-p", "min_p=0.05,..."), of the registry or a source (NULL: of the
+ * registry alone); NULL for none. Names have at most 63 bytes. */
+ENTROL_API const entrol_sampling_rule *entrol_sampling_rule_of(const char *text, const entrol_rule_source *source);
 
 typedef struct entrol_sampler_options {
-    size_t size;               /* sizeof(entrol_sampler_options) */
-    uint64_t seed;             /* 0 by default */
-    uint64_t stream;           /* which of the texts that are drawn with this seed; 0 by default */
-    entrol_rule_source source; /* of names that are not in the registry; NULL: there are no others */
-    void *source_user;
+    size_t size;                      /* sizeof(entrol_sampler_options) */
+    uint64_t seed;                    /* 0 by default */
+    uint64_t stream;                  /* which of the texts that are drawn with this seed; 0 by default */
+    const entrol_rule_source *source; /* of names that are not in the registry; NULL: there are no others */
 } entrol_sampler_options;
 
 #define ENTROL_SAMPLER_OPTIONS_INIT                                                                                    \
-    { sizeof(entrol_sampler_options), 0, 0, NULL, NULL }
+    { sizeof(entrol_sampler_options), 0, 0, NULL }
 
 /* A chain of rules and its place in a text. For one thread at a time; its memory is the context's that it was made
  * with, and every other call is given that context or one of the same allocator. */
@@ -71,8 +87,10 @@ typedef struct entrol_sampler entrol_sampler;
 /* Makes a sampler. A rule is NAME, NAME=VALUE, which sets the first parameter, or either with ,PARAMETER=VALUE behind
  * it, as "dynamic-temperature=1,range=0.5"; - and _ are the same in names. No rules: tokens are drawn from softmax(z).
  *
- * Errors: ARGUMENT, where the diagnosis names the parameter, "rules" (what is written does not fit, or no such rule or
- * parameter) or "options", first_row is the index of the rule, and first_column the offset in its text; MEMORY. */
+ * Errors: ARGUMENT, where the diagnosis names the parameter whose value does not fit (entrol_parameter_expected says
+ * what would), "rules" (what is written does not fit, no such rule or parameter, or values that do not go together) or
+ * "options"; first_row is the index of the rule, and first_column the offset in its text. MEMORY; UNSUPPORTED for a
+ * rule of the source with a TEXT or too many parameters; what its `make` returns. */
 ENTROL_API entrol_status entrol_sampler_create(entrol_context *context, entrol_sampler **sampler,
                                                entrol_diagnosis *diagnosis, const char *const *rules, size_t n_rules,
                                                const entrol_sampler_options *options);
@@ -84,10 +102,13 @@ ENTROL_API entrol_status entrol_sampler_clone(entrol_context *context, entrol_sa
                                               const entrol_sampler *sampler);
 /* Begins a new text with the same seed and stream. */
 ENTROL_API void entrol_sampler_reset(entrol_sampler *sampler);
-/* Draws with another stream from here on. */
+/* Draws with another stream from here on. External rules go on with the random numbers that they have. */
 ENTROL_API void entrol_sampler_set_stream(entrol_sampler *sampler, uint64_t stream);
 /* Tells the token that came, drawn or not: the next draw is that of the next place. */
 ENTROL_API void entrol_sampler_accept(entrol_sampler *sampler, int32_t token);
+/* Tells a token of what the text goes on from, before it begins: external rules accept it, as those that look at
+ * repetitions want to, and the place stays. entrol_sampler_reset forgets it. */
+ENTROL_API void entrol_sampler_read(entrol_sampler *sampler, int32_t token);
 /* Another value for a parameter of a rule of the registry (the index is that in the chain), as from a controller that
  * moves the target. Error: ARGUMENT, also for a value out of its bounds. */
 ENTROL_API entrol_status entrol_sampler_set(entrol_sampler *sampler, size_t rule, const char *parameter, double value);

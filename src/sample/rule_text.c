@@ -14,12 +14,10 @@ static int pass_name(char **at) {
     return *at > start;
 }
 
-/* Passes a value up to the next comma, which ends it; 0 if there is none. */
-static int pass_value(char **at) {
-    char *start = *at;
+/* Passes a value up to the next comma, which ends it; an empty one is of no parameter's. */
+static void pass_value(char **at) {
     while (**at && **at != ',')
         ++*at;
-    return *at > start;
 }
 
 static int refuse(size_t *offset, const char *copy, const char *at) {
@@ -27,13 +25,13 @@ static int refuse(size_t *offset, const char *copy, const char *at) {
     return 0;
 }
 
-/* What comes behind "=". 0 if that is nothing. */
-static int take_value(ent_rule_text *text, const char *name, size_t name_offset, const char *copy, char **at) {
+/* What comes behind "=". */
+static void take_value(ent_rule_text *text, const char *name, size_t name_offset, const char *copy, char **at) {
     const size_t i = text->n_settings++;
     text->value_offsets[i] = (size_t)(*at - copy);
     text->offsets[i] = *name ? name_offset : text->value_offsets[i];
     text->settings[i] = (entrol_setting){name, 0, *at};
-    return pass_value(at);
+    pass_value(at);
 }
 
 int ent_rule_text_split(ent_rule_text *text, size_t *offset, char *copy) {
@@ -56,8 +54,9 @@ int ent_rule_text_split(ent_rule_text *text, size_t *offset, char *copy) {
             return refuse(offset, copy, at);
         *end = '\0';
         at = end + 1;
-        if (text->n_settings == ENT_MOST_SETTINGS || !take_value(text, name, name_offset, copy, &at))
+        if (text->n_settings == ENT_MOST_SETTINGS)
             return refuse(offset, copy, at);
+        take_value(text, name, name_offset, copy, &at);
     }
     return 1;
 }

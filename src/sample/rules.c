@@ -40,3 +40,15 @@ const entrol_sampling_rule *entrol_sampling_rule_find(const char *name) {
     const ent_rule *rule = ent_rule_find(name);
     return rule ? &rule->kind : NULL;
 }
+
+const entrol_sampling_rule *entrol_sampling_rule_of(const char *text, const entrol_rule_source *source) {
+    char name[64];
+    const size_t n = strcspn(text, "=,");
+    if (n >= sizeof name)
+        return NULL;
+    for (size_t i = 0; i < n; i++)
+        name[i] = text[i] == '-' ? '_' : text[i];
+    name[n] = '\0';
+    const entrol_sampling_rule *rule = entrol_sampling_rule_find(name);
+    return rule || !source ? rule : source->find(source->user, name);
+}

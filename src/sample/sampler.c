@@ -5,8 +5,15 @@
 
 #include "base/context.h"
 #include "base/parameter.h"
+#include "base/random.h"
 
 #include <string.h>
+
+/* What rules are made with beside their texts. */
+typedef struct making {
+    entrol_rule_source source;
+    uint64_t random; /* the stream of the seeds of external rules */
+} making;
 
 /* Where a rule's text does not fit. */
 static entrol_status bad_rule(entrol_diagnosis *diagnosis, const char *argument, size_t rule, size_t offset) {
@@ -18,10 +25,11 @@ static entrol_status bad_rule(entrol_diagnosis *diagnosis, const char *argument,
     return status;
 }
 
-/* --- One rule of the registry --- */
+/* --- One rule --- */
 
-static entrol_status take_rule(ent_step *step, entrol_diagnosis *diagnosis, ent_rule_text *text, size_t index) {
-    const entrol_sampling_rule *kind = &step->rule->kind;
+/* Its settings, which are read by its table, whoever's it is. */
+static entrol_status take_values(ent_step *step, entrol_diagnosis *diagnosis, const entrol_sampling_rule *kind,
+                                 ent_rule_text *text, size_t index) {
     if (text->n_settings && !*text->settings[0].name) {
         if (!kind->n_parameters)
             return bad_rule(diagnosis, "rules", index, text->offsets[0]);
@@ -39,32 +47,41 @@ static entrol_status take_rule(ent_step *step, entrol_diagnosis *diagnosis, ent_
     return ENTROL_OK;
 }
 
-/* --- One of somebody else's --- */
+/* Whether there is room for a value of each parameter. */
+static int are_numbers(const entrol_sampling_rule *kind) {
+    for (size_t i = 0; i < kind->n_parameters; i++)
+        if (i == ENT_MOST_PARAMETERS || kind->parameters[i].type == ENTROL_PARAMETER_TEXT)
+            return 0;
+    return 1;
+}
 
-static entrol_status take_external(ent_step *step, entrol_diagnosis *diagnosis, const ent_rule_text *text, size_t index,
-                                   const entrol_sampler_options *options) {
-    int is_known = 0;
-    size_t bad = 0;
-    const entrol_status status = options->source ? options->source(options->source_user, &step->external, &is_known,
-                                                                   &bad, text->name, text->settings, text->n_settings)
-                                                 : ENTROL_OK;
-    if (status == ENTROL_ERROR_ARGUMENT) /* of no setting: one is missing */
-        return bad_rule(diagnosis, "rules", index, bad < text->n_settings ? text->offsets[bad] : 0);
+static entrol_status take_external(ent_step *step, entrol_diagnosis *diagnosis, ent_rule_text *text, size_t index,
+                                   const making *making) {
+    const entrol_rule_source *source = &making->source;
+    const entrol_sampling_rule *kind = source->find ? source->find(source->user, text->name) : NULL;
+    if (!kind)
+        return bad_rule(diagnosis, "rules", index, 0);
+    if (!are_numbers(kind))
+        return ENTROL_ERROR_UNSUPPORTED;
+    entrol_status status = take_values(step, diagnosis, kind, text, index);
     if (status != ENTROL_OK)
         return status;
-    return is_known && step->external.apply ? ENTROL_OK : bad_rule(diagnosis, "rules", index, 0);
+    status = source->make(source->user, &step->external, kind, step->values, ent_random(making->random, index));
+    if (status == ENTROL_OK && !step->external.apply)
+        status = ENTROL_ERROR_ARGUMENT;
+    return status == ENTROL_ERROR_ARGUMENT ? bad_rule(diagnosis, "rules", index, 0) : status;
 }
 
 /* `copy` is the rule's text, which it is split in. */
 static entrol_status take_step(ent_step *step, entrol_diagnosis *diagnosis, char *copy, size_t index,
-                               const entrol_sampler_options *options) {
+                               const making *making) {
     ent_rule_text text;
     size_t offset = 0;
     if (!ent_rule_text_split(&text, &offset, copy))
         return bad_rule(diagnosis, "rules", index, offset);
     step->rule = ent_rule_find(text.name);
-    return step->rule ? take_rule(step, diagnosis, &text, index)
-                      : take_external(step, diagnosis, &text, index, options);
+    return step->rule ? take_values(step, diagnosis, &step->rule->kind, &text, index)
+                      : take_external(step, diagnosis, &text, index, making);
 }
 
 /* --- The chain --- */
@@ -104,7 +121,7 @@ static entrol_sampler *make_empty(entrol_context *context, size_t n_steps) {
 }
 
 static entrol_status take_steps(entrol_context *context, entrol_sampler *made, entrol_diagnosis *diagnosis,
-                                const char *const *rules, size_t n_rules, const entrol_sampler_options *options) {
+                                const char *const *rules, size_t n_rules, const making *making) {
     for (size_t i = 0; i < n_rules; i++) {
         if (!rules[i])
             return bad_rule(diagnosis, "rules", i, 0);
@@ -113,7 +130,7 @@ static entrol_status take_steps(entrol_context *context, entrol_sampler *made, e
         if (!copy)
             return ENTROL_ERROR_MEMORY;
         memcpy(copy, rules[i], n_bytes);
-        const entrol_status status = take_step(&made->steps[i], diagnosis, copy, i, options);
+        const entrol_status status = take_step(&made->steps[i], diagnosis, copy, i, making);
         ent_release(context, copy);
         if (status != ENTROL_OK)
             return status;
@@ -122,23 +139,33 @@ static entrol_status take_steps(entrol_context *context, entrol_sampler *made, e
     return ENTROL_OK;
 }
 
+/* 0 for a source that has no size or lacks a function. */
+static int take_source(making *making, const entrol_sampler_options *options) {
+    making->random = options->seed ^ ent_random(options->stream, 0);
+    if (!options->source)
+        return 1;
+    return ent_take(&making->source, options->source, sizeof making->source) && making->source.find &&
+           making->source.make;
+}
+
 entrol_status entrol_sampler_create(entrol_context *context, entrol_sampler **sampler, entrol_diagnosis *diagnosis,
                                     const char *const *rules, size_t n_rules, const entrol_sampler_options *options) {
     entrol_sampler_options taken = ENTROL_SAMPLER_OPTIONS_INIT;
+    making making = {ENTROL_RULE_SOURCE_INIT, 0};
     if (diagnosis)
         *diagnosis = (entrol_diagnosis){.argument = NULL};
     if (!context || !sampler)
         return ent_bad_argument(diagnosis, context ? "sampler" : "context");
     if (n_rules && !rules)
         return ent_bad_argument(diagnosis, "rules");
-    if (options && !ent_take(&taken, options, sizeof taken))
+    if ((options && !ent_take(&taken, options, sizeof taken)) || !take_source(&making, &taken))
         return ent_bad_argument(diagnosis, "options");
     entrol_sampler *made = make_empty(context, n_rules);
     if (!made)
         return ENTROL_ERROR_MEMORY;
     made->seed = taken.seed;
     made->stream = taken.stream;
-    const entrol_status status = take_steps(context, made, diagnosis, rules, n_rules, &taken);
+    const entrol_status status = take_steps(context, made, diagnosis, rules, n_rules, &making);
     if (status != ENTROL_OK) {
         entrol_sampler_destroy(context, made);
         return status;
@@ -195,14 +222,18 @@ void entrol_sampler_set_stream(entrol_sampler *sampler, uint64_t stream) {
     sampler->stream = stream;
 }
 
-void entrol_sampler_accept(entrol_sampler *sampler, int32_t token) {
-    sampler->place++;
-    sampler->last_token = token;
+void entrol_sampler_read(entrol_sampler *sampler, int32_t token) {
     for (size_t i = 0; i < sampler->n_steps; i++) {
         const ent_step *step = &sampler->steps[i];
         if (!step->rule && step->external.accept)
             step->external.accept(step->external.user, token);
     }
+}
+
+void entrol_sampler_accept(entrol_sampler *sampler, int32_t token) {
+    sampler->place++;
+    sampler->last_token = token;
+    entrol_sampler_read(sampler, token);
 }
 
 entrol_status entrol_sampler_set(entrol_sampler *sampler, size_t rule, const char *parameter, double value) {

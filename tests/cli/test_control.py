@@ -349,18 +349,18 @@ class Usage(unittest.TestCase):
         self.refuse('unknown controller "skywrk"; did you mean "skywork"?', "skywrk")
         self.refuse('unknown controller "qqqqqqq"; "entrol control --list" lists them', "qqqqqqq")
         self.refuse("--delta is of skywork, not of pi", "pi", "--delta", "1")
-        self.refuse('--kp: expected a number from 0 to 1e+06, found "x"', "pi", "--kp", "x")
+        self.refuse('--kp: expected a number from 0 to 1000000, found "x"', "pi", "--kp", "x")
         self.refuse('--loss: expected one of log_alpha|alpha, found "both"', "sac", "--loss", "both")
         self.refuse('found "0.7max"', "pi", "--target", "0.7max")
         self.refuse('--min: expected at most max, which is 1 by default, found "2"\n', "pi", "--min", "2")
         self.refuse('--max: expected at least min, which is 0 by default, found "-1"\n', "pi", "--max", "-1")
         self.refuse('--min: expected at most max, which is 3, found "4"\n', "pi", "--min", "4", "--max", "3")
-        self.refuse('--min: expected a number from -1e+06 to 1e+06, found "1e7"\n', "pi", "--min", "1e7")
+        self.refuse('--min: expected a number from -1000000 to 1000000, found "1e7"\n', "pi", "--min", "1e7")
         self.refuse('--initial: expected a number from min, which is 0 by default, to max, which is 1 by default, found "2"\n',
                     "pi", "--initial", "2")
         self.refuse('--initial: expected a number from min, which is 0.5, to max, which is 1 by default, found "0"\n',
                     "pi", "--initial", "0", "--min", "0.5")
-        self.refuse('--initial: expected a number from -1e+06 to 1e+06, found "x"\n', "pi", "--initial", "x")
+        self.refuse('--initial: expected a number from -1000000 to 1000000, found "x"\n', "pi", "--initial", "x")
         self.refuse('--target: expected at most the greatest entropy, 2.197 nats, found "3"\n', "pi", "--actions", "9", "--target", "3")
         self.refuse('--target: expected at most the greatest entropy, 2 nats, found "1.1max"\n', "pi", "--max-entropy", "2",
                     "--target", "1.1max")

@@ -234,10 +234,11 @@ class TestMeans(Case):
     def test_columns(self):
         """Over the tokens that have a value: of a prompt, of all; the mean over prompts is one of means."""
         lines = [{"prompt": 0, "text": "a", "logprob": [-1, -2], "entropy": [1, None]},
-                 {"prompt": 0, "text": "b", "logprob": [-4], "entropy": [2]},
+                 {"prompt": 0, "text": "b", "logprob": [-4], "entropy": [2], "sampled_entropy": [0.5]},
                  {"prompt": 1, "text": "c", "logprob": [-8.5], "entropy": [4], "reference_logprob": [-0.5]}]
         found = measure(lines)
         self.assert_values(found["of_prompts"][0], {"logprob": -7 / 3, "entropy": 1.5, "perplexity": math.exp(7 / 3),
+                                                   "sampled_entropy": 0.5,
                                                    "reference_logprob": None})
         self.assert_values(found["together"], {"logprob": -15.5 / 4, "entropy": 7 / 3, "perplexity": math.exp(15.5 / 4),
                                                "reference_logprob": -0.5})

@@ -134,6 +134,16 @@ class Draws(GenerateCase):
         same = self.trace("-p", "the cat", "-n", 20, "--samples", 2, "--rule", "mirostat-v2=5,seed=3", "-np", 1)
         self.assertEqual(same[0]["token_id"], same[1]["token_id"])
 
+    def test_rules_of_llama_cpp_see_the_prompt(self):
+        """penalties takes its presence off the logit of what stands in the prompt, the start token too."""
+        [plain] = self.trace("-p", "the cat", "-n", 1, "--rule", "temperature=1")
+        z = self.logits_behind("the cat")
+        z[sorted(set(plain["context_ids"][0][1]))] -= 5
+        q = np.exp(z - z.max()) / np.exp(z - z.max()).sum()
+        [record] = self.trace("-p", "the cat", "-n", 1, "--rule", "penalties=1,presence=5")
+        self.near(reals(record["sampled_entropy"]), [entropy_of(q)], 1e-4)
+        self.near(reals(record["sampled_logprob"]), np.log(q[record["token_id"]]), 1e-4)
+
     def test_hold(self):
         """The mean is held where the rules would give another: over n tokens to what the target moves by, over 0.2 n."""
         for nats in 1.0, 2.5:
@@ -141,6 +151,9 @@ class Draws(GenerateCase):
             entropies = reals(record["sampled_entropy"])
             self.assertEqual(record["rules"], [f"target-entropy={nats:g}", "temperature=1"])
             self.assertLess(abs(entropies.mean() - nats), 0.2)
+        chain = ["--rule", "target-entropy=1,max=50"]  # the first token, too, has the target that is held
+        [record] = self.trace("-p", "the", "-n", 1, "--hold", 2, *chain)
+        self.near(reals(record["sampled_entropy"]), [2], 1e-3)
         chain = ["--rule", "top-p=0.9", "--rule", "target-entropy=1,max=3"]
         [record] = self.trace("-p", "the", "-n", 20, "--hold", 2, *chain)
         self.assertEqual(record["rules"], ["top-p=0.9", "target-entropy=1,max=3"])
@@ -309,6 +322,38 @@ class Texts(GenerateCase):
         self.assertEqual(again[8]["id"], "prompt 1:1")
         self.assertEqual(again[9]["parent"], "prompt 1:1")
 
+    def test_a_stop_string_over_a_fork(self):
+        """A branch whose first own token ends a stop string has nothing of its own, and says so."""
+        flags, n_cut = ["-p", "the cat", "-n", 30, "--branch", 0.5, "--max-branches", 30], 0
+        made = self.trace(*flags)
+        for record in made[1:]:
+            at, text = record["fork_at"], record["text"]
+            start = len(record["text"].encode()[:record["byte_start"][at]].decode(errors="ignore"))
+            stop = text[start - 1:start + 1]
+            others = [other["text"] for other in made if other is not record]
+            if start == 0 or len(stop) < 2 or "\ufffd" in stop or text.index(stop) < start - 1 or any(stop in other for other in others):
+                continue
+            cut = self.trace(*flags, "--stop", stop)
+            [found] = [one for one in cut if one["id"] == record["id"]]
+            self.assertEqual((found["text"], found["stop"]), (text[:start - 1], "string"))
+            self.assertEqual((found["fork_at"], found["parent"]), (len(found["token_id"]), record["parent"]))
+            self.assertEqual(found["token_id"], record["token_id"][:found["fork_at"]])
+            self.assertTrue(all(one["fork_at"] < len(one["token_id"]) for one in cut[1:] if one is not found))
+            n_cut += 1
+        self.assertGreater(n_cut, 2)
+
+    def test_mirostat_in_a_branch(self):
+        """Its threshold, which says how many tokens are left, is not moved by the token of the text that it went off from."""
+        found = {(is_branch, eta): [] for is_branch in (False, True) for eta in (0, 1)}
+        for eta in 0, 1:
+            for record in self.trace("-p", "the cat", "-n", 2, "--samples", 20, "--branch", 0.1, "--max-branches", 4, "-np", 1,
+                                     "--rule", f"mirostat-v2=4,eta={eta}"):
+                if record.get("fork_at", 0) == 0:
+                    found["parent" in record, eta].append((record["id"], record["token_id"][0], record["candidates"][1:]))
+        self.assertGreater(len(found[True, 0]), 5)
+        self.assertEqual(found[True, 0], found[True, 1])
+        self.assertNotEqual(found[False, 0], found[False, 1])
+
     def test_what_reads_the_trace(self):
         for name in "t.jsonl", "t.safetensors":
             path = self.path(name)
@@ -391,6 +436,8 @@ class Terminal(GenerateCase):
 @unittest.skipUnless(have_llama() and os.path.exists(f"{BUILD}/llama_write_tiny_model"), "this build has no llama.cpp")
 class Trouble(GenerateCase):
     def test_bad_rules(self):
+        [record] = self.trace("-p", "a", "-n", 1, "--rule", "temperature=1")
+        n_vocabulary = record["candidates"][0]
         for rule, words, at in (
                 ("min-q=0.1", 'unknown rule "min-q"; did you mean "min-p"?', 0),
                 ("min_p=2", "p of min-p: expected a number from 0 to 1", 6),
@@ -399,6 +446,9 @@ class Trouble(GenerateCase):
                 ("top-h,reading=article", "reading of top-h: expected one of paper|transformers", 14),
                 ("greedy=1", "greedy has no parameters", 7),
                 ("xtc=7", "probability of xtc: expected a number from 0 to 1", 4),
+                ("xtc=.5", "probability of xtc: expected a number from 0 to 1", 4),
+                ("xtc=0.5,seed=-2", "seed of xtc: expected a whole number from -1 to 4294967294", 13),
+                ("logit-bias=1000000", f"token of logit-bias: expected a whole number from 0 to {n_vocabulary - 1}", 11),
                 ("mirostat=5,ta=7", 'mirostat has no parameter "ta"; did you mean "tau"?', 11),
                 ("", "expected the name of a rule", 0)):
             with self.subTest(rule=rule):
@@ -459,20 +509,33 @@ class Trouble(GenerateCase):
         self.assertGreater(len(made), 0)
         self.assertLessEqual({record["stop"] for record in made[:-4]}, {"end", "length"})
         self.assertLessEqual({record["stop"] for record in made[-4:]}, {"end", "length", "interrupted"})
+        self.assertNotIn(0, [len(record["token_id"]) for record in made])
         self.assertEqual(sorted(name for name in os.listdir(self.folder) if ".part" in name), [])
 
     def test_lines_come_as_they_are_done(self):
         """A reader has the first samples long before the last one, in their order; a stop ends the last line."""
-        process = subprocess.Popen([ENTROL, "generate", "-m", self.model, "-t", "1", "-p", "the", "--samples", "1000000", "-n", "40"],
-                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        lines = [process.stdout.readline() for _ in range(20)]
-        process.send_signal(signal.SIGINT)
-        more, message = process.communicate()
+        with subprocess.Popen([ENTROL, "generate", "-m", self.model, "-t", "1", "-p", "the", "--samples", "1000000", "-n", "40"],
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            lines = [process.stdout.readline() for _ in range(20)]
+            process.send_signal(signal.SIGINT)
+            more, message = process.stdout.read(), process.stderr.read()
         self.assertEqual(process.returncode, 130, message)
         made = records(b"".join(lines) + more)
         self.assertEqual([line["sample"] for line in made], list(range(len(made))))
         self.assertTrue(more.endswith(b"\n"))
         self.assertLessEqual({line["stop"] for line in made[:-8]}, {"end", "length"})
+
+    def test_a_stop_starts_no_texts(self):
+        """What is interrupted had begun, however many texts begin at once."""
+        for seconds in 0.03, 0.1, 0.2:
+            with subprocess.Popen([ENTROL, "generate", "-m", self.model, "-t", "1", "-p", "the", "--samples", "1000000", "-n", "1",
+                                   "-np", "100"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+                first = process.stdout.readline()
+                time.sleep(seconds)
+                process.send_signal(signal.SIGINT)
+                more, message = process.stdout.read(), process.stderr.read()
+            self.assertEqual(process.returncode, 130, message)
+            self.assertNotIn(0, [line["n_tokens"] for line in records(first + more)])
 
     def test_list(self):
         done = run("generate", "--list")

@@ -69,12 +69,15 @@ void check_same(const candidates *ours, const candidates *peers, size_t n, doubl
     free(expected);
 }
 
-struct llama_sampler *make_sampler(const char *const *rules, size_t n_rules, uint64_t seed, entrol_llama *source_user) {
+struct llama_sampler *make_sampler(const char *const *rules, size_t n_rules, uint64_t seed, entrol_llama *llama) {
     char error[300] = "";
     entrol_llama_sampler_options options = ENTROL_LLAMA_SAMPLER_OPTIONS_INIT;
     options.seed = seed;
-    options.source = source_user != NULL ? entrol_llama_rule_source : NULL;
-    options.source_user = source_user;
+    entrol_rule_source source = ENTROL_RULE_SOURCE_INIT;
+    if (llama != NULL) {
+        source = entrol_llama_rules(llama);
+        options.source = &source;
+    }
     struct llama_sampler *sampler = entrol_llama_sampler(error, sizeof error, rules, n_rules, &options);
     if (!CHECK_SAY(sampler != NULL, "%s", error)) {
         exit(1);

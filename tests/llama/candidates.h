@@ -30,8 +30,8 @@ double *probabilities(const candidates *left, size_t n);
 void check_same(const candidates *ours, const candidates *peers, size_t n, double tolerance, double mass,
                 const char *what);
 
-/* A sampler of Entrol, or the end of the test. `source_user` (NULL: no source) is that of entrol_llama_rule_source. */
-struct llama_sampler *make_sampler(const char *const *rules, size_t n_rules, uint64_t seed, entrol_llama *source_user);
+/* A sampler of Entrol, or the end of the test; with the rules of `llama`, if it is not NULL. */
+struct llama_sampler *make_sampler(const char *const *rules, size_t n_rules, uint64_t seed, entrol_llama *llama);
 
 /* Independent normal logits. */
 void fill_row(float *logits, size_t n, double deviation);

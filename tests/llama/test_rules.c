@@ -53,7 +53,7 @@ static const struct {
     bool chooses, draws; /* takes the token itself; has random numbers */
 } foreign[] = {
     {"mirostat=3,eta=0.2,m=50,seed=5", peer_mirostat, true, true},
-    {"mirostat-v2=4", peer_mirostat_v2, true, true},
+    {"mirostat-v2=4,seed=0", peer_mirostat_v2, true, true},
     {"xtc=0.5,threshold=0.05,seed=9", peer_xtc, false, true},
     {"adaptive-p=0.3,decay=0.8,seed=2", peer_adaptive_p, true, true},
     {"penalties=1.5,last_n=8,frequency=0.25,presence=-0.5", peer_penalties, false, false},
@@ -220,31 +220,33 @@ static void test_few_candidates(void) {
     llama_sampler_free(sampler);
 }
 
-static entrol_status make(entrol_external_rule *rule, int *is_known, size_t *bad, const char *name,
-                          const entrol_setting *settings, size_t n_settings) {
-    *bad = 99;
-    return entrol_llama_rule_source(llama, rule, is_known, bad, name, settings, n_settings);
+/* What is said of a rule that is refused; "" of one that is made. */
+static const char *refusal(const char *rule) {
+    static char error[300];
+    const entrol_rule_source source = entrol_llama_rules(llama);
+    entrol_llama_sampler_options options = ENTROL_LLAMA_SAMPLER_OPTIONS_INIT;
+    options.source = &source;
+    error[0] = '\0';
+    llama_sampler_free(entrol_llama_sampler(error, sizeof error, &rule, 1, &options));
+    return error;
+}
+
+static void check_value(const entrol_sampling_rule *row, size_t parameter, double value, bool fits) {
+    char text[200];
+    snprintf(text, sizeof text, "%s,%s=%.17g", row->name, row->parameters[parameter].name, value);
+    CHECK_SAY((refusal(text)[0] == '\0') == fits, "%s: %s", text, refusal(text));
 }
 
 static void check_row(const entrol_sampling_rule *row) {
-    entrol_external_rule rule;
-    size_t bad;
-    int is_known = 0;
     CHECK(row->says[0] != '\0' && row->source[0] != '\0' && row->n_parameters > 0);
     CHECK_SAY(entrol_sampling_rule_find(row->name) == NULL, "%s is Entrol's, too", row->name);
-    CHECK_INT(make(&rule, &is_known, &bad, row->name, NULL, 0), ENTROL_OK);
-    CHECK_INT(is_known, 1);
-    rule.release(rule.user);
+    CHECK_STRING(refusal(row->name), "");
     for (size_t i = 0; i < row->n_parameters; i++) {
         const entrol_parameter *parameter = &row->parameters[i];
-        const entrol_setting at_bounds[] = {{parameter->name, parameter->low, NULL},
-                                            {parameter->name, parameter->initial, NULL}};
-        CHECK(parameter->initial >= parameter->low && parameter->initial <= parameter->high);
-        CHECK_INT(make(&rule, &is_known, &bad, row->name, at_bounds, 2), ENTROL_OK);
-        rule.release(rule.user);
-        const entrol_setting above[] = {at_bounds[1], {parameter->name, parameter->high + 1e6, NULL}};
-        CHECK_INT(make(&rule, &is_known, &bad, row->name, above, 2), ENTROL_ERROR_ARGUMENT);
-        CHECK_INT(bad, 1);
+        check_value(row, i, parameter->low, true);
+        check_value(row, i, parameter->initial, true);
+        check_value(row, i, parameter->high + 1e6, false);
+        check_value(row, i, isinf(parameter->low) ? (double)NAN : parameter->low - 0.5, false);
     }
 }
 
@@ -256,37 +258,62 @@ static void test_the_table(void) {
     CHECK(entrol_llama_rule_at(entrol_llama_rule_count()) == NULL);
 }
 
-static void check_text(const char *name, const char *parameter, const char *text, bool fits) {
-    entrol_external_rule rule;
-    size_t bad;
-    int is_known;
-    const entrol_setting setting = {parameter, 0, text};
-    const entrol_status status = make(&rule, &is_known, &bad, name, &setting, 1);
-    CHECK_SAY(status == (fits ? ENTROL_OK : ENTROL_ERROR_ARGUMENT), "%s %s=%s: %d", name, parameter, text, (int)status);
-    if (status == ENTROL_OK) {
-        rule.release(rule.user);
-    } else {
-        CHECK_INT(bad, 0);
+/* Numbers are written as in Entrol's own rules, and so is what was expected. */
+static void test_settings(void) {
+    static const char *const fit[] = {"xtc=0.5", "xtc,threshold=5e-1", "logit-bias=5,bias=-inf", "xtc,seed=-1"};
+    for (size_t i = 0; i < COUNT(fit); i++) {
+        CHECK_STRING(refusal(fit[i]), "");
     }
+    static const char *const none[] = {"x", ".5", "0.5x", " 0.5", "nan", "inf", "0x1", "-0.1", "1e999"};
+    for (size_t i = 0; i < COUNT(none); i++) {
+        char rule[40], words[120];
+        snprintf(rule, sizeof rule, "xtc=%s", none[i]);
+        snprintf(words, sizeof words, "rule 1, \"%s\": probability: expected a number from 0 to 1, found \"%s\".", rule,
+                 none[i]);
+        CHECK_STRING(refusal(rule), words);
+    }
+    CHECK_STRING(refusal("xtc=0.5,seed=1.5,min_keep=1"),
+                 "rule 1, \"xtc=0.5,seed=1.5,min_keep=1\": seed: expected a whole number from -1 to 4294967294, found "
+                 "\"1.5\".");
+    CHECK_STRING(refusal("xtc,tau=1"), "rule 1, \"xtc,tau=1\": \"tau=1\" is not understood.");
+    CHECK_STRING(refusal("min-q"), "rule 1, \"min-q\": there is no such rule.");
 }
 
-static void test_settings(void) {
-    check_text("xtc", "", "0.5", true);
-    check_text("xtc", "threshold", "5e-1", true);
-    check_text("logit_bias", "bias", "-inf", true);
-    check_text("logit_bias", "", "5", true);
-    check_text("logit_bias", "", "1000000", false); /* beyond the vocabulary */
-    static const char *const none[] = {"", "x", "0.5x", " 0.5", "nan", "inf", "0x1", "-0.1", "0,5", "1e999"};
-    for (size_t i = 0; i < COUNT(none); i++) {
-        check_text("xtc", "", none[i], false);
+/* A token that the model has not. */
+static void test_a_token_beyond_the_vocabulary(void) {
+    char rule[40], words[160];
+    snprintf(rule, sizeof rule, "logit-bias=%zu", llama->n_vocab - 1);
+    CHECK_STRING(refusal(rule), "");
+    snprintf(rule, sizeof rule, "logit-bias=%zu", llama->n_vocab);
+    snprintf(words, sizeof words, "rule 1, \"%s\": token: expected a whole number from 0 to %zu, found \"%zu\".", rule,
+             llama->n_vocab - 1, llama->n_vocab);
+    CHECK_STRING(refusal(rule), words);
+}
+
+/* Rules that draw have numbers of their sampler's seed and stream; of a seed of their own, where they are given one. */
+static llama_token nth_token(const char *rule, uint64_t seed, uint64_t stream, const float *row) {
+    const entrol_rule_source source = entrol_llama_rules(llama);
+    entrol_llama_sampler_options options = ENTROL_LLAMA_SAMPLER_OPTIONS_INIT;
+    options.source = &source;
+    options.seed = seed;
+    options.stream = stream;
+    struct llama_sampler *sampler = entrol_llama_sampler(NULL, 0, &rule, 1, &options);
+    const llama_token token = next_token(sampler, row, llama->n_vocab);
+    llama_sampler_free(sampler);
+    return token;
+}
+
+static void test_seeds(void) {
+    float *row = malloc(llama->n_vocab * sizeof *row);
+    next_row(row);
+    size_t n_apart[2] = {0}, n_same = 0;
+    for (uint64_t i = 1; i <= 20; i++) {
+        n_apart[0] += nth_token("mirostat-v2=9", i, 0, row) != nth_token("mirostat-v2=9", 0, 0, row);
+        n_apart[1] += nth_token("mirostat-v2=9", 0, i, row) != nth_token("mirostat-v2=9", 0, 0, row);
+        n_same += nth_token("mirostat-v2=9,seed=3", i, i, row) == nth_token("mirostat-v2=9,seed=3", 0, 0, row);
     }
-    check_text("xtc", "seed", "1.5", false);
-    check_text("xtc", "tau", "1", false);
-    entrol_external_rule rule;
-    size_t bad;
-    int is_known = 1;
-    CHECK_INT(make(&rule, &is_known, &bad, "min_p", NULL, 0), ENTROL_OK);
-    CHECK_INT(is_known, 0);
+    CHECK_SAY(n_apart[0] > 5 && n_apart[1] > 5 && n_same == 20, "%zu, %zu, %zu", n_apart[0], n_apart[1], n_same);
+    free(row);
 }
 
 int main(int argc, char **argv) {
@@ -299,6 +326,8 @@ int main(int argc, char **argv) {
     TEST(test_few_candidates);
     TEST(test_the_table);
     TEST(test_settings);
+    TEST(test_a_token_beyond_the_vocabulary);
+    TEST(test_seeds);
     entrol_llama_close(llama);
     return test_end();
 }

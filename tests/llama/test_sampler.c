@@ -71,21 +71,6 @@ static void test_what_was_drawn(void) {
     llama_sampler_free(other);
 }
 
-/* Pearson's chi-square of n counts; it is beyond n - 1 + 5 sqrt(2 (n - 1)) once in some 10^5 times. */
-static void check_counts(const size_t *counts, const double *p, size_t n, size_t n_drawn) {
-    double chi = 0;
-    size_t n_possible = 0;
-    for (size_t i = 0; i < n; i++) {
-        const double expected = p[i] * (double)n_drawn;
-        CHECK(expected > 0 || counts[i] == 0);
-        chi += expected > 0 ? pow((double)counts[i] - expected, 2) / expected : 0;
-        n_possible += expected > 0;
-    }
-    const double degrees = (double)n_possible - 1;
-    CHECK_SAY(chi < degrees + 5 * sqrt(2 * degrees), "chi-square %g of %g degrees", chi, degrees);
-    CHECK_SAY(chi > degrees - 5 * sqrt(2 * degrees), "chi-square %g of %g degrees", chi, degrees);
-}
-
 static void test_tokens_come_as_often_as_their_probability_says(void) {
     enum { N = 60 };
     static const char *const rules[] = {"target-entropy=2", "min-p=0.02"};
@@ -99,7 +84,7 @@ static void test_tokens_come_as_often_as_their_probability_says(void) {
     for (size_t i = 0; i < n_drawn; i++) {
         counts[next_token(sampler, logits, N)]++;
     }
-    check_counts(counts, p, N, n_drawn);
+    test_check_chi_square(counts, p, N, "target-entropy=2, min-p=0.02");
     free(p);
     free(left.data);
     llama_sampler_free(sampler);
@@ -242,11 +227,12 @@ static void check_refused(const char *const *rules, size_t n_rules, const char *
 static void test_rules_that_are_none(void) {
     check_refused((const char *[]){"min-p=0.1", "min-q=0.1"}, 2, "rule 2, \"min-q=0.1\": there is no such rule.");
     check_refused((const char *[]){"mirostat"}, 1, "rule 1, \"mirostat\": there is no such rule.");
-    check_refused((const char *[]){"min-p=7"}, 1, "rule 1, \"min-p=7\": p is from 0 to 1, not \"7\".");
+    check_refused((const char *[]){"min-p=7"}, 1,
+                  "rule 1, \"min-p=7\": p: expected a number from 0 to 1, found \"7\".");
     check_refused((const char *[]){"top-k=1.5"}, 1,
-                  "rule 1, \"top-k=1.5\": k is a whole number from 1 to 2147483648, not \"1.5\".");
+                  "rule 1, \"top-k=1.5\": k: expected a whole number from 1 to 2147483648, found \"1.5\".");
     check_refused((const char *[]){"top-h=0.4,reading=book"}, 1,
-                  "rule 1, \"top-h=0.4,reading=book\": reading is paper or transformers, not \"book\".");
+                  "rule 1, \"top-h=0.4,reading=book\": reading: expected one of paper|transformers, found \"book\".");
     check_refused((const char *[]){"min-p=0.1,q=2"}, 1, "rule 1, \"min-p=0.1,q=2\": \"q=2\" is not understood.");
     check_refused((const char *[]){"greedy", NULL}, 2, "rule 2 is NULL.");
     check_refused(NULL, 1, "the sampler could not be made: an argument is out of its domain.");
@@ -256,7 +242,7 @@ static void test_rules_that_are_none(void) {
     CHECK(entrol_llama_sampler(error, sizeof error, NULL, 0, &options) == NULL);
     CHECK_STRING(error, "the options have no size.");
     options.size = offsetof(entrol_llama_sampler_options, source);
-    options.source = (entrol_rule_source)1; /* behind the end of an older struct */
+    options.source = (const entrol_rule_source *)1; /* behind the end of an older struct */
     struct llama_sampler *sampler = entrol_llama_sampler(error, sizeof error, &(const char *){"greedy"}, 1, &options);
     CHECK(sampler != NULL);
     llama_sampler_free(sampler);

@@ -334,6 +334,8 @@ class Refused(unittest.TestCase):
             ("top-h=0.4,reading=no",): r"at character 19: reading = 'no': expected one of paper, transformers",
             ("top-k=x",): r"at character 7: k = 'x': expected a whole number from 1",
             ("p-less=3",): r"p_less has no parameters",
+            ("top-h=0.4,reading=",): r"at character 19: reading = '': expected one of paper, transformers",
+            ("top-h,alpha",): r"at character 12: expected PARAMETER=VALUE",
             ("",): r"^rules\[0\] = '': at character 1: no rule ''; there are greedy, ",
         }
         for rules, words in cases.items():
@@ -348,8 +350,9 @@ class Refused(unittest.TestCase):
         for call, words in {
             lambda: entrol.Sampler(seed=-1): "^seed: expected a whole number from 0",
             lambda: entrol.Sampler(stream=1 << 64): "^stream: expected a whole number from 0",
-            lambda: sampler.draw(row, 0): "^n: expected a whole number from 1",
-            lambda: sampler.draw(row, 257): "^n = 257: expected a number of tokens from 1 to 256",
+            lambda: sampler.draw(row, 0): "^n: expected a whole number from 1 to 256, got 0",
+            lambda: sampler.draw(row, 257): "^n: expected a whole number from 1 to 256, got 257",
+            lambda: sampler.draw(row, 10**12): "^n: expected a whole number from 1 to 256, got 1000000000000",
             lambda: sampler.draw(
                 row, tokens=row.size - np.arange(row.size)
             ): "^tokens: expected numbers that rise from 0",

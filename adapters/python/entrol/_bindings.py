@@ -741,14 +741,23 @@ class ExternalRule(Structure):
     ]
 
 
+class RuleSource(Structure):
+    _initial = {"size": 32}
+    _fields_ = [
+        ("size", c_size_t),
+        ("find", c_void_p),
+        ("make", c_void_p),
+        ("user", c_void_p),
+    ]
+
+
 class SamplerOptions(Structure):
-    _initial = {"size": 40}
+    _initial = {"size": 32}
     _fields_ = [
         ("size", c_size_t),
         ("seed", c_uint64),
         ("stream", c_uint64),
-        ("source", c_void_p),
-        ("source_user", c_void_p),
+        ("source", POINTER(RuleSource)),
     ]
 
 
@@ -871,7 +880,8 @@ SIZES = {
     SamplingRule: 40,
     Candidates: 32,
     ExternalRule: 48,
-    SamplerOptions: 40,
+    RuleSource: 32,
+    SamplerOptions: 32,
     Drawn: 80,
     Rule: 48,
     Selection: 40,
@@ -896,6 +906,7 @@ PROTOTYPES = {
     "entrol_sum_add": (None, [c_void_p, c_double]),
     "entrol_sum_merge": (None, [c_void_p, c_void_p]),
     "entrol_sum_value": (c_double, [c_void_p]),
+    "entrol_parameter_expected": (c_size_t, [c_char_p, c_size_t, c_void_p, c_size_t, c_char_p]),
     "entrol_quantile_method_name": (c_char_p, [c_int]),
     "entrol_quantile_method_parse": (c_int, [c_void_p, c_char_p]),
     "entrol_quantile": (c_int, [c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_size_t, c_void_p, c_size_t,
@@ -958,12 +969,14 @@ PROTOTYPES = {
     "entrol_sampling_rule_count": (c_size_t, []),
     "entrol_sampling_rule_at": (POINTER(SamplingRule), [c_size_t]),
     "entrol_sampling_rule_find": (POINTER(SamplingRule), [c_char_p]),
+    "entrol_sampling_rule_of": (POINTER(SamplingRule), [c_char_p, c_void_p]),
     "entrol_sampler_create": (c_int, [c_void_p, c_void_p, c_void_p, c_void_p, c_size_t, c_void_p]),
     "entrol_sampler_destroy": (None, [c_void_p, c_void_p]),
     "entrol_sampler_clone": (c_int, [c_void_p, c_void_p, c_void_p]),
     "entrol_sampler_reset": (None, [c_void_p]),
     "entrol_sampler_set_stream": (None, [c_void_p, c_uint64]),
     "entrol_sampler_accept": (None, [c_void_p, c_int32]),
+    "entrol_sampler_read": (None, [c_void_p, c_int32]),
     "entrol_sampler_set": (c_int, [c_void_p, c_size_t, c_char_p, c_double]),
     "entrol_sampler_draw": (c_int, [c_void_p, c_void_p, c_void_p, c_size_t, c_void_p, c_void_p, c_void_p, c_void_p]),
     "entrol_rule_parse": (c_int, [c_void_p, c_void_p, c_char_p]),

@@ -13,7 +13,7 @@ import numpy as np
 from . import _bindings as c
 
 #: Arguments that have another name in Python than in C.
-PYTHON_NAMES = {"lambda": "lambda_", "forecasts": "forecast_at", "n_drawn": "n"}
+PYTHON_NAMES = {"lambda": "lambda_", "forecasts": "forecast_at"}
 
 #: What is said where a mask leaves nothing, by the library's reason.
 NOTHING_COUNTS = {c.Reason.EMPTY_SUPPORT: "mask: no token counts"}
@@ -40,7 +40,6 @@ EXPECTED = {
     "counts": "numbers of at most the columns that were recorded",
     "final_values": "an array, for the episodes that were truncated",
     "sequence_starts": "numbers that rise from 0 to the number of tokens",
-    "n": "a number of tokens from 1 to 256",
     "tokens": "numbers that rise from 0 or later, no two the same",
     "n_threads": "a number of threads from 0 (as many as there are processors)",
 }

@@ -19,6 +19,7 @@ from ._library import ArgumentError, Diagnosis, library
 from ._registry import Parameters, Table, described, expected, nearest, parameters
 
 DRAWN_DTYPE = np.dtype(c.Drawn)
+MOST_DRAWN = 256  # at once, of a row
 OF_A_TOKEN = ("token", "logprob", "sampled_logprob")
 OF_A_ROW = ("entropy", "varentropy", "sampled_entropy", "temperature", "n_candidates", "n_passes")
 
@@ -131,7 +132,9 @@ class Sampler:
         except ArgumentError as error:
             if error.argument == "options":
                 raise
-            raise _refused(diagnosis.first_row, texts[diagnosis.first_row], diagnosis.first_column) from None
+            raise _refused(
+                diagnosis.first_row, texts[diagnosis.first_row], diagnosis.first_column, error.argument
+            ) from None
 
     @property
     def stream(self) -> int:
@@ -152,7 +155,7 @@ class Sampler:
         one that is drawn alone. tokens: (V,), what the columns stand for, rising; by default their numbers. Errors:
         ArgumentError, ValueError and TypeError, which name the argument."""
         rows = matrix(logits, "logits")
-        n_drawn = 1 if n is None else whole(n, "n", 1)
+        n_drawn = 1 if n is None else whole(n, "n", 1, MOST_DRAWN)
         names = None if tokens is None else vector(tokens, "tokens", np.int32, (rows.n_columns,))
         raw = np.zeros((rows.n_rows, n_drawn), DRAWN_DTYPE)
         raw["size"] = DRAWN_DTYPE.itemsize
@@ -198,7 +201,6 @@ class Sampler:
             ctypes.byref(row),
             address(tokens),
             diagnosis=told,
-            n=drawn.size,
         )
         return told
 
@@ -272,30 +274,25 @@ def _name(rule: str) -> str:
     return rule.partition(",")[0].partition("=")[0].replace("-", "_")
 
 
-def _refused(index: int, rule: bytes, offset: int) -> ArgumentError:
-    """What is wrong with a rule's text at an offset."""
-    begin, end = rule.rfind(b",", 0, offset) + 1, (rule + b",").find(b",", offset)
-    text, part, at = (
-        rule.decode(),
-        rule[begin:end].decode(errors="replace"),
-        len(rule[:offset].decode(errors="replace")),
-    )
-    return ArgumentError(f"rules[{index}] = {text!r}: at character {at + 1}: {_wrong(text, part, begin > 0)}", "rules")
+def _refused(index: int, rule: bytes, offset: int, argument: str | None) -> ArgumentError:
+    """What is wrong with a rule's text from an offset on: the value of a parameter, or "rules"."""
+    text, at = rule.decode(), len(rule[:offset].decode(errors="replace"))
+    part = rule[offset:].partition(b",")[0].decode(errors="replace")
+    return ArgumentError(f"rules[{index}] = {text!r}: at character {at + 1}: {_wrong(text, part, argument)}", "rules")
 
 
-def _wrong(text: str, part: str, is_later: bool) -> str:
-    """Of a part of a rule between commas, which is not its first."""
+def _wrong(text: str, part: str, argument: str | None) -> str:
     known = sampling_rules()
     rule = known.get(_name(text))
     if rule is None:
         near = nearest(_name(text), list(known))
         meant = f"did you mean {near}? " if near else ""
         return f"no rule {_name(text)!r}; {meant}there are {', '.join(known)}"
-    name, has_value, value = part.partition("=")
-    name = name.replace("-", "_") if is_later else next(iter(rule.parameters), "")
-    if name not in rule.parameters:
-        return _no_parameter(rule, name) if is_later else f"{rule.name} has no parameters"
-    return f"{name} = {value!r}: expected {expected(rule.parameters[name])}" if has_value else f"expected {name}=VALUE"
+    if argument in rule.parameters:
+        return f"{argument} = {part!r}: expected {expected(rule.parameters[argument])}"
+    if not rule.parameters:
+        return f"{rule.name} has no parameters"
+    return _no_parameter(rule, _name(part)) if "=" in part else "expected PARAMETER=VALUE"
 
 
 def _no_parameter(rule: SamplingRule, name: str) -> str:

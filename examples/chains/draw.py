@@ -6,7 +6,7 @@ import sys
 import numpy as np
 
 sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from figures import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, canvas, entry, save  # noqa: E402
+from figures import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, above, canvas, entry, save  # noqa: E402
 from tables import fill, table  # noqa: E402
 
 STYLE = {
@@ -19,6 +19,7 @@ STYLE = {
 }
 BASE = "temperature"
 RESAMPLES = 2000
+LEFT = 0.58  # what has less diversity is said in words
 
 
 def read(results):
@@ -71,11 +72,11 @@ def bought(result):
     for point in result["chains"]:
         found = None if point["chain"] == BASE else gained(point, base)
         said = "" if found is None else "{:+.2f} ({:+.2f} to {:+.2f})".format(*found)
-        rows.append([name_of(point), between(point["self_bleu"], 3), between(point["distinct_2"], 3), between(point["semantic_entropy"]),
-                     between(point["seq_rep_4"], 3), between(point["logprob"]), said])
+        rows.append([name_of(point), between(point["self_bleu"], 3), between(point["distinct_2"], 3), between(point["seq_rep_4"], 3),
+                     between(point["logprob"]), said])
     own = result["own"]
-    rows.append(["the stories' own words", "", "", "", between(own["seq_rep_4"], 3), between(own["logprob"]), ""])
-    return table(["chain", "self-BLEU", "distinct-2", "semantic entropy", "seq-rep-4", "logprob", "logprob beside temperature's"], rows)
+    rows.append(["the stories' own words", "", "", between(own["seq_rep_4"], 3), between(own["logprob"]), ""])
+    return table(["chain", "self-BLEU", "distinct-2", "seq-rep-4", "logprob", "logprob beside temperature's"], rows)
 
 
 def held(result):
@@ -93,7 +94,7 @@ TABLES = (bought, held)
 
 
 def draw(result, path):
-    figure, axes = canvas("what it buys: diversity, and what it costs: probability", "repetition", width=5.6, height=4.2)
+    figure, axes = canvas("what it buys: diversity, and what it costs: probability", "repetition", width=6, height=6)
     handles = []
     for chain, points in by_chain(result).items():
         style = {"ls": "-", "lw": 1, "ms": 5, **STYLE[chain]}
@@ -101,16 +102,20 @@ def draw(result, path):
         for one, measure in zip(axes, ("logprob", "seq_rep_4")):
             one.plot(x, [p[measure]["mean"] for p in points], **style)
         for p, here in zip(points, x):
-            axes[0].annotate(p["setting"], (here, p["logprob"]["mean"]), fontsize=6, xytext=(3, 3), textcoords="offset points",
-                             color=style["color"])
+            axes[0].annotate(p["setting"], (here, p["logprob"]["mean"]), fontsize=7, xytext=(4, 4), textcoords="offset points",
+                             color=style["color"], annotation_clip=True)
         handles.append(entry(chain, **style))
     for one, measure in zip(axes, ("logprob", "seq_rep_4")):
         one.axhline(result["own"][measure]["mean"], color="black", lw=0.8, ls="--")
         one.set_xlabel("1 - self-BLEU of a prompt's samples")
+        one.set_xlim(LEFT, 0.99)
+        left_out = [p for p in result["chains"] if diversity(p["self_bleu"]["mean"]) < LEFT]
+        said = "\n".join(f"{name_of(p)}: {p[measure]['mean']:.2f} at {diversity(p['self_bleu']['mean']):.2f}" for p in left_out)
+        one.text(0.02, 0.98, said, transform=one.transAxes, fontsize=8, va="top")
     handles.append(entry("the stories' own words", color="black", lw=0.8, ls="--"))
     axes[0].set_ylabel("mean ln p of a token at T = 1")
     axes[1].set_ylabel("seq-rep-4")
-    figure.legend(handles=handles, fontsize=8, frameon=False, loc="outside right upper")
+    above(figure, handles)
     save(figure, path)
 
 

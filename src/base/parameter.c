@@ -3,6 +3,7 @@
 
 #include "context.h"
 #include "number.h"
+#include "writer.h"
 
 #include <math.h>
 #include <string.h>
@@ -87,53 +88,32 @@ entrol_status ent_take_settings(double *values, const char **texts, entrol_diagn
 
 /* --- In words --- */
 
-/* A text that grows as far as there is room, and how long it would be. */
-typedef struct words {
-    char *text;
-    size_t size, n;
-} words;
-
-static void put(words *out, const char *text, size_t n) {
-    for (size_t i = 0; i < n; i++, out->n++)
-        if (out->n + 1 < out->size)
-            out->text[out->n] = text[i];
-}
-
-static void put_text(words *out, const char *text) {
-    put(out, text, strlen(text));
-}
-
-static void put_real(words *out, double value) {
-    char text[ENT_REAL_ROOM];
-    put(out, text, ent_write_real(text, value));
-}
-
-static void put_choices(words *out, const char *const *choices) {
-    put_text(out, "one of ");
+static void put_choices(ent_writer *out, const char *const *choices) {
+    ent_put_text(out, "one of ");
     for (size_t i = 0; choices[i]; i++) {
-        put_text(out, i ? "|" : "");
-        put_text(out, choices[i]);
+        ent_put_text(out, i ? "|" : "");
+        ent_put_text(out, choices[i]);
     }
 }
 
-static void put_expected(words *out, const entrol_parameter *parameter) {
+static void put_expected(ent_writer *out, const entrol_parameter *parameter) {
     if (parameter->type == ENTROL_PARAMETER_TEXT) {
-        put_text(out, parameter->says);
+        ent_put_text(out, parameter->says);
         return;
     }
     if (parameter->type == ENTROL_PARAMETER_CHOICE) {
         put_choices(out, parameter->choices);
         return;
     }
-    put_text(out, parameter->type == ENTROL_PARAMETER_WHOLE ? "a whole number from " : "a number from ");
-    put_real(out, parameter->low);
-    put_text(out, " to ");
-    put_real(out, parameter->high);
+    ent_put_text(out, parameter->type == ENTROL_PARAMETER_WHOLE ? "a whole number from " : "a number from ");
+    ent_put_real(out, parameter->low);
+    ent_put_text(out, " to ");
+    ent_put_real(out, parameter->high);
 }
 
 size_t entrol_parameter_expected(char *text, size_t size, const entrol_parameter *parameters, size_t n_parameters,
                                  const char *name) {
-    words out = {text, size, 0};
+    ent_writer out = {text, 0, size ? size - 1 : 0};
     const size_t i = find_parameter(parameters, n_parameters, name);
     if (i < n_parameters)
         put_expected(&out, &parameters[i]);

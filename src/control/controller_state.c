@@ -3,6 +3,7 @@
 #include "controller.h"
 
 #include "base/context.h"
+#include "base/writer.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -14,83 +15,62 @@ enum { MOST_ALARMS = ENTROL_ALARM_COLLAPSE | ENTROL_ALARM_EXPLOSION };
 
 /* --- Writing --- */
 
-/* A text that may be longer than its room: `n` counts all of it. */
-typedef struct writer {
-    char *text;
-    size_t n, capacity;
-} writer;
-
-static void put(writer *out, const char *text, size_t n) {
-    for (size_t i = 0; i < n; i++, out->n++)
-        if (out->n < out->capacity)
-            out->text[out->n] = text[i];
+static void put_line(ent_writer *out, const char *name, double value) {
+    ent_put_text(out, name);
+    ent_put_text(out, " ");
+    ent_put_real(out, value);
+    ent_put_text(out, "\n");
 }
 
-static void put_text(writer *out, const char *text) {
-    put(out, text, strlen(text));
-}
-
-static void put_number(writer *out, double value) {
-    char text[ENT_REAL_ROOM];
-    put(out, text, ent_write_real(text, value));
-}
-
-static void put_line(writer *out, const char *name, double value) {
-    put_text(out, name);
-    put_text(out, " ");
-    put_number(out, value);
-    put_text(out, "\n");
-}
-
-static void put_target(writer *out, const entrol_target *target) {
+static void put_target(ent_writer *out, const entrol_target *target) {
     static const char *const endings[] = {"", "max", "x"};
     if (isnan(target->value)) {
-        put_text(out, "none");
+        ent_put_text(out, "none");
         return;
     }
-    put_number(out, target->value);
-    put_text(out, endings[target->kind]);
+    ent_put_real(out, target->value);
+    ent_put_text(out, endings[target->kind]);
 }
 
-static void put_points(writer *out, const ent_controller_settings *settings) {
+static void put_points(ent_writer *out, const ent_controller_settings *settings) {
     for (size_t i = 0; i < settings->n_points; i++) {
-        put_text(out, i ? "," : "");
-        put_number(out, settings->steps[i]);
-        put_text(out, ":");
-        put_number(out, settings->points[i]);
+        ent_put_text(out, i ? "," : "");
+        ent_put_real(out, settings->steps[i]);
+        ent_put_text(out, ":");
+        ent_put_real(out, settings->points[i]);
     }
 }
 
-static void put_setting(writer *out, const entrol_controller *controller, size_t i) {
+static void put_setting(ent_writer *out, const entrol_controller *controller, size_t i) {
     const entrol_parameter *parameter = &controller->law->kind.parameters[i];
     const ent_controller_settings *settings = &controller->settings;
-    put_text(out, "set ");
-    put_text(out, parameter->name);
-    put_text(out, " ");
+    ent_put_text(out, "set ");
+    ent_put_text(out, parameter->name);
+    ent_put_text(out, " ");
     if (parameter->type == ENTROL_PARAMETER_CHOICE)
-        put_text(out, parameter->choices[(size_t)settings->values[i]]);
+        ent_put_text(out, parameter->choices[(size_t)settings->values[i]]);
     else if (parameter->type != ENTROL_PARAMETER_TEXT)
-        put_number(out, settings->values[i]);
+        ent_put_real(out, settings->values[i]);
     else if (settings->n_points && i == ENT_SCHEDULE_OWN)
         put_points(out, settings);
     else
         put_target(out, &settings->targets[i]);
-    put_text(out, "\n");
+    ent_put_text(out, "\n");
 }
 
 /* All that must be the same where it is restored. */
-static void put_identity(writer *out, const entrol_controller *controller) {
-    put_text(out, heading);
-    put_text(out, "name ");
-    put_text(out, controller->law->kind.name);
-    put_text(out, "\n");
+static void put_identity(ent_writer *out, const entrol_controller *controller) {
+    ent_put_text(out, heading);
+    ent_put_text(out, "name ");
+    ent_put_text(out, controller->law->kind.name);
+    ent_put_text(out, "\n");
     for (size_t i = 0; i < controller->law->kind.n_parameters; i++)
         put_setting(out, controller, i);
     const double max_entropy = controller->settings.max_entropy;
     put_line(out, "set max_entropy", isnan(max_entropy) ? 0 : max_entropy);
 }
 
-static void put_state(writer *out, const entrol_controller *controller) {
+static void put_state(ent_writer *out, const entrol_controller *controller) {
     const ent_controller_state *state = &controller->state;
     put_line(out, "step", (double)state->step);
     put_line(out, "reference_sum", state->reference_sum);
@@ -102,7 +82,7 @@ static void put_state(writer *out, const entrol_controller *controller) {
     put_line(out, "held", state->is_held);
     for (size_t i = 0; i < controller->law->n_memory; i++)
         put_line(out, controller->law->memory[i].name, state->memory[i]);
-    put_text(out, "end\n");
+    ent_put_text(out, "end\n");
 }
 
 entrol_status entrol_controller_save(char *text, size_t *n_bytes, size_t capacity,
@@ -110,7 +90,7 @@ entrol_status entrol_controller_save(char *text, size_t *n_bytes, size_t capacit
     if (!controller || (capacity && !text))
         return ENTROL_ERROR_ARGUMENT;
     char own[ENTROL_CONTROLLER_STATE_ROOM];
-    writer out = {own, 0, sizeof own};
+    ent_writer out = {own, 0, sizeof own};
     put_identity(&out, controller);
     put_state(&out, controller);
     if (n_bytes)
@@ -168,7 +148,7 @@ static int take_whole(reader *in, const char *name, double high, double *value) 
 /* What is there must be this controller's own; else the line that is not. */
 static int take_identity(reader *in, const entrol_controller *controller) {
     char own[ENTROL_CONTROLLER_STATE_ROOM];
-    writer out = {own, 0, sizeof own};
+    ent_writer out = {own, 0, sizeof own};
     put_identity(&out, controller);
     size_t same = 0, line = 0;
     const size_t n = (size_t)(in->end - in->text);

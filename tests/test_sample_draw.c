@@ -2,7 +2,11 @@
  * the same ones at every level, for any number of threads, and by a clone; and where in a text a sampler stands. */
 #include "harness_sample.h"
 
-enum { N_DRAWS = 20000, N_FEW = 7, MOST_COLUMNS = 300000 };
+enum { N_FEW = 7, MOST_COLUMNS = 300000 };
+
+static size_t n_draws(void) {
+    return is_quick() ? 4000 : 20000;
+}
 
 static entrol_context *context;
 
@@ -43,17 +47,17 @@ static void judge(counted *counted, const char *what) {
 static void check_frequencies(const char *const *rules, size_t n_rules, const entrol_matrix *row, const char *what) {
     entrol_sampler *sampler = sampler_with(context, rules, n_rules, NULL);
     counted streams = count_of(sampler, row), places = count_of(sampler, row), seeds = count_of(sampler, row);
-    for (uint64_t i = 0; i < N_DRAWS; i++) {
+    for (uint64_t i = 0; i < n_draws(); i++) {
         entrol_sampler_set_stream(sampler, i);
         streams.counts[draw_one(context, sampler, NULL, row).token]++;
     }
-    for (uint64_t i = 0; i < N_DRAWS; i++) {
+    for (uint64_t i = 0; i < n_draws(); i++) {
         const int32_t token = draw_one(context, sampler, NULL, row).token;
         places.counts[token]++;
         entrol_sampler_accept(sampler, token);
     }
     entrol_sampler_destroy(context, sampler);
-    for (uint64_t i = 0; i < N_DRAWS; i++) {
+    for (uint64_t i = 0; i < n_draws(); i++) {
         const entrol_sampler_options options = {sizeof options, i, 0, NULL};
         sampler = sampler_with(context, rules, n_rules, &options);
         seeds.counts[draw_one(context, sampler, NULL, row).token]++;
@@ -85,7 +89,7 @@ static void test_flat_frequencies(void) {
     double p[N_PARTS] = {0};
     for (size_t i = 0; i < N; i++)
         p[i * N_PARTS / N] += 1.0 / N;
-    for (uint64_t i = 0; i < N_DRAWS; i++) {
+    for (uint64_t i = 0; i < n_draws(); i++) {
         entrol_sampler_set_stream(sampler, i);
         counts[(size_t)draw_one(context, sampler, NULL, &row).token * N_PARTS / N]++;
     }
@@ -114,7 +118,7 @@ static void test_pairs_follow_what_is_left(void) {
     for (size_t i = 0; i < N_FEW; i++)
         for (size_t j = 0; j < N_FEW; j++)
             p[i * N_FEW + j] = i == j ? 0 : exp(q[i] + q[j]) / (1 - exp(q[i]));
-    for (uint64_t k = 0; k < N_DRAWS; k++) {
+    for (uint64_t k = 0; k < n_draws(); k++) {
         entrol_drawn drawn[2];
         entrol_sampler_set_stream(sampler, k);
         draw_some(context, sampler, drawn, 2, &row);
@@ -243,7 +247,7 @@ static void test_same_at_every_level(void) {
     static const entrol_dtype dtypes[] = {ENTROL_F32, ENTROL_F16, ENTROL_BF16, ENTROL_F64};
     contexts_open(NULL);
     open_others();
-    const size_t n_cases = is_quick() ? 200 : 1000;
+    const size_t n_cases = is_quick() ? 60 : 1000;
     for (size_t i = 0; i < n_cases; i++) {
         sheet row = sheet_to_sample(1 + test_below(i % 20 ? 3000 : 70000), dtypes[i % 4]);
         check_same_everywhere(&row);

@@ -500,10 +500,10 @@ static entrol_context *context_of_some(void) {
     some.n_threads = 1;
     some.allocate = allocate_some;
     some.release = release_some;
-    entrol_context *made = NULL;
+    entrol_context *limited = NULL;
     n_allowed = 100;
-    CHECK_INT(entrol_context_create(&made, &some), ENTROL_OK);
-    return made;
+    CHECK_INT(entrol_context_create(&limited, &some), ENTROL_OK);
+    return limited;
 }
 
 static const char *const five[] = {"temperature=2", "see=1", "dynamic-temperature=1,range=0.5", "see=2", "top-p=0.9"};

@@ -2,21 +2,38 @@
 #include "sketch.h"
 
 #include <math.h>
+#include <string.h>
 
-/* The greatest candidates are all there: those within so many nats of the first, or half as many more, until they are
- * enough, or many. */
+/* The greatest candidates are all there: those within so many nats of the first, or half as many more, until the sample
+ * of the others has enough of them. */
 #define WIDTH 8.0
-enum { ENOUGH = 2048 };
-/* Of the others one line of a cache in so many. */
+enum { ENOUGH = 2048, MOST_WIDTHS = 24 };
+/* The sample is one line of a cache in so many. */
 enum { LINE = 16, LINES = 32 };
 
-/* Copies the sampled columns, -inf for those of the head. */
-static size_t sample_tail(float *copy, const ent_candidates *candidates, float bound) {
+static size_t sample(float *copy, const ent_candidates *candidates) {
     size_t n_copied = 0;
-    for (size_t first = 0; first + LINE <= candidates->n; first += LINE * LINES)
-        for (size_t i = first; i < first + LINE; i++)
-            copy[n_copied++] = candidates->z[i] > bound ? -INFINITY : candidates->z[i];
+    for (size_t first = 0; first + LINE <= candidates->n; first += LINE * LINES, n_copied += LINE)
+        memcpy(copy + n_copied, candidates->z + first, LINE * sizeof *copy);
     return n_copied;
+}
+
+static size_t count_above(const ent_candidates *candidates, const float *z, size_t n, float bound) {
+    size_t count = 0;
+    for (size_t first = 0; first < n; first += ENT_CHUNK)
+        count += candidates->kernels->count_greater(z + first, n - first < ENT_CHUNK ? n - first : ENT_CHUNK, bound);
+    return count;
+}
+
+/* Below what the head ends. */
+static float find_bound(const ent_candidates *candidates, const float *z, size_t n) {
+    double width = WIDTH * candidates->temperature;
+    float bound = ent_float_below((double)candidates->m - width);
+    for (int i = 0; i < MOST_WIDTHS && count_above(candidates, z, n, bound) < ENOUGH / LINES; i++) {
+        width *= 1.5;
+        bound = ent_float_below((double)candidates->m - width);
+    }
+    return bound;
 }
 
 static ent_candidates part_of(const ent_candidates *candidates, const float *z, size_t n) {
@@ -30,17 +47,14 @@ static ent_candidates part_of(const ent_candidates *candidates, const float *z, 
 }
 
 void ent_sketch_begin(ent_sketch *sketch, const ent_candidates *candidates) {
-    float *memory = (float *)(void *)candidates->workspace->items;
-    double width = WIDTH * candidates->temperature;
-    float bound = ent_float_below((double)candidates->m - width);
-    size_t n_head = ent_copy_above(memory, candidates, bound);
-    for (; n_head < ENOUGH && n_head < candidates->n_possible / LINES; width *= 1.5) {
-        bound = ent_float_below((double)candidates->m - 1.5 * width);
-        n_head = ent_copy_above(memory, candidates, bound);
-    }
-    const size_t n_tail = sample_tail(memory + n_head, candidates, bound);
-    sketch->head = part_of(candidates, memory, n_head);
-    sketch->tail = part_of(candidates, memory + n_head, n_tail);
+    float *head = (float *)(void *)candidates->workspace->items, *tail = head + candidates->n;
+    const size_t n_tail = sample(tail, candidates);
+    const float bound = find_bound(candidates, tail, n_tail);
+    const size_t n_head = ent_copy_above(head, candidates, bound);
+    for (size_t i = 0; i < n_tail; i++)
+        tail[i] = tail[i] > bound ? -INFINITY : tail[i];
+    sketch->head = part_of(candidates, head, n_head);
+    sketch->tail = part_of(candidates, tail, n_tail);
     sketch->weight = LINES;
     sketch->missing = 0;
 }

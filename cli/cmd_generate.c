@@ -130,9 +130,9 @@ const command command_generate = {
         "there are; llama.cpp's logits depend a little on how many texts go on at once, which can turn a text: with "
         "--parallel 1 each is what it is alone. Ctrl-C writes what there is.",
     .examples = "  entrol generate -p \"Once upon a time\"\n"
-                "  entrol generate -p \"Once upon a time\" --rule target-entropy=2.5 --rule min-p=0.05 --show\n"
+                "  entrol generate -p \"Once upon a time\" --rule min-p=0.02 --rule target-entropy=1.5 --show\n"
                 "  entrol generate -f prompts.jsonl --samples 8 --trace trace.jsonl -o texts.jsonl\n"
-                "  entrol generate -p \"Why is the sky blue?\" --chat --rule top-h --trace - | entrol show\n"
+                "  entrol generate -p \"Why is the sky blue?\" --chat --chat-template gemma --trace - | entrol show\n"
                 "  entrol generate -p \"The answer is\" --branch 3 --max-branches 8 -n 40\n"
                 "  entrol generate --list                       every rule, with its parameters\n",
     .run = run,

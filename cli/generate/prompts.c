@@ -14,15 +14,18 @@ void generate_prompt_free(generate_prompt *prompt) {
     *prompt = (generate_prompt){.number = 0};
 }
 
+static bool check_utf8(const char *option, const char *text, trouble *trouble) {
+    size_t broken = 0;
+    return utf8_valid(text, strlen(text), &broken) ||
+           trouble_set(trouble, "--%s: expected UTF-8 text, found an invalid byte (0x%02x) at byte %zu", option,
+                       (unsigned char)text[broken], broken + 1);
+}
+
 static int of_argument(generate_prompts *prompts, generate_prompt *prompt, trouble *trouble) {
     const char *text = prompts->settings->prompts.items[prompts->n_arguments++];
-    size_t broken = 0;
     buffer_append_format(&prompt->id, "prompt %zu", prompts->n_arguments);
-    if (!utf8_valid(text, strlen(text), &broken)) {
-        trouble_set(trouble, "--prompt: expected UTF-8 text, found an invalid byte (0x%02x) at byte %zu",
-                    (unsigned char)text[broken], broken + 1);
+    if (!check_utf8("prompt", text, trouble))
         return -1;
-    }
     prompt->source.text = strdup(text);
     prompt->source.text_size = strlen(text);
     if (prompt->source.text == NULL || prompt->id.failed) {
@@ -163,6 +166,7 @@ static bool tokenize_chat(generate_prompt *prompt, entrol_llama *llama, const ge
     entrol_llama_message *messages = calloc(n_system + n_given, sizeof *messages);
     entrol_llama_span *spans = calloc(n_system + n_given, sizeof *spans);
     bool ok = (messages != NULL && spans != NULL) || trouble_set(trouble, "%s: out of memory", prompt->id.data);
+    ok = ok && (settings->system == NULL || check_utf8("system", settings->system, trouble));
     if (ok && n_system > 0)
         messages[0] = (entrol_llama_message){"system", settings->system};
     for (size_t i = 0; i < n_given && ok; i++) {

@@ -61,6 +61,11 @@ static bool set_others(json_t *fields, const generate_prompt *prompt, const gene
     return true;
 }
 
+/* What tells the samples of a prompt from those of another; a line's own, if it has one. */
+static bool set_prompt_id(json_t *fields, const generate_prompt *prompt) {
+    return json_object_get(fields, "prompt_id") != NULL || json_set(fields, "prompt_id", json_string(prompt->id.data));
+}
+
 /* As entrol score gives them: what stands before the first row. */
 static json_t *context_ids(const generate_prompt *prompt) {
     json_t *ids = json_array();
@@ -75,7 +80,7 @@ static bool set_fields(json_t *fields, const generate_settings *settings, const 
     buffer clean = {0};
     generate_append_clean(&clean, text->bytes.data, text->bytes.size);
     bool ok = !clean.failed && json_set(fields, "id", id_of(prompt, text->sample, text->branch)) &&
-              set_prompt(fields, prompt) && set_others(fields, prompt, settings) &&
+              set_prompt(fields, prompt) && set_others(fields, prompt, settings) && set_prompt_id(fields, prompt) &&
               json_set(fields, "sample", json_integer((json_int_t)text->sample)) &&
               json_set(fields, "text", json_stringn(clean.size > 0 ? clean.data : "", clean.size)) &&
               json_set(fields, "stop", json_string(text->stop)) &&

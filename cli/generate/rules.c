@@ -136,7 +136,7 @@ static void report_parameter(buffer *out, const entrol_sampling_rule *rule, cons
 int generate_report_rule(const generate_settings *settings, const entrol_diagnosis *diagnosis,
                          const entrol_rule_source *source) {
     const char *rule = diagnosis->first_row < settings->n_chain ? settings->chain[diagnosis->first_row] : "";
-    const size_t at = diagnosis->first_column < strlen(rule) ? diagnosis->first_column : 0;
+    const size_t at = diagnosis->first_column <= strlen(rule) ? diagnosis->first_column : 0;
     const entrol_sampling_rule *known = entrol_sampling_rule_of(rule, source);
     buffer text = {0};
     if (known == NULL)

@@ -38,7 +38,7 @@ static int generate(struct llama_context *context, const struct llama_vocab *voc
 }
 
 int main(int argc, char **argv) {
-    static const char *const usual[] = {"target-entropy=2.5", "min-p=0.02"};
+    static const char *const usual[] = {"min-p=0.02", "target-entropy=1.5"};
     static llama_token tokens[512];
     char error[300];
     if (argc < 3)

@@ -21,7 +21,7 @@ enum { TARGET_ENTROPY, TARGET_MIN, TARGET_MAX };
 static const entrol_parameter parameters[] = {
     {.name = "target", .initial = 2, .low = 0, .high = 100, .says = "the entropy of what is drawn from, in nats"},
     {.name = "min", .initial = 0.1, .low = 1e-3, .high = 1e3, .says = "the least temperature"},
-    {.name = "max", .initial = 2, .low = 1e-3, .high = 1e3, .says = "the greatest temperature"},
+    {.name = "max", .initial = 2, .low = 1e-3, .high = 1e3, .says = "the greatest temperature; one below min is min"},
 };
 
 /* Nats by which a solution may miss, that of a sketch, and the farthest step of ln T. */

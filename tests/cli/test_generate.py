@@ -285,6 +285,13 @@ class Texts(GenerateCase):
         self.assertEqual((named["prompt"], "question" in named), ("the", False))
         self.refuse("-f", self.write("r.jsonl", '{"prompt": "a"}\n{"other": 1}\n'), "-n", 1, says=["r.jsonl:2", '"prompt"', '"other"'])
 
+    def test_what_samples_have_in_common(self):
+        lines = [{"messages": [{"role": "user", "content": "the cat"}], "id": "m"}, {"prompt": "the", "prompt_id": 7}]
+        path = self.write("p.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
+        made = self.trace("-f", path, "-p", "a", "-p", "a", "-n", 2, "--samples", 2, "--chat-template", "chatml")
+        self.assertEqual([record["prompt_id"] for record in made],
+                         ["prompt 1", "prompt 1", "prompt 2", "prompt 2", "m", "m", 7, 7])
+
     def test_chat(self):
         [said] = self.trace("-p", "the cat", "--chat", "--chat-template", "chatml", "-n", 1)
         line = self.write("c.jsonl", json.dumps({"messages": [{"role": "user", "content": "the cat"}]}))
@@ -296,6 +303,8 @@ class Texts(GenerateCase):
         [system] = self.trace("-p", "the cat", "--chat", "--chat-template", "chatml", "--system", "a", "-n", 1)
         [plain] = self.trace("-p", "<|im_start|>system\na<|im_end|>\n" + written, "-n", 1)
         self.assertEqual(system["context_ids"], plain["context_ids"])
+        self.refuse("-p", "a", "--chat", "--chat-template", "chatml", "--system", os.fsdecode(b"b \xff"),
+                    says=["--system", "UTF-8", "0xff", "byte 3"])
         self.refuse("-p", "a", "--chat", says=["no chat template", "--chat-template"])
         self.refuse("-p", "a", "--chat", "--chat-template", "nonesuch", says=["nonesuch"])
 
@@ -445,6 +454,7 @@ class Trouble(GenerateCase):
                 ("top-h=0.4,alfa=1", 'top-h has no parameter "alfa"; did you mean "alpha"?', 10),
                 ("top-h,reading=article", "reading of top-h: expected one of paper|transformers", 14),
                 ("greedy=1", "greedy has no parameters", 7),
+                ("top-p=0.9,", "top-p: expected PARAMETER=VALUE", 10),
                 ("xtc=7", "probability of xtc: expected a number from 0 to 1", 4),
                 ("xtc=.5", "probability of xtc: expected a number from 0 to 1", 4),
                 ("xtc=0.5,seed=-2", "seed of xtc: expected a whole number from -1 to 4294967294", 13),

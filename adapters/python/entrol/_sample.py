@@ -102,7 +102,7 @@ def _add(told: c.Diagnosis, row: int, of_row: c.Diagnosis) -> None:
 class Sampler:
     """Rules, applied one after another, and a place in a text.
 
-        sampler = entrol.Sampler("target-entropy=2.5", "min-p=0.05", seed=1)
+        sampler = entrol.Sampler("min-p=0.02", "target-entropy=1.5", seed=1)
         while ...:
             drawn = sampler.draw(logits)
             sampler.accept(drawn.token)

@@ -13,7 +13,7 @@ from ._context import context
 class LogitsProcessor:
     """entrol.Sampler's rules as one of the logits_processor of transformers' generate, which draws by itself:
 
-        rules = entrol.torch.LogitsProcessor("target-entropy=2.5", "min-p=0.05")
+        rules = entrol.torch.LogitsProcessor("min-p=0.02", "target-entropy=1.5")
         model.generate(**inputs, do_sample=True, top_k=0, top_p=1.0, logits_processor=[rules])
 
     What generate has of its own (temperature, top_k, top_p, from its arguments or the model's generation_config) comes

@@ -35,10 +35,10 @@ static void measure(prompts *prompts, entrol_context *context, const answers_set
     buffer_free(&text);
 }
 
-static bool add_line(prompts *prompts, answers_line *line, const char **group, trouble *trouble) {
-    if (!line->array && !*group && !answers_line_find_group(line, group, trouble))
+static bool add_line(prompts *prompts, answers_line *line, answers_shape *shape, trouble *trouble) {
+    if (!answers_shape_check(shape, line, trouble))
         return false;
-    prompt *prompt = prompts_of_line(prompts, line, *group, trouble);
+    prompt *prompt = prompts_of_line(prompts, line, shape->group, trouble);
     return prompt && prompts_add(prompts, prompt, line, trouble);
 }
 
@@ -54,14 +54,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     trouble trouble = {""};
     prompts prompts = {0};
     entrol_context *context = NULL;
-    const char *text, *group = settings.group;
+    answers_shape shape = {0};
+    const char *text;
     size_t n_bytes;
     input *input = input_open_memory("fuzz", data + 1, size - 1, &trouble);
     bool ok = input && entrol_context_create(&context, NULL) == ENTROL_OK;
     while (ok && input_line(input, &text, &n_bytes, &trouble) == 1) {
         answers_line line;
         ok = answers_line_parse(&line, &settings, "fuzz", input_line_number(input), text, n_bytes, &trouble) &&
-             add_line(&prompts, &line, &group, &trouble);
+             add_line(&prompts, &line, &shape, &trouble);
         fuzz_require(ok || trouble.text[0] != 0);
         answers_line_free(&line);
     }

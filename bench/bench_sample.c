@@ -22,7 +22,8 @@ static const struct {
     size_t n_rules;
 } chains[] = {
     {"min-p, temperature", {"min-p=0.05", "temperature=0.8"}, 2},
-    {"target entropy, min-p", {"target-entropy=2.5", "min-p=0.02"}, 2},
+    {"min-p, target entropy", {"min-p=0.02", "target-entropy=1.5"}, 2},
+    {"target entropy", {"target-entropy=2.5"}, 1},
     {"top-p", {"top-p=0.95"}, 1},
     {"typical", {"typical=0.95"}, 1},
     {"top-h", {"top-h=0.4"}, 1},

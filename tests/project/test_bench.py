@@ -79,8 +79,8 @@ class Programs(unittest.TestCase):
             refused = subprocess.run([program, f"{folder}/none.gguf", "examples/alice.txt"], capture_output=True)
         self.assertEqual(refused.returncode, 2)
         self.assertEqual([model["case"], peer["case"]], ["the model's decode of a token", "llama.cpp's default chain"])
-        self.assertEqual(len(results), 10)
-        self.assertEqual(sum("as a llama_sampler" in r["case"] for r in results), 5)
+        self.assertEqual(len(results), 12)
+        self.assertEqual(sum("as a llama_sampler" in r["case"] for r in results), 6)
         for result in results:
             self.assertEqual((result["peer"], result["threads"], result["rows"]), ("llama.cpp's default chain", 2, 4))
             self.assertTrue(0 < result["ratio_to_peer"]["min"] <= result["ratio_to_peer"]["max"])

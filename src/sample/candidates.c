@@ -231,6 +231,12 @@ float ent_float_below(double number) {
     return (double)nearest >= number ? nextafterf(nearest, -INFINITY) : nearest;
 }
 
+size_t ent_find_above(uint16_t found[ENT_CHUNK], const ent_candidates *candidates, size_t first, float bound) {
+    if (ent_chunk_is_below(candidates, first / ENT_CHUNK, bound))
+        return 0;
+    return candidates->kernels->find_greater(found, candidates->z + first, ent_chunk_size(candidates, first), bound);
+}
+
 /* The places of a chunk are found before any is copied, and none moves back. */
 void ent_candidates_compact(ent_candidates *candidates, float bound, ent_keeps keeps, const void *user) {
     uint16_t found[ENT_CHUNK];
@@ -238,15 +244,12 @@ void ent_candidates_compact(ent_candidates *candidates, float bound, ent_keeps k
     int32_t *tokens = candidates->workspace->tokens;
     size_t n_kept = 0;
     for (size_t first = 0; first < candidates->n; first += ENT_CHUNK) {
-        const size_t n_left = candidates->n - first, n = n_left < ENT_CHUNK ? n_left : ENT_CHUNK;
-        if (ent_chunk_is_below(candidates, first / ENT_CHUNK, bound))
-            continue;
-        const size_t n_found = candidates->kernels->find_greater(found, candidates->z + first, n, bound);
+        const size_t n_found = ent_find_above(found, candidates, first, bound);
         for (size_t i = 0; i < n_found; i++) {
             const size_t index = first + found[i];
             if (keeps && !keeps(candidates, index, user))
                 continue;
-            tokens[n_kept] = candidates->tokens ? candidates->tokens[index] : (int32_t)index;
+            tokens[n_kept] = ent_token_at(candidates, index);
             z[n_kept++] = candidates->z[index];
         }
     }
@@ -262,10 +265,7 @@ size_t ent_copy_above(float *copy, const ent_candidates *candidates, float bound
     uint16_t found[ENT_CHUNK];
     size_t n_copied = 0;
     for (size_t first = 0; first < candidates->n; first += ENT_CHUNK) {
-        const size_t n_left = candidates->n - first, n = n_left < ENT_CHUNK ? n_left : ENT_CHUNK;
-        if (ent_chunk_is_below(candidates, first / ENT_CHUNK, bound))
-            continue;
-        const size_t n_found = candidates->kernels->find_greater(found, candidates->z + first, n, bound);
+        const size_t n_found = ent_find_above(found, candidates, first, bound);
         for (size_t i = 0; i < n_found; i++)
             copy[n_copied++] = candidates->z[first + found[i]];
     }
@@ -274,10 +274,9 @@ size_t ent_copy_above(float *copy, const ent_candidates *candidates, float bound
 
 void ent_candidates_find_greatest(ent_candidates *candidates) {
     candidates->m = -INFINITY;
-    for (size_t first = 0; first < candidates->n; first += ENT_CHUNK) {
-        const size_t n_left = candidates->n - first, n = n_left < ENT_CHUNK ? n_left : ENT_CHUNK;
-        candidates->m = fmaxf(candidates->m, candidates->kernels->max(candidates->z + first, n));
-    }
+    for (size_t first = 0; first < candidates->n; first += ENT_CHUNK)
+        candidates->m =
+            fmaxf(candidates->m, candidates->kernels->max(candidates->z + first, ent_chunk_size(candidates, first)));
 }
 
 void ent_keep_from(ent_candidates *candidates, double threshold) {
@@ -313,7 +312,7 @@ void ent_keep_first(ent_candidates *candidates) {
 
 int ent_keep_token(ent_candidates *candidates, int32_t token) {
     size_t i = 0;
-    while (i < candidates->n && (candidates->tokens ? candidates->tokens[i] : (int32_t)i) != token)
+    while (i < candidates->n && ent_token_at(candidates, i) != token)
         i++;
     if (i == candidates->n || candidates->z[i] == -INFINITY)
         return 0;

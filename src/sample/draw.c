@@ -64,10 +64,6 @@ int ent_are_rising(const int32_t *tokens, size_t n) {
     return 1;
 }
 
-int32_t ent_token_at(const ent_candidates *candidates, size_t index) {
-    return candidates->tokens ? candidates->tokens[index] : (int32_t)index;
-}
-
 size_t ent_column_of(const ent_drawing *drawing, int32_t token) {
     return ent_index_of(drawing->source.tokens, drawing->source.row->n_columns, token);
 }

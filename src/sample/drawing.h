@@ -27,7 +27,6 @@ typedef struct ent_drawing {
 /* Where a token is among n that rise (NULL: 0, 1 ...); n if it is not. */
 size_t ent_index_of(const int32_t *tokens, size_t n, int32_t token);
 int ent_are_rising(const int32_t *tokens, size_t n);
-int32_t ent_token_at(const ent_candidates *candidates, size_t index);
 /* The column of the source that has a candidate's token. */
 size_t ent_column_of(const ent_drawing *drawing, int32_t token);
 

@@ -60,12 +60,8 @@ entrol_status ent_apply_external(ent_drawing *drawing, const entrol_external_rul
     if (!are_of_row(workspace->tokens, seen.n, drawing) ||
         (seen.chosen != -1 && ent_index_of(workspace->tokens, seen.n, seen.chosen) == seen.n))
         return ENTROL_ERROR_ARGUMENT;
-    const int32_t last_token = candidates->last_token;
-    const uint64_t n_passes = candidates->n_passes;
     size_t column;
     const entrol_reason reason = ent_candidates_again(candidates, &column, seen.n);
-    candidates->last_token = last_token;
-    candidates->n_passes = n_passes;
     if (reason != ENTROL_REASON_NONE)
         ent_note_trouble(drawing, reason, index + 1, column < seen.n ? (size_t)workspace->tokens[column] : 0);
     drawing->chosen = seen.chosen >= 0 ? seen.chosen : drawing->chosen;

@@ -42,11 +42,7 @@ static int is_before(const ent_item *a, const ent_item *b) {
 static void gather_chunk(search *search, ent_share *share, size_t first, double width) {
     uint16_t found[ENT_CHUNK];
     const ent_candidates *candidates = search->candidates;
-    const size_t n_left = candidates->n - first, n = n_left < ENT_CHUNK ? n_left : ENT_CHUNK;
-    const float bound = ent_float_below(search->logit - width);
-    if (ent_chunk_is_below(candidates, first / ENT_CHUNK, bound))
-        return;
-    const size_t n_found = candidates->kernels->find_greater(found, candidates->z + first, n, bound);
+    const size_t n_found = ent_find_above(found, candidates, first, ent_float_below(search->logit - width));
     for (size_t i = 0; i < n_found; i++) {
         const size_t index = first + found[i];
         const double distance = distance_of(search, index);
@@ -164,4 +160,15 @@ void ent_keep_nearest(ent_candidates *candidates, double logit, int without, ent
     ent_candidates_compact(candidates, ent_float_below(logit - limit.item.distance - rounding), is_within, &limit);
     if (logit < (double)candidates->m)
         ent_candidates_find_greatest(candidates); /* which may not be near */
+}
+
+static int is_mass(const ent_share *share, const void *user) {
+    return share->s >= *(const double *)user;
+}
+
+void ent_keep_nearest_mass(ent_candidates *candidates, double logit, double p) {
+    const ent_spread *spread = ent_candidates_spread(candidates);
+    const double wanted = p * (spread->n_top + spread->s);
+    if (p < 1)
+        ent_keep_nearest(candidates, logit, 0, is_mass, &wanted);
 }

@@ -29,11 +29,11 @@ typedef struct chunk_left {
 
 static void look_at_chunk_left(chunk_left *chunk, const left *left, size_t index) {
     const ent_candidates *candidates = left->candidates;
-    const size_t first = index * ENT_CHUNK, n_left = candidates->n - first;
+    const size_t first = index * ENT_CHUNK;
     const int bits = ent_unit_bits(ENT_CHUNK);
     const double magic = ldexp(1, 52 - bits);
     float z[ENT_CHUNK], masses[ENT_CHUNK];
-    chunk->n = n_left < ENT_CHUNK ? n_left : ENT_CHUNK;
+    chunk->n = ent_chunk_size(candidates, first);
     memcpy(z, candidates->z + first, chunk->n * sizeof *z);
     for (size_t i = 0; i < left->n_taken; i++)
         if (left->taken[i] / ENT_CHUNK == index)

@@ -10,15 +10,8 @@ static const entrol_parameter parameters[] = {
      .source = "llama.cpp --top-p"},
 };
 
-static int is_mass(const ent_share *share, const void *user) {
-    return share->s >= *(const double *)user;
-}
-
 static void apply_top_p(ent_candidates *candidates, const double *values) {
-    const ent_spread *spread = ent_candidates_spread(candidates);
-    const double wanted = values[0] * (spread->n_top + spread->s);
-    if (values[0] < 1)
-        ent_keep_nearest(candidates, (double)candidates->m, 0, is_mass, &wanted);
+    ent_keep_nearest_mass(candidates, (double)candidates->m, values[0]);
 }
 
 const ent_rule ent_rule_top_p = {

@@ -11,16 +11,10 @@ static const entrol_parameter parameters[] = {
      .source = "arXiv 2202.00666"},
 };
 
-static int is_mass(const ent_share *share, const void *user) {
-    return share->s >= *(const double *)user;
-}
-
 static void apply_typical(ent_candidates *candidates, const double *values) {
     const ent_spread *spread = ent_candidates_spread(candidates);
-    const double wanted = values[0] * (spread->n_top + spread->s);
     const double logit = (double)candidates->m + (spread->log_sum - spread->entropy) / spread->scale;
-    if (values[0] < 1)
-        ent_keep_nearest(candidates, logit, 0, is_mass, &wanted);
+    ent_keep_nearest_mass(candidates, logit, values[0]);
 }
 
 const ent_rule ent_rule_typical = {

@@ -181,6 +181,20 @@ bool is_quick(void) {
     return getenv("ENTROL_QUICK") != NULL;
 }
 
+void *counted_allocate(void *user, size_t n_bytes) {
+    counted_memory *counted = user;
+    if (counted->n_left-- <= 0)
+        return NULL;
+    counted->n_held++;
+    return malloc(n_bytes);
+}
+
+void counted_release(void *user, void *memory) {
+    counted_memory *counted = user;
+    counted->n_held--;
+    free(memory);
+}
+
 guarded guarded_allocate(size_t n_bytes, bool at_end) {
     const size_t page = (size_t)sysconf(_SC_PAGESIZE), body = (n_bytes + page - 1) / page * page;
     guarded buffer = {.mapping_size = body + 2 * page};

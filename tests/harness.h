@@ -53,6 +53,13 @@ void test_check_chi_square(const size_t *counts, const double *p, size_t n, cons
 /* ENTROL_QUICK: fewer cases, as under an emulator, where the oracle's long double is software. */
 bool is_quick(void);
 
+/* An allocator of contexts that refuses when n_left calls have been granted, and knows what is still held. */
+typedef struct counted_memory {
+    int n_left, n_held;
+} counted_memory;
+void *counted_allocate(void *user, size_t n_bytes);
+void counted_release(void *user, void *memory);
+
 /* A buffer with inaccessible pages on both sides: its first byte follows one, or (at_end) its last byte precedes one.
  * Reading or writing outside it is a crash that names the test. */
 typedef struct guarded {

@@ -239,29 +239,10 @@ static void test_gemm(void) {
     entrol_context_destroy(context);
 }
 
-/* An allocator that fails from its n-th call on, and knows what is still held. */
-typedef struct counted {
-    int n_left, n_held;
-} counted;
-
-static void *counted_allocate(void *user, size_t n_bytes) {
-    counted *counted = user;
-    if (counted->n_left-- <= 0)
-        return NULL;
-    counted->n_held++;
-    return malloc(n_bytes);
-}
-
-static void counted_release(void *user, void *memory) {
-    counted *counted = user;
-    counted->n_held--;
-    free(memory);
-}
-
 static void test_failing_allocator(void) {
     int n_refused = 0, is_done = 0;
     for (int n_allowed = 0; n_allowed < 20 && !is_done; n_allowed++) {
-        counted counted = {.n_left = n_allowed};
+        counted_memory counted = {.n_left = n_allowed};
         entrol_context_options options = ENTROL_CONTEXT_OPTIONS_INIT;
         options.allocate = counted_allocate;
         options.release = counted_release;

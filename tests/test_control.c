@@ -698,48 +698,33 @@ static void test_tokens(void) {
 }
 
 /* Memory that is refused: no controller, and nothing is lost. */
-static int n_allowed, n_held;
-
-static void *allocate_some(void *user, size_t n_bytes) {
-    (void)user;
-    if (n_allowed-- <= 0)
-        return NULL;
-    n_held++;
-    return malloc(n_bytes);
-}
-
-static void release_some(void *user, void *memory) {
-    (void)user;
-    n_held--;
-    free(memory);
-}
-
 static void test_no_memory(void) {
     entrol_context_options options = ENTROL_CONTEXT_OPTIONS_INIT;
     entrol_context *context = NULL;
     entrol_controller *controller = NULL;
     const double entropies[] = {4, 3, 2, 1, 0}, rewards[] = {0, 1, 2, 2, 3};
     entrol_ceiling ceiling = {.a = 77};
+    counted_memory counted = {100, 0};
     options.n_threads = 1;
-    options.allocate = allocate_some;
-    options.release = release_some;
-    n_allowed = 100;
+    options.allocate = counted_allocate;
+    options.release = counted_release;
+    options.allocate_user = &counted;
     CHECK_INT(entrol_context_create(&context, &options), ENTROL_OK);
-    const int n_before = n_held;
-    n_allowed = 0;
+    const int n_before = counted.n_held;
+    counted.n_left = 0;
     CHECK_INT(entrol_controller_create(context, &controller, NULL, "pi", NULL, 0, NULL), ENTROL_ERROR_MEMORY);
-    CHECK(!controller && n_held == n_before);
+    CHECK(!controller && counted.n_held == n_before);
     for (int i = 0; i < 2; i++) {
-        n_allowed = i;
+        counted.n_left = i;
         CHECK_INT(entrol_fit_ceiling(context, &ceiling, NULL, 0, NULL, entropies, rewards, 5, NULL),
                   ENTROL_ERROR_MEMORY);
-        CHECK(ceiling.a == 77 && n_held == n_before);
+        CHECK(ceiling.a == 77 && counted.n_held == n_before);
     }
-    n_allowed = 100;
+    counted.n_left = 100;
     CHECK_INT(entrol_controller_create(context, &controller, NULL, "pi", NULL, 0, NULL), ENTROL_OK);
     entrol_controller_destroy(context, controller);
     CHECK_INT(entrol_fit_ceiling(context, &ceiling, NULL, 0, NULL, entropies, rewards, 5, NULL), ENTROL_OK);
-    CHECK_INT(n_held, n_before);
+    CHECK_INT(counted.n_held, n_before);
     entrol_context_destroy(context);
 }
 

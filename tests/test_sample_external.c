@@ -479,29 +479,16 @@ static void test_a_rule_without_state(void) {
 
 /* --- Memory --- */
 
-static int n_allowed, n_held;
-
-static void *allocate_some(void *user, size_t n_bytes) {
-    (void)user;
-    if (n_allowed-- <= 0)
-        return NULL;
-    n_held++;
-    return malloc(n_bytes);
-}
-
-static void release_some(void *user, void *memory) {
-    (void)user;
-    n_held--;
-    free(memory);
-}
+static counted_memory counted;
 
 static entrol_context *context_of_some(void) {
     entrol_context_options some = ENTROL_CONTEXT_OPTIONS_INIT;
     some.n_threads = 1;
-    some.allocate = allocate_some;
-    some.release = release_some;
+    some.allocate = counted_allocate;
+    some.release = counted_release;
+    some.allocate_user = &counted;
     entrol_context *limited = NULL;
-    n_allowed = 100;
+    counted.n_left = 100;
     CHECK_INT(entrol_context_create(&limited, &some), ENTROL_OK);
     return limited;
 }
@@ -510,11 +497,11 @@ static const char *const five[] = {"temperature=2", "see=1", "dynamic-temperatur
 
 static entrol_sampler *make_as_memory_allows(entrol_context *some) {
     entrol_sampler *sampler = NULL;
-    const int n_before = n_held;
+    const int n_before = counted.n_held;
     entrol_status status = ENTROL_ERROR_MEMORY;
     for (int k = 0; k < 100 && status == ENTROL_ERROR_MEMORY; k++) {
-        CHECK(!sampler && n_held == n_before && n_live == 0);
-        n_allowed = k;
+        CHECK(!sampler && counted.n_held == n_before && n_live == 0);
+        counted.n_left = k;
         status = entrol_sampler_create(some, &sampler, NULL, five, 5, &options);
         CHECK(k > 0 || status == ENTROL_ERROR_MEMORY);
     }
@@ -524,11 +511,11 @@ static entrol_sampler *make_as_memory_allows(entrol_context *some) {
 
 static entrol_sampler *clone_as_memory_allows(entrol_context *some, const entrol_sampler *sampler) {
     entrol_sampler *clone = NULL;
-    const int n_before = n_held;
+    const int n_before = counted.n_held;
     entrol_status status = ENTROL_ERROR_MEMORY;
     for (int k = 0; k < 100 && status == ENTROL_ERROR_MEMORY; k++) {
-        CHECK(!clone && n_held == n_before && n_live == 2);
-        n_allowed = k;
+        CHECK(!clone && counted.n_held == n_before && n_live == 2);
+        counted.n_left = k;
         status = entrol_sampler_clone(some, &clone, sampler);
         CHECK(k > 0 || status == ENTROL_ERROR_MEMORY);
     }
@@ -546,11 +533,11 @@ static void draw_as_memory_allows(entrol_context *some, entrol_sampler *sampler,
     entrol_status status = ENTROL_ERROR_MEMORY;
     for (int k = 0; k < 100 && status == ENTROL_ERROR_MEMORY; k++) {
         CHECK_INT(drawn.token, 77);
-        n_allowed = k;
+        counted.n_left = k;
         status = entrol_sampler_draw(some, sampler, &drawn, 1, NULL, NULL, &matrix, NULL);
         CHECK(k > 0 || status == ENTROL_ERROR_MEMORY);
     }
-    n_allowed = 0;
+    counted.n_left = 0;
     CHECK(status == ENTROL_OK && drawn.token >= 0);
     CHECK_INT(entrol_sampler_draw(some, sampler, &again, 1, NULL, NULL, &matrix, NULL), ENTROL_OK);
     CHECK_INT(again.token, drawn.token);
@@ -569,7 +556,7 @@ static void test_no_memory(void) {
     entrol_sampler_destroy(some, clone);
     CHECK_INT(n_live, 0);
     entrol_context_destroy(some);
-    CHECK_INT(n_held, 0);
+    CHECK_INT(counted.n_held, 0);
 }
 
 /* The rule itself has none: neither is made, and what was copied before it is released. */

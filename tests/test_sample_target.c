@@ -125,18 +125,16 @@ static void test_in_a_chain(void) {
     free(logits);
 }
 
-/* Rules that need nothing but the first look take no pass; a temperature before one that needs more takes one. */
+/* Rules that need nothing but the first look take no pass; a temperature before one that needs more takes one. p-less
+ * looks at half the temperature, too. */
 static void test_passes(void) {
     static const struct {
         const char *rules[2];
         uint64_t n;
-    } chains[] = {{{"greedy", "typical"}, 0},
-                  {{"temperature=2", "top-k=40"}, 0},
-                  {{"min-p=0.1", "temperature=2"}, 0},
-                  {{"typical=0.5", "greedy"}, 0},
-                  {{"temperature=2", "typical"}, 1},
-                  {{"temperature=2", "top-p=0.9"}, 1},
-                  {{"dynamic-temperature=1,range=0.5", "p-less"}, 1}};
+    } chains[] = {{{"greedy", "typical"}, 0},          {{"temperature=2", "top-k=40"}, 0},
+                  {{"min-p=0.1", "temperature=2"}, 0}, {{"typical=0.5", "greedy"}, 0},
+                  {{"temperature=2", "typical"}, 1},   {{"temperature=2", "top-p=0.9"}, 1},
+                  {{"p-less", "greedy"}, 1},           {{"dynamic-temperature=1,range=0.5", "p-less"}, 2}};
     double *logits = logits_of_kind(NORMAL, MANY);
     const entrol_matrix row = row_of(logits, MANY);
     for (size_t i = 0; i < sizeof chains / sizeof *chains; i++) {

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 /* Some tens of microseconds. */
-enum { MAX_LOOKS = 1000 };
+enum { MAX_LOOKS = 2000 };
 
 static void pause_briefly(void) {
 #if defined(__x86_64__)

@@ -8,6 +8,7 @@
 #include "base/portable.h"
 
 #include <math.h>
+#include <string.h>
 
 /* --- Sums of a row, piece by piece --- */
 
@@ -31,7 +32,6 @@ static void add_moments(ent_moments *sums, const ent_moments *more) {
     sums->s += more->s;
     sums->t += more->t;
     sums->u += more->u;
-    sums->q += more->q;
 }
 
 /* Moves sums to an m that is `rise` greater: no column is at it. */
@@ -40,7 +40,6 @@ static void raise_moments(ent_moments *sums, double rise, double scale) {
     sums->u = by * (sums->u - rise * (sums->t + t));
     sums->t = by * t;
     sums->s = by * s;
-    sums->q = by * by * (sums->n_top + sums->q);
     sums->n_top = 0;
 }
 
@@ -74,10 +73,10 @@ static void look_at_chunk(piece_sums *sums, pass *pass, size_t first, size_t n) 
     if (pass->row)
         widen(pass, first, n);
     piece_sums chunk = {
-        candidates->kernels->max(z, n), n - candidates->kernels->count_equal(z, n, -INFINITY), {0, 0, 0, 0, 0}};
+        candidates->kernels->max(z, n), n - candidates->kernels->count_equal(z, n, -INFINITY), {0, 0, 0, 0}};
     pass->chunk_greatest[first / ENT_CHUNK] = chunk.m;
     const float m = chunk.m > sums->m ? chunk.m : sums->m;
-    const ent_moments_task task = {z, n, m > -INFINITY ? m : 0, pass->scale, chunk.m == m};
+    const ent_moments_task task = {z, n, m > -INFINITY ? m : 0, pass->scale, chunk.m == m, z + n};
     candidates->kernels->moments(&chunk.moments, &task); /* where nothing is possible, a NaN shows */
     chunk.m = m;
     add_piece(sums, &chunk, (double)pass->scale);
@@ -92,7 +91,8 @@ static void add_chunk(piece_sums *sums, const pass *pass, size_t first, size_t n
     if (ent_chunk_is_below(candidates, first / ENT_CHUNK, ent_float_below((double)candidates->m + low)))
         return; /* every mass is 0 */
     const int has_top = !candidates->chunk_greatest || candidates->chunk_greatest[first / ENT_CHUNK] == candidates->m;
-    const ent_moments_task task = {candidates->z + first, n, candidates->m, pass->scale, has_top};
+    const float *z = candidates->z + first;
+    const ent_moments_task task = {z, n, candidates->m, pass->scale, has_top, z + n};
     ent_moments moments;
     candidates->kernels->moments(&moments, &task);
     add_moments(&sums->moments, &moments);
@@ -102,7 +102,7 @@ static void add_chunk(piece_sums *sums, const pass *pass, size_t first, size_t n
 
 static void sum_piece(void *argument, size_t index) {
     pass *pass = argument;
-    piece_sums sums = {-INFINITY, 0, {0, 0, 0, 0, 0}};
+    piece_sums sums = {-INFINITY, 0, {0, 0, 0, 0}};
     const ent_piece piece = ent_piece_at(pass->candidates->n, index);
     for (size_t first = piece.first; first < piece.end; first += ENT_CHUNK) {
         const size_t n = piece.end - first < ENT_CHUNK ? piece.end - first : ENT_CHUNK;
@@ -128,9 +128,8 @@ void ent_spread_of(ent_spread *spread, const ent_moments *sums, double scale) {
     const double sum = sums->n_top + sums->s, mean = sums->t / sum, square = sums->u / sum - mean * mean;
     const double log_sum = sums->n_top == 1 ? ent_portable_log1p(sums->s) : ent_portable_log(sum);
     const double entropy = log_sum - scale * mean;
-    *spread = (ent_spread){scale,   sums->n_top, sums->s,
-                           sums->t, sums->u,     sums->q,
-                           log_sum, entropy,     square > 0 ? scale * scale * square : 0};
+    *spread = (ent_spread){scale,   sums->n_top, sums->s, sums->t,
+                           sums->u, log_sum,     entropy, square > 0 ? scale * scale * square : 0};
 }
 
 /* --- The first look --- */
@@ -261,14 +260,32 @@ void ent_candidates_compact(ent_candidates *candidates, float bound, ent_keeps k
     candidates->sums_scale = 0;
 }
 
+typedef struct copying {
+    const ent_candidates *candidates;
+    float *copy, bound;
+    size_t n_copied[ENT_MAX_PIECES];
+} copying;
+
+/* To where the piece begins. */
+static void copy_piece(void *argument, size_t index) {
+    copying *copying = argument;
+    const ent_candidates *candidates = copying->candidates;
+    const ent_piece piece = ent_piece_at(candidates->n, index);
+    float *end = copying->copy + piece.first;
+    for (size_t first = piece.first; first < piece.end; first += ENT_CHUNK)
+        if (!ent_chunk_is_below(candidates, first / ENT_CHUNK, copying->bound))
+            end += candidates->kernels->copy_greater(end, candidates->z + first, ent_chunk_size(candidates, first),
+                                                     copying->bound);
+    copying->n_copied[index] = (size_t)(end - copying->copy) - piece.first;
+}
+
 size_t ent_copy_above(float *copy, const ent_candidates *candidates, float bound) {
-    uint16_t found[ENT_CHUNK];
-    size_t n_copied = 0;
-    for (size_t first = 0; first < candidates->n; first += ENT_CHUNK) {
-        const size_t n_found = ent_find_above(found, candidates, first, bound);
-        for (size_t i = 0; i < n_found; i++)
-            copy[n_copied++] = candidates->z[first + found[i]];
-    }
+    copying copying = {candidates, copy, bound, {0}};
+    const size_t n_pieces = ent_n_pieces(candidates->n);
+    ent_parallel_for(candidates->context, n_pieces, copy_piece, &copying);
+    size_t n_copied = copying.n_copied[0];
+    for (size_t i = 1; i < n_pieces; n_copied += copying.n_copied[i++])
+        memmove(copy + n_copied, copy + ent_piece_at(candidates->n, i).first, copying.n_copied[i] * sizeof *copy);
     return n_copied;
 }
 

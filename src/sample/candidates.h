@@ -15,7 +15,6 @@ typedef struct ent_spread {
     double scale;   /* 1 / T, as the kernels round it */
     double n_top;   /* candidates at m */
     double s, t, u; /* over the others: sums of e, e x, e x^2 */
-    double q;       /* sum of e^2 */
     double log_sum; /* ln(n_top + s) */
     double entropy, varentropy;
 } ent_spread;

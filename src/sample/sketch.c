@@ -1,15 +1,22 @@
-/* Sketches: what a sample of a row's tail says of all of it is made right where the row itself has been looked at. */
+/* Sketches: a sample of a row's tail stands for all of it. Where the row itself has been looked at, the sample gets the
+ * weights e^(a + c x) with which it has the tail's mass and mean there. */
 #include "sketch.h"
 
 #include <math.h>
 #include <string.h>
 
-/* The greatest candidates are all there: those within so many nats of the first, or half as many more, until the sample
- * of the others has enough of them. */
-#define WIDTH 8.0
-enum { ENOUGH = 2048, MOST_WIDTHS = 24 };
 /* The sample is one line of a cache in so many. */
 enum { LINE = 16, LINES = 32 };
+/* The greatest candidates are all there: those within so many nats of the first, fewer where these are many, and more
+ * where they are few. */
+#define LEAST_WIDTH 2.0
+#define WIDTH 8.0
+enum { FEW_SAMPLED = 64, MANY_SAMPLED = 512, MOST_WIDTHS = 64 };
+/* Less of the mass than this share is not known well enough, as the difference of two sums in float. */
+#define LEAST_SHARE 1e-5
+/* Newton's steps to the sample's mean, and how near it they end. */
+enum { MOST_STEPS = 4 };
+#define MEAN_WITHIN 1e-4
 
 static size_t sample(float *copy, const ent_candidates *candidates) {
     size_t n_copied = 0;
@@ -27,13 +34,13 @@ static size_t count_above(const ent_candidates *candidates, const float *z, size
 
 /* Below what the head ends. */
 static float find_bound(const ent_candidates *candidates, const float *z, size_t n) {
-    double width = WIDTH * candidates->temperature;
-    float bound = ent_float_below((double)candidates->m - width);
-    for (int i = 0; i < MOST_WIDTHS && count_above(candidates, z, n, bound) < ENOUGH / LINES; i++) {
-        width *= 1.5;
-        bound = ent_float_below((double)candidates->m - width);
+    double width = LEAST_WIDTH;
+    for (int i = 0; i < MOST_WIDTHS; i++, width *= 1.25) {
+        const float bound = ent_float_below((double)candidates->m - width * candidates->temperature);
+        if (count_above(candidates, z, n, bound) >= (width < WIDTH ? MANY_SAMPLED : FEW_SAMPLED))
+            return bound;
     }
-    return bound;
+    return -INFINITY;
 }
 
 static ent_candidates part_of(const ent_candidates *candidates, const float *z, size_t n) {
@@ -56,31 +63,34 @@ void ent_sketch_begin(ent_sketch *sketch, const ent_candidates *candidates) {
     sketch->head = part_of(candidates, head, n_head);
     sketch->tail = part_of(candidates, tail, n_tail);
     sketch->weight = LINES;
-    sketch->missing = 0;
+    sketch->tilt = 0;
 }
 
-static void add_up(ent_spread *spread, ent_sketch *sketch, double temperature, ent_spread *tail) {
-    ent_candidates_spread_at(spread, &sketch->head, temperature);
-    ent_candidates_spread_at(tail, &sketch->tail, temperature);
+/* The tail under its tilt, which never makes the lesser logits the more probable ones. */
+static void look_at_tail(ent_spread *spread, ent_sketch *sketch, double scale) {
+    ent_candidates_spread_at(spread, &sketch->tail, 1 / fmax(scale + sketch->tilt, scale / 4));
 }
 
 void ent_sketch_fit(ent_sketch *sketch, const ent_spread *spread) {
-    ent_spread head, tail, fitted;
-    const double temperature = 1 / spread->scale;
-    add_up(&head, sketch, temperature, &tail);
-    const double rest = spread->n_top + spread->s - head.n_top - head.s;
-    sketch->weight = tail.s > 0 && rest > 0 ? rest / tail.s : 0;
-    sketch->missing = 0;
-    ent_sketch_spread_at(&fitted, sketch, temperature);
-    sketch->missing = spread->entropy - fitted.entropy;
+    ent_spread head, tail;
+    ent_candidates_spread_at(&head, &sketch->head, 1 / spread->scale);
+    const double mass = spread->n_top + spread->s, rest = mass - head.n_top - head.s;
+    if (!(rest > LEAST_SHARE * mass))
+        return;
+    const double mean = (spread->t - head.t) / rest;
+    look_at_tail(&tail, sketch, spread->scale);
+    for (int i = 0; i < MOST_STEPS && fabs(mean - tail.t / tail.s) > MEAN_WITHIN && tail.varentropy > 0; i++) {
+        sketch->tilt += (mean - tail.t / tail.s) * tail.scale * tail.scale / tail.varentropy;
+        look_at_tail(&tail, sketch, spread->scale);
+    }
+    sketch->weight = tail.s > 0 ? rest / tail.s : sketch->weight;
 }
 
 void ent_sketch_spread_at(ent_spread *spread, ent_sketch *sketch, double temperature) {
     ent_spread head, tail;
     const double weight = sketch->weight;
-    add_up(&head, sketch, temperature, &tail);
-    const ent_moments sums = {head.n_top, head.s + weight * tail.s, head.t + weight * tail.t, head.u + weight * tail.u,
-                              head.q + weight * tail.q};
+    ent_candidates_spread_at(&head, &sketch->head, temperature);
+    look_at_tail(&tail, sketch, head.scale);
+    const ent_moments sums = {head.n_top, head.s + weight * tail.s, head.t + weight * tail.t, head.u + weight * tail.u};
     ent_spread_of(spread, &sums, head.scale);
-    spread->entropy += sketch->missing;
 }

@@ -26,7 +26,7 @@ static const entrol_parameter parameters[] = {
 
 /* Nats by which a solution may miss, that of a sketch, and the farthest step of ln T. */
 #define CLOSE 5e-4
-#define CLOSER 1e-6
+#define CLOSER 1e-5
 #define FAR 0.7
 /* Looks at a long row, of which a sketch has been right by then, and at a short row or a sketch, after which the
  * nearest solution so far is taken. */

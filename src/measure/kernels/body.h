@@ -9,7 +9,9 @@
  *   vf_zero_where_zero(e, x)        0 where x = 0, else e
  *   vf_count_zeros(count, x)        count + 1 where x = 0
  *   vf_greater_bits(a, b)           one bit a lane, 1 where a > b
+ *   vf_pack(x, bits, lanes)         the lanes of the 1 bits in front; their numbers, a byte each, unless ENT_W > 8
  *   vf_scale_by_power(p, t)         p 2^k, where k is in the low bits of t's pattern
+ *   vf_nearest, vf_scale_nearest    as below, where there is something faster; ENT_HAS_NEAREST then
  *   vf_sum, vf_max_lane             over the lanes; the sum in double
  *   vf_mask(x, mask, i)             x, -inf where bit i + lane of the mask is 0; i is a multiple of ENT_W
  *   vf_widen_f32, vf_widen_f16, vf_widen_bf16  from memory of any alignment
@@ -42,6 +44,20 @@ static inline vf exp_of(vf x, vf c) {
     p = vf_fma(p, f, vf_set(1.0f));
     return vf_scale_by_power(p, t);
 }
+
+#ifndef ENT_HAS_NEAREST
+/* The integer k nearest to x, |x| < 2^22, of a tie the even one. */
+static inline vf vf_nearest(vf *power, vf x) {
+    const vf magic = vf_set(12582912.0f);
+    *power = vf_add(x, magic);
+    return vf_sub(*power, magic);
+}
+
+/* p 2^k of a power that is found so; the result is normal. */
+static inline vf vf_scale_nearest(vf p, vf power) {
+    return vf_scale_by_power(p, power);
+}
+#endif
 
 /* The last n < ENT_W numbers, filled up with -inf, which no kernel counts. */
 static inline vf load_tail(const float *z, size_t n) {
@@ -110,15 +126,6 @@ static size_t count_equal_body(const float *z, size_t n, float value) {
     return count;
 }
 
-static size_t find_greater_body(uint16_t *found, const float *z, size_t n, float threshold) {
-    const vf limit = vf_set(threshold);
-    size_t count = 0;
-    for (size_t i = 0; i < n; i += ENT_W)
-        for (unsigned bits = vf_greater_bits(load_some(z + i, n - i), limit); bits; bits &= bits - 1)
-            found[count++] = (uint16_t)(i + (size_t)__builtin_ctz(bits));
-    return count;
-}
-
 /* The lanes of a byte's bits, packed: byte k of compressed[bits] is the place of the k-th bit that is 1. */
 #define PLACE(bits, k) ((bits) >> (k)&1 ? (uint64_t)(k) << 8 * __builtin_popcount((bits) & ((1 << (k)) - 1)) : 0)
 #define PLACES(bits)                                                                                                   \
@@ -140,7 +147,46 @@ static inline size_t append_places(uint16_t *found, unsigned bits, size_t first)
     return (size_t)__builtin_popcount(bits);
 }
 
-/* One branch, which few columns or many make predictable. */
+/* The places of the 16 bits of a block, with one branch, which few columns or many make predictable. */
+static inline size_t append_block(uint16_t *found, unsigned bits, size_t first) {
+    if (!bits)
+        return 0;
+    const size_t n_lower = append_places(found, bits & 0xff, first);
+    return n_lower + append_places(found + n_lower, bits >> 8, first + 8);
+}
+
+static size_t find_greater_body(uint16_t *found, const float *z, size_t n, float threshold) {
+    const vf limit = vf_set(threshold);
+    size_t count = 0, i = 0;
+    for (; i + 16 <= n; i += 16) {
+        unsigned above = 0;
+        for (size_t j = 0; j < 16; j += ENT_W)
+            above |= vf_greater_bits(vf_load(z + i + j), limit) << j;
+        count += append_block(found + count, above, i);
+    }
+    for (; i < n; i++) {
+        found[count] = (uint16_t)i;
+        count += z[i] > threshold;
+    }
+    return count;
+}
+
+static size_t copy_greater_body(float *out, const float *z, size_t n, float threshold) {
+    const vf limit = vf_set(threshold);
+    size_t count = 0, i = 0;
+    for (; i + ENT_W <= n; i += ENT_W) {
+        const vf x = vf_load(z + i);
+        const unsigned above = vf_greater_bits(x, limit);
+        vf_store(out + count, vf_pack(x, above, compressed[above & 0xff]));
+        count += (size_t)__builtin_popcount(above);
+    }
+    for (; i < n; i++) {
+        out[count] = z[i];
+        count += z[i] > threshold;
+    }
+    return count;
+}
+
 static size_t find_between_body(uint16_t *found, const float *z, size_t n, float low, float high) {
     const vf least = vf_set(low), most = vf_set(high);
     size_t count = 0, i = 0;
@@ -150,10 +196,7 @@ static size_t find_between_body(uint16_t *found, const float *z, size_t n, float
             const vf x = vf_load(z + i + j);
             outside |= (vf_greater_bits(least, x) | vf_greater_bits(x, most)) << j;
         }
-        if (outside == 0xffff)
-            continue;
-        count += append_places(found + count, ~outside & 0xff, i);
-        count += append_places(found + count, ~outside >> 8 & 0xff, i + 8);
+        count += append_block(found + count, ~outside & 0xffff, i);
     }
     for (; i < n; i++) {
         found[count] = (uint16_t)i;
@@ -418,18 +461,15 @@ static void gradient_lanes_body(float *tile, size_t n_columns, float scale, cons
     }
 }
 
-/* ent_mass, operation by operation. */
-static inline vf mass_of(vf raw, const constants *k) {
-    const vf magic = vf_set(12582912.0f);
-    const vf scaled = vf_mul(vf_max(raw, k->low), k->c);
-    const vf t = vf_add(scaled, magic), f = vf_sub(scaled, vf_sub(t, magic));
-    vf p = vf_set(0x1.5c08e6p-10f);
-    p = vf_add(vf_mul(p, f), vf_set(0x1.3d0c52p-7f));
-    p = vf_add(vf_mul(p, f), vf_set(0x1.c6b6e4p-5f));
-    p = vf_add(vf_mul(p, f), vf_set(0x1.ebf918p-3f));
-    p = vf_add(vf_mul(p, f), vf_set(0x1.62e428p-1f));
-    p = vf_add(vf_mul(p, f), vf_set(1.0f));
-    return vf_zero_unless_above(vf_scale_by_power(p, t), raw, k->low);
+/* ent_mass, operation by operation; x is what is above low, or low, or NaN. */
+static inline vf mass_of(vf x, const constants *k) {
+    vf power;
+    const vf scaled = vf_mul(x, k->c), f = vf_sub(scaled, vf_nearest(&power, scaled)), square = vf_mul(f, f);
+    const vf high = vf_add(vf_mul(vf_set(0x1.5c08e6p-10f), f), vf_set(0x1.3d0c52p-7f));
+    const vf middle = vf_add(vf_mul(vf_set(0x1.c6b6e4p-5f), f), vf_set(0x1.ebf918p-3f));
+    const vf low = vf_add(vf_mul(vf_set(0x1.62e428p-1f), f), vf_set(1.0f));
+    const vf p = vf_add(vf_mul(vf_add(vf_mul(high, square), middle), square), low);
+    return vf_zero_unless_above(vf_scale_nearest(p, power), x, k->low);
 }
 
 /* What `n_vectors` calls of vf_add_units have added: ent_mass_units, and the magic number's own pattern each time. */
@@ -455,7 +495,7 @@ static inline __attribute__((always_inline)) ent_masses masses_loop(float *out, 
     memset(&above, 0, sizeof above);
     size_t i = 0, n_vectors = 0;
     for (; i < n; i += ENT_W, n_vectors++) {
-        const vf x = load_some(z + i, n - i), mass = mass_of(vf_sub(x, k.m), &k);
+        const vf x = load_some(z + i, n - i), mass = mass_of(vf_max(vf_sub(x, k.m), k.low), &k);
         all = vf_add_units(all, mass, magic);
         if (has_above)
             above = vf_add_units(above, vf_zero_unless_above(mass, x, high), magic);
@@ -548,6 +588,7 @@ static void fill_body(ent_kernels *kernels) {
     kernels->count_greater = count_greater_body;
     kernels->count_equal = count_equal_body;
     kernels->find_greater = find_greater_body;
+    kernels->copy_greater = copy_greater_body;
     kernels->find_between = find_between_body;
     kernels->sift = sift_body;
     kernels->masses = masses_body;

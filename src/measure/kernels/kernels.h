@@ -109,19 +109,19 @@ typedef struct ent_masses {
 } ent_masses;
 
 /* Sums of a chunk by which tokens are chosen, x = z - m: column i is added up in float in lane i % ENT_LANES, and the
- * lanes in double in their order, with a rounding after each product. So the bits are the same at every level. Columns
- * at m are counted and not summed. */
+ * lanes in double by halves, the upper half to the lower, with a rounding after each product. So the bits are the same
+ * at every level. Columns at m are counted and not summed. */
 typedef struct ent_moments_task {
     const float *z;
     size_t n;
-    float m, scale; /* d = scale x; no column is above m */
-    int has_top;    /* 0 promises that none is at m, which is faster */
+    float m, scale;    /* d = scale x; no column is above m */
+    int has_top;       /* 0 promises that none is at m, which is faster */
+    const float *next; /* memory to prefetch meanwhile, as much again; may be any address */
 } ent_moments_task;
 
 typedef struct ent_moments {
     double n_top;   /* columns with z = m */
     double s, t, u; /* over the others, sums of e^d, e^d x, e^d x^2 */
-    double q;       /* sum of (e^d)^2 */
 } ent_moments;
 
 /* Of numbers and two bounds, low <= high. NaNs are counted nowhere. */
@@ -137,18 +137,16 @@ typedef struct ent_kept {
     size_t n, n_equal;
 } ent_kept;
 
-/* e^(scale x), x <= 0, as the kernels' exponential (body.h), but with a rounding after each product, so that a level
- * without fused multiplication has the same bits. */
+/* e^(scale x), x <= 0, with the polynomial of the kernels' exponential (body.h), but a rounding after each product, so
+ * that a level without fused multiplication has the same bits; its terms are added in pairs, as a chain of products and
+ * sums is slow. */
 static inline float ent_mass(float x, float scale) {
     const float c = scale * 0x1.715476p+0f, low = -125.5f / c;
     const float scaled = (x > low ? x : low) * c, t = scaled + 12582912.0f, f = scaled - (t - 12582912.0f);
-    float p = 0x1.5c08e6p-10f;
+    const float square = f * f, high = 0x1.5c08e6p-10f * f + 0x1.3d0c52p-7f,
+                middle = 0x1.c6b6e4p-5f * f + 0x1.ebf918p-3f;
+    float p = (high * square + middle) * square + (0x1.62e428p-1f * f + 1.0f);
     uint32_t bits, power;
-    p = p * f + 0x1.3d0c52p-7f;
-    p = p * f + 0x1.c6b6e4p-5f;
-    p = p * f + 0x1.ebf918p-3f;
-    p = p * f + 0x1.62e428p-1f;
-    p = p * f + 1.0f;
     memcpy(&bits, &p, sizeof bits);
     memcpy(&power, &t, sizeof power);
     bits += power << 23;
@@ -234,6 +232,8 @@ typedef struct ent_kernels {
     size_t (*count_equal)(const float *z, size_t n, float value);
     /* The places of those that are greater, rising; returns how many. `found` has room for n. */
     size_t (*find_greater)(uint16_t *found, const float *z, size_t n, float threshold);
+    /* The numbers that are greater, in their order; how many. `out` has room for n. */
+    size_t (*copy_greater)(float *out, const float *z, size_t n, float threshold);
     /* The places of those from low to high, likewise. */
     size_t (*find_between)(uint16_t *found, const float *z, size_t n, float low, float high);
     /* `inside` gets the numbers between the bounds, in their order; it has room for n. */

@@ -39,6 +39,15 @@ static size_t find_greater_ref(uint16_t *found, const float *z, size_t n, float 
     return count;
 }
 
+static size_t copy_greater_ref(float *out, const float *z, size_t n, float threshold) {
+    size_t count = 0;
+    for (size_t i = 0; i < n; i++) {
+        out[count] = z[i];
+        count += z[i] > threshold;
+    }
+    return count;
+}
+
 static size_t find_between_ref(uint16_t *found, const float *z, size_t n, float low, float high) {
     size_t count = 0;
     for (size_t i = 0; i < n; i++)
@@ -73,11 +82,21 @@ static ent_masses masses_ref(float *out, const ent_masses_task *task) {
 }
 
 typedef struct lanes_of_moments {
-    float n_top[ENT_LANES], s[ENT_LANES], t[ENT_LANES], u[ENT_LANES], q[ENT_LANES];
+    float n_top[ENT_LANES], s[ENT_LANES], t[ENT_LANES], u[ENT_LANES];
 } lanes_of_moments;
 
+static double sum_lanes(const float *lanes) {
+    double sums[ENT_LANES];
+    for (size_t lane = 0; lane < ENT_LANES; lane++)
+        sums[lane] = (double)lanes[lane];
+    for (size_t half = ENT_LANES / 2; half; half /= 2)
+        for (size_t lane = 0; lane < half; lane++)
+            sums[lane] += sums[lane + half];
+    return sums[0];
+}
+
 static void moments_ref(ent_moments *moments, const ent_moments_task *task) {
-    lanes_of_moments lanes = {{0}, {0}, {0}, {0}, {0}};
+    lanes_of_moments lanes = {{0}, {0}, {0}, {0}};
     const float low = -125.5f / (task->scale * 0x1.715476p+0f); /* as in ent_mass */
     for (size_t i = 0; i < task->n; i++) {
         const size_t lane = i % ENT_LANES;
@@ -87,16 +106,8 @@ static void moments_ref(ent_moments *moments, const ent_moments_task *task) {
         lanes.s[lane] += e;
         lanes.t[lane] += product; /* 0 * NaN is NaN */
         lanes.u[lane] += product * x;
-        lanes.q[lane] += e * e;
     }
-    *moments = (ent_moments){0, 0, 0, 0, 0};
-    for (size_t lane = 0; lane < ENT_LANES; lane++) {
-        moments->n_top += (double)lanes.n_top[lane];
-        moments->s += (double)lanes.s[lane];
-        moments->t += (double)lanes.t[lane];
-        moments->u += (double)lanes.u[lane];
-        moments->q += (double)lanes.q[lane];
-    }
+    *moments = (ent_moments){sum_lanes(lanes.n_top), sum_lanes(lanes.s), sum_lanes(lanes.t), sum_lanes(lanes.u)};
 }
 
 static ent_kept keep_ref(float *out, const float *z, size_t n, float threshold) {
@@ -356,6 +367,7 @@ void ent_kernels_ref(ent_kernels *kernels) {
         .count_greater = count_greater_ref,
         .count_equal = count_equal_ref,
         .find_greater = find_greater_ref,
+        .copy_greater = copy_greater_ref,
         .find_between = find_between_ref,
         .sift = sift_ref,
         .sums = sums_ref,

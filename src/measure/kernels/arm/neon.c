@@ -114,6 +114,13 @@ static inline void vf_store_halves(char *out, vf x) {
     vst1_u8((uint8_t *)out, vreinterpret_u8_u16(vmovn_u32(vreinterpretq_u32_f32(x))));
 }
 
+static inline vf vf_pack(vf x, unsigned bits, uint64_t lanes) {
+    (void)bits;
+    const uint32x4_t places = vmovl_u16(vget_low_u16(vmovl_u8(vcreate_u8(lanes))));
+    const uint32x4_t bytes = vmlaq_n_u32(vdupq_n_u32(0x03020100), places, 0x04040404);
+    return vreinterpretq_f32_u8(vqtbl1q_u8(vreinterpretq_u8_f32(x), vreinterpretq_u8_u32(bytes)));
+}
+
 typedef struct vf_units {
     uint64x2_t low, high;
 } vf_units;

@@ -128,6 +128,11 @@ static inline void vf_store_halves(char *out, vf x) {
     _mm_storeu_si128((__m128i *)(void *)out, halves);
 }
 
+static inline vf vf_pack(vf x, unsigned bits, uint64_t lanes) {
+    (void)bits;
+    return _mm256_permutevar8x32_ps(x, _mm256_cvtepu8_epi32(_mm_cvtsi64_si128((long long)lanes)));
+}
+
 typedef struct vf_units {
     __m256i low, high;
 } vf_units;

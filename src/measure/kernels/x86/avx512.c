@@ -85,6 +85,16 @@ static inline vf vf_scale_by_power(vf p, vf t) {
     return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(p), power));
 }
 
+#define ENT_HAS_NEAREST
+static inline vf vf_nearest(vf *power, vf x) {
+    *power = _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    return *power;
+}
+
+static inline vf vf_scale_nearest(vf p, vf power) {
+    return _mm512_scalef_ps(p, power);
+}
+
 static inline double vf_sum(vf x) {
     const __m512d low = _mm512_cvtps_pd(_mm512_castps512_ps256(x));
     const __m512d high = _mm512_cvtps_pd(_mm512_extractf32x8_ps(x, 1));
@@ -154,6 +164,11 @@ static inline vd vd_fma(vd a, vd b, vd c) {
 
 static inline vd vd_max(vd a, vd b) {
     return _mm512_max_pd(a, b);
+}
+
+static inline vf vf_pack(vf x, unsigned bits, uint64_t lanes) {
+    (void)lanes;
+    return _mm512_maskz_compress_ps((__mmask16)bits, x);
 }
 
 /* The lines of two vectors of f32. */

@@ -29,6 +29,34 @@ static double as(entrol_dtype dtype, double value) {
     return oracle_decode(dtype, element, 0);
 }
 
+/* What was drawn from, of which `logprobs` says ln q by column; also when there is room for less. */
+static void check_candidates(const entrol_sampler *sampler, const double *logprobs, const int32_t *tokens, size_t n) {
+    size_t n_wanted = 0;
+    for (size_t i = 0; i < n; i++)
+        n_wanted += logprobs[i] > -(double)INFINITY;
+    CHECK_INT(entrol_sampler_candidates(sampler, NULL, NULL, NULL, n), n_wanted);
+    const size_t n_room = test_below(3) ? n_wanted : test_below(n_wanted + 1);
+    guarded memory[3];
+    for (int k = 0; k < 3; k++)
+        memory[k] = guarded_allocate(n_room * sizeof(float), true);
+    const int32_t *left = memory[0].data;
+    const float *ln_q = memory[1].data, *q = memory[2].data;
+    CHECK_INT(entrol_sampler_candidates(sampler, memory[0].data, memory[1].data, memory[2].data, n_room), n_wanted);
+    for (size_t i = 0, k = 0; i < n && k < n_room; i++) {
+        if (logprobs[i] == -(double)INFINITY)
+            continue;
+        const double expected = exp(logprobs[i]);
+        if (!CHECK_SAY(left[k] == tokens[i] && ln_q[k] == (float)logprobs[i] &&
+                           fabs((double)q[k] - expected) <= 2e-5 * expected + 1e-37,
+                       "candidate %zu of %zu is token %d: %g, %g and not %g", k, n_room, (int)left[k], (double)ln_q[k],
+                       (double)q[k], expected))
+            break;
+        k++;
+    }
+    for (int k = 0; k < 3; k++)
+        guarded_free(&memory[k]);
+}
+
 static void check_views(const char *rule, entrol_dtype dtype, entrol_dtype result, int place, size_t n) {
     entrol_sampler *sampler = sampler_of(context, rule);
     float *plain = malloc(n * sizeof *plain);
@@ -57,6 +85,7 @@ static void check_views(const char *rule, entrol_dtype dtype, entrol_dtype resul
                        "%s, %s to %s, place %d: column %zu of %zu is %g and not %g", rule, entrol_dtype_name(dtype),
                        entrol_dtype_name(result), place, i, n, oracle_decode(result, logprobs.data, i), wanted[i]))
             break;
+    check_candidates(sampler, wanted, tokens.data, n);
     guarded_free(&tokens);
     guarded_free(&logprobs.memory);
     guarded_free(&row.memory);
@@ -89,6 +118,24 @@ static void test_f64_counts_as_f32(void) {
     entrol_sampler_destroy(context, sampler);
 }
 
+/* There are none before a draw, and none of a row in trouble. */
+static void test_no_candidates(void) {
+    const float good[] = {1, 2}, bad[] = {1, NAN};
+    const entrol_matrix row = {good, ENTROL_F32, 1, 2, 2}, trouble = {bad, ENTROL_F32, 1, 2, 2};
+    entrol_sampler *sampler = sampler_of(context, "temperature=3"), *clone;
+    entrol_drawn drawn = ENTROL_DRAWN_INIT;
+    CHECK_INT(entrol_sampler_candidates(NULL, NULL, NULL, NULL, 1), 0);
+    CHECK_INT(entrol_sampler_candidates(sampler, NULL, NULL, NULL, 1), 0);
+    draw_one(context, sampler, NULL, &row);
+    CHECK_INT(entrol_sampler_candidates(sampler, NULL, NULL, NULL, 0), 2);
+    CHECK_INT(entrol_sampler_clone(context, &clone, sampler), ENTROL_OK);
+    CHECK_INT(entrol_sampler_candidates(clone, NULL, NULL, NULL, 1), 0);
+    CHECK_INT(entrol_sampler_draw(context, sampler, &drawn, 1, NULL, NULL, &trouble, NULL), ENTROL_OK);
+    CHECK_INT(entrol_sampler_candidates(sampler, NULL, NULL, NULL, 1), 0);
+    entrol_sampler_destroy(context, clone);
+    entrol_sampler_destroy(context, sampler);
+}
+
 /* An older caller has a shorter struct: no more of each is written. */
 static void test_short_structs(void) {
     enum { SHORT = offsetof(entrol_drawn, temperature) };
@@ -114,6 +161,7 @@ int main(int argc, char **argv) {
     context = context_at(ENTROL_CPU_BEST, 1);
     TEST(test_views);
     TEST(test_f64_counts_as_f32);
+    TEST(test_no_candidates);
     TEST(test_short_structs);
     entrol_context_destroy(context);
     return test_end();

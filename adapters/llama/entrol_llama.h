@@ -208,6 +208,7 @@ entrol_status entrol_llama_score_compat(entrol_llama *llama, entrol_context *con
 
 /* A sampler for programs that use llama.cpp themselves: see entrol_llama_sampler. */
 struct llama_sampler;
+struct llama_context;
 
 typedef struct entrol_llama_sampler_options {
     size_t size;           /* sizeof(entrol_llama_sampler_options) */
@@ -238,6 +239,12 @@ typedef struct entrol_llama_sampler_options {
  * be released and not cloned) goes on as the original does, on a thread of its own. */
 struct llama_sampler *entrol_llama_sampler(char *error, size_t error_size, const char *const *rules, size_t n_rules,
                                            const entrol_llama_sampler_options *options);
+
+/* llama_sampler_sample, from the logits as they are: llama.cpp's copies them to an array of candidates first, which
+ * costs more than most chains do. The same token, which is accepted; -1, and none is, where the context has no logits
+ * at the index or none is finite (entrol_llama_sampler_error). Of a sampler of another kind, a chain or one that leaves
+ * the choice to another, it is llama_sampler_sample. */
+int32_t entrol_llama_sample(struct llama_sampler *sampler, struct llama_context *context, int32_t index);
 
 /* What the last draw was: of softmax(z) over the candidates that came. NULL for a sampler of another kind. */
 const entrol_drawn *entrol_llama_sampler_drawn(const struct llama_sampler *sampler);

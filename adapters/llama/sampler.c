@@ -8,6 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* What a draw left. */
+typedef struct left {
+    int32_t *tokens;
+    float *logprobs, *probabilities;
+} left;
+
 typedef struct chain {
     entrol_context *context;
     entrol_sampler *sampler;
@@ -18,7 +24,8 @@ typedef struct chain {
     size_t room;      /* candidates that there is memory for */
     bool is_numbered; /* the candidates of this draw are 0, 1, 2 and so on, and tokens is not filled */
     int32_t *tokens;
-    float *logits, *logprobs;
+    float *logits;
+    left left;
     llama_token_data *spare; /* two times room; NULL until candidates come in another order */
 } chain;
 
@@ -51,10 +58,13 @@ static const char *name_of(const struct llama_sampler *sampler) {
 static void free_candidates(chain *c) {
     free(c->tokens);
     free(c->logits);
-    free(c->logprobs);
+    free(c->left.tokens);
+    free(c->left.logprobs);
+    free(c->left.probabilities);
     free(c->spare);
     c->tokens = NULL;
-    c->logits = c->logprobs = NULL;
+    c->logits = NULL;
+    c->left = (left){NULL, NULL, NULL};
     c->spare = NULL;
     c->room = 0;
 }
@@ -66,8 +76,11 @@ static bool make_room(chain *c, size_t n) {
     free_candidates(c);
     c->tokens = malloc(n * sizeof *c->tokens);
     c->logits = malloc(n * sizeof *c->logits);
-    c->logprobs = malloc(n * sizeof *c->logprobs);
-    if (c->tokens == NULL || c->logits == NULL || c->logprobs == NULL) {
+    c->left.tokens = malloc(n * sizeof *c->left.tokens);
+    c->left.logprobs = malloc(n * sizeof *c->left.logprobs);
+    c->left.probabilities = malloc(n * sizeof *c->left.probabilities);
+    if (c->tokens == NULL || c->logits == NULL || c->left.tokens == NULL || c->left.logprobs == NULL ||
+        c->left.probabilities == NULL) {
         free_candidates(c);
         return false;
     }
@@ -152,64 +165,42 @@ static bool refuse(chain *c, entrol_status status, const entrol_diagnosis *diagn
     return fail(c, "the logit of token %d is %s.", (int)token_at(c, diagnosis->first_column), reason);
 }
 
-static bool draw(chain *c, const llama_token_data_array *candidates) {
-    const size_t n = candidates->size;
-    c->drawn = nothing_drawn;
-    if (n == 0) {
-        return fail(c, "there are no candidates.");
-    }
-    if (!read_candidates(c, candidates)) {
-        return false;
-    }
+static bool draw(chain *c, const float *logits, size_t n) {
     entrol_diagnosis diagnosis = {0};
-    const entrol_matrix row = {c->logits, ENTROL_F32, 1, n, (ptrdiff_t)n};
-    const entrol_destination logprobs = {c->logprobs, ENTROL_F32, (ptrdiff_t)n, 0};
-    const entrol_status status = entrol_sampler_draw(c->context, c->sampler, &c->drawn, 1, &logprobs, &diagnosis, &row,
+    const entrol_matrix row = {logits, ENTROL_F32, 1, n, (ptrdiff_t)n};
+    const entrol_status status = entrol_sampler_draw(c->context, c->sampler, &c->drawn, 1, NULL, &diagnosis, &row,
                                                      c->is_numbered ? NULL : c->tokens);
     return (status == ENTROL_OK && c->drawn.token >= 0) || refuse(c, status, &diagnosis);
+}
+
+static bool draw_from(chain *c, const llama_token_data_array *candidates) {
+    c->drawn = nothing_drawn;
+    if (candidates->size == 0) {
+        return fail(c, "there are no candidates.");
+    }
+    return read_candidates(c, candidates) && draw(c, c->logits, candidates->size);
 }
 
 /* ln q plus what makes it z / T of the drawn token: so it is z / T of all, unless a rule has moved logits. */
 static double offset_of(const chain *c, size_t n) {
     const double temperature = c->drawn.temperature > 0 ? c->drawn.temperature : 1;
-    size_t at = 0;
+    size_t at = c->is_numbered ? (size_t)c->drawn.token : 0;
     while (at + 1 < n && token_at(c, at) != c->drawn.token) {
         at++;
     }
     return (double)c->logits[at] / temperature - c->drawn.sampled_logprob;
 }
 
-/* 1 if any of so many was kept; vectorised. */
-static int is_any_kept(const float *logprobs, size_t n) {
-    int is_any = 0;
-    for (size_t i = 0; i < n; i++) {
-        is_any |= logprobs[i] > -INFINITY;
+static void write_back(chain *c, llama_token_data_array *candidates) {
+    const double offset = offset_of(c, candidates->size);
+    candidates->size =
+        entrol_sampler_candidates(c->sampler, c->left.tokens, c->left.logprobs, c->left.probabilities, c->room);
+    for (size_t i = 0; i < candidates->size; i++) {
+        const float logprob = c->left.logprobs[i];
+        candidates->data[i] =
+            (llama_token_data){c->left.tokens[i], (float)((double)logprob + offset), c->left.probabilities[i]};
     }
-    return is_any;
-}
-
-/* Appends the candidates from `first` to `end` that were kept. */
-static void append_kept(const chain *c, llama_token_data_array *left, size_t first, size_t end, double offset) {
-    for (size_t i = first; i < end; i++) {
-        const float logprob = c->logprobs[i];
-        if (logprob > -INFINITY) {
-            const int32_t token = token_at(c, i);
-            left->selected = token == c->drawn.token ? (int64_t)left->size : left->selected;
-            left->data[left->size++] = (llama_token_data){token, (float)((double)logprob + offset), expf(logprob)};
-        }
-    }
-}
-
-static void write_back(const chain *c, llama_token_data_array *candidates) {
-    enum { CHUNK = 64 };
-    const size_t n = candidates->size;
-    const double offset = offset_of(c, n);
-    candidates->size = 0;
-    for (size_t first = 0; first < n; first += CHUNK) {
-        const size_t end = n - first < CHUNK ? n : first + CHUNK;
-        if (is_any_kept(c->logprobs + first, end - first)) {
-            append_kept(c, candidates, first, end, offset);
-        }
+    while (c->left.tokens[++candidates->selected] != c->drawn.token) {
     }
 }
 
@@ -233,7 +224,7 @@ static void keep_most_probable(llama_token_data_array *candidates) {
 static void apply(struct llama_sampler *sampler, llama_token_data_array *candidates) {
     chain *c = sampler->ctx;
     candidates->selected = -1;
-    if (draw(c, candidates)) {
+    if (draw_from(c, candidates)) {
         write_back(c, candidates);
     } else {
         keep_most_probable(candidates);
@@ -322,6 +313,37 @@ struct llama_sampler *entrol_llama_sampler(char *error, size_t error_size, const
 
 static chain *chain_of(const struct llama_sampler *sampler) {
     return sampler != NULL && sampler->iface == &interface ? sampler->ctx : NULL;
+}
+
+/* -1 where none is finite. */
+static llama_token most_probable(const float *logits, size_t n) {
+    llama_token best = -1;
+    for (size_t i = 0; i < n; i++) {
+        if (isfinite(logits[i]) && (best < 0 || logits[i] > logits[best])) {
+            best = (llama_token)i;
+        }
+    }
+    return best;
+}
+
+int32_t entrol_llama_sample(struct llama_sampler *sampler, struct llama_context *context, int32_t index) {
+    chain *c = chain_of(sampler);
+    if (c == NULL || !c->selects) {
+        return llama_sampler_sample(sampler, context, index);
+    }
+    const float *logits = llama_get_logits_ith(context, index);
+    const size_t n = (size_t)llama_vocab_n_tokens(llama_model_get_vocab(llama_get_model(context)));
+    c->drawn = nothing_drawn;
+    c->is_numbered = true;
+    if (logits == NULL) {
+        fail(c, "the context has no logits at %d.", (int)index);
+        return -1;
+    }
+    const llama_token token = draw(c, logits, n) ? c->drawn.token : most_probable(logits, n);
+    if (token >= 0) {
+        llama_sampler_accept(sampler, token);
+    }
+    return token;
 }
 
 const entrol_drawn *entrol_llama_sampler_drawn(const struct llama_sampler *sampler) {

@@ -24,7 +24,7 @@ static int generate(struct llama_context *context, const struct llama_vocab *voc
     for (; n < 64; n++) {
         if (llama_decode(context, llama_batch_get_one(tokens, n_tokens)) != 0)
             return 1;
-        tokens[0] = llama_sampler_sample(sampler, context, -1);
+        tokens[0] = entrol_llama_sample(sampler, context, -1); /* llama_sampler_sample is slower */
         n_tokens = 1;
         entropy += entrol_llama_sampler_drawn(sampler)->sampled_entropy;
         if (llama_vocab_is_eog(vocab, tokens[0]))

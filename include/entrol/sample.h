@@ -153,6 +153,12 @@ ENTROL_API entrol_status entrol_sampler_draw(entrol_context *context, entrol_sam
                                              entrol_diagnosis *diagnosis, const entrol_matrix *logits,
                                              const int32_t *tokens);
 
+/* What the last draw drew from: tokens, rising, ln q and q of its candidates above -inf (each NULL: not wanted), no
+ * more than n of them. Returns how many there are, 0 where there was no draw or its row was in trouble. That draw's
+ * logits must be there still, unchanged. */
+ENTROL_API size_t entrol_sampler_candidates(const entrol_sampler *sampler, int32_t *tokens, float *logprobs,
+                                            float *probabilities, size_t n);
+
 #ifdef __cplusplus
 }
 #endif

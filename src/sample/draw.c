@@ -117,29 +117,6 @@ static void look_at_result(ent_drawing *drawing) {
     drawing->drawn.n_candidates = candidates->n_possible;
 }
 
-/* A row of the same number. */
-static void fill_row(const entrol_destination *to, size_t n_columns, double value) {
-    const size_t n_bytes = n_columns * entrol_dtype_size(to->dtype);
-    char *data = to->data;
-    size_t n_filled = entrol_dtype_size(to->dtype);
-    ent_put_element(data, to->dtype, 0, value);
-    for (; n_filled < n_bytes; n_filled *= 2)
-        memcpy(data + n_filled, data, n_filled < n_bytes - n_filled ? n_filled : n_bytes - n_filled);
-}
-
-static void write_logprobs(const entrol_destination *to, const ent_drawing *drawing) {
-    const ent_candidates *candidates = &drawing->candidates;
-    const ent_spread *spread = &candidates->spread;
-    const int is_bad = drawing->reason != ENTROL_REASON_NONE;
-    const size_t n_columns = drawing->source.row->n_columns;
-    if (n_columns)
-        fill_row(to, n_columns, is_bad ? (double)NAN : (double)-INFINITY);
-    for (size_t i = 0; !is_bad && i < candidates->n; i++) {
-        const double d = spread->scale * ((double)candidates->z[i] - (double)candidates->m);
-        ent_put_element(to->data, to->dtype, ent_column_of(drawing, ent_token_at(candidates, i)), d - spread->log_sum);
-    }
-}
-
 /* --- The call --- */
 
 static const char *check(const entrol_sampler *sampler, const entrol_drawn *drawn, size_t n_drawn,
@@ -169,6 +146,7 @@ static entrol_status draw(entrol_context *context, entrol_sampler *sampler, entr
                            .temperature = 1,
                            .chosen = -1,
                            .reason = ENTROL_REASON_NONE};
+    sampler->has_left = 0;
     look_at_row(&drawing, context);
     const entrol_status status = run_rules(&drawing);
     if (status != ENTROL_OK)
@@ -176,11 +154,13 @@ static entrol_status draw(entrol_context *context, entrol_sampler *sampler, entr
     if (drawing.reason == ENTROL_REASON_NONE) {
         look_at_result(&drawing);
         ent_draw_tokens(drawn, n_drawn, &drawing);
+        sampler->left = drawing.candidates;
+        sampler->has_left = 1;
     }
     for (size_t i = 0; i < n_drawn && drawing.reason != ENTROL_REASON_NONE; i++)
         ent_give_drawn(drawn, i, &nothing);
     if (logprobs)
-        write_logprobs(logprobs, &drawing);
+        ent_write_logprobs(logprobs, &drawing);
     if (diagnosis && drawing.reason != ENTROL_REASON_NONE)
         *diagnosis = (entrol_diagnosis){NULL, 1, drawing.row, drawing.column, drawing.reason};
     return ENTROL_OK;

@@ -35,6 +35,9 @@ void ent_note_trouble(ent_drawing *drawing, entrol_reason reason, size_t row, si
 /* Lets an external rule change the candidates; `index` is its place in the chain. */
 entrol_status ent_apply_external(ent_drawing *drawing, const entrol_external_rule *rule, size_t index);
 
+/* ln q by column, or NaN of a row in trouble. */
+void ent_write_logprobs(const entrol_destination *to, const ent_drawing *drawing);
+
 /* How many tokens may be drawn at once. */
 enum { ENT_MOST_DRAWN = 256 };
 /* Draws from the candidates that are left, whose spread is known, into structs of drawn->size. */

@@ -2,6 +2,7 @@
 #include "harness.h"
 
 #include "candidates.h"
+#include "tiny_model.h"
 
 static int by_logit(const void *a, const void *b) {
     const float x = ((const llama_token_data *)a)->logit, y = ((const llama_token_data *)b)->logit;
@@ -248,6 +249,57 @@ static void test_rules_that_are_none(void) {
     llama_sampler_free(sampler);
 }
 
+typedef llama_token (*sample)(struct llama_sampler *sampler, struct llama_context *context, int32_t index);
+
+/* Tokens of a model from the first one on; how many there are before -1. */
+static size_t generate(llama_token *text, size_t n, llama_token first, struct llama_model *model,
+                       struct llama_sampler *sampler, sample sample) {
+    struct llama_context_params parameters = llama_context_default_params();
+    parameters.n_ctx = 64;
+    struct llama_context *tokens = llama_init_from_model(model, parameters);
+    size_t i = 0;
+    for (llama_token token = first; i < n; i++) {
+        CHECK_INT(llama_decode(tokens, llama_batch_get_one(&token, 1)), 0);
+        token = text[i] = sample(sampler, tokens, -1);
+        if (token < 0) {
+            break;
+        }
+    }
+    llama_free(tokens);
+    return i;
+}
+
+static void say_nothing(enum ggml_log_level level, const char *text, void *user) {
+    (void)level;
+    (void)text;
+    (void)user;
+}
+
+/* Straight from the logits it is the same, which llama.cpp's own samplers are left to. */
+static void test_without_candidates(void) {
+    static const char *const rules[] = {"min-p=0.02", "target-entropy=2"};
+    llama_token text[N_TEXT], again[N_TEXT];
+    llama_log_set(say_nothing, NULL);
+    struct llama_model *model = llama_model_load_from_file(
+        tiny_model_write(&(tiny_model){.wants_bos = true, .has_nan_token = true}), llama_model_default_params());
+    struct llama_sampler *sampler = make_sampler(rules, 2, 3, NULL), *same = make_sampler(rules, 2, 3, NULL);
+    CHECK_INT(generate(text, N_TEXT, TINY_BOS, model, sampler, llama_sampler_sample), N_TEXT);
+    CHECK_INT(generate(again, N_TEXT, TINY_BOS, model, same, entrol_llama_sample), N_TEXT);
+    CHECK(memcmp(text, again, sizeof text) == 0);
+    const entrol_drawn *drawn = entrol_llama_sampler_drawn(sampler), *other = entrol_llama_sampler_drawn(same);
+    CHECK(memcmp(drawn, other, sizeof *drawn) == 0);
+    CHECK_INT(generate(again, N_TEXT, TINY_NAN_TOKEN, model, same, entrol_llama_sample), 0);
+    CHECK_STRING(entrol_llama_sampler_error(same), "the logit of token 0 is NaN.");
+    struct llama_sampler *greedy = llama_sampler_init_greedy();
+    generate(text, N_TEXT, TINY_BOS, model, greedy, llama_sampler_sample);
+    CHECK_INT(generate(again, N_TEXT, TINY_BOS, model, greedy, entrol_llama_sample), N_TEXT);
+    CHECK(memcmp(text, again, sizeof text) == 0);
+    llama_sampler_free(sampler);
+    llama_sampler_free(same);
+    llama_sampler_free(greedy);
+    llama_model_free(model);
+}
+
 int main(int argc, char **argv) {
     test_begin(argc, argv);
     TEST(test_candidates_in_another_order);
@@ -257,6 +309,7 @@ int main(int argc, char **argv) {
     TEST(test_seed_and_stream);
     TEST(test_inside);
     TEST(test_it_may_leave_the_choice_to_another);
+    TEST(test_without_candidates);
     TEST(test_trouble);
     TEST(test_rules_that_are_none);
     return test_end();

@@ -979,6 +979,7 @@ PROTOTYPES = {
     "entrol_sampler_read": (None, [c_void_p, c_int32]),
     "entrol_sampler_set": (c_int, [c_void_p, c_size_t, c_char_p, c_double]),
     "entrol_sampler_draw": (c_int, [c_void_p, c_void_p, c_void_p, c_size_t, c_void_p, c_void_p, c_void_p, c_void_p]),
+    "entrol_sampler_candidates": (c_size_t, [c_void_p, c_void_p, c_void_p, c_void_p, c_size_t]),
     "entrol_rule_parse": (c_int, [c_void_p, c_void_p, c_char_p]),
     "entrol_select": (c_int, [c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_size_t, c_void_p,
         c_void_p]),

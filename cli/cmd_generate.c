@@ -5,6 +5,8 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #ifdef ENTROL_HAVE_LLAMA
@@ -32,9 +34,33 @@ static bool make_all(generator *generator, generate_writer *writer, generate_pro
     return ok && more >= 0;
 }
 
+/* Files that can be read twice. */
+static bool are_plain(const string_list *files) {
+    struct stat status;
+    for (size_t i = 0; i < files->n_items; i++)
+        if (strcmp(files->items[i], "-") == 0 || stat(files->items[i], &status) != 0 || !S_ISREG(status.st_mode))
+            return false;
+    return true;
+}
+
+/* Reads all prompts, where that can be done again, so that a bad one is found before the texts of others are made. */
+static bool check_all(generator *generator, trouble *trouble) {
+    const generate_settings *settings = generator->settings;
+    generate_prompts prompts = {.settings = settings};
+    generate_prompt prompt = {.number = 0};
+    bool ok = true;
+    int more = are_plain(&settings->files);
+    while (ok && more == 1 && score_stop_signal() == 0 &&
+           (more = generate_prompts_next(&prompts, &prompt, trouble)) == 1)
+        ok = generate_prompt_tokenize(&prompt, generator->llama, settings, trouble);
+    generate_prompt_free(&prompt);
+    generate_prompts_close(&prompts);
+    return ok && more >= 0;
+}
+
 static int generate(generator *generator, generate_writer *writer, int argc, char **argv, trouble *trouble) {
     generate_prompts prompts = {.settings = generator->settings};
-    bool ok = make_all(generator, writer, &prompts, trouble);
+    bool ok = check_all(generator, trouble) && make_all(generator, writer, &prompts, trouble);
     progress_end(&generator->progress);
     generate_prompts_close(&prompts);
     ok = generate_writer_close(writer, ok, trouble) && generate_write_manifests(generator, argc, argv, trouble);
@@ -102,12 +128,13 @@ static int run(const command *command, int argc, char **argv) {
     option options[GENERATE_OPTIONS];
     operands operands;
     int exit_code = EXIT_DONE;
+    trouble trouble = {""};
     struct command described = *command;
     generate_options(options, &settings);
     described.description = generate_describe(&settings, command->description);
     const bool goes_on = options_parse(&described, options, GENERATE_OPTIONS, argc, argv, &operands, &exit_code);
     if (goes_on && settings.lists)
-        generate_list();
+        exit_code = generate_list(&trouble) ? EXIT_DONE : message_trouble(&trouble);
     else if (goes_on)
         exit_code = generate_command(&settings, &operands, argc, argv);
     free(settings.description);

@@ -29,8 +29,10 @@ typedef struct generate_settings {
     string_list prompts, files, rules, stops;
     const char *output_path, *trace_path, *system;
     int64_t n_tokens; /* of a text; -1: until it ends or the context is full */
-    int64_t n_samples, n_parallel, seed, n_continuations, max_branches;
-    double branch_above, hold; /* nats; NaN: not wanted */
+    int64_t n_samples, n_parallel, seed;
+    int64_t n_continuations, max_branches; /* 0: not given, until they are checked */
+    int64_t n_top;                         /* alternatives of a token in the trace */
+    double branch_above, hold;             /* nats; NaN: not wanted */
     bool is_chat, shows, lists;
     char *description; /* owned */
     /* What follows from these: the chain. */
@@ -42,19 +44,19 @@ typedef struct generate_settings {
 
 #define GENERATE_SETTINGS_INIT                                                                                         \
     {                                                                                                                  \
-        .score = SCORE_SETTINGS_INIT, .n_tokens = 256, .n_samples = 1, .n_parallel = 8, .n_continuations = 2,          \
-        .max_branches = 16, .branch_above = (double)NAN, .hold = (double)NAN                                           \
+        .score = SCORE_SETTINGS_INIT, .n_tokens = 256, .n_samples = 1, .n_parallel = 8, .branch_above = (double)NAN,   \
+        .hold = (double)NAN                                                                                            \
     }
 
-enum { GENERATE_OPTIONS = 29 };
+enum { GENERATE_OPTIONS = 30 };
 void generate_options(option rows[GENERATE_OPTIONS], generate_settings *settings);
 /* Refuses flags that another one would make meaningless, and makes the chain. */
 bool generate_settings_check(generate_settings *settings, trouble *trouble);
 
 /* The introduction of --help with the names of all rules, which lives as long as the settings. */
 const char *generate_describe(generate_settings *settings, const char *introduction);
-/* Prints every rule with its parameters, defaults and sources. */
-void generate_list(void);
+/* Prints every rule with its parameters, defaults and sources; false for trouble. */
+bool generate_list(trouble *trouble);
 /* Whether a rule, as it is written, is that of a name of the registry. */
 bool generate_is_rule(const char *rule, const char *name);
 /* Says what is wrong with a chain, and points at it; EXIT_ERROR. */
@@ -97,6 +99,14 @@ typedef struct made_token {
     entrol_drawn drawn;
 } made_token;
 
+/* The n most probable tokens of distributions, the best of each first, and the logarithms of their probabilities: -1
+ * and -inf beyond the last one. */
+typedef struct made_top {
+    size_t n;
+    int32_t *ids;
+    float *logprobs;
+} made_top;
+
 typedef struct made_text {
     uint64_t sample, branch; /* branch 0: the sample itself */
     uint64_t stream;         /* of random numbers */
@@ -112,13 +122,14 @@ typedef struct made_text {
     buffer bytes;     /* as the model gave them: they need not be UTF-8 */
     made_token *tokens;
     size_t n_tokens, capacity;
+    made_top top;     /* of each token, before the rules */
     const char *stop; /* why it ended: "end", "length", "string", "interrupted"; NULL: it goes on */
 } made_text;
 
-/* Appends a token with its bytes; a stop string that they complete is cut off, and stops the text. False when memory is
- * out. */
-bool made_text_append(made_text *text, const entrol_drawn *drawn, const char *piece, const char *bytes, size_t n_bytes,
-                      const string_list *stops);
+/* Appends a token with its bytes, and the most probable ones in its place, as many as the text keeps; a stop string
+ * that they complete is cut off, and stops the text. False when memory is out. */
+bool made_text_append(made_text *text, const entrol_drawn *drawn, const made_top *top, const char *piece,
+                      const char *bytes, size_t n_bytes, const string_list *stops);
 /* How many bytes will not be taken back: none of a stop string that may follow, and whole characters. */
 size_t made_text_settled(const made_text *text, const string_list *stops);
 /* The bytes and tokens of another text. False when memory is out. */
@@ -136,6 +147,7 @@ typedef struct generator {
     size_t n_families; /* samples that go on at once */
     size_t n_each;     /* a sample and its branches */
     float *first;      /* the logits behind the prompt */
+    made_top top;      /* of the token at hand */
     made_text **texts; /* of the prompt at hand, those that were not given away */
     size_t n_texts, capacity;
     bool is_taken[GENERATE_MOST_AT_ONCE]; /* sequences that a text has */

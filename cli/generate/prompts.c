@@ -186,6 +186,9 @@ static bool tokenize_chat(generate_prompt *prompt, entrol_llama *llama, const ge
 bool generate_prompt_tokenize(generate_prompt *prompt, entrol_llama *llama, const generate_settings *settings,
                               trouble *trouble) {
     const bool is_chat = prompt->source.messages != NULL || settings->is_chat;
+    if (!is_chat && settings->system != NULL)
+        return trouble_set(trouble, "%s: --system belongs to a conversation, and this is a plain prompt: add --chat",
+                           prompt->id.data);
     if (!(is_chat ? tokenize_chat(prompt, llama, settings, trouble) : tokenize_text(prompt, llama, trouble)))
         return false;
     const size_t n_ctx = entrol_llama_n_ctx(llama);

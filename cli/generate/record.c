@@ -7,6 +7,7 @@
 #include "../utf8.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 
 /* The prompt's id; of later samples with ":" and the number, of branches with "." and the number. */
@@ -140,6 +141,26 @@ static bool set_row(document *document, size_t row, const made_token *token, siz
     return piece != NULL;
 }
 
+/* What might have come. */
+static bool set_top(document *document, const generator *generator, const made_text *text) {
+    const size_t n_top = text->top.n;
+    static const column_id columns[] = {COLUMN_TOP_ID, COLUMN_TOP_TOKEN, COLUMN_TOP_LOGPROB};
+    for (size_t i = 0; i < sizeof columns / sizeof *columns; i++)
+        if (!document_add_column(document, columns[i], n_top))
+            return false;
+    for (size_t i = 0; i < text->n_tokens * n_top; i++) {
+        const bool exists = text->top.ids[i] >= 0;
+        size_t n_bytes;
+        document_set_integer(document, COLUMN_TOP_ID, i, text->top.ids[i], exists);
+        document_set_real(document, COLUMN_TOP_LOGPROB, i, exists ? (double)text->top.logprobs[i] : (double)NAN);
+        document->columns[COLUMN_TOP_TOKEN].valid[i] = exists;
+        if (exists && entrol_llama_piece(generator->llama, &document->columns[COLUMN_TOP_TOKEN].strings[i], &n_bytes,
+                                         text->top.ids[i]) != ENTROL_OK)
+            return false;
+    }
+    return true;
+}
+
 static bool set_rows(document *document, const made_text *text) {
     document->n_tokens = text->n_tokens;
     for (size_t i = 0; i < N_TRACE_COLUMNS; i++)
@@ -169,7 +190,7 @@ bool generate_record(document *document, const generator *generator, const gener
                      const made_text *text, bool is_trace, trouble *trouble) {
     *document = (struct document){.fields = json_object()};
     bool ok = document->fields != NULL && set_fields(document->fields, generator->settings, prompt, text, is_trace) &&
-              set_rows(document, text);
+              set_rows(document, text) && (!is_trace || text->top.n == 0 || set_top(document, generator, text));
     if (!ok)
         return trouble_set(trouble, "%s: out of memory", prompt->id.data);
     document->id = strdup(json_string_value(json_object_get(document->fields, "id")));

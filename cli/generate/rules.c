@@ -1,6 +1,7 @@
 /* The rules of a chain in words: in --help, in --list, and where one is wrong. */
 #include "generate.h"
 
+#include "../output.h"
 #include "../parameter_text.h"
 #include "../suggest.h"
 
@@ -54,7 +55,7 @@ static void list_parameter(buffer *out, const entrol_parameter *parameter, bool 
     buffer_append_string(out, is_first ? " (what NAME=VALUE sets)\n" : "\n");
 }
 
-void generate_list(void) {
+bool generate_list(trouble *trouble) {
     buffer text = {0};
     const entrol_sampling_rule *rule;
     for (size_t i = 0; (rule = rule_at(i)) != NULL; i++) {
@@ -66,8 +67,15 @@ void generate_list(void) {
         for (size_t p = 0; p < rule->n_parameters; p++)
             list_parameter(&text, &rule->parameters[p], p == 0);
     }
-    fputs(text.failed ? "" : text.data, stdout);
+    output *out = output_open(NULL, trouble);
+    bool ok = out != NULL && (!text.failed || trouble_set(trouble, "out of memory")) &&
+              output_write(out, text.data, text.size, trouble);
+    if (ok)
+        ok = output_commit(out, false, trouble);
+    else
+        output_abandon(out, false);
     buffer_free(&text);
+    return ok;
 }
 
 /* --- What is wrong with a rule --- */
@@ -104,12 +112,14 @@ static void report_name(buffer *out, const char *rule, size_t n) {
 }
 
 /* A value that a parameter cannot have. */
-static void report_value(buffer *out, const entrol_sampling_rule *rule, const char *parameter) {
+static void report_value(buffer *out, const entrol_sampling_rule *rule, const char *parameter, const char *value) {
     append_name(out, parameter, strlen(parameter));
     buffer_append_string(out, " of ");
     append_name(out, rule->name, strlen(rule->name));
     buffer_append_string(out, ": expected ");
     parameter_append_expected(out, rule->parameters, rule->n_parameters, parameter);
+    if (value[0] == '.')
+        buffer_append_format(out, ", as 0%.*s", (int)strcspn(value, ","), value);
 }
 
 /* A parameter that the rule does not have. */
@@ -144,7 +154,7 @@ int generate_report_rule(const generate_settings *settings, const entrol_diagnos
     else if (strcmp(diagnosis->argument, "rules") == 0)
         report_parameter(&text, known, rule + at, strcspn(rule + at, "=,"));
     else
-        report_value(&text, known, diagnosis->argument);
+        report_value(&text, known, diagnosis->argument, rule + at);
     message_error("--rule: %s", text.failed ? "out of memory" : text.data);
     message_point(rule, diagnosis->first_column);
     buffer_free(&text);

@@ -35,7 +35,12 @@ bool generator_open(generator *generator, const generate_settings *settings, ent
     entrol_sampler *tried = generate_make_sampler(generator, 0, trouble);
     entrol_sampler_destroy(context, tried);
     generator->first = malloc(entrol_llama_n_vocab(generator->llama) * sizeof *generator->first);
-    return tried != NULL && (generator->first != NULL || trouble_set(trouble, "out of memory"));
+    made_top *top = &generator->top;
+    top->n = (size_t)settings->n_top;
+    top->ids = malloc((top->n + 1) * sizeof *top->ids);
+    top->logprobs = malloc((top->n + 1) * sizeof *top->logprobs);
+    const bool has_memory = generator->first != NULL && top->ids != NULL && top->logprobs != NULL;
+    return tried != NULL && (has_memory || trouble_set(trouble, "out of memory"));
 }
 
 void generator_close(generator *generator) {
@@ -43,6 +48,8 @@ void generator_close(generator *generator) {
         made_text_free(generator->texts[i], generator->context);
     free(generator->texts);
     free(generator->first);
+    free(generator->top.ids);
+    free(generator->top.logprobs);
     entrol_llama_close(generator->llama);
 }
 
@@ -110,6 +117,7 @@ static bool start_sample(generator *generator, const generate_prompt *prompt, ui
     if (text == NULL)
         return false;
     text->sample = sample;
+    text->top.n = generator->top.n;
     text->stream = generate_stream_of_sample(prompt, sample);
     take_sequence(generator, text);
     text->row = generator->first;
@@ -163,8 +171,8 @@ static bool take_token(generator *generator, const generate_prompt *prompt, made
     const bool is_text = !is_end && !entrol_llama_is_control(generator->llama, drawn->token);
     buffer shown = {0};
     generate_append_clean(&shown, piece, n);
-    bool ok = !shown.failed && made_text_append(text, drawn, shown.size > 0 ? shown.data : "", piece, is_text ? n : 0,
-                                                &generator->settings->stops);
+    bool ok = !shown.failed && made_text_append(text, drawn, &generator->top, shown.size > 0 ? shown.data : "", piece,
+                                                is_text ? n : 0, &generator->settings->stops);
     buffer_free(&shown);
     free(piece);
     if (!ok)
@@ -192,6 +200,18 @@ static bool report_row(const generator *generator, const generate_prompt *prompt
                        where, entrol_reason_string(diagnosis->reason), diagnosis->first_column);
 }
 
+/* The most probable tokens of a row, which has been drawn from. */
+static bool find_top(generator *generator, const entrol_matrix *row, trouble *trouble) {
+    made_top *top = &generator->top;
+    entrol_record record = ENTROL_RECORD_INIT;
+    record.n_top = top->n;
+    record.top_id = top->ids;
+    record.top_logprob = top->logprobs;
+    const entrol_status status =
+        top->n > 0 ? entrol_measure_rows(generator->context, &record, NULL, row, NULL, NULL) : ENTROL_OK;
+    return status == ENTROL_OK || trouble_set(trouble, "--top: %s", entrol_status_string(status));
+}
+
 static bool draw(generator *generator, const generate_prompt *prompt, made_text *text, entrol_drawn *drawn, size_t n,
                  trouble *trouble) {
     const size_t n_vocab = entrol_llama_n_vocab(generator->llama);
@@ -203,7 +223,9 @@ static bool draw(generator *generator, const generate_prompt *prompt, made_text 
         entrol_sampler_draw(generator->context, text->sampler, drawn, n, NULL, &diagnosis, &row, NULL);
     if (status != ENTROL_OK)
         return trouble_set(trouble, "%s: %s", prompt->id.data, entrol_status_string(status));
-    return drawn[0].token >= 0 || report_row(generator, prompt, text, &diagnosis, trouble);
+    if (drawn[0].token < 0)
+        return report_row(generator, prompt, text, &diagnosis, trouble);
+    return find_top(generator, &row, trouble);
 }
 
 /* --- Branches --- */

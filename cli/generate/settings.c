@@ -1,9 +1,13 @@
 /* The flags of `entrol generate`. */
 #include "generate.h"
 
+#include "../output.h"
+
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* The flags of score that say which model and how prompts are read. */
 static size_t take_score_options(option *rows, score_settings *score) {
@@ -148,6 +152,14 @@ void generate_options(option rows[GENERATE_OPTIONS], generate_settings *settings
          .help = "Write token records of the texts here, which show, report and select read: entropy, varentropy and "
                  "log-probability before the rules, and temperature, candidates, entropy and log-probability behind "
                  "them. - is standard output, in the place of the texts."},
+        {.name = "top",
+         .type = OPTION_INTEGER,
+         .value = &settings->n_top,
+         .metavar = "N",
+         .minimum = 1,
+         .maximum = ENTROL_MAX_TOP,
+         .help = "Of --trace: add the N most probable tokens in the place of each, before the rules, which show and "
+                 "report list as its alternatives: top_id, top_token, top_logprob."},
         {.name = "show",
          .type = OPTION_FLAG,
          .value = &settings->shows,
@@ -178,14 +190,51 @@ static void make_chain(generate_settings *settings) {
         settings->chain[settings->n_chain++] = "min-p=0.05";
 }
 
+/* The folder of a path, which ends in its name: gives the name. */
+static const char *find_folder(struct stat *folder, char *path) {
+    char *slash = strrchr(path, '/');
+    if (slash == NULL)
+        return stat(".", folder) == 0 ? path : NULL;
+    slash[0] = '\0';
+    return stat(slash == path ? "/" : path, folder) == 0 ? slash + 1 : NULL;
+}
+
+/* Whether both lead to one file, which need not be there. */
+static bool is_same_file(const char *path, const char *other) {
+    struct stat folder, other_folder;
+    char *real = output_real_path(path), *other_real = output_real_path(other);
+    const char *name = real != NULL ? find_folder(&folder, real) : NULL;
+    const char *other_name = other_real != NULL ? find_folder(&other_folder, other_real) : NULL;
+    const bool is_same = name != NULL && other_name != NULL && strcmp(name, other_name) == 0 &&
+                         folder.st_dev == other_folder.st_dev && folder.st_ino == other_folder.st_ino;
+    free(real);
+    free(other_real);
+    return is_same;
+}
+
 static bool check_outputs(generate_settings *settings, trouble *trouble) {
     if (settings->output_path != NULL && strcmp(settings->output_path, "-") == 0)
         settings->output_path = NULL;
     if (settings->trace_path != NULL && settings->shows && strcmp(settings->trace_path, "-") == 0)
         return trouble_set(trouble, "--show and --trace - would both write to standard output");
     if (settings->trace_path != NULL && settings->output_path != NULL &&
-        strcmp(settings->trace_path, settings->output_path) == 0)
+        is_same_file(settings->trace_path, settings->output_path))
         return trouble_set(trouble, "-o and --trace name the same file, %s", settings->output_path);
+    return true;
+}
+
+/* Flags that say more of another one, which is not there. */
+static bool check_details(const generate_settings *settings, trouble *trouble) {
+    if (isnan(settings->branch_above) && settings->n_continuations > 0)
+        return trouble_set(trouble, "--branches says how many tokens --branch goes on with, which is not given");
+    if (isnan(settings->branch_above) && settings->max_branches > 0)
+        return trouble_set(trouble, "--max-branches says how many texts --branch may make, which is not given");
+    if (settings->trace_path == NULL && settings->n_top > 0)
+        return trouble_set(trouble, "--top says what --trace writes besides, which is not given");
+    for (size_t i = 0; i < settings->n_chain && !isnan(settings->hold); i++)
+        if (generate_is_rule(settings->chain[i], "greedy"))
+            return trouble_set(trouble, "--hold %g does not go with greedy, which leaves one token: its entropy is 0",
+                               settings->hold);
     return true;
 }
 
@@ -196,5 +245,9 @@ bool generate_settings_check(generate_settings *settings, trouble *trouble) {
     if (settings->score.texts.plain && settings->score.texts.field != NULL)
         return trouble_set(trouble, "--field does not go with --plain, which reads a file as one text without fields");
     make_chain(settings);
-    return check_outputs(settings, trouble);
+    if (!check_outputs(settings, trouble) || !check_details(settings, trouble))
+        return false;
+    settings->n_continuations = settings->n_continuations > 0 ? settings->n_continuations : 2;
+    settings->max_branches = settings->max_branches > 0 ? settings->max_branches : 16;
+    return true;
 }

@@ -12,16 +12,35 @@ static size_t least(size_t a, size_t b) {
     return a < b ? a : b;
 }
 
+/* Memory for so many bytes with what is there; that memory itself, and *ok is false, where there is none. */
+static void *grown(void *memory, size_t n_bytes, bool *ok) {
+    void *larger = realloc(memory, n_bytes);
+    *ok = *ok && larger != NULL;
+    return larger != NULL ? larger : memory;
+}
+
 static bool make_room(made_text *text, size_t n) {
+    made_top *top = &text->top;
     if (n <= text->capacity)
         return true;
-    size_t capacity = n > 2 * text->capacity ? n : 2 * text->capacity;
-    made_token *tokens = realloc(text->tokens, capacity * sizeof *tokens);
-    if (tokens == NULL)
-        return false;
-    text->tokens = tokens;
-    text->capacity = capacity;
-    return true;
+    const size_t capacity = n > 2 * text->capacity ? n : 2 * text->capacity;
+    bool ok = true;
+    text->tokens = grown(text->tokens, capacity * sizeof *text->tokens, &ok);
+    if (top->n > 0) {
+        top->ids = grown(top->ids, capacity * top->n * sizeof *top->ids, &ok);
+        top->logprobs = grown(top->logprobs, capacity * top->n * sizeof *top->logprobs, &ok);
+    }
+    text->capacity = ok ? capacity : text->capacity;
+    return ok;
+}
+
+/* The rows of n_rows tokens, from another text's first or a token's own, to those from `row` on. */
+static void copy_top(made_text *text, size_t row, const made_top *top, size_t n_rows) {
+    const size_t n = text->top.n;
+    if (n * n_rows == 0)
+        return;
+    memcpy(text->top.ids + row * n, top->ids, n_rows * n * sizeof *top->ids);
+    memcpy(text->top.logprobs + row * n, top->logprobs, n_rows * n * sizeof *top->logprobs);
 }
 
 /* Where the first stop string begins of those that end behind byte `from`; SIZE_MAX: nowhere. */
@@ -47,8 +66,8 @@ static void cut(made_text *text, size_t size) {
     text->fork_at = least(text->fork_at, text->n_tokens); /* of a branch that is cut before it has gone off */
 }
 
-bool made_text_append(made_text *text, const entrol_drawn *drawn, const char *piece, const char *bytes, size_t n_bytes,
-                      const string_list *stops) {
+bool made_text_append(made_text *text, const entrol_drawn *drawn, const made_top *top, const char *piece,
+                      const char *bytes, size_t n_bytes, const string_list *stops) {
     const size_t before = text->bytes.size;
     char *copy = strdup(piece);
     buffer_append(&text->bytes, bytes, n_bytes);
@@ -56,6 +75,7 @@ bool made_text_append(made_text *text, const entrol_drawn *drawn, const char *pi
         free(copy);
         return false;
     }
+    copy_top(text, text->n_tokens, top, 1);
     text->tokens[text->n_tokens++] = (made_token){drawn->token, text->bytes.size, copy, *drawn};
     const size_t stop = n_bytes > 0 ? find_stop(&text->bytes, before, stops) : SIZE_MAX;
     if (stop != SIZE_MAX) {
@@ -90,8 +110,10 @@ size_t made_text_settled(const made_text *text, const string_list *stops) {
 }
 
 bool made_text_copy(made_text *copy, const made_text *text) {
+    copy->top.n = text->top.n;
     if (!make_room(copy, text->n_tokens + 1))
         return false;
+    copy_top(copy, 0, &text->top, text->n_tokens);
     buffer_append(&copy->bytes, text->bytes.size > 0 ? text->bytes.data : "", text->bytes.size);
     for (size_t i = 0; i < text->n_tokens; i++) {
         copy->tokens[i] = text->tokens[i];
@@ -109,6 +131,8 @@ void made_text_free(made_text *text, entrol_context *context) {
     for (size_t i = 0; i < text->n_tokens; i++)
         free(text->tokens[i].piece);
     free(text->tokens);
+    free(text->top.ids);
+    free(text->top.logprobs);
     buffer_free(&text->bytes);
     free(text);
 }

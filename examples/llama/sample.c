@@ -57,6 +57,8 @@ int main(int argc, char **argv) {
     const struct llama_vocab *vocab = llama_model_get_vocab(model);
     const int n_tokens = llama_tokenize(vocab, argv[2], (int)strlen(argv[2]), tokens, 512, true, false);
     const int failed = context == NULL || n_tokens < 1 || generate(context, vocab, sampler, tokens, n_tokens);
+    if (failed)
+        fprintf(stderr, "sample: no text: %s\n", entrol_llama_sampler_error(sampler));
     llama_sampler_free(sampler);
     llama_free(context);
     llama_model_free(model);

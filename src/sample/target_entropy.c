@@ -101,6 +101,14 @@ static void look_at_sketch(ent_spread *spread, void *user, double temperature) {
     ent_sketch_spread_at(spread, user, temperature);
 }
 
+/* Looks at ln T, and keeps it if it is at least as good as the best. */
+static void try_at(solution *best, solution *at, double log_t, look look, void *user, double target) {
+    at->log_t = log_t;
+    look(&at->spread, user, ent_portable_exp(log_t));
+    if (fabs(at->spread.entropy - target) <= fabs(best->spread.entropy - target))
+        *best = *at;
+}
+
 /* From what is known at `best`, whose bracket is a copy. */
 static void solve(solution *best, look look, void *user, bracket bracket, double target, double close) {
     solution at = *best;
@@ -108,10 +116,7 @@ static void solve(solution *best, look look, void *user, bracket bracket, double
         if (fabs(best->spread.entropy - target) <= close || is_out_of_reach(&at, &bracket, target))
             return;
         narrow(&bracket, &at, target);
-        at.log_t = next_of(&at, &bracket, target);
-        look(&at.spread, user, ent_portable_exp(at.log_t));
-        if (fabs(at.spread.entropy - target) <= fabs(best->spread.entropy - target))
-            *best = at;
+        try_at(best, &at, next_of(&at, &bracket, target), look, user, target);
     }
 }
 
@@ -133,10 +138,9 @@ static void solve_long(solution *best, ent_candidates *candidates, bracket *brac
         if (fabs(best->spread.entropy - target) <= CLOSE || is_out_of_reach(&at, bracket, target))
             return;
         narrow(bracket, &at, target);
-        at.log_t = i < SKETCHED_PASSES ? foresee(&at, &sketch, bracket, target) : next_of(&at, bracket, target);
-        look_at_row(&at.spread, candidates, ent_portable_exp(at.log_t));
-        if (fabs(at.spread.entropy - target) <= fabs(best->spread.entropy - target))
-            *best = at;
+        const double next =
+            i < SKETCHED_PASSES ? foresee(&at, &sketch, bracket, target) : next_of(&at, bracket, target);
+        try_at(best, &at, next, look_at_row, candidates, target);
     }
 }
 

@@ -46,6 +46,13 @@ class GenerateCase(ScoreCase):
     def trace(self, *arguments, **more):
         return records(self.generate(*arguments, "--trace", "-", **more))
 
+    def logits_behind(self, prompt):
+        """llama.cpp's own row for the token behind a prompt."""
+        text, rows, ids = self.write("p.txt", prompt + "zzzz"), self.path("rows.npy"), self.path("ids.npy")
+        n = len(self.trace("-p", prompt, "-n", 1, "--rule", "greedy")[0]["context_ids"][0][1])
+        subprocess.run([f"{BUILD}/llama_dump_logits", self.model, text, str(n), rows, ids], check=True)
+        return np.load(rows)[n - 1].astype(np.float64)
+
     def refuse(self, *arguments, says=(), **more):
         done = self.command(*arguments, **more)
         message = done.stderr.decode(errors="replace")
@@ -57,13 +64,6 @@ class GenerateCase(ScoreCase):
 
 @unittest.skipUnless(have_llama() and os.path.exists(f"{BUILD}/llama_write_tiny_model"), "this build has no llama.cpp")
 class Draws(GenerateCase):
-    def logits_behind(self, prompt):
-        """llama.cpp's own row for the token behind a prompt."""
-        text, rows, ids = self.write("p.txt", prompt + "zzzz"), self.path("rows.npy"), self.path("ids.npy")
-        n = len(self.trace("-p", prompt, "-n", 1, "--rule", "greedy")[0]["context_ids"][0][1])
-        subprocess.run([f"{BUILD}/llama_dump_logits", self.model, text, str(n), rows, ids], check=True)
-        return np.load(rows)[n - 1].astype(np.float64)
-
     def test_what_is_drawn_from(self):
         for number, prompt in enumerate(["the cat", "a", "and then the other", "b b b"]):
             z = self.logits_behind(prompt)
@@ -385,6 +385,28 @@ class Texts(GenerateCase):
         missing = run("show", self.write("x.jsonl", '{"entropy": [1]}\n'), "--by", "temperature")
         self.assertIn(b"entrol generate --trace writes it", missing.stderr)
 
+    def test_alternatives(self):
+        z = self.logits_behind("the cat")
+        logprobs = z - z.max() - np.log(np.exp(z - z.max()).sum())
+        order = np.argsort(-logprobs, kind="stable")[:4]
+        path = self.path("t.jsonl")
+        self.generate("-p", "the cat", "-n", 6, "--branch", 0, "--max-branches", 3, "--trace", path, "--top", 4, "--stop", "zzz")
+        with open(path, encoding="utf-8") as file:
+            made = records(file.read())
+        self.assertEqual(len(made), 4)
+        for record in made:
+            self.assertEqual(record["top_id"][0], list(map(int, order)))
+            self.near(reals(record["top_logprob"][0]), logprobs[order], 1e-4)
+            self.assertEqual([len(row) for row in record["top_token"]], 6 * [4])
+            for i, (ids, row) in enumerate(zip(record["top_id"], record["top_logprob"])):
+                if record["token_id"][i] in ids:
+                    self.near([row[ids.index(record["token_id"][i])]], [record["logprob"][i]], 1e-5)
+        self.assertNotEqual(made[0]["top_id"][5], made[1]["top_id"][5])
+        shown = run("show", path, "--top", 2).stdout.decode()
+        self.assertIn(f"expected “{made[0]['top_token'][0][0]}”", shown)
+        everything = self.trace("-p", "the", "-n", 1, "--top", 256)[0]  # fewer tokens there are not, or nulls stand there
+        self.assertEqual(len(everything["top_id"][0]), 256)
+
     def test_show(self):
         shown = self.generate("-p", "the cat", "-n", 12, "--show").decode()
         self.assertIn("prompt 1  ", shown)
@@ -394,7 +416,10 @@ class Texts(GenerateCase):
         with open(self.path("o.jsonl"), encoding="utf-8") as file:
             self.assertEqual(len(records(file.read())), 2)
         self.refuse("-p", "a", "--show", "--trace", "-", says=["--show", "standard output"])
-        self.refuse("-p", "a", "-o", self.path("x"), "--trace", self.path("x"), says=["the same file"])
+        os.symlink("y", self.path("link"))
+        for same in "x", "./x":
+            self.refuse("-p", "a", "-o", self.path("x"), "--trace", os.path.join(self.folder, same), says=["the same file"])
+        self.refuse("-p", "a", "-o", self.path("y"), "--trace", self.path("link"), says=["the same file"])
 
 
 def in_terminal(arguments, environment=None):
@@ -456,7 +481,7 @@ class Trouble(GenerateCase):
                 ("greedy=1", "greedy has no parameters", 7),
                 ("top-p=0.9,", "top-p: expected PARAMETER=VALUE", 10),
                 ("xtc=7", "probability of xtc: expected a number from 0 to 1", 4),
-                ("xtc=.5", "probability of xtc: expected a number from 0 to 1", 4),
+                ("xtc=.5", "probability of xtc: expected a number from 0 to 1, as 0.5\n", 4),
                 ("xtc=0.5,seed=-2", "seed of xtc: expected a whole number from -1 to 4294967294", 13),
                 ("logit-bias=1000000", f"token of logit-bias: expected a whole number from 0 to {n_vocabulary - 1}", 11),
                 ("mirostat=5,ta=7", 'mirostat has no parameter "ta"; did you mean "tau"?', 11),
@@ -479,11 +504,26 @@ class Trouble(GenerateCase):
         self.refuse("-p", "a", "-m", self.path("none.gguf"), says=["none.gguf"])
         self.refuse("-f", self.write("a.txt", "a"), "--plain", "--field", "x", says=["--field", "--plain"])
         self.refuse("-p", "a", "--samples", 0, says=["--samples"])
+        self.refuse("-p", "a", "--system", "b", says=["prompt 1", "--system", "add --chat"])
+        self.refuse("-p", "a", "--branches", 2, says=["--branches", "--branch "])
+        self.refuse("-p", "a", "--max-branches", 2, says=["--max-branches", "--branch "])
+        self.refuse("-p", "a", "--top", 2, says=["--top", "--trace"])
+        self.refuse("-p", "a", "--hold", 2, "--rule", "greedy", says=["--hold 2", "greedy", "0"])
+
+    def test_bad_prompts_are_found_before_texts_are_made(self):
+        lines = [json.dumps({"prompt": "the"}) + "\n", json.dumps({"prompt": "the cat " * 300}) + "\n"]
+        path = self.write("p.jsonl", "".join(lines))
+        done = self.command("-f", path, "-n", 3)
+        self.assertEqual((done.returncode, done.stdout), (2, b""))
+        self.assertIn(b"p.jsonl:2: the prompt has 15", done.stderr)
+        with open(path, "rb") as file:  # a pipe is read once, and what came before is there
+            piped = subprocess.run([ENTROL, "generate", "-m", self.model, "-t", "1", "-n", "3"], stdin=file, capture_output=True)
+        self.assertEqual((piped.returncode, len(records(piped.stdout))), (2, 1))
         self.refuse("-p", "a", "-o", self.path("no/such/folder"), says=["no/such/folder"])
 
     @unittest.skipUnless(os.path.exists("/dev/full"), "there is no /dev/full")
     def test_a_full_disk(self):
-        for flags in [], ["--samples", 3], ["--trace", "-"]:
+        for flags in [], ["--samples", 3], ["--trace", "-"], ["--list"]:
             with open("/dev/full", "wb") as full:
                 done = subprocess.run([ENTROL, "generate", "-m", self.model, "-t", "1", "-p", "the", "-n", "50", *map(str, flags)], stdout=full,
                                       stderr=subprocess.PIPE)

@@ -127,6 +127,6 @@ void worst_append(buffer *out, const worst_tokens *worst, const scale *scale) {
     for (size_t i = 0; i < worst->n_items; i++)
         buffer_append_string(out, worst->items[i].text);
     if (!worst->has_alternatives)
-        buffer_append_string(
-            out, "\nThe records hold no alternatives: --top 5 of entrol score, or of entrol generate, records them.\n");
+        buffer_append_string(out, "\nThe records hold no alternatives: entrol score --top 5 records them, and so does "
+                                  "--top of entrol generate.\n");
 }

@@ -58,6 +58,17 @@ static bool check_all(generator *generator, trouble *trouble) {
     return ok && more >= 0;
 }
 
+/* What is held is missed where other rules, or the bounds of the temperature, leave no room for it. */
+static void warn_of_hold(const generator *generator) {
+    enum { FEW = 20 }; /* tokens, whose mean may be far off */
+    const double wanted = generator->settings->hold;
+    const double mean = generator->sampled_entropy / (double)generator->n_done;
+    if (generator->n_done >= FEW && fabs(mean - wanted) > 0.1 * wanted)
+        message_warning("--hold %g: the mean came to %.3g nats: other rules, or the bounds of the temperature (min and "
+                        "max of target-entropy), left no room",
+                        wanted, mean);
+}
+
 static int generate(generator *generator, generate_writer *writer, int argc, char **argv, trouble *trouble) {
     generate_prompts prompts = {.settings = generator->settings};
     bool ok = check_all(generator, trouble) && make_all(generator, writer, &prompts, trouble);
@@ -66,6 +77,7 @@ static int generate(generator *generator, generate_writer *writer, int argc, cha
     ok = generate_writer_close(writer, ok, trouble) && generate_write_manifests(generator, argc, argv, trouble);
     if (!ok)
         return trouble->text[0] != '\0' ? message_trouble(trouble) : EXIT_ERROR;
+    warn_of_hold(generator);
     const int number = score_stop_signal();
     if (number != 0)
         message_warning("stopped after %llu tokens", (unsigned long long)generator->n_done);

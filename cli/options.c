@@ -28,7 +28,7 @@ static bool report_bounds(const option *option, const char *kind, const char *va
     if (has_bounds(option) && isinf(option->maximum))
         message_error("--%s: expected %s of at least %g, found \"%s\"", option->name, kind, option->minimum, value);
     else if (has_bounds(option))
-        message_error("--%s: expected %s from %g to %.10g, found \"%s\"", option->name, kind, option->minimum,
+        message_error("--%s: expected %s from %.10g to %.16g, found \"%s\"", option->name, kind, option->minimum,
                       option->maximum, value);
     else
         message_error("--%s: expected %s, found \"%s\"", option->name, kind, value);

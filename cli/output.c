@@ -106,7 +106,7 @@ static bool open_part(output *output, trouble *trouble) {
     output->fd = open(output->part, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
     struct stat status;
     if (output->fd < 0 || fstat(output->fd, &status) != 0)
-        return trouble_set(trouble, "cannot write %s: %s", output->part, strerror(errno));
+        return trouble_set(trouble, "cannot write %s: %s", output->path, strerror(errno));
     if (open_files_is_input(&status))
         return trouble_set(trouble, "cannot write %s: it is being read", output->part);
     if (flock(output->fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)

@@ -34,8 +34,8 @@ typedef struct entrol_llama_options {
     const char
         *chat_template; /* a name that llama.cpp knows ("gemma", "chatml") or a template; NULL: the model's own */
     uint32_t n_own;     /* above 0: sequences share what they have in common (entrol_llama_step), and there is memory
-                           for n_ctx tokens and n_own more for each sequence but one; n_seq_max is then at most half
-                           of llama.cpp's 256. 0: n_ctx for each sequence, nothing shared */
+                           for n_ctx tokens and n_own more for each sequence but one, as many in a sliding window too. 0:
+                           n_ctx for each sequence, nothing shared */
 } entrol_llama_options;
 
 #define ENTROL_LLAMA_OPTIONS_INIT                                                                                      \
@@ -215,8 +215,8 @@ typedef struct entrol_llama_sampler_options {
     uint64_t seed, stream; /* as in entrol_sampler_options; 0 by default */
     size_t n_threads;      /* 0: 1 */
     int selects;           /* 1, the default: takes a token; 0: a sampler after it does, as llama.cpp's dist */
-    const entrol_rule_source *source; /* of rules that are not Entrol's; NULL: there are no others. Not needed once the
-                                         sampler is made */
+    const entrol_rule_source *source; /* of rules that are not Entrol's, as entrol_llama_rules; NULL: there are no
+                                         others. Not needed once the sampler is made */
 } entrol_llama_sampler_options;
 
 #define ENTROL_LLAMA_SAMPLER_OPTIONS_INIT                                                                              \
@@ -243,10 +243,11 @@ struct llama_sampler *entrol_llama_sampler(char *error, size_t error_size, const
 /* llama_sampler_sample, from the logits as they are: llama.cpp's copies them to an array of candidates first, which
  * costs more than most chains do. The same token, which is accepted; -1, and none is, where the context has no logits
  * at the index or none is finite (entrol_llama_sampler_error). Of a sampler of another kind, a chain or one that leaves
- * the choice to another, it is llama_sampler_sample. */
+ * the choice to another, it is llama_sampler_sample itself, which ends the program where there are no logits. */
 int32_t entrol_llama_sample(struct llama_sampler *sampler, struct llama_context *context, int32_t index);
 
-/* What the last draw was: of softmax(z) over the candidates that came. NULL for a sampler of another kind. */
+/* What the last draw was: of softmax(z) over the candidates that came; `token` is what it would have taken where it
+ * leaves the choice to another. NULL for a sampler of another kind. */
 const entrol_drawn *entrol_llama_sampler_drawn(const struct llama_sampler *sampler);
 /* The first trouble since it was made or reset, in a sentence; "" if there was none, or it is of another kind. */
 const char *entrol_llama_sampler_error(const struct llama_sampler *sampler);

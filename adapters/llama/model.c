@@ -116,8 +116,8 @@ static uint32_t least(uint32_t a, uint32_t b) {
 
 /* n_ctx, n_batch and n_ubatch are made to agree as llama-perplexity's main() does.
  *
- * A sliding window has room for as many windows as llama.cpp is told of sequences. Of cells that sequences share it
- * gives none free as long as two have them, so that a window's cells stay behind where one was copied: hence twice. */
+ * A sliding window keeps no more cells than it sees, as in llama.cpp's own tools; but llama.cpp gives none of them free
+ * that two sequences have, so that those that are shared need room for all. */
 static struct llama_context_params context_parameters(entrol_llama *llama, const entrol_llama_options *options) {
     const uint32_t n_ctx = window_size(llama, options);
     const uint32_t n_seq = options->n_seq_max == 0 ? 1 : options->n_seq_max;
@@ -126,7 +126,7 @@ static struct llama_context_params context_parameters(entrol_llama *llama, const
     struct llama_context_params parameters = llama_context_default_params();
     parameters.kv_unified = options->n_own > 0;
     parameters.n_ctx = parameters.kv_unified ? n_ctx + (n_seq - 1) * least(options->n_own, n_ctx) : n_ctx * n_seq;
-    parameters.n_seq_max = parameters.kv_unified ? 2 * n_seq : n_seq;
+    parameters.n_seq_max = n_seq;
     parameters.n_batch = least(wanted, n_ctx * n_seq);
     if (parameters.kv_unified && parameters.n_batch < parameters.n_seq_max) {
         parameters.n_batch = parameters.n_seq_max; /* llama.cpp wants room for a row of each */
@@ -137,7 +137,7 @@ static struct llama_context_params context_parameters(entrol_llama *llama, const
     parameters.flash_attn_type = options->flash_attention < 0    ? LLAMA_FLASH_ATTN_TYPE_AUTO
                                  : options->flash_attention == 0 ? LLAMA_FLASH_ATTN_TYPE_DISABLED
                                                                  : LLAMA_FLASH_ATTN_TYPE_ENABLED;
-    parameters.swa_full = false; /* as llama.cpp's own tools: a sliding window keeps no more cells than it sees */
+    parameters.swa_full = parameters.kv_unified;
     parameters.no_perf = true;
     llama->n_ctx = n_ctx;
     llama->n_seq_max = n_seq;
@@ -153,7 +153,7 @@ static entrol_status check_sizes(const message *error, const entrol_llama *llama
         return fail(error, ENTROL_ERROR_ARGUMENT, "a context of %u tokens is not possible: it is %u to %u.",
                     (unsigned)n_ctx, LEAST_CONTEXT, MOST_CONTEXT / n_seq);
     }
-    const size_t most = llama_max_parallel_sequences() / (options->n_own > 0 ? 2 : 1);
+    const size_t most = llama_max_parallel_sequences();
     if (n_seq > most) {
         return fail(error, ENTROL_ERROR_ARGUMENT, "%u sequences do not fit in one batch: llama.cpp takes %zu.",
                     (unsigned)n_seq, most);

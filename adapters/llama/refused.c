@@ -11,7 +11,8 @@ static void say_rule(char *error, size_t error_size, const entrol_diagnosis *dia
     const size_t number = diagnosis->first_row + 1;
     char expected[160];
     if (rule == NULL) {
-        snprintf(error, error_size, "rule %zu, \"%.80s\": there is no such rule.", number, text);
+        snprintf(error, error_size, "rule %zu, \"%.80s\": there is no such rule%s.", number, text,
+                 source == NULL ? " of Entrol's (llama.cpp's are in entrol_llama_rules)" : "");
     } else if (entrol_parameter_expected(expected, sizeof expected, rule->parameters, rule->n_parameters, argument) >
                0) {
         snprintf(error, error_size, "rule %zu, \"%.80s\": %s: expected %s, found \"%.*s\".", number, text, argument,

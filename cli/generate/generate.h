@@ -22,7 +22,7 @@
 
 /* --- Settings: what the flags say --- */
 
-enum { GENERATE_MOST_AT_ONCE = 127, GENERATE_MOST_RULES = 65 };
+enum { GENERATE_MOST_AT_ONCE = 255, GENERATE_MOST_RULES = 65 };
 
 typedef struct generate_settings {
     score_settings score; /* the model, how it runs, and how prompts are read */
@@ -153,6 +153,7 @@ typedef struct generator {
     bool is_taken[GENERATE_MOST_AT_ONCE]; /* sequences that a text has */
     size_t n_live_families;
     uint64_t n_done, n_texts_done; /* tokens and texts, of all prompts */
+    double sampled_entropy;        /* of all tokens, summed */
     /* Called when a text has grown (NULL: nobody wants to know); and when a sample and its branches are done, in the
      * order of samples. */
     bool (*on_growth)(void *user, const made_text *text, trouble *trouble);

@@ -49,7 +49,8 @@ static bool set_prompt(json_t *fields, const generate_prompt *prompt) {
 
 /* What else the prompt's line has: text and what is written here are not from there. */
 static bool set_others(json_t *fields, const generate_prompt *prompt, const generate_settings *settings) {
-    static const char *const taken[] = {"text", "sample", "stop", "rules", "seed", "parent", "fork_at", "context_ids"};
+    static const char *const taken[] = {"text", "sample", "stop",    "rules",      "seed",
+                                        "hold", "parent", "fork_at", "context_ids"};
     const char *key, *field = settings->score.texts.field;
     json_t *value;
     json_object_foreach(prompt->source.fields, key, value) {
@@ -87,6 +88,8 @@ static bool set_fields(json_t *fields, const generate_settings *settings, const 
               json_set(fields, "stop", json_string(text->stop)) &&
               json_set(fields, "rules", generate_chain_json(settings)) &&
               json_set(fields, "seed", json_integer(settings->seed));
+    if (ok && !isnan(settings->hold))
+        ok = json_set(fields, "hold", json_real(settings->hold));
     if (ok && text->branch > 0)
         ok = json_set(fields, "parent", id_of(prompt, text->sample, text->parent)) &&
              json_set(fields, "fork_at", json_integer((json_int_t)text->fork_at));

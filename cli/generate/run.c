@@ -183,6 +183,7 @@ static bool take_token(generator *generator, const generate_prompt *prompt, made
     if (text->stop == NULL && text->n_tokens >= most_tokens(generator, prompt))
         text->stop = "length";
     generator->n_done++;
+    generator->sampled_entropy += drawn->sampled_entropy;
     return hold(generator, text, drawn, trouble) &&
            (generator->on_growth == NULL || generator->on_growth(generator->user, text, trouble));
 }

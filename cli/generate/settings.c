@@ -212,6 +212,14 @@ static bool is_same_file(const char *path, const char *other) {
     return is_same;
 }
 
+static bool check_not_read(const generate_settings *settings, const char *flag, const char *path, trouble *trouble) {
+    for (size_t i = 0; i < settings->files.n_items && path != NULL; i++)
+        if (strcmp(path, "-") != 0 && strcmp(settings->files.items[i], "-") != 0 &&
+            is_same_file(settings->files.items[i], path))
+            return trouble_set(trouble, "%s %s is a file that is read", flag, path);
+    return true;
+}
+
 static bool check_outputs(generate_settings *settings, trouble *trouble) {
     if (settings->output_path != NULL && strcmp(settings->output_path, "-") == 0)
         settings->output_path = NULL;
@@ -220,7 +228,8 @@ static bool check_outputs(generate_settings *settings, trouble *trouble) {
     if (settings->trace_path != NULL && settings->output_path != NULL &&
         is_same_file(settings->trace_path, settings->output_path))
         return trouble_set(trouble, "-o and --trace name the same file, %s", settings->output_path);
-    return true;
+    return check_not_read(settings, "-o", settings->output_path, trouble) &&
+           check_not_read(settings, "--trace", settings->trace_path, trouble);
 }
 
 /* Flags that say more of another one, which is not there. */
@@ -229,13 +238,25 @@ static bool check_details(const generate_settings *settings, trouble *trouble) {
         return trouble_set(trouble, "--branches says how many tokens --branch goes on with, which is not given");
     if (isnan(settings->branch_above) && settings->max_branches > 0)
         return trouble_set(trouble, "--max-branches says how many texts --branch may make, which is not given");
+    if (settings->files.n_items == 0 && settings->score.chat_template != NULL && !settings->is_chat)
+        return trouble_set(trouble, "--chat-template is for conversations, and -p is a plain prompt: add --chat");
+    if (settings->files.n_items == 0 && settings->score.texts.field != NULL)
+        return trouble_set(trouble, "--field names a field of JSON Lines, and there is no file");
     if (settings->trace_path == NULL && settings->n_top > 0)
         return trouble_set(trouble, "--top says what --trace writes besides, which is not given");
-    for (size_t i = 0; i < settings->n_chain && !isnan(settings->hold); i++)
+    return true;
+}
+
+static bool check_hold(const generate_settings *settings, trouble *trouble) {
+    size_t n_targets = 0;
+    for (size_t i = 0; i < settings->n_chain && !isnan(settings->hold); i++) {
+        n_targets += generate_is_rule(settings->chain[i], "target_entropy");
         if (generate_is_rule(settings->chain[i], "greedy"))
             return trouble_set(trouble, "--hold %g does not go with greedy, which leaves one token: its entropy is 0",
                                settings->hold);
-    return true;
+    }
+    return n_targets < 2 ||
+           trouble_set(trouble, "--hold moves the target of one rule target-entropy, and there are %zu", n_targets);
 }
 
 bool generate_settings_check(generate_settings *settings, trouble *trouble) {
@@ -245,7 +266,7 @@ bool generate_settings_check(generate_settings *settings, trouble *trouble) {
     if (settings->score.texts.plain && settings->score.texts.field != NULL)
         return trouble_set(trouble, "--field does not go with --plain, which reads a file as one text without fields");
     make_chain(settings);
-    if (!check_outputs(settings, trouble) || !check_details(settings, trouble))
+    if (!check_outputs(settings, trouble) || !check_details(settings, trouble) || !check_hold(settings, trouble))
         return false;
     settings->n_continuations = settings->n_continuations > 0 ? settings->n_continuations : 2;
     settings->max_branches = settings->max_branches > 0 ? settings->max_branches : 16;

@@ -1,7 +1,7 @@
 /* A program of llama.cpp's own API whose sampler is a chain of Entrol's rules. By default each of its 64 tokens is
- * drawn at the temperature at which the model's entropy is 2.5 nats, and from those of at least 0.02 of the greatest p.
+ * drawn from those of at least 0.02 of the greatest p, at the temperature at which their entropy is 1.5 nats.
  *
- *     cc -o sample examples/llama/sample.c $(pkg-config --cflags --libs entrol_llama)
+ *     cc -o sample examples/llama/sample.c $(pkg-config --cflags --libs entrol_llama)      (-rpath: see README.md)
  *     ./sample MODEL.gguf "Once upon a time" [RULE...]
  */
 #include <entrol_llama.h>
@@ -16,6 +16,11 @@ static void quiet(enum ggml_log_level level, const char *text, void *user) {
     (void)user;
 }
 
+static int fail(const char *what) {
+    fprintf(stderr, "sample: %s\n", what);
+    return 2;
+}
+
 static int generate(struct llama_context *context, const struct llama_vocab *vocab, struct llama_sampler *sampler,
                     llama_token *tokens, int n_tokens) {
     char piece[256];
@@ -23,7 +28,7 @@ static int generate(struct llama_context *context, const struct llama_vocab *voc
     int n = 0;
     for (; n < 64; n++) {
         if (llama_decode(context, llama_batch_get_one(tokens, n_tokens)) != 0)
-            return 1;
+            return fail("llama.cpp cannot go on");
         tokens[0] = entrol_llama_sample(sampler, context, -1); /* llama_sampler_sample is slower */
         n_tokens = 1;
         entropy += entrol_llama_sampler_drawn(sampler)->sampled_entropy;
@@ -34,7 +39,7 @@ static int generate(struct llama_context *context, const struct llama_vocab *voc
     }
     printf("\n");
     fprintf(stderr, "%d tokens, drawn at %.3f nats on average\n", n, entropy / (n < 64 ? n + 1 : n));
-    return entrol_llama_sampler_error(sampler)[0] != '\0';
+    return entrol_llama_sampler_error(sampler)[0] != '\0' ? fail(entrol_llama_sampler_error(sampler)) : 0;
 }
 
 int main(int argc, char **argv) {
@@ -42,23 +47,22 @@ int main(int argc, char **argv) {
     static llama_token tokens[512];
     char error[300];
     if (argc < 3)
-        return fprintf(stderr, "usage: sample MODEL.gguf PROMPT [RULE...]\n"), 2;
+        return fail("usage: sample MODEL.gguf PROMPT [RULE...]");
     llama_log_set(quiet, NULL);
     struct llama_sampler *sampler = entrol_llama_sampler(
         error, sizeof error, argc > 3 ? (const char *const *)argv + 3 : usual, argc > 3 ? (size_t)argc - 3 : 2, NULL);
     if (sampler == NULL)
-        return fprintf(stderr, "sample: %s\n", error), 2;
+        return fail(error);
     struct llama_model *model = llama_model_load_from_file(argv[1], llama_model_default_params());
     if (model == NULL)
-        return 2;
+        return fail("the model cannot be loaded");
     struct llama_context_params parameters = llama_context_default_params();
     parameters.n_ctx = 1024;
     struct llama_context *context = llama_init_from_model(model, parameters);
     const struct llama_vocab *vocab = llama_model_get_vocab(model);
     const int n_tokens = llama_tokenize(vocab, argv[2], (int)strlen(argv[2]), tokens, 512, true, false);
-    const int failed = context == NULL || n_tokens < 1 || generate(context, vocab, sampler, tokens, n_tokens);
-    if (failed)
-        fprintf(stderr, "sample: no text: %s\n", entrol_llama_sampler_error(sampler));
+    const int failed = context == NULL || n_tokens < 1 ? fail("expected memory, and a prompt of 1 to 512 tokens")
+                                                       : generate(context, vocab, sampler, tokens, n_tokens);
     llama_sampler_free(sampler);
     llama_free(context);
     llama_model_free(model);

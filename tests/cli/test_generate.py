@@ -151,6 +151,7 @@ class Draws(GenerateCase):
             entropies = reals(record["sampled_entropy"])
             self.assertEqual(record["rules"], [f"target-entropy={nats:g}", "temperature=1"])
             self.assertLess(abs(entropies.mean() - nats), 0.2)
+        self.assertEqual(record["hold"], 2.5)
         chain = ["--rule", "target-entropy=1,max=50"]  # the first token, too, has the target that is held
         [record] = self.trace("-p", "the", "-n", 1, "--hold", 2, *chain)
         self.near(reals(record["sampled_entropy"]), [2], 1e-3)
@@ -215,6 +216,12 @@ class Texts(GenerateCase):
             self.near([line["entropy_mean"], line["surprisal_mean"]],
                       [reals(record["entropy"]).mean(), -reals(record["logprob"]).mean()], 1e-5)
             self.assertNotIn("entropy", line)
+
+    def test_a_mean_that_is_missed_is_told(self):
+        for chain, missed in (["--rule", "top-k=1"], True), (["--rule", "temperature=0"], True), (["--rule", "temperature=1"], False):
+            with self.subTest(chain=chain):
+                done = self.command("-p", "the", "-n", 100, "--hold", 2, *chain)
+                self.assertEqual((done.returncode, b"--hold 2: the mean came to 0 nats" in done.stderr), (0, missed), done.stderr)
 
     def test_stop_strings(self):
         """The text ends before the first of them, wherever tokens end, and what is printed never has a part of it."""
@@ -509,6 +516,16 @@ class Trouble(GenerateCase):
         self.refuse("-p", "a", "--max-branches", 2, says=["--max-branches", "--branch "])
         self.refuse("-p", "a", "--top", 2, says=["--top", "--trace"])
         self.refuse("-p", "a", "--hold", 2, "--rule", "greedy", says=["--hold 2", "greedy", "0"])
+        self.refuse("-p", "a", "--hold", 2, *2 * ["--rule", "target-entropy"], says=["--hold", "there are 2"])
+        self.refuse("-p", "a", "--chat-template", "gemma", says=["--chat-template", "add --chat"])
+        self.refuse("-p", "a", "--field", "x", says=["--field", "no file"])
+        self.refuse("-p", "a", "--seed", -1, says=["from 0 to 1000000000000000, found"])
+        self.refuse("-p", "a", "-o", self.path("no/x"), says=[f"cannot write {self.path('no/x')}: No such file"])
+        path = self.write("read.txt", "the")
+        os.symlink("read.txt", self.path("to_it"))
+        for flag in "-o", "--trace":
+            self.refuse("-f", path, flag, self.path("to_it"), says=[flag, "is a file that is read"])
+        self.assertEqual(sorted(name for name in os.listdir(self.folder) if ".part" in name), [])
 
     def test_bad_prompts_are_found_before_texts_are_made(self):
         lines = [json.dumps({"prompt": "the"}) + "\n", json.dumps({"prompt": "the cat " * 300}) + "\n"]

@@ -226,8 +226,10 @@ static void check_refused(const char *const *rules, size_t n_rules, const char *
 }
 
 static void test_rules_that_are_none(void) {
-    check_refused((const char *[]){"min-p=0.1", "min-q=0.1"}, 2, "rule 2, \"min-q=0.1\": there is no such rule.");
-    check_refused((const char *[]){"mirostat"}, 1, "rule 1, \"mirostat\": there is no such rule.");
+    check_refused((const char *[]){"min-p=0.1", "min-q=0.1"}, 2,
+                  "rule 2, \"min-q=0.1\": there is no such rule of Entrol's (llama.cpp's are in entrol_llama_rules).");
+    check_refused((const char *[]){"mirostat"}, 1,
+                  "rule 1, \"mirostat\": there is no such rule of Entrol's (llama.cpp's are in entrol_llama_rules).");
     check_refused((const char *[]){"min-p=7"}, 1,
                   "rule 1, \"min-p=7\": p: expected a number from 0 to 1, found \"7\".");
     check_refused((const char *[]){"top-k=1.5"}, 1,

@@ -243,11 +243,25 @@ static void test_greedy_of_the_real_model(void) {
     check_greedy(path, 256, prompt, n + 1, 40);
 }
 
+/* A copy of a text that is many times as long as the model's sliding window goes on. */
+static void check_long_prompt(const char *path, const int32_t *tokens, size_t n_tokens) {
+    entrol_llama *llama = open_shared(path, 4096, 2, 64, 0);
+    entrol_matrix logits;
+    const uint32_t copy = 1;
+    CHECK(entrol_llama_read(llama, &logits, 0, tokens, n_tokens) == ENTROL_OK);
+    CHECK(entrol_llama_fork(llama, copy, 0) == ENTROL_OK);
+    for (size_t i = 0; i < 3; i++) {
+        CHECK(entrol_llama_step(llama, &logits, &copy, tokens + i, 1) == ENTROL_OK);
+    }
+    CHECK_INT(entrol_llama_n_read(llama, 1), n_tokens + 3);
+    entrol_llama_close(llama);
+}
+
 /* Cells of a sliding window that two sequences have in common stay behind when both have gone on. */
 static void test_many_copies_of_long_texts(void) {
     const char *path = getenv("ENTROL_MODEL");
-    enum { LONG = 600, COPIES = 4 };
-    int32_t *tokens = calloc(LONG, sizeof *tokens);
+    enum { LONG = 600, COPIES = 4, LONGER = 2400 };
+    int32_t *tokens = calloc(LONGER, sizeof *tokens);
     if (path == NULL || is_quick()) {
         test_skip(path == NULL ? "ENTROL_MODEL is not set" : "ENTROL_QUICK");
         free(tokens);
@@ -255,9 +269,10 @@ static void test_many_copies_of_long_texts(void) {
     }
     entrol_llama *llama = open_shared(path, (COPIES + 1) * LONG, COPIES, (COPIES + 1) * LONG, 0);
     entrol_matrix logits;
-    for (int32_t i = 0; i < LONG; i++) {
+    for (int32_t i = 0; i < LONGER; i++) {
         tokens[i] = 1000 + 7 * i;
     }
+    check_long_prompt(path, tokens, LONGER);
     for (uint32_t copy = 1; copy < COPIES; copy++) {
         CHECK(entrol_llama_read(llama, &logits, copy - 1, tokens, LONG) == ENTROL_OK);
         CHECK(entrol_llama_fork(llama, copy, copy - 1) == ENTROL_OK);
@@ -362,10 +377,10 @@ static void test_too_many_sequences(void) {
     entrol_llama_options options = ENTROL_LLAMA_OPTIONS_INIT;
     options.model_path = tiny_model_write(&(tiny_model){.wants_bos = true});
     options.n_ctx = 16;
-    options.n_seq_max = 129;
+    options.n_seq_max = 257;
     options.n_own = 1;
     CHECK(entrol_llama_open(&llama, error, sizeof error, &options) == ENTROL_ERROR_ARGUMENT);
-    CHECK_SAY(strstr(error, "128") != NULL, "%s", error);
+    CHECK_SAY(strstr(error, "256") != NULL, "%s", error);
 }
 
 int main(int argc, char **argv) {

@@ -243,7 +243,8 @@ struct llama_sampler *entrol_llama_sampler(char *error, size_t error_size, const
 /* llama_sampler_sample, from the logits as they are: llama.cpp's copies them to an array of candidates first, which
  * costs more than most chains do. The same token, which is accepted; -1, and none is, where the context has no logits
  * at the index or none is finite (entrol_llama_sampler_error). Of a sampler of another kind, a chain or one that leaves
- * the choice to another, it is llama_sampler_sample itself, which ends the program where there are no logits. */
+ * the choice to another, and where the context has a sampler of its own (llama_set_sampler), it is llama_sampler_sample
+ * itself, which ends the program where there are no logits. */
 int32_t entrol_llama_sample(struct llama_sampler *sampler, struct llama_context *context, int32_t index);
 
 /* What the last draw was: of softmax(z) over the candidates that came; `token` is what it would have taken where it
@@ -251,8 +252,8 @@ int32_t entrol_llama_sample(struct llama_sampler *sampler, struct llama_context 
 const entrol_drawn *entrol_llama_sampler_drawn(const struct llama_sampler *sampler);
 /* The first trouble since it was made or reset, in a sentence; "" if there was none, or it is of another kind. */
 const char *entrol_llama_sampler_error(const struct llama_sampler *sampler);
-/* The sampler inside, for entrol_sampler_read, entrol_sampler_set and entrol_sampler_set_stream; NULL for a sampler of
- * another kind. */
+/* The sampler inside, for entrol_sampler_read, entrol_sampler_set, entrol_sampler_set_stream and, as long as the logits
+ * that it drew from are there, entrol_sampler_candidates; NULL for a sampler of another kind. */
 entrol_sampler *entrol_llama_sampler_inside(struct llama_sampler *sampler);
 
 /* Samplers of llama.cpp as rules in a chain of Entrol's: mirostat, xtc, dry and others, with llama.cpp's defaults. */

@@ -9,10 +9,10 @@
 #include <string.h>
 
 /* What a draw left. */
-typedef struct left {
+typedef struct kept {
     int32_t *tokens;
     float *logprobs, *probabilities;
-} left;
+} kept;
 
 typedef struct chain {
     entrol_context *context;
@@ -25,7 +25,7 @@ typedef struct chain {
     bool is_numbered; /* the candidates of this draw are 0, 1, 2 and so on, and tokens is not filled */
     int32_t *tokens;
     float *logits;
-    left left;
+    kept kept;
     llama_token_data *spare; /* two times room; NULL until candidates come in another order */
 } chain;
 
@@ -58,13 +58,13 @@ static const char *name_of(const struct llama_sampler *sampler) {
 static void free_candidates(chain *c) {
     free(c->tokens);
     free(c->logits);
-    free(c->left.tokens);
-    free(c->left.logprobs);
-    free(c->left.probabilities);
+    free(c->kept.tokens);
+    free(c->kept.logprobs);
+    free(c->kept.probabilities);
     free(c->spare);
     c->tokens = NULL;
     c->logits = NULL;
-    c->left = (left){NULL, NULL, NULL};
+    c->kept = (kept){NULL, NULL, NULL};
     c->spare = NULL;
     c->room = 0;
 }
@@ -76,11 +76,11 @@ static bool make_room(chain *c, size_t n) {
     free_candidates(c);
     c->tokens = malloc(n * sizeof *c->tokens);
     c->logits = malloc(n * sizeof *c->logits);
-    c->left.tokens = malloc(n * sizeof *c->left.tokens);
-    c->left.logprobs = malloc(n * sizeof *c->left.logprobs);
-    c->left.probabilities = malloc(n * sizeof *c->left.probabilities);
-    if (c->tokens == NULL || c->logits == NULL || c->left.tokens == NULL || c->left.logprobs == NULL ||
-        c->left.probabilities == NULL) {
+    c->kept.tokens = malloc(n * sizeof *c->kept.tokens);
+    c->kept.logprobs = malloc(n * sizeof *c->kept.logprobs);
+    c->kept.probabilities = malloc(n * sizeof *c->kept.probabilities);
+    if (c->tokens == NULL || c->logits == NULL || c->kept.tokens == NULL || c->kept.logprobs == NULL ||
+        c->kept.probabilities == NULL) {
         free_candidates(c);
         return false;
     }
@@ -194,13 +194,13 @@ static double offset_of(const chain *c, size_t n) {
 static void write_back(chain *c, llama_token_data_array *candidates) {
     const double offset = offset_of(c, candidates->size);
     candidates->size =
-        entrol_sampler_candidates(c->sampler, c->left.tokens, c->left.logprobs, c->left.probabilities, c->room);
+        entrol_sampler_candidates(c->sampler, c->kept.tokens, c->kept.logprobs, c->kept.probabilities, c->room);
     for (size_t i = 0; i < candidates->size; i++) {
-        const float logprob = c->left.logprobs[i];
+        const float logprob = c->kept.logprobs[i];
         candidates->data[i] =
-            (llama_token_data){c->left.tokens[i], (float)((double)logprob + offset), c->left.probabilities[i]};
+            (llama_token_data){c->kept.tokens[i], (float)((double)logprob + offset), c->kept.probabilities[i]};
     }
-    while (c->left.tokens[++candidates->selected] != c->drawn.token) {
+    while (c->kept.tokens[++candidates->selected] != c->drawn.token) {
     }
 }
 
@@ -326,9 +326,15 @@ static llama_token most_probable(const float *logits, size_t n) {
     return best;
 }
 
+/* Whether the context's own sampler has left something of a row to be sampled from instead. */
+static bool is_sampled(struct llama_context *context, int32_t index) {
+    return llama_get_sampled_token_ith(context, index) != LLAMA_TOKEN_NULL ||
+           llama_get_sampled_probs_ith(context, index) != NULL || llama_get_sampled_logits_ith(context, index) != NULL;
+}
+
 int32_t entrol_llama_sample(struct llama_sampler *sampler, struct llama_context *context, int32_t index) {
     chain *c = chain_of(sampler);
-    if (c == NULL || !c->selects) {
+    if (c == NULL || !c->selects || is_sampled(context, index)) {
         return llama_sampler_sample(sampler, context, index);
     }
     const float *logits = llama_get_logits_ith(context, index);

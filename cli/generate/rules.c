@@ -112,14 +112,24 @@ static void report_name(buffer *out, const char *rule, size_t n) {
 }
 
 /* A value that a parameter cannot have. */
+/* Whether only the 0 before a fraction's point is missing. */
+static bool lacks_zero(const entrol_sampling_rule *rule, const char *parameter, const char *value, size_t n) {
+    bool is_real = false;
+    for (size_t i = 0; i < rule->n_parameters; i++)
+        is_real |=
+            strcmp(rule->parameters[i].name, parameter) == 0 && rule->parameters[i].type == ENTROL_PARAMETER_REAL;
+    return is_real && n > 1 && value[0] == '.' && strspn(value + 1, "0123456789") == n - 1;
+}
+
 static void report_value(buffer *out, const entrol_sampling_rule *rule, const char *parameter, const char *value) {
+    const size_t n = strcspn(value, ",");
     append_name(out, parameter, strlen(parameter));
     buffer_append_string(out, " of ");
     append_name(out, rule->name, strlen(rule->name));
     buffer_append_string(out, ": expected ");
     parameter_append_expected(out, rule->parameters, rule->n_parameters, parameter);
-    if (value[0] == '.')
-        buffer_append_format(out, ", as 0%.*s", (int)strcspn(value, ","), value);
+    if (lacks_zero(rule, parameter, value, n))
+        buffer_append_format(out, "; a number begins with a digit, as 0%.*s", (int)n, value);
 }
 
 /* A parameter that the rule does not have. */

@@ -205,8 +205,9 @@ static bool is_same_file(const char *path, const char *other) {
     char *real = output_real_path(path), *other_real = output_real_path(other);
     const char *name = real != NULL ? find_folder(&folder, real) : NULL;
     const char *other_name = other_real != NULL ? find_folder(&other_folder, other_real) : NULL;
-    const bool is_same = name != NULL && other_name != NULL && strcmp(name, other_name) == 0 &&
-                         folder.st_dev == other_folder.st_dev && folder.st_ino == other_folder.st_ino;
+    const bool is_same = strcmp(path, "-") != 0 && strcmp(other, "-") != 0 && name != NULL && other_name != NULL &&
+                         strcmp(name, other_name) == 0 && folder.st_dev == other_folder.st_dev &&
+                         folder.st_ino == other_folder.st_ino;
     free(real);
     free(other_real);
     return is_same;
@@ -214,8 +215,7 @@ static bool is_same_file(const char *path, const char *other) {
 
 static bool check_not_read(const generate_settings *settings, const char *flag, const char *path, trouble *trouble) {
     for (size_t i = 0; i < settings->files.n_items && path != NULL; i++)
-        if (strcmp(path, "-") != 0 && strcmp(settings->files.items[i], "-") != 0 &&
-            is_same_file(settings->files.items[i], path))
+        if (is_same_file(settings->files.items[i], path))
             return trouble_set(trouble, "%s %s is a file that is read", flag, path);
     return true;
 }

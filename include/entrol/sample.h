@@ -146,16 +146,16 @@ typedef struct entrol_drawn {
  * the greatest are never drawn, unless what is above them has been. T stays between 1e-6 and 1e6. Of ties top_k, top_p,
  * typical and top_h keep the lower columns first, greedy the lowest, others all. Entropies and log-probabilities are
  * within 1e-5 (1 + their size) of exact arithmetic, varentropies within 1e-4 of that; target_entropy is met within 1e-3
- * nats where its bounds reach it. Allocates only for a row longer than those before. Errors: ARGUMENT, MEMORY; what an
- * external rule returns. */
+ * nats where its bounds reach it, or as near as eight passes come: a row must be made to mislead them. Allocates only
+ * for a row longer than those before. Errors: ARGUMENT, MEMORY; what an external rule returns. */
 ENTROL_API entrol_status entrol_sampler_draw(entrol_context *context, entrol_sampler *sampler, entrol_drawn *drawn,
                                              size_t n_drawn, const entrol_destination *logprobs,
                                              entrol_diagnosis *diagnosis, const entrol_matrix *logits,
                                              const int32_t *tokens);
 
-/* What the last draw drew from: tokens, rising, ln q and q of its candidates above -inf (each NULL: not wanted), no
- * more than n of them. Returns how many there are, 0 where there was no draw or its row was in trouble. That draw's
- * logits must be there still, unchanged. */
+/* What the last draw drew from: tokens, rising, ln q and q of the candidates whose logits are above -inf (each NULL:
+ * not wanted), no more than n of them. Returns how many there are, 0 where there was no draw or its row was in trouble;
+ * a call that was refused is none. That draw's logits and tokens must be there still, unchanged. */
 ENTROL_API size_t entrol_sampler_candidates(const entrol_sampler *sampler, int32_t *tokens, float *logprobs,
                                             float *probabilities, size_t n);
 

@@ -108,6 +108,12 @@ static inline int32_t ent_token_at(const ent_candidates *candidates, size_t inde
     return candidates->tokens ? candidates->tokens[index] : (int32_t)index;
 }
 
+/* ln q, whose spread is known. */
+static inline double ent_logprob_of(const ent_candidates *candidates, size_t index) {
+    const ent_spread *spread = &candidates->spread;
+    return spread->scale * ((double)candidates->z[index] - (double)candidates->m) - spread->log_sum;
+}
+
 /* Of the chunk that begins at `first`. */
 static inline size_t ent_chunk_size(const ent_candidates *candidates, size_t first) {
     return candidates->n - first < ENT_CHUNK ? candidates->n - first : ENT_CHUNK;

@@ -6,14 +6,9 @@
 #include <math.h>
 #include <string.h>
 
-static double logprob_of(const ent_candidates *candidates, size_t index) {
-    const ent_spread *spread = &candidates->spread;
-    return spread->scale * ((double)candidates->z[index] - (double)candidates->m) - spread->log_sum;
-}
-
 static void take_logprobs(float *logprobs, const ent_candidates *candidates, size_t first, size_t n) {
     for (size_t i = 0; i < n; i++)
-        logprobs[i] = (float)logprob_of(candidates, first + i);
+        logprobs[i] = (float)ent_logprob_of(candidates, first + i);
 }
 
 /* --- A row --- */
@@ -51,7 +46,7 @@ void ent_write_logprobs(const entrol_destination *to, const ent_drawing *drawing
     fill_row(to, n_columns, is_bad ? (double)NAN : (double)-INFINITY);
     for (size_t i = 0; !is_bad && i < candidates->n; i++)
         ent_put_element(to->data, to->dtype, ent_column_of(drawing, ent_token_at(candidates, i)),
-                        logprob_of(candidates, i));
+                        ent_logprob_of(candidates, i));
 }
 
 /* --- The candidates --- */

@@ -7,7 +7,7 @@
  * and ln H is nearly straight there, while H itself sends them far beyond.
  *
  * A look at a long row costs. Between two of them the steps are taken of a sketch of it, whose entropy is the row's own
- * where the last look was: so one or two looks are enough. */
+ * where the last look was: so one or two looks are enough for a model's rows. */
 #include "sketch.h"
 
 #include "rule.h"
@@ -28,9 +28,10 @@ static const entrol_parameter parameters[] = {
 #define CLOSE 5e-4
 #define CLOSER 1e-5
 #define FAR 0.7
-/* Looks at a long row, of which a sketch has been right by then, and at a short row or a sketch, after which the
- * nearest solution so far is taken. */
-enum { MOST_PASSES = 8, SKETCHED_PASSES = 3, MOST_LOOKS = 64 };
+/* Steps of ln T that lead nowhere. */
+#define SAME 1e-6
+/* Looks at a long row, and at a short one or a sketch, after which the nearest solution so far is taken. */
+enum { MOST_PASSES = 8, MOST_LOOKS = 64 };
 
 typedef struct solution {
     double log_t;
@@ -55,21 +56,18 @@ static double step_to(const solution *at, double target) {
     return at->log_t + (target - entropy) / slope;
 }
 
-/* The next ln T to look at: no farther than FAR, as a row may go from a few tokens to thousands within a short way.
- * Where a step leaves the bracket it is an end that has not been looked at, or the middle; and the middle, too, where a
- * step is longer than half a bracket whose ends are known, or steps could go to and fro between them. */
+/* The next ln T to look at: no farther than FAR while only one side is known, as a row may go from a few tokens to
+ * thousands within a short way. Where a step leaves the bracket it is an end that has not been looked at, or the
+ * middle; and the middle, too, where a step is longer than half a bracket whose ends are known, or steps could go to
+ * and fro between them. */
 static double next_of(const solution *at, const bracket *bracket, double target) {
     const int is_below = at->spread.entropy < target, is_closed = bracket->has_low && bracket->has_high;
     const double half = (bracket->high - bracket->low) / 2, step = step_to(at, target);
     const double most = is_below ? at->log_t + FAR : at->log_t - FAR;
-    const double next = isnan(step) || fabs(step - at->log_t) > FAR ? most : step;
+    const double next = !is_closed && !(fabs(step - at->log_t) <= FAR) ? most : step;
     if (next > bracket->low && next < bracket->high && !(is_closed && fabs(next - at->log_t) > half))
         return next;
-    if (is_below && !bracket->has_high)
-        return bracket->high;
-    if (!is_below && !bracket->has_low)
-        return bracket->low;
-    return bracket->low + half;
+    return is_closed ? bracket->low + half : is_below ? bracket->high : bracket->low;
 }
 
 /* 1 if what is looked at is an end beyond which the target lies. */
@@ -127,20 +125,23 @@ static double foresee(const solution *at, ent_sketch *sketch, const bracket *bra
     solve(&foreseen, look_at_sketch, sketch, *bracket, target, CLOSER);
     const int is_new =
         (foreseen.log_t > bracket->low || !bracket->has_low) && (foreseen.log_t < bracket->high || !bracket->has_high);
-    return is_new && foreseen.log_t != at->log_t ? foreseen.log_t : next_of(at, bracket, target);
+    return is_new && fabs(foreseen.log_t - at->log_t) > SAME ? foreseen.log_t : next_of(at, bracket, target);
 }
 
+/* The sketch is trusted as long as what it foresees is nearer by half, at least. */
 static void solve_long(solution *best, ent_candidates *candidates, bracket *bracket, double target) {
     ent_sketch sketch;
     solution at = *best;
-    ent_sketch_begin(&sketch, candidates);
+    int is_trusted = 1;
+    ent_sketch_begin(&sketch, candidates, 1 / best->spread.scale);
     for (int i = 0; i < MOST_PASSES; i++) {
-        if (fabs(best->spread.entropy - target) <= CLOSE || is_out_of_reach(&at, bracket, target))
+        const double miss = fabs(best->spread.entropy - target);
+        if (miss <= CLOSE || is_out_of_reach(&at, bracket, target))
             return;
         narrow(bracket, &at, target);
-        const double next =
-            i < SKETCHED_PASSES ? foresee(&at, &sketch, bracket, target) : next_of(&at, bracket, target);
+        const double next = is_trusted ? foresee(best, &sketch, bracket, target) : next_of(best, bracket, target);
         try_at(best, &at, next, look_at_row, candidates, target);
+        is_trusted = is_trusted && fabs(at.spread.entropy - target) <= miss / 2;
     }
 }
 

@@ -92,10 +92,9 @@ static void take(left *left, size_t index) {
 
 static void take_token(entrol_drawn *drawn, const ent_drawing *drawing, size_t index) {
     const ent_candidates *candidates = &drawing->candidates;
-    const ent_spread *spread = &candidates->spread;
     *drawn = drawing->drawn;
     drawn->token = ent_token_at(candidates, index);
-    drawn->sampled_logprob = spread->scale * ((double)candidates->z[index] - (double)candidates->m) - spread->log_sum;
+    drawn->sampled_logprob = ent_logprob_of(candidates, index);
     const size_t column = ent_column_of(drawing, drawn->token);
     const double z = (double)(float)ent_element(drawing->source.row->data, drawing->source.row->dtype, column);
     drawn->logprob = z - (double)drawing->first_m - drawing->first_log_sum;

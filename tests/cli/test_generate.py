@@ -338,6 +338,9 @@ class Texts(GenerateCase):
         self.assertEqual(again[8]["id"], "prompt 1:1")
         self.assertEqual(again[9]["parent"], "prompt 1:1")
 
+    def test_how_many_branches_there_are_by_default(self):
+        self.assertEqual(len(self.trace("-p", "the cat", "-n", 8, "--branch", 0)), 17)
+
     def test_a_stop_string_over_a_fork(self):
         """A branch whose first own token ends a stop string has nothing of its own, and says so."""
         flags, n_cut = ["-p", "the cat", "-n", 30, "--branch", 0.5, "--max-branches", 30], 0
@@ -488,7 +491,10 @@ class Trouble(GenerateCase):
                 ("greedy=1", "greedy has no parameters", 7),
                 ("top-p=0.9,", "top-p: expected PARAMETER=VALUE", 10),
                 ("xtc=7", "probability of xtc: expected a number from 0 to 1", 4),
-                ("xtc=.5", "probability of xtc: expected a number from 0 to 1, as 0.5\n", 4),
+                ("xtc=.5", "probability of xtc: expected a number from 0 to 1; a number begins with a digit, as 0.5\n", 4),
+                ("top-k=.5", "k of top-k: expected a whole number from 1 to 2147483648\n", 6),
+                ("xtc=.", "probability of xtc: expected a number from 0 to 1\n", 4),
+                ("xtc=.5e", "probability of xtc: expected a number from 0 to 1\n", 4),
                 ("xtc=0.5,seed=-2", "seed of xtc: expected a whole number from -1 to 4294967294", 13),
                 ("logit-bias=1000000", f"token of logit-bias: expected a whole number from 0 to {n_vocabulary - 1}", 11),
                 ("mirostat=5,ta=7", 'mirostat has no parameter "ta"; did you mean "tau"?', 11),
@@ -511,6 +517,7 @@ class Trouble(GenerateCase):
         self.refuse("-p", "a", "-m", self.path("none.gguf"), says=["none.gguf"])
         self.refuse("-f", self.write("a.txt", "a"), "--plain", "--field", "x", says=["--field", "--plain"])
         self.refuse("-p", "a", "--samples", 0, says=["--samples"])
+        self.refuse("-p", "a", "-o", self.path("no/such/folder"), says=["no/such/folder"])
         self.refuse("-p", "a", "--system", "b", says=["prompt 1", "--system", "add --chat"])
         self.refuse("-p", "a", "--branches", 2, says=["--branches", "--branch "])
         self.refuse("-p", "a", "--max-branches", 2, says=["--max-branches", "--branch "])
@@ -533,10 +540,14 @@ class Trouble(GenerateCase):
         done = self.command("-f", path, "-n", 3)
         self.assertEqual((done.returncode, done.stdout), (2, b""))
         self.assertIn(b"p.jsonl:2: the prompt has 15", done.stderr)
-        with open(path, "rb") as file:  # a pipe is read once, and what came before is there
-            piped = subprocess.run([ENTROL, "generate", "-m", self.model, "-t", "1", "-n", "3"], stdin=file, capture_output=True)
+        with open(path, "rb") as file:  # what comes through a pipe is read once, and the texts before it are there
+            whole = file.read()
+        piped = self.command("-n", 3, stdin=whole)
         self.assertEqual((piped.returncode, len(records(piped.stdout))), (2, 1))
-        self.refuse("-p", "a", "-o", self.path("no/such/folder"), says=["no/such/folder"])
+        os.mkfifo(self.path("pipe"))
+        with subprocess.Popen(["cp", path, self.path("pipe")]):
+            piped = self.command("-f", self.path("pipe"), "-n", 3)
+        self.assertEqual((piped.returncode, len(records(piped.stdout))), (2, 1))
 
     @unittest.skipUnless(os.path.exists("/dev/full"), "there is no /dev/full")
     def test_a_full_disk(self):

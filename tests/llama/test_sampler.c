@@ -277,6 +277,30 @@ static void say_nothing(enum ggml_log_level level, const char *text, void *user)
     (void)user;
 }
 
+/* What a context's own sampler leaves of a row is what there is to sample from. */
+static void test_behind_the_contexts_own_sampler(void) {
+    struct llama_context_params parameters = llama_context_default_params();
+    parameters.n_ctx = 64;
+    struct llama_model *model =
+        llama_model_load_from_file(tiny_model_write(&(tiny_model){.wants_bos = true}), llama_model_default_params());
+    struct llama_context *context = llama_init_from_model(model, parameters);
+    struct llama_sampler *sampler = make_sampler(NULL, 0, 3, NULL);
+    struct llama_sampler *own = llama_sampler_chain_init(llama_sampler_chain_default_params());
+    llama_sampler_chain_add(own, llama_sampler_init_top_k(4));
+    if (llama_set_sampler(context, 0, own)) {
+        llama_token token = TINY_BOS;
+        CHECK_INT(llama_decode(context, llama_batch_get_one(&token, 1)), 0);
+        CHECK(entrol_llama_sample(sampler, context, -1) >= 0);
+        CHECK_INT(entrol_llama_sampler_drawn(sampler)->n_candidates, 4);
+    } else {
+        test_skip("llama.cpp does not take samplers into its graph here");
+    }
+    llama_free(context);
+    llama_sampler_free(own);
+    llama_sampler_free(sampler);
+    llama_model_free(model);
+}
+
 /* Straight from the logits it is the same, which llama.cpp's own samplers are left to. */
 static void test_without_candidates(void) {
     static const char *const rules[] = {"min-p=0.02", "target-entropy=2"};
@@ -293,6 +317,14 @@ static void test_without_candidates(void) {
     CHECK_INT(generate(again, N_TEXT, TINY_NAN_TOKEN, model, same, entrol_llama_sample), 0);
     CHECK_STRING(entrol_llama_sampler_error(same), "the logit of token 0 is NaN.");
     struct llama_sampler *greedy = llama_sampler_init_greedy();
+    entrol_llama_sampler_options leaves = ENTROL_LLAMA_SAMPLER_OPTIONS_INIT;
+    leaves.selects = 0;
+    struct llama_sampler *chain = llama_sampler_chain_init(llama_sampler_chain_default_params());
+    char error[300];
+    llama_sampler_chain_add(chain, entrol_llama_sampler(error, sizeof error, rules, 2, &leaves));
+    llama_sampler_chain_add(chain, llama_sampler_init_dist(1));
+    CHECK_INT(generate(again, N_TEXT, TINY_BOS, model, chain, entrol_llama_sample), N_TEXT);
+    llama_sampler_free(chain);
     generate(text, N_TEXT, TINY_BOS, model, greedy, llama_sampler_sample);
     CHECK_INT(generate(again, N_TEXT, TINY_BOS, model, greedy, entrol_llama_sample), N_TEXT);
     CHECK(memcmp(text, again, sizeof text) == 0);
@@ -312,6 +344,7 @@ int main(int argc, char **argv) {
     TEST(test_inside);
     TEST(test_it_may_leave_the_choice_to_another);
     TEST(test_without_candidates);
+    TEST(test_behind_the_contexts_own_sampler);
     TEST(test_trouble);
     TEST(test_rules_that_are_none);
     return test_end();

@@ -1,5 +1,5 @@
 /* What sampling a token costs beside llama.cpp's default chain, on the same rows of real logits, by turns: chains of
- * Entrol's rules straight from the logits, and as a llama_sampler.
+ * Entrol's rules straight from the logits, as entrol_llama_sample draws, and as a llama_sampler.
  *
  *     bench_sample MODEL.gguf TEXT [--quick] [--threads N] [--cpu NAME] [--filter WORD]
  *

@@ -6,65 +6,54 @@
  */
 #include <entrol_llama.h>
 #include <llama.h>
-
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static void quiet(enum ggml_log_level level, const char *text, void *user) {
-    if (level == GGML_LOG_LEVEL_ERROR)
-        fputs(text, stderr);
     (void)user;
+    fputs(level == GGML_LOG_LEVEL_ERROR ? text : "", stderr);
 }
 
-static int fail(const char *what) {
+static void check(int ok, const char *what) {
+    if (ok)
+        return;
     fprintf(stderr, "sample: %s\n", what);
-    return 2;
-}
-
-static int generate(struct llama_context *context, const struct llama_vocab *vocab, struct llama_sampler *sampler,
-                    llama_token *tokens, int n_tokens) {
-    char piece[256];
-    double entropy = 0;
-    int n = 0;
-    for (; n < 64; n++) {
-        if (llama_decode(context, llama_batch_get_one(tokens, n_tokens)) != 0)
-            return fail("llama.cpp cannot go on");
-        tokens[0] = entrol_llama_sample(sampler, context, -1); /* llama_sampler_sample is slower */
-        n_tokens = 1;
-        entropy += entrol_llama_sampler_drawn(sampler)->sampled_entropy;
-        if (llama_vocab_is_eog(vocab, tokens[0]))
-            break;
-        const int size = llama_token_to_piece(vocab, tokens[0], piece, sizeof piece, 0, false);
-        fwrite(piece, 1, size > 0 ? (size_t)size : 0, stdout);
-    }
-    printf("\n");
-    fprintf(stderr, "%d tokens, drawn at %.3f nats on average\n", n, entropy / (n < 64 ? n + 1 : n));
-    return entrol_llama_sampler_error(sampler)[0] != '\0' ? fail(entrol_llama_sampler_error(sampler)) : 0;
+    exit(2);
 }
 
 int main(int argc, char **argv) {
     static const char *const usual[] = {"min-p=0.02", "target-entropy=1.5"};
     static llama_token tokens[512];
-    char error[300];
-    if (argc < 3)
-        return fail("usage: sample MODEL.gguf PROMPT [RULE...]");
+    char error[300], piece[256];
+    double entropy = 0;
+    int n = 0, n_new = 0;
+    check(argc > 2, "usage: sample MODEL.gguf PROMPT [RULE...]");
     llama_log_set(quiet, NULL);
     struct llama_sampler *sampler = entrol_llama_sampler(
         error, sizeof error, argc > 3 ? (const char *const *)argv + 3 : usual, argc > 3 ? (size_t)argc - 3 : 2, NULL);
-    if (sampler == NULL)
-        return fail(error);
+    check(sampler != NULL, error);
     struct llama_model *model = llama_model_load_from_file(argv[1], llama_model_default_params());
-    if (model == NULL)
-        return fail("the model cannot be loaded");
+    check(model != NULL, "the model cannot be loaded");
     struct llama_context_params parameters = llama_context_default_params();
     parameters.n_ctx = 1024;
     struct llama_context *context = llama_init_from_model(model, parameters);
     const struct llama_vocab *vocab = llama_model_get_vocab(model);
-    const int n_tokens = llama_tokenize(vocab, argv[2], (int)strlen(argv[2]), tokens, 512, true, false);
-    const int failed = context == NULL || n_tokens < 1 ? fail("expected memory, and a prompt of 1 to 512 tokens")
-                                                       : generate(context, vocab, sampler, tokens, n_tokens);
+    n_new = llama_tokenize(vocab, argv[2], (int)strlen(argv[2]), tokens, 512, true, false);
+    check(context != NULL && n_new > 0, "expected memory for the model, and a prompt of 1 to 512 tokens");
+    do {
+        check(llama_decode(context, llama_batch_get_one(tokens, n_new)) == 0, "llama.cpp cannot go on");
+        tokens[0] = entrol_llama_sample(sampler, context, -1); /* llama_sampler_sample is slower */
+        check(entrol_llama_sampler_error(sampler)[0] == '\0', entrol_llama_sampler_error(sampler));
+        entropy += entrol_llama_sampler_drawn(sampler)->sampled_entropy;
+        const int size = llama_token_to_piece(vocab, tokens[0], piece, sizeof piece, 0, false);
+        fwrite(piece, 1, size > 0 ? (size_t)size : 0, stdout);
+        n_new = 1;
+    } while (++n < 64 && !llama_vocab_is_eog(vocab, tokens[0]));
+    printf("\n");
+    fprintf(stderr, "%d tokens, drawn at %.3f nats on average\n", n, entropy / n);
     llama_sampler_free(sampler);
     llama_free(context);
     llama_model_free(model);
-    return failed;
+    return 0;
 }

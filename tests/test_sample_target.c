@@ -146,7 +146,7 @@ static void test_few_passes_of_a_models_rows(void) {
         n_passes += draw_at(logits, LONG, 0.5 + 0.1 * (double)k, 0.1, 2).n_passes;
     }
     printf("    %g passes over a row, on average\n", (double)n_passes / ROWS);
-    CHECK(n_passes <= 1.3 * ROWS);
+    CHECK((double)n_passes <= 1.3 * ROWS);
     free(logits);
 }
 

@@ -2,11 +2,10 @@
 #include "commands.h"
 #include "generate/generate.h"
 #include "open_context.h"
+#include "open_files.h"
 
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #ifdef ENTROL_HAVE_LLAMA
@@ -36,9 +35,8 @@ static bool make_all(generator *generator, generate_writer *writer, generate_pro
 
 /* Files that can be read twice. */
 static bool are_plain(const string_list *files) {
-    struct stat status;
     for (size_t i = 0; i < files->n_items; i++)
-        if (strcmp(files->items[i], "-") == 0 || stat(files->items[i], &status) != 0 || !S_ISREG(status.st_mode))
+        if (!open_files_is_plain(files->items[i]))
             return false;
     return true;
 }

@@ -137,14 +137,8 @@ static int run_file(const char *path) {
     buffer text = {0};
     trouble trouble;
     bool ok = inspect(&text, path, &trouble);
-    if (ok && text.failed)
-        ok = trouble_set(&trouble, "out of memory");
-    output *output = ok ? output_open("-", &trouble) : NULL;
-    ok = output && output_write(output, text.data, text.size, &trouble);
-    if (output && ok)
-        ok = output_commit(output, false, &trouble);
-    else
-        output_abandon(output, false);
+    ok = ok && (!text.failed || trouble_set(&trouble, "out of memory")) &&
+         output_whole("-", text.data, text.size, &trouble);
     buffer_free(&text);
     return ok ? EXIT_DONE : message_trouble(&trouble);
 }

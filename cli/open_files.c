@@ -15,6 +15,11 @@ typedef struct identity {
 static identity *inputs;
 static size_t n_inputs, inputs_capacity;
 
+bool open_files_is_plain(const char *path) {
+    struct stat status;
+    return strcmp(path, "-") != 0 && stat(path, &status) == 0 && S_ISREG(status.st_mode);
+}
+
 bool open_files_is_input(const struct stat *status) {
     for (size_t i = 0; i < n_inputs; i++)
         if (inputs[i].device == status->st_dev && inputs[i].inode == status->st_ino)

@@ -6,6 +6,8 @@
 
 #include <sys/stat.h>
 
+/* Whether a path is that of a regular file, which can be read again; "-" is none. */
+bool open_files_is_plain(const char *path);
 /* Remembers an input for the rest of the process. */
 void open_files_note(const struct stat *status);
 bool open_files_is_input(const struct stat *status);

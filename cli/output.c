@@ -284,3 +284,13 @@ void output_abandon(output *output, bool keep_part) {
         unlink(output->part);
     output_free(output);
 }
+
+bool output_whole(const char *path, const void *bytes, size_t n_bytes, trouble *trouble) {
+    output *output = output_open(path, trouble);
+    if (!output)
+        return false;
+    if (output_write(output, bytes, n_bytes, trouble))
+        return output_commit(output, false, trouble);
+    output_abandon(output, false);
+    return false;
+}

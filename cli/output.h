@@ -35,4 +35,7 @@ bool output_commit(output *output, bool keep_part, trouble *trouble);
 /* Closes and removes the .part file; keep_part leaves it for --resume. NULL is allowed. */
 void output_abandon(output *output, bool keep_part);
 
+/* The whole of a file, or of standard output, at once: opened, written and committed. */
+bool output_whole(const char *path, const void *bytes, size_t n_bytes, trouble *trouble);
+
 #endif

@@ -1,6 +1,14 @@
 #include "parameter_text.h"
 
 #include <math.h>
+#include <string.h>
+
+const entrol_parameter *parameter_find(const entrol_parameter *parameters, size_t n, const char *name) {
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(parameters[i].name, name) == 0)
+            return &parameters[i];
+    return NULL;
+}
 
 void parameter_append_default(buffer *out, const entrol_parameter *parameter) {
     if (parameter->type == ENTROL_PARAMETER_TEXT)

@@ -6,6 +6,8 @@
 
 #include <entrol/base.h>
 
+/* NULL if there is none of the name. */
+const entrol_parameter *parameter_find(const entrol_parameter *parameters, size_t n, const char *name);
 /* What holds where nothing is set: "0.05", "none", the name of a choice. */
 void parameter_append_default(buffer *out, const entrol_parameter *parameter);
 /* "a|b|c" */

@@ -13,10 +13,7 @@
 #include <string.h>
 
 static const entrol_parameter *find_parameter(const entrol_controller_kind *kind, const char *name) {
-    for (size_t i = 0; i < kind->n_parameters; i++)
-        if (strcmp(kind->parameters[i].name, name) == 0)
-            return &kind->parameters[i];
-    return NULL;
+    return parameter_find(kind->parameters, kind->n_parameters, name);
 }
 
 /* --- Help --- */

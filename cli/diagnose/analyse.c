@@ -1,6 +1,8 @@
 /* What a run's entropies and rewards say. */
 #include "diagnose.h"
 
+#include "../parameter_text.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -104,10 +106,8 @@ static void follow(commanded *out, entrol_context *context, entrol_controller *c
 }
 
 static bool has_target(const entrol_controller_kind *kind) {
-    for (size_t i = 0; i < kind->n_parameters; i++)
-        if (strcmp(kind->parameters[i].name, "target") == 0)
-            return strcmp(kind->observes, "entropy") == 0;
-    return false;
+    return parameter_find(kind->parameters, kind->n_parameters, "target") != NULL &&
+           strcmp(kind->observes, "entropy") == 0;
 }
 
 /* Makes a controller, follows it and forgets it. `diagnosis` says what a refused setting is. */

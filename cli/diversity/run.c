@@ -102,16 +102,6 @@ static bool measure_files(run *run, char **paths, size_t n_paths, const char *un
     return !run->text.failed || trouble_set(trouble, "out of memory");
 }
 
-static bool write_text(const run *run, const char *path, trouble *trouble) {
-    output *output = output_open(path, trouble);
-    if (!output)
-        return false;
-    if (output_write(output, run->text.data, run->text.size, trouble))
-        return output_commit(output, false, trouble);
-    output_abandon(output, false);
-    return false;
-}
-
 static void say_notes(const diversity_result *result) {
     if (result->n_several == 0)
         message_note("%s: no prompt has two samples, which self-BLEU and semantic entropy need; --group FIELD joins "
@@ -130,7 +120,7 @@ int diversity_run(const diversity_settings *settings, char **paths, size_t n_pat
     run run = {.settings = settings};
     trouble trouble = {""};
     bool ok = begin(&run, n_paths, &trouble) && measure_files(&run, paths, n_paths, unit, &trouble) &&
-              write_text(&run, output, &trouble);
+              output_whole(output, run.text.data, run.text.size, &trouble);
     for (size_t i = 0; i < run.n; i++) {
         if (ok)
             say_notes(&run.results[i]);

@@ -47,10 +47,8 @@ bool entropy_print(const entropy_settings *settings, const entropy_result *resul
     else
         buffer_append_format(&text, "%.10g %s%s%s\n", entropy_in_unit(settings->unit, result->nats), settings->unit,
                              path ? "  " : "", name);
-    output *output = output_open("-", trouble);
-    bool ok = output && (!text.failed || trouble_set(trouble, "out of memory")) &&
-              output_write(output, text.data, text.size, trouble);
-    ok = output && output_commit(output, false, trouble) && ok;
+    const bool ok =
+        (!text.failed || trouble_set(trouble, "out of memory")) && output_whole("-", text.data, text.size, trouble);
     buffer_free(&text);
     return ok;
 }

@@ -101,15 +101,8 @@ bool manifest_write(const json_t *manifest, const char *path, trouble *trouble) 
     buffer text = {0};
     append_manifest(&text, manifest);
     char *name = manifest_path(path, trouble);
-    bool ok = name && (!text.failed || trouble_set(trouble, "%s: out of memory", name));
-    output *output = ok ? output_open(name, trouble) : NULL;
-    ok = output != NULL;
-    if (ok && !output_write(output, text.data, text.size, trouble)) {
-        output_abandon(output, false);
-        ok = false;
-    } else if (ok) {
-        ok = output_commit(output, false, trouble);
-    }
+    const bool ok = name && (!text.failed || trouble_set(trouble, "%s: out of memory", name)) &&
+                    output_whole(name, text.data, text.size, trouble);
     buffer_free(&text);
     free(name);
     return ok;

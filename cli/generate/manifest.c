@@ -5,9 +5,7 @@
 
 #include "../formats/manifest.h"
 #include "../json_text.h"
-
-#include <string.h>
-#include <sys/stat.h>
+#include "../open_files.h"
 
 static bool set_model(json_t *manifest, const generator *generator, trouble *trouble) {
     char hex[65];
@@ -52,17 +50,12 @@ static json_t *make_manifest(const generator *generator, int argc, char **argv, 
     return NULL;
 }
 
-static bool is_plain_file(const char *path) {
-    struct stat status;
-    return path != NULL && strcmp(path, "-") != 0 && stat(path, &status) == 0 && S_ISREG(status.st_mode);
-}
-
 bool generate_write_manifests(const generator *generator, int argc, char **argv, trouble *trouble) {
     const char *const paths[] = {generator->settings->output_path, generator->settings->trace_path};
     json_t *manifest = NULL;
     bool ok = true;
     for (size_t i = 0; i < sizeof paths / sizeof *paths && ok; i++) {
-        if (!is_plain_file(paths[i]))
+        if (paths[i] == NULL || !open_files_is_plain(paths[i]))
             continue;
         if (manifest == NULL)
             manifest = make_manifest(generator, argc, argv, trouble);

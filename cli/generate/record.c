@@ -4,6 +4,7 @@
 #ifdef ENTROL_HAVE_LLAMA
 
 #include "../json_text.h"
+#include "../score/score_llama.h"
 #include "../utf8.h"
 
 #include <inttypes.h>
@@ -153,15 +154,10 @@ static bool set_top(document *document, const generator *generator, const made_t
             return false;
     for (size_t i = 0; i < text->n_tokens * n_top; i++) {
         const bool exists = text->top.ids[i] >= 0;
-        size_t n_bytes;
         document_set_integer(document, COLUMN_TOP_ID, i, text->top.ids[i], exists);
         document_set_real(document, COLUMN_TOP_LOGPROB, i, exists ? (double)text->top.logprobs[i] : (double)NAN);
-        document->columns[COLUMN_TOP_TOKEN].valid[i] = exists;
-        if (exists && entrol_llama_piece(generator->llama, &document->columns[COLUMN_TOP_TOKEN].strings[i], &n_bytes,
-                                         text->top.ids[i]) != ENTROL_OK)
-            return false;
     }
-    return true;
+    return score_set_top_tokens(document, generator->llama);
 }
 
 static bool set_rows(document *document, const made_text *text) {

@@ -67,13 +67,8 @@ bool generate_list(trouble *trouble) {
         for (size_t p = 0; p < rule->n_parameters; p++)
             list_parameter(&text, &rule->parameters[p], p == 0);
     }
-    output *out = output_open(NULL, trouble);
-    bool ok = out != NULL && (!text.failed || trouble_set(trouble, "out of memory")) &&
-              output_write(out, text.data, text.size, trouble);
-    if (ok)
-        ok = output_commit(out, false, trouble);
-    else
-        output_abandon(out, false);
+    const bool ok =
+        (!text.failed || trouble_set(trouble, "out of memory")) && output_whole(NULL, text.data, text.size, trouble);
     buffer_free(&text);
     return ok;
 }
@@ -111,16 +106,14 @@ static void report_name(buffer *out, const char *rule, size_t n) {
     free(name);
 }
 
-/* A value that a parameter cannot have. */
 /* Whether only the 0 before a fraction's point is missing. */
 static bool lacks_zero(const entrol_sampling_rule *rule, const char *parameter, const char *value, size_t n) {
-    bool is_real = false;
-    for (size_t i = 0; i < rule->n_parameters; i++)
-        is_real |=
-            strcmp(rule->parameters[i].name, parameter) == 0 && rule->parameters[i].type == ENTROL_PARAMETER_REAL;
-    return is_real && n > 1 && value[0] == '.' && strspn(value + 1, "0123456789") == n - 1;
+    const entrol_parameter *known = parameter_find(rule->parameters, rule->n_parameters, parameter);
+    return known != NULL && known->type == ENTROL_PARAMETER_REAL && n > 1 && value[0] == '.' &&
+           strspn(value + 1, "0123456789") == n - 1;
 }
 
+/* A value that a parameter cannot have. */
 static void report_value(buffer *out, const entrol_sampling_rule *rule, const char *parameter, const char *value) {
     const size_t n = strcspn(value, ",");
     append_name(out, parameter, strlen(parameter));

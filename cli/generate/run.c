@@ -208,8 +208,9 @@ static bool find_top(generator *generator, const entrol_matrix *row, trouble *tr
     record.n_top = top->n;
     record.top_id = top->ids;
     record.top_logprob = top->logprobs;
-    const entrol_status status =
-        top->n > 0 ? entrol_measure_rows(generator->context, &record, NULL, row, NULL, NULL) : ENTROL_OK;
+    if (top->n == 0)
+        return true;
+    const entrol_status status = entrol_measure_rows(generator->context, &record, NULL, row, NULL, NULL);
     return status == ENTROL_OK || trouble_set(trouble, "--top: %s", entrol_status_string(status));
 }
 

@@ -53,6 +53,9 @@ bool scored_text_begin(document *result, score_columns *columns, scorer *scorer,
 bool scored_text_end(document *result, score_columns *columns, scorer *scorer, const scored_text *scored,
                      const text_document *text, const char *where, trouble *trouble);
 
+/* The texts of the most probable tokens, where the record has a column for them. False when memory is out. */
+bool score_set_top_tokens(document *result, entrol_llama *llama);
+
 entrol_measure_options scorer_measure_options(const scorer *scorer);
 /* `measure` must outlive them. */
 entrol_llama_score_options scorer_options(scorer *scorer, const entrol_measure_options *measure);

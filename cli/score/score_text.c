@@ -172,14 +172,13 @@ static bool set_token(document *result, size_t row, const scored_text *scored, c
     return piece != NULL;
 }
 
-/* The texts of the most probable tokens. */
-static bool set_top_tokens(scorer *scorer, document *result) {
+bool score_set_top_tokens(document *result, entrol_llama *llama) {
     column *ids = &result->columns[COLUMN_TOP_ID], *tokens = &result->columns[COLUMN_TOP_TOKEN];
     for (size_t i = 0; tokens->is_present && i < result->n_tokens * tokens->width; i++) {
         size_t n_bytes = 0;
         tokens->valid[i] = ids->valid[i];
         if (ids->valid[i] != 0 &&
-            entrol_llama_piece(scorer->llama, &tokens->strings[i], &n_bytes, (int32_t)ids->integers[i]) != ENTROL_OK)
+            entrol_llama_piece(llama, &tokens->strings[i], &n_bytes, (int32_t)ids->integers[i]) != ENTROL_OK)
             return false;
     }
     return true;
@@ -230,7 +229,7 @@ static bool set_tokens(scorer *scorer, document *result, const scored_text *scor
         score_columns_null_row(result, 0);
     if (scored->rows != NULL)
         score_columns_gather(result, scored->rows, scored->n_rows);
-    if (!set_top_tokens(scorer, result))
+    if (!score_set_top_tokens(result, scorer->llama))
         return trouble_set(trouble, "%s: out of memory", where);
     return true;
 }
@@ -320,7 +319,7 @@ int scorer_compat(scorer *scorer, document *result, scorer_perplexity *perplexit
     for (size_t row = 0; ok && row < result->n_tokens; row++)
         ok = set_token(result, row, &scored, &scored.tokens[scored.rows[row]]) ||
              trouble_set(trouble, "%s: out of memory", default_id);
-    ok = ok && (set_top_tokens(scorer, result) || trouble_set(trouble, "%s: out of memory", default_id)) &&
+    ok = ok && (score_set_top_tokens(result, scorer->llama) || trouble_set(trouble, "%s: out of memory", default_id)) &&
          set_fields(result, text, &scored, default_id, trouble);
     if (ok)
         diagnose_nans(diagnosis, &result->columns[COLUMN_ENTROPY], result->n_tokens);

@@ -204,14 +204,16 @@ static void write_back(chain *c, llama_token_data_array *candidates) {
     }
 }
 
+/* Of finite ones; than one that is not, each is. */
+static bool is_more_probable(float logit, float than) {
+    return isfinite(logit) && (!isfinite(than) || logit > than);
+}
+
 /* The most probable of the finite ones; the first where there are none. */
 static void keep_most_probable(llama_token_data_array *candidates) {
     size_t best = 0;
     for (size_t i = 1; i < candidates->size; i++) {
-        const float logit = candidates->data[i].logit, greatest = candidates->data[best].logit;
-        if (isfinite(logit) && (!isfinite(greatest) || logit > greatest)) {
-            best = i;
-        }
+        best = is_more_probable(candidates->data[i].logit, candidates->data[best].logit) ? i : best;
     }
     if (candidates->size > 0) {
         candidates->data[0] = candidates->data[best];
@@ -317,13 +319,11 @@ static chain *chain_of(const struct llama_sampler *sampler) {
 
 /* -1 where none is finite. */
 static llama_token most_probable(const float *logits, size_t n) {
-    llama_token best = -1;
-    for (size_t i = 0; i < n; i++) {
-        if (isfinite(logits[i]) && (best < 0 || logits[i] > logits[best])) {
-            best = (llama_token)i;
-        }
+    size_t best = 0;
+    for (size_t i = 1; i < n; i++) {
+        best = is_more_probable(logits[i], logits[best]) ? i : best;
     }
-    return best;
+    return isfinite(logits[best]) ? (llama_token)best : -1;
 }
 
 /* Whether the context's own sampler has left something of a row to be sampled from instead. */

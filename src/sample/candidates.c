@@ -76,7 +76,7 @@ static void look_at_chunk(piece_sums *sums, pass *pass, size_t first, size_t n) 
         candidates->kernels->max(z, n), n - candidates->kernels->count_equal(z, n, -INFINITY), {0, 0, 0, 0}};
     pass->chunk_greatest[first / ENT_CHUNK] = chunk.m;
     const float m = chunk.m > sums->m ? chunk.m : sums->m;
-    const ent_moments_task task = {z, n, m > -INFINITY ? m : 0, pass->scale, chunk.m == m, z + n};
+    const ent_moments_task task = {z, n, m > -INFINITY ? m : 0, pass->scale, chunk.m == m};
     candidates->kernels->moments(&chunk.moments, &task); /* where nothing is possible, a NaN shows */
     chunk.m = m;
     add_piece(sums, &chunk, (double)pass->scale);
@@ -91,8 +91,7 @@ static void add_chunk(piece_sums *sums, const pass *pass, size_t first, size_t n
     if (ent_chunk_is_below(candidates, first / ENT_CHUNK, ent_float_below((double)candidates->m + low)))
         return; /* every mass is 0 */
     const int has_top = !candidates->chunk_greatest || candidates->chunk_greatest[first / ENT_CHUNK] == candidates->m;
-    const float *z = candidates->z + first;
-    const ent_moments_task task = {z, n, candidates->m, pass->scale, has_top, z + n};
+    const ent_moments_task task = {candidates->z + first, n, candidates->m, pass->scale, has_top};
     ent_moments moments;
     candidates->kernels->moments(&moments, &task);
     add_moments(&sums->moments, &moments);

@@ -103,6 +103,8 @@ typedef int (*ent_is_enough)(const ent_share *share, const void *user);
 /* Leaves the candidates that are nearest to a logit, of equally near ones the first: the fewest that are enough, or,
  * where `without` is 1, those but for the last; at least one, and all where all are not enough. */
 void ent_keep_nearest(ent_candidates *candidates, double logit, int without, ent_is_enough is_enough, const void *user);
+/* The same, where a share p of all mass is enough; p from 0 to 1, which is all. */
+void ent_keep_nearest_mass(ent_candidates *candidates, double logit, double p);
 
 static inline int32_t ent_token_at(const ent_candidates *candidates, size_t index) {
     return candidates->tokens ? candidates->tokens[index] : (int32_t)index;
@@ -124,9 +126,6 @@ size_t ent_find_above(uint16_t found[ENT_CHUNK], const ent_candidates *candidate
 
 /* Copies the logits above a bound, in their order; how many. */
 size_t ent_copy_above(float *copy, const ent_candidates *candidates, float bound);
-
-/* The same, where a share p of all mass is enough; p from 0 to 1, which is all. */
-void ent_keep_nearest_mass(ent_candidates *candidates, double logit, double p);
 
 /* Copies those that `keeps` says (all of a logit above the bound are asked) to the workspace. */
 typedef int (*ent_keeps)(const ent_candidates *candidates, size_t index, const void *user);

@@ -146,7 +146,7 @@ static entrol_status draw(entrol_context *context, entrol_sampler *sampler, entr
                            .temperature = 1,
                            .chosen = -1,
                            .reason = ENTROL_REASON_NONE};
-    sampler->has_left = 0;
+    sampler->left = (ent_candidates){.n = 0};
     look_at_row(&drawing, context);
     const entrol_status status = run_rules(&drawing);
     if (status != ENTROL_OK)
@@ -155,7 +155,6 @@ static entrol_status draw(entrol_context *context, entrol_sampler *sampler, entr
         look_at_result(&drawing);
         ent_draw_tokens(drawn, n_drawn, &drawing);
         sampler->left = drawing.candidates;
-        sampler->has_left = 1;
     }
     for (size_t i = 0; i < n_drawn && drawing.reason != ENTROL_REASON_NONE; i++)
         ent_give_drawn(drawn, i, &nothing);

@@ -92,7 +92,7 @@ static void give_floats(float *to, size_t at, const float *from, size_t n) {
 size_t entrol_sampler_candidates(const entrol_sampler *sampler, int32_t *tokens, float *logprobs, float *probabilities,
                                  size_t n) {
     chunk_of_left chunk;
-    if (!sampler || !sampler->has_left)
+    if (!sampler)
         return 0;
     const ent_candidates *candidates = &sampler->left;
     size_t n_given = 0;

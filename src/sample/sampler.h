@@ -17,8 +17,7 @@ struct entrol_sampler {
     uint64_t seed, stream, place;
     int32_t last_token; /* -1 at the beginning of a text */
     ent_workspace workspace;
-    int has_left;
-    ent_candidates left; /* of the last draw */
+    ent_candidates left; /* of the last draw; none of a row in trouble */
 };
 
 #endif

@@ -31,7 +31,7 @@ static inline __attribute__((always_inline)) void sum_vector(moment_lanes *lanes
     size_t i = lane;
     for (; i + STEP <= task->n; i += STEP) {
         if (lane == 0)
-            ent_prefetch((uintptr_t)task->next + i * sizeof(float));
+            ent_prefetch((uintptr_t)(z + task->n) + i * sizeof(float));
         for (size_t j = i; j < i + STEP; j += ENT_LANES)
             add_moments(&sums, vf_load(z + j), &k, has_top);
     }

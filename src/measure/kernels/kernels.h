@@ -110,13 +110,12 @@ typedef struct ent_masses {
 
 /* Sums of a chunk by which tokens are chosen, x = z - m: column i is added up in float in lane i % ENT_LANES, and the
  * lanes in double by halves, the upper half to the lower, with a rounding after each product. So the bits are the same
- * at every level. Columns at m are counted and not summed. */
+ * at every level. Columns at m are counted and not summed. As much behind them is prefetched, whatever lies there. */
 typedef struct ent_moments_task {
     const float *z;
     size_t n;
-    float m, scale;    /* d = scale x; no column is above m */
-    int has_top;       /* 0 promises that none is at m, which is faster */
-    const float *next; /* memory to prefetch meanwhile, as much again; may be any address */
+    float m, scale; /* d = scale x; no column is above m */
+    int has_top;    /* 0 promises that none is at m, which is faster */
 } ent_moments_task;
 
 typedef struct ent_moments {
